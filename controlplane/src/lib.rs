@@ -1,0 +1,1 @@
+//! The control plane: the configuration people write, compiled into snapshots.

@@ -1,0 +1,1 @@
+//! The data plane: the node that forwards MCP traffic.

@@ -1,0 +1,1 @@
+//! The Model Context Protocol itself, pure: bytes in, facts and edits out; no sockets, no clock.
