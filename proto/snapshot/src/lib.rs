@@ -1,1 +1,6 @@
 //! The validated snapshot a data plane runs: contract messages parsed into types that cannot be wrong.
+//!
+//! Nothing here does I/O. `parse` turns a [`sluice_contract`] message into a [`Snapshot`] or into *every* fault found,
+//! each with its path; both planes use it: the control plane proves what it compiled, the node refuses what it cannot run.
+
+pub mod model;

@@ -1,0 +1,229 @@
+//! What a node runs, validated. Every field is meant: there is no "unset" left to interpret on the request path.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One complete, validated configuration of a node. Replaced whole, never edited.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Rises with every change; shown in `/config` and in logs.
+    pub revision: u64,
+    /// Where clients come in.
+    pub listener: Listener,
+    /// Who may come in.
+    pub access: Access,
+    /// Servers in configured order; [`ServerId`] indexes this list.
+    pub servers: Vec<Arc<Server>>,
+    /// Bounds that configuration may move.
+    pub limits: Limits,
+    /// What is counted and shown.
+    pub monitoring: Monitoring,
+}
+
+impl Snapshot {
+    /// The server of that key, or `None`.
+    #[must_use]
+    pub fn server(&self, name: &str) -> Option<&Arc<Server>> {
+        self.servers.iter().find(|s| &*s.name == name)
+    }
+}
+
+/// The client-facing listener.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// TCP addresses to bind; empty when only stdio is served.
+    pub addresses: Vec<SocketAddr>,
+    /// MCP on stdin and stdout as well.
+    pub stdio: bool,
+    /// TLS certificates; empty means plain HTTP.
+    pub certificates: Vec<Certificate>,
+    /// Host names accepted in `Host`/`:authority` (compared without port, case folded). Empty: checked on loopback
+    /// listeners only, against the loopback names.
+    pub allowed_hosts: Vec<String>,
+    /// Origins accepted beside the listener's own (scheme://host[:port], case folded). `*` accepts all.
+    pub allowed_origins: Vec<String>,
+}
+
+/// One certificate chain with its key; the names it answers to come from the certificate unless given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// PEM file with the chain, leaf first.
+    pub chain: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+    /// Server names (SNI) this certificate answers to; empty: those in the certificate.
+    pub domains: Vec<String>,
+}
+
+/// Who may come in.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// `true`: a request without a valid API key is refused with 401.
+    pub required: bool,
+    /// The configuration says `authentication: none` in words, so that a non-loopback address may be bound without keys.
+    pub explicitly_open: bool,
+    /// SHA-256 of each accepted API key → the client it belongs to.
+    pub keys: HashMap<[u8; 32], Arc<Client>>,
+}
+
+/// A client known by API key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Its name, shown in logs; unique in a snapshot.
+    pub name: String,
+}
+
+/// One logical MCP server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Its key, `[A-Za-z0-9-]{1,32}`, in paths and names.
+    pub name: Arc<str>,
+    /// How it is reached.
+    pub transport: Transport,
+    /// The era it speaks, or `Auto` to probe and remember.
+    pub protocol: Protocol,
+    /// How upstream connections are shared.
+    pub isolation: Isolation,
+    /// Time without a byte or progress before a request is given up. Default 60 s.
+    pub timeout: Duration,
+}
+
+/// How a server is reached.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// Streamable HTTP.
+    Http(HttpEndpoint),
+    /// A child process speaking newline-delimited JSON-RPC.
+    Stdio(Command),
+}
+
+/// A streamable HTTP endpoint.
+#[derive(Debug, Clone)]
+pub struct HttpEndpoint {
+    /// `https` when true.
+    pub tls: bool,
+    /// Host name or address literal (without brackets).
+    pub host: Arc<str>,
+    /// TCP port.
+    pub port: u16,
+    /// Path and query, beginning with `/`.
+    pub path: Arc<str>,
+    /// Value of the `Host` header: `host` or `host:port` where the port is not the scheme's own.
+    pub authority: Arc<str>,
+    /// Fixed headers added to every request: credentials and configured headers; names are lower case.
+    pub headers: Vec<(String, Secret)>,
+}
+
+/// The command line of a stdio server: an argument vector, never a shell line.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// Program, looked up in `PATH` when it has no slash.
+    pub program: String,
+    /// Arguments.
+    pub args: Vec<String>,
+    /// Environment of the child. Beyond it the child sees only the few variables every program needs
+    /// (`PATH HOME USER LANG TERM TMPDIR` and the like), never the gateway's whole environment.
+    pub env: Vec<(String, Secret)>,
+    /// Working directory; the gateway's when `None`.
+    pub cwd: Option<PathBuf>,
+}
+
+/// The protocol era a server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// Probe by the specification's rules and remember.
+    #[default]
+    Auto,
+    /// `initialize` and sessions, 2024-11-05 to 2025-11-25.
+    Legacy,
+    /// Stateless, 2026-07-28 and later.
+    Modern,
+}
+
+/// How upstream connections are shared among clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    /// Shared among clients that declare no sampling, elicitation or roots; others get their own.
+    #[default]
+    Auto,
+    /// One for everybody.
+    Shared,
+    /// One per principal.
+    PerPrincipal,
+    /// One per client session.
+    PerSession,
+}
+
+/// Bounds that configuration may move; each default is a named constant of the data plane's documentation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one request body. Default 4 MiB: room for an inlined image, small enough to hold.
+    pub body_bytes: usize,
+    /// Nesting depth of one message. Default 127: one below where common parsers stop.
+    pub json_depth: u16,
+    /// Requests per minute and principal; `None`: unlimited.
+    pub requests_per_minute: Option<u32>,
+    /// Requests in flight per principal. Default 1,024: several busy agents, far below what exhausts a node.
+    pub concurrent_requests: u32,
+    /// Sessions per principal. Default 10,000.
+    pub sessions_per_principal: u32,
+    /// A session unused for so long ends. Default 1 h.
+    pub session_idle: Duration,
+    /// Child processes per server. Default 32.
+    pub children_per_server: u32,
+    /// Child processes per principal and server. Default 8.
+    pub children_per_principal: u32,
+    /// A child without a request for so long is ended. Default 10 min.
+    pub child_idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 4 << 20,
+            json_depth: 127,
+            requests_per_minute: None,
+            concurrent_requests: 1024,
+            sessions_per_principal: 10_000,
+            session_idle: Duration::from_secs(3600),
+            children_per_server: 32,
+            children_per_principal: 8,
+            child_idle: Duration::from_secs(600),
+        }
+    }
+}
+
+/// What is counted and shown.
+#[derive(Debug, Clone, Default)]
+pub struct Monitoring {
+    /// Path on the main listener that serves Prometheus metrics, beginning with `/`; `None`: admin port only.
+    pub metrics_path: Option<String>,
+    /// One JSON line per request on stderr.
+    pub access_log: bool,
+}
+
+/// A string that is never shown: no `Display`, no serialisation, `Debug` prints `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Wraps a value.
+    pub fn new(value: impl Into<Arc<str>>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself; call it only where it leaves for its destination.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
