@@ -4,3 +4,6 @@
 //! each with its path; both planes use it: the control plane proves what it compiled, the node refuses what it cannot run.
 
 pub mod model;
+mod parse;
+
+pub use parse::{Fault, parse};

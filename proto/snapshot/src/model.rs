@@ -11,6 +11,8 @@ use std::time::Duration;
 pub struct Snapshot {
     /// Rises with every change; shown in `/config` and in logs.
     pub revision: u64,
+    /// What the gateway calls itself towards clients (`serverInfo` of the merged door).
+    pub name: Arc<str>,
     /// Where clients come in.
     pub listener: Listener,
     /// Who may come in.

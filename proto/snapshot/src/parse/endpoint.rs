@@ -1,0 +1,107 @@
+//! A streamable HTTP endpoint: its URL, split, and the headers that go with every request.
+
+use std::collections::HashSet;
+
+use http::{HeaderName, HeaderValue, Uri};
+use sluice_contract::v1;
+
+use super::{Faults, text};
+use crate::model::{HttpEndpoint, Secret};
+
+/// Headers that are the gateway's own business on every request; a fixed value would break framing or sessions.
+const RESERVED: [&str; 16] = [
+    "accept",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "keep-alive",
+    "last-event-id",
+    "mcp-method",
+    "mcp-name",
+    "mcp-protocol-version",
+    "mcp-session-id",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+pub(super) fn parse(wire: &v1::HttpEndpoint, path: &str, faults: &mut Faults) -> Option<HttpEndpoint> {
+    let headers = headers(&wire.headers, path, faults);
+    match address(&wire.url) {
+        Ok(endpoint) => Some(HttpEndpoint { headers: headers?, ..endpoint }),
+        Err(reason) => faults.note(format!("{path}.url"), reason),
+    }
+}
+
+/// Splits a URL; the headers are left empty. The URL may hold a key in its query, so it is never quoted.
+fn address(url: &str) -> Result<HttpEndpoint, &'static str> {
+    const SHAPE: &str = "is not a URL such as `https://example.com/mcp`";
+    if url.is_empty() {
+        return Err("is empty; give a URL such as `https://example.com/mcp`");
+    }
+    if url.contains('#') {
+        return Err("has a fragment (`#…`), which is never sent to a server; leave it out");
+    }
+    if !url.is_ascii() {
+        return Err("is not ASCII; write international host names in their `xn--` form and other characters as `%XX`");
+    }
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    let tls = match scheme.to_ascii_lowercase().as_str() {
+        "http" => false,
+        "https" => true,
+        "ws" | "wss" => return Err("is a WebSocket URL; that transport comes with a later version"),
+        _ => return Err("does not begin with `http://` or `https://`"),
+    };
+    let uri: Uri = url.parse().map_err(|_| SHAPE)?;
+    let authority = uri.authority().ok_or(SHAPE)?;
+    if authority.as_str().contains('@') {
+        return Err("has credentials in it; give them as `auth: {type: basic, credentials: \"${USER}:${PASSWORD}\"}`");
+    }
+    let host = text::host(authority.host()).map_err(|_| "has no valid host name")?;
+    let own_port = if tls { 443 } else { 80 };
+    // `Authority` yields no port both where there is none and where it is not a number.
+    let port = match authority.as_str().strip_prefix(authority.host()) {
+        Some("") => own_port,
+        _ => authority.port_u16().filter(|port| *port != 0).ok_or("has a port that is not between 1 and 65535")?,
+    };
+    let authority = if port == own_port { host.clone() } else { format!("{host}:{port}") };
+    let bare_host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(&host);
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    Ok(HttpEndpoint {
+        tls,
+        host: bare_host.into(),
+        port,
+        path: path.into(),
+        authority: authority.into(),
+        headers: Vec::new(),
+    })
+}
+
+fn headers(wire: &[v1::Header], path: &str, faults: &mut Faults) -> Option<Vec<(String, Secret)>> {
+    let before = faults.0.len();
+    let mut seen = HashSet::new();
+    let mut headers = Vec::with_capacity(wire.len());
+    for (index, header) in wire.iter().enumerate() {
+        let path = format!("{path}.headers[{index}]");
+        let Ok(name) = HeaderName::from_bytes(header.name.as_bytes()) else {
+            faults.note::<()>(format!("{path}.name"), "is not a header name");
+            continue;
+        };
+        if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("mcp-param-") {
+            faults.note::<()>(format!("{path}.name"), format!("`{name}` is set by the gateway on every request"));
+        } else if !seen.insert(name.clone()) {
+            faults.note::<()>(format!("{path}.name"), format!("`{name}` is given twice"));
+        }
+        if header.value.is_empty() {
+            faults.note::<()>(format!("{path}.value"), "is empty");
+        } else if HeaderValue::from_str(&header.value).is_err() {
+            faults.note::<()>(format!("{path}.value"), "has a character that no header may have, such as a line break");
+        }
+        headers.push((name.as_str().to_owned(), Secret::new(header.value.as_str())));
+    }
+    (faults.0.len() == before).then_some(headers)
+}

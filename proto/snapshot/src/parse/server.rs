@@ -1,0 +1,82 @@
+//! The servers behind the gateway and how they are reached.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_contract::v1;
+
+use super::Faults;
+use super::{command, endpoint};
+use crate::model::{Isolation, Protocol, Server, Transport};
+
+/// Longest silence a request may be given: the absolute limit of a call, so that more would have no effect.
+const MAX_TIMEOUT_MS: u64 = 3_600_000;
+/// Longest server name: tool names are limited to 64 characters, and half of that must be left for the tool.
+const MAX_NAME: usize = 32;
+
+pub(super) fn parse_all(wire: &[v1::Server], faults: &mut Faults) -> Vec<Arc<Server>> {
+    let mut names = HashSet::new();
+    let mut servers = Vec::with_capacity(wire.len());
+    for (index, server) in wire.iter().enumerate() {
+        let path = format!("servers[{index}]");
+        if !names.insert(server.name.as_str()) {
+            faults
+                .note::<()>(format!("{path}.name"), format!("`{}` is the name of another server already", server.name));
+        }
+        servers.extend(parse(server, &path, faults).map(Arc::new));
+    }
+    servers
+}
+
+fn parse(wire: &v1::Server, path: &str, faults: &mut Faults) -> Option<Server> {
+    let before = faults.0.len();
+    let well_formed =
+        (1..=MAX_NAME).contains(&wire.name.len()) && wire.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if !well_formed {
+        faults.note::<()>(format!("{path}.name"), "is not 1 to 32 letters, digits and hyphens");
+    }
+    let transport = match &wire.transport {
+        Some(v1::server::Transport::Http(http)) => {
+            endpoint::parse(http, &format!("{path}.http"), faults).map(Transport::Http)
+        }
+        Some(v1::server::Transport::Stdio(stdio)) => {
+            command::parse(stdio, &format!("{path}.stdio"), faults).map(Transport::Stdio)
+        }
+        None => faults.note(format!("{path}.transport"), "is missing, or of a kind this version does not know"),
+    };
+    let protocol = protocol(wire.protocol, path, faults);
+    let isolation = isolation(wire.isolation, path, faults);
+    if !(1..=MAX_TIMEOUT_MS).contains(&wire.timeout_ms) {
+        faults.note::<()>(format!("{path}.timeout_ms"), "is not between 1 ms and 3600 s");
+    }
+    let server = Server {
+        name: wire.name.as_str().into(),
+        transport: transport?,
+        protocol: protocol?,
+        isolation: isolation?,
+        timeout: Duration::from_millis(wire.timeout_ms),
+    };
+    (faults.0.len() == before).then_some(server)
+}
+
+fn protocol(wire: i32, path: &str, faults: &mut Faults) -> Option<Protocol> {
+    match v1::Protocol::try_from(wire) {
+        Ok(v1::Protocol::Auto) => Some(Protocol::Auto),
+        Ok(v1::Protocol::Legacy) => Some(Protocol::Legacy),
+        Ok(v1::Protocol::Modern) => Some(Protocol::Modern),
+        Ok(v1::Protocol::Unspecified) => faults.note(format!("{path}.protocol"), "is missing"),
+        Err(_) => faults.note(format!("{path}.protocol"), format!("{wire} is not known to this version")),
+    }
+}
+
+fn isolation(wire: i32, path: &str, faults: &mut Faults) -> Option<Isolation> {
+    match v1::Isolation::try_from(wire) {
+        Ok(v1::Isolation::Auto) => Some(Isolation::Auto),
+        Ok(v1::Isolation::Shared) => Some(Isolation::Shared),
+        Ok(v1::Isolation::PerPrincipal) => Some(Isolation::PerPrincipal),
+        Ok(v1::Isolation::PerSession) => Some(Isolation::PerSession),
+        Ok(v1::Isolation::Unspecified) => faults.note(format!("{path}.isolation"), "is missing"),
+        Err(_) => faults.note(format!("{path}.isolation"), format!("{wire} is not known to this version")),
+    }
+}

@@ -1,0 +1,121 @@
+//! What holds for any message that may come over the wire.
+
+use std::fmt;
+
+use proptest::prelude::*;
+use sluice_contract::v1;
+
+use super::{good, http};
+use crate::model::Transport;
+use crate::parse::parse;
+
+/// Messages have no `Debug`, and proptest wants one.
+struct Opaque<T>(T);
+
+impl<T> fmt::Debug for Opaque<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a message")
+    }
+}
+
+prop_compose! {
+    /// Text of every sort: good values, odd ones, and anything at all.
+    fn any_text()(pick in 0usize..24, noise in any::<String>()) -> String {
+        let known = ["", "a", "weather", "127.0.0.1:0", "0.0.0.0:80", "https://example.com/x", "http://[::1]:1",
+            "*", "*.example.com", "https://a.example:1", "/metrics", "/", "x-key", "http://a:b", "a\0b", "[::]",
+            "http://:80", "https://[", "://", "a:"];
+        known.get(pick).map_or(noise, |text| (*text).to_owned())
+    }
+}
+
+prop_compose! {
+    fn any_server()(
+        name in any_text(), a in any_text(), b in any_text(), kind in 0u8..3,
+        protocol in -1i32..6, isolation in -1i32..6, timeout_ms in prop_oneof![Just(0), 1u64..10, any::<u64>()],
+    ) -> Opaque<v1::Server> {
+        Opaque(v1::Server {
+            name,
+            transport: match kind {
+                0 => None,
+                1 => Some(v1::server::Transport::Http(v1::HttpEndpoint {
+                    url: a.clone(),
+                    headers: vec![v1::Header { name: b.clone(), value: a }, v1::Header { name: b.clone(), value: b }],
+                })),
+                _ => Some(v1::server::Transport::Stdio(v1::Command {
+                    program: a.clone(), args: vec![b.clone()], env: vec![v1::Variable { name: b, value: a }],
+                    cwd: String::new(),
+                })),
+            },
+            protocol, isolation, timeout_ms,
+        })
+    }
+}
+
+prop_compose! {
+    fn any_snapshot()(
+        servers in prop::collection::vec(any_server(), 0..4),
+        texts in prop::collection::vec(any_text(), 6),
+        flags in prop::collection::vec(any::<bool>(), 5),
+        digest in prop_oneof![Just(vec![7u8; 32]), prop::collection::vec(any::<u8>(), 0..40)],
+        numbers in prop::collection::vec(prop_oneof![Just(0u32), 1u32..500, any::<u32>()], 5),
+        parts in prop::collection::vec(any::<bool>(), 4),
+    ) -> Opaque<v1::Snapshot> {
+        Opaque(v1::Snapshot {
+            revision: 1,
+            name: texts[0].clone(),
+            listener: parts[0].then(|| v1::Listener {
+                addresses: vec![texts[1].clone()],
+                stdio: flags[0],
+                certificates: vec![v1::Certificate {
+                    chain_file: texts[2].clone(), key_file: texts[3].clone(), domains: vec![texts[4].clone()],
+                }],
+                allowed_hosts: vec![texts[5].clone()],
+                allowed_origins: vec![texts[3].clone()],
+            }),
+            access: parts[1].then(|| v1::Access {
+                required: flags[1], explicitly_open: flags[2],
+                clients: vec![v1::Client { name: texts[4].clone(), key_sha256: vec![digest] }],
+            }),
+            servers: servers.into_iter().map(|server| server.0).collect(),
+            limits: parts[2].then(|| v1::Limits {
+                body_bytes: numbers[0].into(), json_depth: numbers[1], requests_per_minute: Some(numbers[2]),
+                concurrent_requests: numbers[3], sessions_per_principal: numbers[4], session_idle_ms: 1,
+                children_per_server: 1, children_per_principal: numbers[0], child_idle_ms: numbers[1].into(),
+            }),
+            monitoring: parts[3].then(|| v1::Monitoring { metrics_path: texts[5].clone(), access_log: flags[3] }),
+        })
+    }
+}
+
+proptest! {
+    /// Whatever comes over the wire: no panic, and either a list of faults or a snapshot that keeps its promises.
+    #[test]
+    fn any_message_is_parsed_or_refused_with_reasons(wire in any_snapshot()) {
+        match parse(&wire.0) {
+            Err(faults) => prop_assert!(!faults.is_empty() && faults.iter().all(|f| !f.reason.is_empty())),
+            Ok(snapshot) => {
+                prop_assert_eq!(snapshot.servers.len(), wire.0.servers.len());
+                for server in &snapshot.servers {
+                    prop_assert!((1..=32).contains(&server.name.len()));
+                    prop_assert!(!server.timeout.is_zero());
+                    if let Transport::Http(http) = &server.transport {
+                        prop_assert!(http.path.starts_with('/') && http.port > 0 && !http.host.is_empty());
+                    }
+                }
+                let open = !snapshot.access.required && !snapshot.access.explicitly_open;
+                prop_assert!(!open || snapshot.listener.addresses.iter().all(|a| a.ip().to_canonical().is_loopback()));
+            }
+        }
+    }
+
+    /// A URL is either refused or split into parts that make the same URL again.
+    #[test]
+    fn urls_survive_being_split(host in "[a-z0-9]{1,8}(\\.[a-z]{2,5})?", port in 1u16.., path in "(/[a-z0-9%~._-]{0,6}){0,3}(\\?[a-z=&]{0,9})?") {
+        let mut wire = good();
+        wire.servers = vec![http("s", &format!("http://{host}:{port}{path}"))];
+        let snapshot = parse(&wire).unwrap();
+        let Transport::Http(found) = &snapshot.servers[0].transport else { panic!("not HTTP") };
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        prop_assert_eq!(format!("{}:{}{}", found.host, found.port, found.path), format!("{host}:{port}{slash}{path}"));
+    }
+}
