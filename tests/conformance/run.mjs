@@ -1,0 +1,252 @@
+#!/usr/bin/env node
+// Runs the MCP conformance suite with and without Sluice, and compares check by check.
+//
+//   node run.mjs [server|client] [--direct]
+//
+// Server scenarios: what the reference server gives directly, it gives through Sluice, for every check of every
+// scenario, those that do not count for the suite's own score included. Client scenarios: what an SDK's client
+// achieves directly against the suite's servers, it achieves through Sluice. --direct leaves Sluice out.
+
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import {
+    Tally,
+    cache,
+    inParallel,
+    packages,
+    root,
+    run,
+    sluiceBinary,
+    startReference,
+    startSluice,
+    table
+} from '../node/lib.mjs';
+
+const { values: options, positionals } = parseArgs({
+    options: { direct: { type: 'boolean', default: false } },
+    allowPositionals: true
+});
+const wants = part => positionals.length === 0 || positionals.includes(part);
+if (!options.direct) sluiceBinary();
+
+const suite = join(packages, '@modelcontextprotocol/conformance/dist/index.js');
+const results = join(cache, 'conformance');
+rmSync(results, { recursive: true, force: true });
+mkdirSync(results, { recursive: true });
+const tally = new Tally();
+
+/** Scenario → its checks, from what the suite saved. */
+function saved(directory, prefix = '') {
+    const found = new Map();
+    if (!existsSync(directory)) return found;
+    for (const entry of readdirSync(directory).sort()) {
+        const match = /^(.*)-\d{4}-\d\d-\d\dT[\d-]+Z$/.exec(entry);
+        const file = join(directory, entry, 'checks.json');
+        if (match === null || !existsSync(file)) continue;
+        found.set(match[1].slice(prefix.length), JSON.parse(readFileSync(file, 'utf8')));
+    }
+    return found;
+}
+
+/** `id (name)` → statuses in order. INFO is the suite's log of the wire, not a judgement. */
+function verdicts(checks) {
+    const byCheck = new Map();
+    for (const { id, name, status, errorMessage } of checks) {
+        if (status === 'INFO') continue;
+        const key = name === undefined || name === id ? id : `${id} (${name})`;
+        if (!byCheck.has(key)) byCheck.set(key, []);
+        byCheck.get(key).push({ status, errorMessage });
+    }
+    return byCheck;
+}
+const statuses = list => (list === undefined ? 'absent' : list.map(v => v.status).join(','));
+const reason = list => list?.find(v => v.errorMessage !== undefined)?.errorMessage ?? '';
+const bad = new Set(['FAILURE', 'WARNING']);
+const failing = checks => checks.some(check => check.status === 'FAILURE');
+
+// ---- server scenarios ----------------------------------------------------------------------------------------
+
+const revisions = { '2025-11-25': 30, '2026-07-28': 37 };
+
+async function serverRun(revision, through) {
+    const reference = await startReference();
+    let sluice;
+    try {
+        sluice = through ? await startSluice({ ref: { transport: 'http', url: reference.url } }) : undefined;
+        const directory = join(results, `server-${revision}-${through ? 'through' : 'direct'}`);
+        const { out, err } = await run(process.execPath, [
+            suite,
+            'server',
+            '--url',
+            sluice ? sluice.url('ref') : reference.url,
+            '--requirements',
+            revision,
+            '--output-dir',
+            directory
+        ]);
+        const unscored = new Set(
+            [...(out + err).matchAll(/^\s+[✓✗] (\S+) \((?:extension|added-after-release|pending)\)/gm)].map(m => m[1])
+        );
+        return { scenarios: saved(directory, 'server-'), unscored, out: out + err, log: sluice?.log() };
+    } finally {
+        if (sluice && !(await sluice.stop()))
+            tally.check(false, `${revision}: Sluice ends within 10 s of SIGTERM`);
+        await reference.stop();
+    }
+}
+
+async function servers() {
+    for (const [revision, expected] of Object.entries(revisions)) {
+        const direct = await serverRun(revision, false);
+        const scored = [...direct.scenarios].filter(([name]) => !direct.unscored.has(name));
+        const good = scored.filter(([, checks]) => !failing(checks)).length;
+        console.log(`\nServer scenarios, ${revision}`);
+        console.log(`  direct:  ${good}/${expected} scored, ${direct.unscored.size} unscored scenarios run`);
+        tally.check(
+            good === expected && scored.length === expected,
+            `server ${revision} direct`,
+            `${good} of ${expected} scored scenarios pass`
+        );
+        if (options.direct) continue;
+
+        const through = await serverRun(revision, true);
+        const rows = [['scenario', 'check', 'direct', 'through', 'why']];
+        let equal = 0;
+        let goodThrough = 0;
+        for (const [name, checks] of direct.scenarios) {
+            const before = verdicts(checks);
+            const after = verdicts(through.scenarios.get(name) ?? []);
+            const differences = [...new Set([...before.keys(), ...after.keys()])].filter(
+                key => statuses(before.get(key)) !== statuses(after.get(key))
+            );
+            const here = through.scenarios.has(name);
+            if (here && !direct.unscored.has(name) && !failing(through.scenarios.get(name))) goodThrough++;
+            const same = here && differences.length === 0;
+            if (same) equal++;
+            tally.check(
+                same,
+                `server ${revision} ${name}`,
+                here ? `${differences.length} of ${before.size} checks differ` : 'did not run through Sluice'
+            );
+            for (const key of differences)
+                rows.push([
+                    name,
+                    key,
+                    statuses(before.get(key)),
+                    statuses(after.get(key)),
+                    (reason(after.get(key)) || reason(before.get(key))).replace(/\s+/g, ' ').slice(0, 300)
+                ]);
+        }
+        console.log(`  through: ${goodThrough}/${expected} scored; ${equal} of ${direct.scenarios.size} scenarios equal`);
+        if (rows.length > 1) console.log(table(rows));
+        if (through.scenarios.size === 0) console.log(through.out.slice(-3_000), through.log?.slice(-3_000));
+    }
+}
+
+// ---- client scenarios ----------------------------------------------------------------------------------------
+
+const old = ['sdk1', 'sdk2-legacy', 'sdk2-auto'];
+const modern = ['sdk2-auto', 'sdk2-pin'];
+const clientScenarios = [
+    ['initialize', { '2025-11-25': old }],
+    ['tools_call', { '2025-11-25': old, '2026-07-28': modern }],
+    ['request-metadata', { '2026-07-28': modern }],
+    ['http-standard-headers', { '2026-07-28': modern }],
+    ['http-custom-headers', { '2026-07-28': modern }],
+    ['http-invalid-tool-headers', { '2026-07-28': modern }],
+    ['sse-retry', { '2025-11-25': old }],
+    ['sep-2322-client-request-state', { '2026-07-28': modern }],
+    ['json-schema-ref-no-deref', { '2026-07-28': modern }],
+    ['json-schema-2020-12-preservation', { '2025-11-25': old, '2026-07-28': modern }],
+    ['elicitation-sep1034-client-defaults', { '2025-11-25': old }]
+];
+
+async function clientRun(scenario, revision, driver, through) {
+    const directory = join(results, `client-${scenario}-${revision}-${driver}-${through ? 'through' : 'direct'}`);
+    const { code, out, err } = await run(
+        process.execPath,
+        [
+            suite,
+            'client',
+            '--command',
+            `${process.execPath} ${join(root, 'tests/conformance/client.mjs')}`,
+            '--scenario',
+            scenario,
+            '--spec-version',
+            revision,
+            '--output-dir',
+            directory
+        ],
+        { env: { DRIVER: driver, ...(through && { THROUGH: '1' }) }, timeout: 90_000 }
+    );
+    return { code, checks: saved(directory).get(scenario), output: out + err };
+}
+
+/** What got worse: a good verdict lost, or a bad one that was not there. */
+function worse(before, after) {
+    const rows = [];
+    for (const [key, list] of before)
+        if (list.some(v => v.status === 'SUCCESS') && !list.some(v => bad.has(v.status))) {
+            const now = after.get(key);
+            if (now === undefined || now.some(v => v.status !== 'SUCCESS')) rows.push(key);
+        }
+    for (const [key, list] of after)
+        if (list.some(v => bad.has(v.status)) && !rows.includes(key))
+            if (!before.get(key)?.some(v => bad.has(v.status))) rows.push(key);
+    return rows;
+}
+
+async function clients() {
+    const jobs = clientScenarios.flatMap(([scenario, byRevision]) =>
+        Object.entries(byRevision).flatMap(([revision, drivers]) =>
+            drivers.map(driver => ({ scenario, revision, driver }))
+        )
+    );
+    const rows = [['scenario', 'revision', 'client', 'direct', 'through']];
+    const details = [];
+    await inParallel(2, jobs, async job => {
+        const { scenario, revision, driver } = job;
+        job.direct = await clientRun(scenario, revision, driver, false);
+        if (!options.direct) job.through = await clientRun(scenario, revision, driver, true);
+    });
+    const score = result => {
+        if (result?.checks === undefined) return 'did not run';
+        const judged = result.checks.filter(check => !['INFO', 'SKIPPED'].includes(check.status));
+        const good = judged.filter(check => check.status === 'SUCCESS').length;
+        return `${good}/${judged.length}${result.code === 0 ? '' : ' failed'}`;
+    };
+    for (const { scenario, revision, driver, direct, through } of jobs) {
+        const what = `client ${scenario} ${revision} ${driver}`;
+        rows.push([scenario, revision, driver, score(direct), options.direct ? '' : score(through)]);
+        if (direct.checks === undefined) {
+            tally.check(false, what, 'the baseline did not run');
+            details.push(direct.output.slice(-1_500));
+            continue;
+        }
+        if (options.direct) {
+            tally.check(direct.code === 0, what, 'the baseline fails');
+            if (direct.code !== 0) details.push(`${what}\n${direct.output.slice(-2_500)}`);
+            continue;
+        }
+        const before = verdicts(direct.checks);
+        const after = verdicts(through.checks ?? []);
+        const lost = worse(before, after);
+        const ok = through.checks !== undefined && lost.length === 0 && (direct.code !== 0 || through.code === 0);
+        tally.check(ok, what, lost.length > 0 ? lost.join('; ') : 'the client fails through Sluice');
+        if (!ok) {
+            for (const key of lost)
+                details.push(
+                    `${what}: ${key}: ${statuses(before.get(key))} → ${statuses(after.get(key))} ${reason(after.get(key))}`
+                );
+            if (lost.length === 0 || through.checks === undefined) details.push(`${what}\n${through.output.slice(-2_500)}`);
+        }
+    }
+    console.log('\nClient scenarios');
+    console.log(table(rows));
+    if (details.length > 0) console.log(`\n${details.join('\n')}`);
+}
+
+if (wants('server')) await servers();
+if (wants('client')) await clients();
+tally.finish();
