@@ -1,1 +1,31 @@
 //! The Model Context Protocol itself, pure: bytes in, facts and edits out; no sockets, no clock.
+//!
+//! One message's life: [`scan()`] says what it is and where its parts lie, [`header::check`] compares it with the
+//! headers that mirror it, [`splice()`] changes the few parts that must change, and everything else travels as it came.
+
+pub mod canonical;
+pub mod error;
+//pub mod handles;
+pub mod header;
+pub mod message;
+pub mod method;
+pub mod path;
+pub mod scan;
+pub mod span;
+pub mod splice;
+pub mod sse;
+pub mod text;
+pub mod version;
+
+pub use canonical::canonical_digest_input;
+pub use error::{code, error_body, is_modern_error};
+//pub use handles::{HandleError, HandleFilter, HandleKind, handles};
+pub use header::{HeaderError, Mirror, ParamHeader, ParamKind};
+pub use message::{Kind, Message, Params, ResultFields};
+pub use method::{Method, Mirrored};
+pub use scan::{Reason, ScanError, ScanLimits, batch, scan};
+pub use span::Span;
+pub use splice::{Chunks, Edit, join, splice, without_newlines};
+pub use sse::{Event, SseDecoder, SseError, encode_event};
+pub use text::{decode_string, encode_string};
+pub use version::{Era, Feature, Version, era_of, protocol_versions};

@@ -1,0 +1,150 @@
+//! One pass over a message: strict to the last byte, and a span for every part a gateway acts on. It does not decode,
+//! copy or recurse, and refuses whatever two parsers could read differently.
+
+use simdutf8::basic::from_utf8;
+use smallvec::SmallVec;
+
+use crate::{Kind, Message, Method, Span, text};
+
+pub(crate) mod cursor;
+mod fault;
+mod fields;
+mod seen;
+mod string;
+
+use cursor::{Cursor, Fault, Step};
+pub use fault::{Reason, ScanError};
+
+/// Bounds of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScanLimits {
+    /// How many arrays and objects may lie within each other, the message's own object included; at most 128.
+    pub depth: u16,
+}
+
+impl Default for ScanLimits {
+    /// 127 levels: what the strictest widespread parser takes.
+    fn default() -> Self {
+        Self { depth: 127 }
+    }
+}
+
+/// Reads one message.
+///
+/// The whole body must be one JSON object by RFC 8259 in UTF-8. On the levels that are read (the message, `params`,
+/// `result`, `error`, their `_meta`, its related task, `result.task`) no key may occur twice, compared decoded. Lone
+/// surrogates are refused in everything that is read, and anywhere in requests and notifications; elsewhere in
+/// responses they pass, because servers cut text in the middle of a character.
+///
+/// Allocates only for escaped keys and for objects of more than 16 unknown keys on a level that is read.
+///
+/// # Errors
+///
+/// [`ScanError`] says why, where, and to which id the answer belongs (specification, *Messages*; JSON-RPC 2.0).
+pub fn scan(body: &[u8], limits: ScanLimits) -> Result<Message, ScanError> {
+    let mut found = fields::Found::new();
+    let mut cursor = Cursor::new(body, limits.depth);
+    let outcome = check_text(body)
+        .and_then(|()| fields::read(&mut cursor, &mut found))
+        .and_then(|()| check_end(&mut cursor))
+        .and_then(|()| classify(&cursor, &mut found));
+    match outcome {
+        Ok(()) => Ok(found.message),
+        Err(Fault { reason, at }) => Err(ScanError { reason, at, id: found.id_for_errors() }),
+    }
+}
+
+/// The messages of a batch (2025-03-26 only), each to be scanned by itself.
+///
+/// # Errors
+///
+/// As [`scan`], for what is not a JSON array; [`Reason::Empty`] for an empty one and [`Reason::TooLarge`] for one of
+/// more than `most` messages.
+pub fn batch(body: &[u8], limits: ScanLimits, most: usize) -> Result<SmallVec<[Span; 4]>, ScanError> {
+    let mut spans = SmallVec::new();
+    let mut cursor = Cursor::new(body, limits.depth.saturating_add(1));
+    let outcome = check_text(body).and_then(|()| {
+        cursor.elements(|cursor| {
+            if spans.len() == most {
+                return cursor.fault(Reason::TooLarge);
+            }
+            spans.push(cursor.skip()?);
+            Ok(())
+        })?;
+        if spans.is_empty() {
+            return cursor.fault(Reason::Empty);
+        }
+        check_end(&mut cursor)
+    });
+    match outcome {
+        Ok(()) => Ok(spans),
+        Err(Fault { reason, at }) => Err(ScanError { reason, at, id: None }),
+    }
+}
+
+/// The whole text is UTF-8 and within what a [`Span`] can hold.
+fn check_text(body: &[u8]) -> Step<()> {
+    if u32::try_from(body.len()).is_err() {
+        return Err(Fault { reason: Reason::TooLarge, at: u32::MAX as usize });
+    }
+    from_utf8(body).map(drop).map_err(|_| {
+        let at = simdutf8::compat::from_utf8(body).map_or_else(|e| e.valid_up_to(), |_| 0);
+        Fault { reason: Reason::NotUtf8, at }
+    })
+}
+
+/// Nothing but whitespace follows.
+fn check_end(cursor: &mut Cursor<'_>) -> Step<()> {
+    match cursor.token() {
+        None => Ok(()),
+        Some(_) => cursor.fault(Reason::TrailingBytes),
+    }
+}
+
+/// Decides what kind of message the parts make up.
+fn classify(cursor: &Cursor<'_>, found: &mut fields::Found) -> Step<()> {
+    let end = cursor.body.len();
+    let fault = |reason, span: Option<Span>| Err(Fault { reason, at: span.map_or(end, |span| span.start as usize) });
+    if !found.versioned {
+        return fault(Reason::BadVersion, None);
+    }
+    let message = &mut found.message;
+    let answer = message.result.or(message.error);
+    if let Some(method) = message.method_span {
+        if let Some(at) = cursor.lone {
+            return Err(Fault { reason: Reason::LoneSurrogate, at });
+        }
+        let name = text::decode_string(method.of(cursor.body));
+        message.method = Method::from_bytes(name.as_bytes());
+        let notification = name.starts_with("notifications/");
+        return match (notification, found.id) {
+            _ if answer.is_some() => fault(Reason::Ambiguous, answer),
+            (true, fields::Id::Token(span)) => fault(Reason::Ambiguous, Some(span)),
+            (_, fields::Id::Null(span)) => fault(Reason::BadId, Some(span)),
+            (true, fields::Id::Absent) => {
+                message.kind = Kind::Notification;
+                Ok(())
+            }
+            (false, fields::Id::Absent) => fault(Reason::RequestWithoutId, message.method_span),
+            (false, fields::Id::Token(span)) => {
+                message.id = Some(span);
+                Ok(())
+            }
+        };
+    }
+    message.kind = Kind::Response;
+    match (message.result, message.error, found.id) {
+        (None, None, _) => fault(Reason::BadMethod, None),
+        (Some(_), Some(error), _) => fault(Reason::Ambiguous, Some(error)),
+        (_, _, fields::Id::Token(span)) => {
+            message.id = Some(span);
+            Ok(())
+        }
+        (None, Some(_), _) => Ok(()),
+        (Some(_), None, fields::Id::Null(span)) => fault(Reason::BadId, Some(span)),
+        (Some(_), None, fields::Id::Absent) => fault(Reason::BadId, None),
+    }
+}
+
+#[cfg(test)]
+mod tests;

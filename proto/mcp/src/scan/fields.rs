@@ -1,0 +1,284 @@
+//! The levels of a message that are read, one function each: which key goes to which field.
+
+use super::{
+    cursor::{Cursor, Fault, Key, Step},
+    fault::Reason,
+    seen::Seen,
+};
+use crate::{Message, Params, ResultFields, Span};
+
+/// The keys of `_meta` that the specification defines.
+mod meta_key {
+    pub(super) const PROTOCOL_VERSION: &[u8] = b"io.modelcontextprotocol/protocolVersion";
+    pub(super) const CLIENT_INFO: &[u8] = b"io.modelcontextprotocol/clientInfo";
+    pub(super) const CLIENT_CAPABILITIES: &[u8] = b"io.modelcontextprotocol/clientCapabilities";
+    pub(super) const LOG_LEVEL: &[u8] = b"io.modelcontextprotocol/logLevel";
+    pub(super) const SUBSCRIPTION_ID: &[u8] = b"io.modelcontextprotocol/subscriptionId";
+    pub(super) const SERVER_INFO: &[u8] = b"io.modelcontextprotocol/serverInfo";
+    pub(super) const RELATED_TASK: &[u8] = b"io.modelcontextprotocol/related-task";
+}
+
+/// The id of a message, as far as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Id {
+    Absent,
+    Null(Span),
+    /// A string or an integer.
+    Token(Span),
+}
+
+/// What was found so far; after a fault, what had been found before it.
+pub(super) struct Found {
+    pub(super) message: Message,
+    pub(super) id: Id,
+    /// `jsonrpc` is there and right.
+    pub(super) versioned: bool,
+    /// The id occurred twice, so it is nobody's.
+    id_twice: bool,
+}
+
+impl Found {
+    pub(super) fn new() -> Self {
+        Self { message: Message::empty(), id: Id::Absent, versioned: false, id_twice: false }
+    }
+
+    /// The id an error response may carry.
+    pub(super) fn id_for_errors(&self) -> Option<Span> {
+        match self.id {
+            Id::Token(span) if !self.id_twice => Some(span),
+            _ => None,
+        }
+    }
+}
+
+/// Fills an empty field with the value that follows; a fault if the field was filled before.
+fn fill(cursor: &mut Cursor<'_>, at: usize, field: &mut Option<Span>) -> Step<()> {
+    vacant(at, field)?;
+    *field = Some(cursor.value()?);
+    Ok(())
+}
+
+fn vacant(at: usize, field: &Option<Span>) -> Step<()> {
+    match field {
+        None => Ok(()),
+        Some(_) => Err(Fault { reason: Reason::DuplicateKey, at }),
+    }
+}
+
+/// Skips the value of a key that has no field.
+fn other<'a>(cursor: &mut Cursor<'a>, seen: &mut Seen<'a>, key: Key<'a>) -> Step<()> {
+    seen.add(key)?;
+    cursor.skip().map(drop)
+}
+
+/// The message itself.
+pub(super) fn read(cursor: &mut Cursor<'_>, found: &mut Found) -> Step<()> {
+    match cursor.token() {
+        None => return cursor.fault(Reason::Empty),
+        Some(b'{') => {}
+        Some(b'[') => return cursor.fault(Reason::Batch),
+        Some(b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
+            cursor.skip()?;
+            return cursor.fault(Reason::NotAnObject);
+        }
+        Some(_) => return cursor.fault(Reason::Syntax),
+    }
+    let mut seen = Seen::default();
+    cursor.members(|cursor, key| {
+        let message = &mut found.message;
+        match &*key.text {
+            b"jsonrpc" => {
+                if found.versioned {
+                    return Err(Fault { reason: Reason::DuplicateKey, at: key.at });
+                }
+                let span = cursor.value()?;
+                if crate::decode_string(span.of(cursor.body)) != "2.0" || cursor.body[span.start as usize] != b'"' {
+                    return Err(Fault { reason: Reason::BadVersion, at: span.start as usize });
+                }
+                found.versioned = true;
+                Ok(())
+            }
+            b"id" => {
+                found.id_twice = found.id != Id::Absent;
+                if found.id_twice {
+                    return Err(Fault { reason: Reason::DuplicateKey, at: key.at });
+                }
+                found.id = read_id(cursor)?;
+                Ok(())
+            }
+            b"method" => {
+                vacant(key.at, &message.method_span)?;
+                if cursor.token() != Some(b'"') {
+                    return cursor.fault(Reason::BadMethod);
+                }
+                message.method_span = Some(cursor.value()?);
+                Ok(())
+            }
+            b"params" => {
+                vacant(key.at, &message.params)?;
+                if cursor.token() != Some(b'{') {
+                    return cursor.fault(Reason::BadParams);
+                }
+                message.params = Some(read_params(cursor, &mut message.p)?);
+                Ok(())
+            }
+            b"result" => {
+                vacant(key.at, &message.result)?;
+                message.result = Some(match cursor.token() {
+                    Some(b'{') => read_result(cursor, &mut message.r)?,
+                    _ => cursor.value()?,
+                });
+                Ok(())
+            }
+            b"error" => {
+                vacant(key.at, &message.error)?;
+                message.error = Some(match cursor.token() {
+                    Some(b'{') => read_error(cursor, &mut message.error_code)?,
+                    _ => cursor.value()?,
+                });
+                Ok(())
+            }
+            _ => other(cursor, &mut seen, key),
+        }
+    })?;
+    Ok(())
+}
+
+/// A string or an integer; null is kept apart. `-0` is refused: some parsers turn it into `0`, others into `-0.0`.
+fn read_id(cursor: &mut Cursor<'_>) -> Step<Id> {
+    let first = cursor.token();
+    let span = cursor.value()?;
+    let raw = span.of(cursor.body);
+    match first {
+        Some(b'"') => Ok(Id::Token(span)),
+        Some(b'n') => Ok(Id::Null(span)),
+        Some(b'-' | b'0'..=b'9') if raw != b"-0" && !raw.iter().any(|b| matches!(b, b'.' | b'e' | b'E')) => {
+            Ok(Id::Token(span))
+        }
+        _ => Err(Fault { reason: Reason::BadId, at: span.start as usize }),
+    }
+}
+
+fn read_params(cursor: &mut Cursor<'_>, p: &mut Params) -> Step<Span> {
+    let mut seen = Seen::default();
+    cursor.members(|cursor, key| {
+        let field = match &*key.text {
+            b"name" => &mut p.name,
+            b"arguments" => &mut p.arguments,
+            b"uri" => &mut p.uri,
+            b"ref" => &mut p.ref_,
+            b"cursor" => &mut p.cursor,
+            b"taskId" => &mut p.task_id,
+            b"requestState" => &mut p.request_state,
+            b"inputResponses" => &mut p.input_responses,
+            b"requestId" => &mut p.request_id,
+            b"progressToken" => &mut p.progress_token,
+            b"level" => &mut p.level,
+            b"protocolVersion" => &mut p.protocol_version,
+            b"capabilities" => &mut p.capabilities,
+            b"clientInfo" => &mut p.client_info,
+            b"notifications" => &mut p.notifications,
+            b"_meta" => {
+                vacant(key.at, &p.meta)?;
+                p.meta = Some(match cursor.token() {
+                    Some(b'{') => read_params_meta(cursor, p)?,
+                    _ => cursor.value()?,
+                });
+                return Ok(());
+            }
+            _ => return other(cursor, &mut seen, key),
+        };
+        fill(cursor, key.at, field)
+    })
+}
+
+fn read_params_meta(cursor: &mut Cursor<'_>, p: &mut Params) -> Step<Span> {
+    let mut seen = Seen::default();
+    let mut related = None;
+    cursor.members(|cursor, key| {
+        let field = match &*key.text {
+            b"progressToken" => &mut p.meta_progress_token,
+            meta_key::PROTOCOL_VERSION => &mut p.meta_protocol_version,
+            meta_key::CLIENT_INFO => &mut p.meta_client_info,
+            meta_key::CLIENT_CAPABILITIES => &mut p.meta_client_capabilities,
+            meta_key::LOG_LEVEL => &mut p.meta_log_level,
+            meta_key::SUBSCRIPTION_ID => &mut p.meta_subscription_id,
+            meta_key::RELATED_TASK => {
+                return read_task(cursor, key.at, &mut related, &mut p.meta_related_task);
+            }
+            _ => return other(cursor, &mut seen, key),
+        };
+        fill(cursor, key.at, field)
+    })
+}
+
+fn read_result(cursor: &mut Cursor<'_>, r: &mut ResultFields) -> Step<Span> {
+    let mut seen = Seen::default();
+    let mut task = None;
+    cursor.members(|cursor, key| {
+        let field = match &*key.text {
+            b"protocolVersion" => &mut r.protocol_version,
+            b"capabilities" => &mut r.capabilities,
+            b"serverInfo" => &mut r.server_info,
+            b"supportedVersions" => &mut r.supported_versions,
+            b"nextCursor" => &mut r.next_cursor,
+            b"requestState" => &mut r.request_state,
+            b"resultType" => &mut r.result_type,
+            b"taskId" => &mut r.task_id,
+            b"inputRequests" => &mut r.input_requests,
+            b"task" => return read_task(cursor, key.at, &mut task, &mut r.task_task_id),
+            b"_meta" => {
+                vacant(key.at, &r.meta)?;
+                r.meta = Some(match cursor.token() {
+                    Some(b'{') => read_result_meta(cursor, r)?,
+                    _ => cursor.value()?,
+                });
+                return Ok(());
+            }
+            _ => return other(cursor, &mut seen, key),
+        };
+        fill(cursor, key.at, field)
+    })
+}
+
+fn read_result_meta(cursor: &mut Cursor<'_>, r: &mut ResultFields) -> Step<Span> {
+    let mut seen = Seen::default();
+    let mut related = None;
+    cursor.members(|cursor, key| {
+        let field = match &*key.text {
+            meta_key::SERVER_INFO => &mut r.meta_server_info,
+            meta_key::SUBSCRIPTION_ID => &mut r.meta_subscription_id,
+            meta_key::RELATED_TASK => {
+                return read_task(cursor, key.at, &mut related, &mut r.meta_related_task);
+            }
+            _ => return other(cursor, &mut seen, key),
+        };
+        fill(cursor, key.at, field)
+    })
+}
+
+/// An object with a `taskId`; `whole` becomes its span.
+fn read_task(cursor: &mut Cursor<'_>, at: usize, whole: &mut Option<Span>, task_id: &mut Option<Span>) -> Step<()> {
+    vacant(at, whole)?;
+    if cursor.token() != Some(b'{') {
+        *whole = Some(cursor.value()?);
+        return Ok(());
+    }
+    let mut seen = Seen::default();
+    *whole = Some(cursor.members(|cursor, key| match &*key.text {
+        b"taskId" => fill(cursor, key.at, task_id),
+        _ => other(cursor, &mut seen, key),
+    })?);
+    Ok(())
+}
+
+fn read_error(cursor: &mut Cursor<'_>, code: &mut Option<i64>) -> Step<Span> {
+    let mut seen = Seen::default();
+    let mut span = None;
+    let whole = cursor.members(|cursor, key| match &*key.text {
+        b"code" => fill(cursor, key.at, &mut span),
+        _ => other(cursor, &mut seen, key),
+    })?;
+    *code = span.and_then(|span| std::str::from_utf8(span.of(cursor.body)).ok()?.parse().ok());
+    Ok(whole)
+}
