@@ -5,7 +5,7 @@
 
 pub mod canonical;
 pub mod error;
-//pub mod handles;
+pub mod handles;
 pub mod header;
 pub mod message;
 pub mod method;
@@ -19,7 +19,7 @@ pub mod version;
 
 pub use canonical::canonical_digest_input;
 pub use error::{code, error_body, is_modern_error};
-//pub use handles::{HandleError, HandleFilter, HandleKind, handles};
+pub use handles::{HandleError, HandleFilter, HandleKind, handles};
 pub use header::{HeaderError, Mirror, ParamHeader, ParamKind};
 pub use message::{Kind, Message, Params, ResultFields};
 pub use method::{Method, Mirrored};

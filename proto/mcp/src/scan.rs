@@ -10,7 +10,7 @@ pub(crate) mod cursor;
 mod fault;
 mod fields;
 mod seen;
-mod string;
+pub(crate) mod string;
 
 use cursor::{Cursor, Fault, Step};
 pub use fault::{Reason, ScanError};

@@ -70,7 +70,7 @@ const HIGH: u64 = 0x8080_8080_8080_8080;
 
 /// The first byte from `at` on that a string cannot hold as it is: a quote, a backslash, a control character, the end.
 #[inline]
-fn plain(body: &[u8], mut at: usize) -> usize {
+pub(crate) fn plain(body: &[u8], mut at: usize) -> usize {
     while let Some(&word) = body.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let found = special(u64::from_le_bytes(word));
         if found != 0 {

@@ -1,0 +1,72 @@
+//! Handles: values a server minted and a client hands back (`requestState`, cursors, task ids). Where they stand in a
+//! reply, and how to replace them while the reply streams past. This is no validator: what is malformed passes.
+
+mod filter;
+mod walk;
+
+use memchr::memmem;
+use smallvec::SmallVec;
+
+use crate::{Method, Span, text};
+pub use filter::{HandleError, HandleFilter};
+use walk::{Hit, Walk};
+
+/// What kind of handle a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HandleKind {
+    /// `result.requestState` (multi round-trip requests).
+    RequestState,
+    /// `result.nextCursor` (pagination).
+    Cursor,
+    /// A task's id (tasks of 2025-11-25, and the tasks extension).
+    Task,
+}
+
+/// Lists the handles of one complete message: raw string tokens, in order.
+///
+/// In responses: `result.requestState`, `result.nextCursor`, `result.taskId`, `result.task.taskId`,
+/// `result.tasks[].taskId`, and the related task of `result._meta`. In messages with a method: the related task of
+/// `params._meta`; `params.taskId` of `notifications/tasks/status` and `notifications/tasks`;
+/// `params.notifications.taskIds[]` of `notifications/subscriptions/acknowledged`.
+pub fn handles(body: &[u8], out: &mut SmallVec<[(HandleKind, Span); 4]>) {
+    if !may_hold(body) {
+        return;
+    }
+    let first = out.len();
+    let mut walk = Walk::new(true);
+    let (mut at, mut begin) = (0, 0);
+    let mut method = Method::Other;
+    // Spans that count only if the method says so, with the methods that do.
+    let mut tentative: SmallVec<[(u32, walk::Site); 4]> = SmallVec::new();
+    while let Some(hit) = walk.next(body, &mut at) {
+        match hit {
+            Hit::Begin => begin = at - 1,
+            Hit::End(walk::Site::Method) => {
+                method = Method::from_bytes(text::decode_string(&body[begin..at]).as_bytes());
+            }
+            Hit::End(site) => {
+                let span = Span::new(begin, at);
+                if site.tentative() {
+                    tentative.push((span.start, site));
+                }
+                out.push((site.kind(), span));
+            }
+        }
+    }
+    if !tentative.is_empty() {
+        let refused = |start| tentative.iter().any(|&(s, site)| s == start && !site.counts_in(method));
+        let mut place = 0;
+        out.retain(|(_, span)| {
+            place += 1;
+            place <= first || !refused(span.start)
+        });
+    }
+}
+
+/// Whether a handle's key can occur in the body at all: spelled out, or hidden behind an escape.
+fn may_hold(body: &[u8]) -> bool {
+    [&b"taskId"[..], b"requestState", b"nextCursor", b"\\u"].iter().any(|marker| memmem::find(body, marker).is_some())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Replaces handles in a reply that streams past, whatever its chunks.
+
+use bytes::Bytes;
+
+use super::{
+    HandleKind,
+    walk::{Hit, Site, Walk},
+};
+use crate::text;
+
+/// Why a reply cannot be passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HandleError {
+    /// A handle exceeds the limit; it would have to be held to be replaced.
+    #[error("a handle in the reply exceeds {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+}
+
+/// Replaces `result.requestState`, `result.nextCursor`, `result.taskId`, `result.task.taskId`, `result.tasks[].taskId`
+/// and the task id of `result._meta["io.modelcontextprotocol/related-task"]` in one JSON reply, in a batch of them, or in
+/// several that follow each other. Only strings, and only at these places; all else passes as slices of the input.
+///
+/// Holds back nothing but a handle that has begun and not ended.
+pub struct HandleFilter {
+    limit: usize,
+    walk: Walk,
+    /// The beginning of a handle, from earlier chunks.
+    held: Vec<u8>,
+    broken: bool,
+}
+
+impl std::fmt::Debug for HandleFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HandleFilter").field("held", &self.held.len()).finish_non_exhaustive()
+    }
+}
+
+impl HandleFilter {
+    /// A filter at the start of a reply. No handle may be larger than `max_value_bytes` as it is spelled, quotes
+    /// included.
+    #[must_use]
+    pub fn new(max_value_bytes: usize) -> Self {
+        Self { limit: max_value_bytes, walk: Walk::new(false), held: Vec::new(), broken: false }
+    }
+
+    /// Takes the next chunk and appends what can go on to `out`. `map` gets each handle decoded and gives what stands
+    /// there afterwards, not yet encoded.
+    ///
+    /// # Errors
+    ///
+    /// [`HandleError::TooLarge`], now and ever after.
+    pub fn feed(
+        &mut self,
+        chunk: &Bytes,
+        out: &mut Vec<Bytes>,
+        map: &mut dyn FnMut(HandleKind, &str) -> String,
+    ) -> Result<(), HandleError> {
+        if self.broken {
+            return self.give_up();
+        }
+        // What lies between `done` and `at` has been walked over and not given out.
+        let (mut done, mut at) = (0, 0);
+        while let Some(hit) = self.walk.next(chunk, &mut at) {
+            match hit {
+                Hit::Begin => {
+                    pass(chunk, done, at - 1, out);
+                    done = at - 1;
+                }
+                Hit::End(site) => {
+                    if self.held.len() + at - done > self.limit {
+                        return self.give_up();
+                    }
+                    self.replace(chunk, done, at, site, out, map);
+                    done = at;
+                }
+            }
+        }
+        if !self.walk.in_value() {
+            pass(chunk, done, chunk.len(), out);
+            return Ok(());
+        }
+        if self.held.len() + chunk.len() - done > self.limit {
+            return self.give_up();
+        }
+        self.held.extend_from_slice(&chunk[done..]);
+        Ok(())
+    }
+
+    /// Ends the reply. One that ends within a handle is broken off; what was held goes on as it came.
+    ///
+    /// # Errors
+    ///
+    /// [`HandleError::TooLarge`] again, if `feed` said so.
+    pub fn finish(&mut self, out: &mut Vec<Bytes>) -> Result<(), HandleError> {
+        if self.broken {
+            return self.give_up();
+        }
+        if !self.held.is_empty() {
+            out.push(Bytes::from(std::mem::take(&mut self.held)));
+        }
+        Ok(())
+    }
+
+    /// Gives out the replacement of a handle whose last bytes are `chunk[from..to]`.
+    fn replace(
+        &mut self,
+        chunk: &Bytes,
+        from: usize,
+        to: usize,
+        site: Site,
+        out: &mut Vec<Bytes>,
+        map: &mut dyn FnMut(HandleKind, &str) -> String,
+    ) {
+        let token = if self.held.is_empty() {
+            chunk.slice(from..to)
+        } else {
+            self.held.extend_from_slice(&chunk[from..to]);
+            Bytes::from(std::mem::take(&mut self.held))
+        };
+        let handle = text::decode_string(&token);
+        let new = map(site.kind(), &handle);
+        if new == *handle {
+            out.push(token.clone());
+        } else {
+            out.push(Bytes::from(text::encode_string(&new)));
+        }
+    }
+
+    fn give_up(&mut self) -> Result<(), HandleError> {
+        self.broken = true;
+        self.held = Vec::new();
+        Err(HandleError::TooLarge { limit: self.limit })
+    }
+}
+
+fn pass(chunk: &Bytes, from: usize, to: usize, out: &mut Vec<Bytes>) {
+    if from < to {
+        out.push(chunk.slice(from..to));
+    }
+}
