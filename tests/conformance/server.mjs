@@ -156,6 +156,8 @@ function tools(server, era) {
                     params: { progressToken, progress, total: 100, message: `${progress} of 100` }
                 });
         }
+        // Some clients stop listening for progress when they see the result behind it.
+        await sleep(50);
         return text('Progress was reported.');
     });
     tool('test_error_handling', 'Always fails', undefined, () => {
