@@ -108,6 +108,12 @@ async function servers() {
             `server ${revision} direct`,
             `${good} of ${expected} scored scenarios pass`
         );
+        for (const name of direct.unscored)
+            tally.check(
+                direct.scenarios.has(name) && !failing(direct.scenarios.get(name)),
+                `server ${revision} direct: ${name}`,
+                'the reference server does not pass this unscored scenario any more'
+            );
         if (options.direct) continue;
 
         const through = await serverRun(revision, true);

@@ -14,6 +14,8 @@ import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import {
     McpServer,
+    ProtocolError,
+    ProtocolErrorCode,
     ResourceTemplate,
     completable,
     createMcpHandler,
@@ -33,6 +35,7 @@ import {
     toWebRequest
 } from '@modelcontextprotocol/node';
 import { z } from 'zod';
+import { EXTENSION, callAsTask, registerTasks } from './tasks.mjs';
 
 const { values: options } = parseArgs({
     options: {
@@ -88,6 +91,11 @@ function announce(kind, uri) {
 
 const states = createRequestStateCodec({ key: randomUUID() + randomUUID() });
 const mint = (payload, ctx) => states.mint({ ...payload, nonce: randomUUID() }, ctx);
+/** The state that a call brings back; `tools/call` has refused what is not ours. */
+const stateOf = async ctx => {
+    const state = ctx.mcpReq.requestState();
+    return state === undefined ? undefined : await states.verify(state, ctx);
+};
 
 const askName = () =>
     inputRequired.elicit({ message: 'What is your name?', requestedSchema: object({ name: string() }) });
@@ -297,7 +305,7 @@ function tools(server, era) {
     });
     const confirm = (name, description, done) =>
         tool(name, description, undefined, async (_, ctx) => {
-            const state = ctx.mcpReq.requestState();
+            const state = await stateOf(ctx);
             if (state?.of === name && acceptedContent(ctx.mcpReq.inputResponses, 'confirm')) return text(done);
             return inputRequired({
                 inputRequests: {
@@ -316,7 +324,7 @@ function tools(server, era) {
         const name = acceptedContent(got, 'user_name')?.name;
         const greeting = sampled(inputResponse(got, 'greeting'));
         const roots = inputResponse(got, 'client_roots');
-        if (ctx.mcpReq.requestState() && name && greeting && roots.kind === 'roots')
+        if ((await stateOf(ctx)) && name && greeting && roots.kind === 'roots')
             return text(`${greeting}, ${name}: ${roots.roots.length} roots`);
         return inputRequired({
             inputRequests: {
@@ -329,7 +337,7 @@ function tools(server, era) {
     });
     tool('test_input_required_result_multi_round', 'Asks twice', undefined, async (_, ctx) => {
         const got = ctx.mcpReq.inputResponses;
-        const state = ctx.mcpReq.requestState();
+        const state = await stateOf(ctx);
         if (state?.round === 2 && acceptedContent(got, 'step2'))
             return text(`${state.name} likes ${acceptedContent(got, 'step2').color}`);
         const name = state?.round === 1 ? acceptedContent(got, 'step1')?.name : undefined;
@@ -547,6 +555,18 @@ function paginate(server) {
     }
 }
 
+/** What the SDK's tools cannot do themselves: refuse a state as an error of the request, and answer with a task. */
+function aroundCalls(server, era) {
+    const ordinary = server.server._getRequestHandler('tools/call');
+    server.server.setRequestHandler('tools/call', async (request, ctx) => {
+        await stateOf(ctx).catch(() => {
+            throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'Invalid or expired requestState');
+        });
+        const task = era === 'modern' ? callAsTask(request.params, ctx) : undefined;
+        return task ?? (await ordinary(request, ctx));
+    });
+}
+
 function build({ era }) {
     const server = new McpServer(
         { name: 'sluice-reference-server', version: '1.0.0', title: 'Reference server' },
@@ -557,17 +577,19 @@ function build({ era }) {
                 prompts: { listChanged: true },
                 resources: { listChanged: true, subscribe: true },
                 completions: {},
-                logging: {}
+                logging: {},
+                ...(era === 'modern' && { extensions: { [EXTENSION]: {} } })
             },
             cacheHints: Object.fromEntries(
                 ['tools/list', 'prompts/list', 'resources/list', 'resources/templates/list', 'resources/read'].map(
                     method => [method, { ttlMs: 60_000, cacheScope: 'public' }]
                 )
-            ),
-            requestState: { verify: states.verify }
+            )
         }
     );
     tools(server, era);
+    if (era === 'modern') registerTasks(server);
+    aroundCalls(server, era);
     prompts(server);
     resources(server);
     if (pageSize > 0) paginate(server);
