@@ -130,12 +130,12 @@ async function until(what, ready) {
 
 const { client, modern, version } = await connect();
 
-async function call({ tool, arguments: args, progress, log }, options = {}) {
+async function call({ tool, arguments: args, progress, log, meta }, options = {}) {
     const seen = [];
     asked.length = 0;
     logs.length = 0;
-    const params = { name: tool, arguments: args ?? {} };
-    if (log && modern) params._meta = { 'io.modelcontextprotocol/logLevel': log };
+    const params = { name: tool, arguments: args ?? {}, ...(meta && { _meta: { ...meta } }) };
+    if (log && modern) params._meta = { ...meta, 'io.modelcontextprotocol/logLevel': log };
     if (progress)
         options.onprogress = ({ progress: value, total, message }) => seen.push({ progress: value, total, message });
     const result = second ? await client.callTool(params, options) : await client.callTool(params, undefined, options);
@@ -145,6 +145,7 @@ async function call({ tool, arguments: args, progress, log }, options = {}) {
         content: result.content,
         structuredContent: result.structuredContent,
         isError: result.isError,
+        _meta: result._meta,
         ...(progress && { progress: seen }),
         ...(log && { logs: logs.splice(0) }),
         ...(asked.length > 0 && { asked: asked.splice(0) })

@@ -204,6 +204,7 @@ class Script:
                 step["tool"],
                 step.get("arguments", {}),
                 **({"progress_callback": on_progress} if step.get("progress") else {}),
+                **({"meta": step["meta"]} if "meta" in step else {}),
             )
         )
         if step.get("log"):
@@ -212,6 +213,7 @@ class Script:
             "content": result.get("content"),
             "structuredContent": result.get("structuredContent"),
             "isError": result.get("isError"),
+            "_meta": result.get("_meta"),
             **({"progress": list(seen)} if step.get("progress") else {}),
             **({"logs": list(logs)} if step.get("log") else {}),
             **({"asked": list(asked)} if asked else {}),

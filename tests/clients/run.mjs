@@ -6,6 +6,7 @@
 // Every client does the same script with a server directly, through Sluice's HTTP door, and with Sluice as a
 // stdio server. The direct run must give what the script expects; the others must give what the direct run gave.
 
+import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
@@ -14,6 +15,7 @@ import {
     cache,
     inParallel,
     packages,
+    processesWith,
     referenceServer,
     root,
     run,
@@ -22,7 +24,8 @@ import {
     startReference,
     startSluice,
     table,
-    temporaryDirectory
+    temporaryDirectory,
+    until
 } from '../node/lib.mjs';
 import * as scripts from './scripts.mjs';
 
@@ -134,17 +137,19 @@ function hideVariable(text, hide) {
 /** One client, one server, one way; the transcript or why there is none. */
 async function once(clientName, server, way) {
     const { steps, target, roots, stop, hide } = await server.prepare();
+    // Everything that this run starts has the mark, so that nothing stays behind unseen.
+    const mark = { SLUICE_TEST_MARK: randomUUID() };
     let sluice;
     try {
         const upstream = target.url
             ? { transport: 'http', url: target.url }
-            : { transport: 'stdio', command: target.command, args: target.args, env: target.env ?? {} };
-        let given = target;
+            : { transport: 'stdio', command: target.command, args: target.args, env: { ...target.env, ...mark } };
+        let given = target.url ? target : { ...target, env: { ...target.env, ...mark } };
         if (way === 'http') {
-            sluice = await startSluice({ it: upstream });
+            sluice = await startSluice({ it: upstream }, mark);
             given = { url: sluice.url('it') };
         } else if (way === 'stdio')
-            given = { command: sluiceBinary(), args: [...sluiceArguments({ it: upstream }), '--stdio'] };
+            given = { command: sluiceBinary(), args: [...sluiceArguments({ it: upstream }), '--stdio'], env: mark };
         const spec = { client: clientName, target: given, roots, steps: steps.map(({ expect, compare, ...step }) => step) };
         const [command, driver] = clients[clientName];
         const { code, out, err } = await run(command, [driver, JSON.stringify(spec)], { timeout: 120_000 });
@@ -155,11 +160,19 @@ async function once(clientName, server, way) {
     } catch (error) {
         return { fault: String(error?.message ?? error), log: '', steps };
     } finally {
-        if (sluice && !(await sluice.stop())) tallyStop.push(`${clientName}: Sluice ends within 10 s of SIGTERM`);
+        if (sluice && !(await sluice.stop())) ends.push(`${clientName}: Sluice ends within 10 s of SIGTERM`);
         await stop?.();
+        if (way !== 'direct') {
+            const left = () => processesWith(mark.SLUICE_TEST_MARK);
+            await until(5_000, 'all processes end', () => left().length === 0).catch(() => {
+                ends.push(`${clientName} through ${way}: nothing stays behind, but: ${left().join('; ')}`);
+                for (const line of left()) process.kill(Number(line.split(' ')[0]), 'SIGKILL');
+            });
+        }
     }
 }
-const tallyStop = [];
+/** What did not end as it should. */
+const ends = [];
 
 const short = value => {
     const text = JSON.stringify(value) ?? 'nothing';
@@ -236,7 +249,7 @@ await inParallel(2, jobs, async job => {
         job.cells.push(`${equal}/${direct.transcript.length}`);
     }
 });
-for (const fault of tallyStop) tally.check(false, fault);
+for (const fault of ends) tally.check(false, fault);
 
 console.log('Steps that give what is expected (direct), and what the direct run gave (through Sluice):');
 console.log(

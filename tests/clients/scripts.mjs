@@ -26,7 +26,7 @@ export const reference = [
     },
     { op: 'tools', expect: result => result.length > 30 },
     { op: 'prompts', expect: result => result.length === 5 },
-    { op: 'resources', expect: result => result.length === 15 },
+    { op: 'resources', expect: result => result.length === 16 },
     { op: 'templates', expect: result => result.length === 1 },
     call('test_simple_text', {}, says('This is a simple text response for testing.')),
     call('test_image_content', {}, result => result.content[0].mimeType === 'image/png'),
@@ -63,6 +63,15 @@ export const reference = [
         holds('Zeile 1'),
         { name: 'call with all kinds of JSON' }
     ),
+    call('test_echo', { n: 1 }, holds('"example.com/thing":{"deep":[1,null]}'), {
+        name: 'call with _meta',
+        meta: {
+            traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+            'example.com/thing': { deep: [1, null] }
+        }
+    }),
+    call('test_structured', { city: 'Bremen' }, result => result.structuredContent.degrees === 21.5),
+    call('test_reconnection', {}, holds('Reconnection test completed'), { not: ['ts-1.10', 'ts-1.12', 'ts-1.13'] }),
     {
         name: 'many calls at once',
         op: 'calls',
@@ -80,6 +89,7 @@ export const reference = [
     },
     { name: 'read text', op: 'read', uri: 'test://static-text', expect: holds('static text resource') },
     { name: 'read binary', op: 'read', uri: 'test://static-binary', expect: holds('blob') },
+    { name: 'read an app', op: 'read', uri: 'ui://reference/app.html', expect: holds('profile=mcp-app') },
     { name: 'read a template', op: 'read', uri: 'test://template/123/data', expect: holds('Data for ID: 123') },
     { name: 'read what does not exist', op: 'read', uri: 'test://none', expect: refused },
     { name: 'prompt', op: 'prompt', prompt: 'test_simple_prompt', expect: holds('simple prompt') },

@@ -440,6 +440,23 @@ function tools(server, era) {
             }
         })
     );
+    server.registerTool(
+        'test_structured',
+        {
+            title: 'Structured',
+            description: 'Has everything that a listed tool can have',
+            inputSchema: z.object({ city: z.string() }),
+            outputSchema: z.object({ city: z.string(), degrees: z.number() }),
+            annotations: { readOnlyHint: true, openWorldHint: false },
+            icons: [{ src: 'data:image/png;base64,' + PNG, mimeType: 'image/png', sizes: ['1x1'] }],
+            _meta: { ui: { resourceUri: 'ui://reference/app.html' }, 'example.com/more': { deep: [1, null] } }
+        },
+        ({ city }) => ({
+            ...text(`21.5 in ${city}`),
+            structuredContent: { city, degrees: 21.5 },
+            _meta: { 'example.com/of-the-result': true }
+        })
+    );
     tool('test_big', 'A text of the wanted size', z.object({ bytes: z.number().int().max(8 << 20) }), ({ bytes }) =>
         text('x'.repeat(bytes))
     );
@@ -510,6 +527,7 @@ function resources(server) {
     });
     resource('static-binary', 'test://static-binary', 'image/png', { blob: PNG });
     resource('watched-resource', 'test://watched-resource', 'text/plain', { text: 'Somebody watches this.' });
+    resource('app', 'ui://reference/app.html', 'text/html;profile=mcp-app', { text: '<!doctype html><p>An app</p>' });
     for (let n = 1; n <= 12; n++)
         resource(`numbered-${n}`, `test://numbered/${n}`, 'text/plain', { text: `Resource number ${n}` });
     server.registerResource(

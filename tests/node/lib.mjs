@@ -1,7 +1,7 @@
 // What the runners share: child processes that never stay behind, a Sluice in front of servers, counting.
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -118,6 +118,21 @@ export async function run(command, args, { env, timeout = 300_000, cwd } = {}) {
     return { code: process_.ended, out, err: process_.err };
 }
 
+/** The command lines of living processes with this in their environment. */
+export function processesWith(mark) {
+    const found = [];
+    for (const pid of readdirSync('/proc')) {
+        if (!/^\d+$/.test(pid)) continue;
+        try {
+            if (!readFileSync(`/proc/${pid}/environ`, 'latin1').includes(mark)) continue;
+            found.push(`${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()}`);
+        } catch {
+            // It ended meanwhile, or is not ours.
+        }
+    }
+    return found;
+}
+
 /** A port that was free a moment ago. */
 export function freePort() {
     return new Promise((done, fail) => {
@@ -155,12 +170,13 @@ export function sluiceArguments(servers, more = {}) {
 }
 
 /** A Sluice in front of `servers`; `url(name)` is the door to one of them. */
-export async function startSluice(servers) {
+export async function startSluice(servers, env) {
     for (let attempt = 1; ; attempt++) {
         const [port, admin] = await Promise.all([freePort(), freePort()]);
         const args = sluiceArguments(servers, { proxy: { host: '127.0.0.1', port } });
         const sluice = start(sluiceBinary(), [...args, '--admin', `127.0.0.1:${admin}`], {
-            stdio: ['ignore', 'ignore', 'pipe']
+            stdio: ['ignore', 'ignore', 'pipe'],
+            env
         });
         try {
             await until(20_000, 'Sluice is ready', async () => {
