@@ -1,0 +1,78 @@
+//! From what people wrote to what a node runs. Pure: the same input makes the same snapshot, without files, clock or
+//! network. The result is proved by the node's own parser before it is handed on, and what that parser objects to is
+//! told in the words and at the place of the file.
+
+mod access;
+mod command;
+mod endpoint;
+mod listener;
+mod origins;
+mod server;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use sluice_contract::v1;
+
+use crate::language::{Config, Fault, Path};
+use crate::store::StoredKey;
+use origins::Origins;
+
+pub use access::needs_key;
+
+/// What the gateway calls itself unless told otherwise.
+const DEFAULT_NAME: &str = "sluice";
+
+/// What is known of the node a snapshot is for, beyond the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Node {
+    /// Folder that relative paths in the configuration start from: that of the file.
+    pub folder: PathBuf,
+    /// Address given on the command line; replaces those of the configuration.
+    pub listen: Option<SocketAddr>,
+    /// MCP on stdin and stdout was asked for on the command line.
+    pub stdio: bool,
+    /// What `command: sluice` starts; `None` leaves it to be found in `PATH`.
+    pub own_program: Option<PathBuf>,
+}
+
+/// A snapshot, and what is odd about the configuration it came from.
+pub struct Compiled {
+    /// Proved by [`sluice_snapshot::parse`].
+    pub snapshot: v1::Snapshot,
+    /// Accepted, but perhaps not what was meant.
+    pub warnings: Vec<Fault>,
+}
+
+/// Compiles a configuration.
+///
+/// # Errors
+///
+/// Every fault found.
+pub fn compile(config: &Config, keys: &[StoredKey], node: &Node, revision: u64) -> Result<Compiled, Vec<Fault>> {
+    let mut notes = Notes::default();
+    let snapshot = v1::Snapshot {
+        revision,
+        name: config.proxy.name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned()),
+        listener: Some(listener::compile(&config.proxy, node, &mut notes)),
+        access: Some(access::compile(config, keys, &mut notes)),
+        servers: server::compile_all(&config.servers, node, &mut notes),
+        limits: Some(listener::limits(config, &mut notes)),
+        monitoring: Some(listener::monitoring(config, &mut notes)),
+    };
+    notes.origins.key("name", Path::of(["proxy", "name"]));
+    let proof = sluice_snapshot::parse(&snapshot).err().unwrap_or_default();
+    let translated: Vec<_> = proof.into_iter().map(|fault| notes.origins.translate(fault)).collect();
+    // What the parser misses because it was left out above has been told already; nobody wrote it.
+    let first = notes.faults.is_empty();
+    notes.faults.extend(translated.into_iter().filter(|(_, written)| first || *written).map(|(fault, _)| fault));
+    if notes.faults.is_empty() { Ok(Compiled { snapshot, warnings: notes.warnings }) } else { Err(notes.faults) }
+}
+
+/// What is collected on the way.
+#[derive(Default)]
+struct Notes {
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+    origins: Origins,
+}

@@ -1,0 +1,84 @@
+//! Who may come in: the clients of the file and those whose keys are in the state folder.
+
+use std::collections::HashSet;
+
+use sluice_contract::v1;
+
+use super::Notes;
+use crate::language::{Authentication, Client, Config, Fault, Path};
+use crate::store::{StoredKey, digest};
+
+/// Keys shorter than this can be guessed.
+const SHORT_KEY: usize = 16;
+
+/// `true` when requests without a key are refused. It depends on the file alone: were it to depend on the keys that
+/// exist, revoking the last one would open the door.
+#[must_use]
+pub fn needs_key(config: &Config) -> bool {
+    let open = config.proxy.authentication == Some(Authentication::None);
+    config.features.authentication.unwrap_or(!open && !config.clients.is_empty())
+}
+
+pub(super) fn compile(config: &Config, keys: &[StoredKey], notes: &mut Notes) -> v1::Access {
+    let required = needs_key(config);
+    let explicitly_open = config.proxy.authentication == Some(Authentication::None);
+    let said = Path::of(["proxy", "authentication"]);
+    if required && explicitly_open {
+        let fault = Fault::value(said, "says `none`, but `features.authentication` says `true`");
+        notes.faults.push(fault.advise("leave out one of them"));
+    }
+    if !required && !config.clients.is_empty() {
+        let warning = Fault::key(Path::of(["clients"]), "are known by their keys, but requests without a key get in");
+        notes.warnings.push(warning.advise("`features.authentication: true` asks everybody for a key"));
+    }
+    let mut clients: Vec<v1::Client> = Vec::new();
+    for (name, client) in &config.clients {
+        let path = Path::of(["clients", name]);
+        let wire = format!("access.clients[{}]", clients.len());
+        notes.origins.key(wire.clone(), path.clone());
+        let Some(digest) = key(client, &path, notes) else { continue };
+        clients.push(v1::Client { name: name.clone(), key_sha256: vec![digest.to_vec()] });
+    }
+    add_stored(&mut clients, keys);
+    v1::Access { required, explicitly_open, clients }
+}
+
+/// Adds the keys of the state folder. A name that the file has as well is the same client with one more key; a key
+/// that the file has as well stays with the file's client.
+fn add_stored(clients: &mut Vec<v1::Client>, keys: &[StoredKey]) {
+    let mut known: HashSet<Vec<u8>> = clients.iter().flat_map(|client| client.key_sha256.iter().cloned()).collect();
+    for key in keys {
+        let digest = key.sha256.to_vec();
+        if !known.insert(digest.clone()) {
+            continue;
+        }
+        match clients.iter_mut().find(|client| client.name == key.name) {
+            Some(client) => client.key_sha256.push(digest),
+            None => clients.push(v1::Client { name: key.name.clone(), key_sha256: vec![digest] }),
+        }
+    }
+}
+
+fn key(client: &Client, path: &Path, notes: &mut Notes) -> Option<[u8; 32]> {
+    let fault = match (&client.api_key, &client.api_key_sha256) {
+        (Some(key), None) if key.expose().is_empty() => {
+            Fault::value(path.key("api_key"), "is empty").advise("is the variable in it set to something?")
+        }
+        (Some(key), None) => {
+            if key.expose().len() < SHORT_KEY {
+                let warning = Fault::key(path.key("api_key"), format!("is shorter than {SHORT_KEY} characters"));
+                notes.warnings.push(warning.advise("`sluice token create NAME` makes a key that cannot be guessed"));
+            }
+            return Some(digest(key.expose()));
+        }
+        (None, Some(hex)) => match crate::hex::digest(hex.trim()) {
+            Some(digest) => return Some(digest),
+            None => Fault::value(path.key("api_key_sha256"), "is not 64 hexadecimal digits")
+                .advise("make it with `printf %s \"$KEY\" | sha256sum`"),
+        },
+        (Some(_), Some(_)) => Fault::key(path.clone(), "has both `api_key` and `api_key_sha256`; leave out one"),
+        (None, None) => Fault::key(path.clone(), "has no key").advise("add `api_key: \"${VARIABLE}\"`"),
+    };
+    notes.faults.push(fault);
+    None
+}

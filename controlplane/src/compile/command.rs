@@ -1,0 +1,43 @@
+//! A server started here: its command line and environment.
+
+use sluice_contract::v1;
+
+use super::{Node, Notes};
+use crate::language::{Fault, Path, Server};
+
+/// The program that stands for the gateway itself where it is not in `PATH`.
+const OWN_PROGRAM: &str = "sluice";
+
+pub(super) fn compile(server: &Server, path: &Path, wire: &str, node: &Node, notes: &mut Notes) -> Option<v1::Command> {
+    let Some(said) = &server.command else {
+        let fault = Fault::key(path.clone(), "has no `command`");
+        notes.faults.push(fault.advise("add `command: …`, the program to start"));
+        return None;
+    };
+    notes.origins.value(format!("{wire}.stdio.program"), path.key("command"));
+    notes.origins.value(format!("{wire}.stdio.args"), path.key("args"));
+    notes.origins.value(format!("{wire}.stdio.cwd"), path.key("cwd"));
+    for (index, name) in server.env.keys().enumerate() {
+        notes.origins.key(format!("{wire}.stdio.env[{index}].name"), path.key("env").key(name));
+        notes.origins.value(format!("{wire}.stdio.env[{index}].value"), path.key("env").key(name));
+    }
+    if said.trim().contains(' ') && server.args.is_empty() && !said.contains('/') {
+        let warning = Fault::value(path.key("command"), "has spaces in it, and no shell will split it");
+        notes.warnings.push(warning.advise("put everything after the program into `args: […]`"));
+    }
+    let program = match &node.own_program {
+        Some(own) if said == OWN_PROGRAM => own.to_string_lossy().into_owned(),
+        _ => said.clone(),
+    };
+    let cwd = server.cwd.as_ref().map(|cwd| node.folder.join(cwd).to_string_lossy().into_owned());
+    Some(v1::Command {
+        program,
+        args: server.args.clone(),
+        env: server
+            .env
+            .iter()
+            .map(|(name, value)| v1::Variable { name: name.clone(), value: value.expose().to_owned() })
+            .collect(),
+        cwd: cwd.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,54 @@
+//! Which words of the configuration a part of the snapshot came from.
+
+use crate::language::{Fault, Path};
+
+/// Remembers where parts of a snapshot came from.
+#[derive(Default)]
+pub(super) struct Origins(Vec<Origin>);
+
+struct Origin {
+    /// In the words of the contract.
+    wire: String,
+    /// In the words of the language.
+    path: Path,
+    is_key: bool,
+    advice: Option<&'static str>,
+}
+
+impl Origins {
+    /// The part came from the value at a path.
+    pub(super) fn value(&mut self, wire: impl Into<String>, path: Path) {
+        self.0.push(Origin { wire: wire.into(), path, is_key: false, advice: None });
+    }
+
+    /// The part came from the key at the end of a path.
+    pub(super) fn key(&mut self, wire: impl Into<String>, path: Path) {
+        self.0.push(Origin { wire: wire.into(), path, is_key: true, advice: None });
+    }
+
+    /// The part came from the value at a path, and what to do about it is known.
+    pub(super) fn advised(&mut self, wire: impl Into<String>, path: Path, advice: &'static str) {
+        self.0.push(Origin { wire: wire.into(), path, is_key: false, advice: Some(advice) });
+    }
+
+    /// Says a fault of the snapshot in the words of the configuration, and whether somebody wrote the part.
+    pub(super) fn translate(&self, fault: sluice_snapshot::Fault) -> (Fault, bool) {
+        let covers = |origin: &&Origin| {
+            fault.path.strip_prefix(&origin.wire).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let Some(origin) = self.0.iter().filter(covers).max_by_key(|origin| origin.wire.len()) else {
+            return (Fault::value(Path::default(), fault.to_string()), false);
+        };
+        // Positions in a list of texts are the same on both sides.
+        let path = position(&fault.path[origin.wire.len()..]).map_or(origin.path.clone(), |at| origin.path.index(at));
+        let translated = if origin.is_key { Fault::key(path, fault.reason) } else { Fault::value(path, fault.reason) };
+        match origin.advice {
+            Some(advice) => (translated.advise(advice), true),
+            None => (translated, true),
+        }
+    }
+}
+
+fn position(rest: &str) -> Option<usize> {
+    rest.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}

@@ -1,0 +1,228 @@
+//! The words people write: the types of the language, and nothing about what they lead to.
+//!
+//! Everything may be left out that has a sensible default; what a default is, `compile` decides.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+
+use super::server::Server;
+
+/// Configuration of Sluice.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "Sluice configuration")]
+pub struct Config {
+    /// The gateway itself: where clients come in, and its bounds.
+    pub proxy: Proxy,
+    /// The MCP servers behind it, by name. Names have letters, digits and hyphens, at most 32.
+    pub servers: IndexMap<String, Server>,
+    /// Clients that come in with an API key, by name.
+    pub clients: IndexMap<String, Client>,
+    /// What is switched on.
+    pub features: Features,
+}
+
+/// The gateway itself.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Proxy {
+    /// What the gateway calls itself towards clients. Default: `sluice`.
+    pub name: Option<String>,
+    /// How clients reach it. Default: `http`.
+    pub transport: Option<Door>,
+    /// Address to listen on. Default: `127.0.0.1`. Other machines get in only with authentication, or with
+    /// `authentication: none`.
+    pub host: Option<String>,
+    /// Port to listen on. Default: 8000.
+    pub port: Option<u16>,
+    /// How much is logged. Default: `info`.
+    pub log_level: Option<LogLevel>,
+    /// `none` says in words that anybody who reaches the address may come in.
+    pub authentication: Option<Authentication>,
+    /// Host names accepted in the `Host` header. Default: the loopback names on loopback addresses, any elsewhere.
+    pub allowed_hosts: Vec<String>,
+    /// Web origins accepted beside the gateway's own, such as `https://app.example.com`; `*` accepts all.
+    pub allowed_origins: Vec<String>,
+    /// Certificates; with any, the gateway speaks HTTPS.
+    pub tls: Vec<Certificate>,
+    /// Bounds.
+    pub limits: Limits,
+    /// One JSON line per request on stderr. Default: true.
+    pub access_log: Option<bool>,
+}
+
+/// How clients reach the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Door {
+    /// Streamable HTTP on host and port.
+    Http,
+    /// Standard input and output; no port is opened.
+    Stdio,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Everything, also what only helps to find a fault in the gateway.
+    Trace,
+    /// What the gateway decides.
+    Debug,
+    /// What an operator wants to know.
+    Info,
+    /// What may need attention.
+    Warn,
+    /// What failed.
+    Error,
+}
+
+impl LogLevel {
+    /// The level in the words of log filters.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for LogLevel {
+    /// In any case, and with the names other programs use.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.to_ascii_lowercase().as_str() {
+            "trace" => Ok(Self::Trace),
+            "debug" => Ok(Self::Debug),
+            "info" => Ok(Self::Info),
+            "warn" | "warning" => Ok(Self::Warn),
+            "error" | "critical" => Ok(Self::Error),
+            _ => Err(serde::de::Error::custom("must be one of `trace`, `debug`, `info`, `warn`, `error`")),
+        }
+    }
+}
+
+/// That no authentication is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Authentication {
+    /// Anybody who reaches the address may come in.
+    None,
+}
+
+/// A certificate with its key. Paths are relative to the file that names them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// PEM file with the chain, leaf first.
+    pub certificate: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+    /// Host names it is for. Default: those in the certificate.
+    #[serde(default)]
+    pub domains: Vec<String>,
+}
+
+/// Bounds; each has a default that suits most.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of one request body. Default: 4194304.
+    pub body_bytes: Option<u64>,
+    /// Nesting of one message. Default: 127.
+    pub json_depth: Option<u32>,
+    /// Requests at a time per client. Default: 1024.
+    pub concurrent_requests: Option<u32>,
+    /// Sessions per client. Default: 10000.
+    pub sessions_per_principal: Option<u32>,
+    /// Seconds after which an unused session ends. Default: 3600.
+    pub session_idle_seconds: Option<Seconds>,
+    /// Child processes per server. Default: 32.
+    pub children_per_server: Option<u32>,
+    /// Child processes per client and server. Default: 8.
+    pub children_per_principal: Option<u32>,
+    /// Seconds after which an unused child process is ended. Default: 600.
+    pub child_idle_seconds: Option<Seconds>,
+}
+
+/// A client with an API key; one of the two fields.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Client {
+    /// The key itself; better as `${VARIABLE}` than in the file.
+    pub api_key: Option<Secret>,
+    /// The SHA-256 digest of the key, as 64 hexadecimal digits.
+    pub api_key_sha256: Option<String>,
+}
+
+/// What is switched on.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Features {
+    /// Clients need an API key. Default: true when `clients` has any.
+    pub authentication: Option<bool>,
+    /// Bounds on how often.
+    pub rate_limiting: RateLimiting,
+    /// Metrics.
+    pub monitoring: Monitoring,
+}
+
+/// Bounds on how often.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimiting {
+    /// Requests per minute of one client. Default: unlimited.
+    pub requests_per_minute: Option<u32>,
+}
+
+/// Metrics for Prometheus. They are always on the admin port.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Monitoring {
+    /// Serves metrics where clients come in, too. Default: false.
+    pub enable_metrics: Option<bool>,
+    /// The path there. Default: `/metrics`.
+    pub prometheus_endpoint: Option<String>,
+}
+
+/// A time in seconds; fractions are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, JsonSchema)]
+#[schemars(with = "f64", inline)]
+pub struct Seconds(pub Duration);
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(seconds)
+            .map(Self)
+            .map_err(|_| serde::de::Error::custom("must be a number of seconds, 0 or more"))
+    }
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself; call it only where it goes to its destination.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}

@@ -1,0 +1,145 @@
+//! `${NAME}` and `${NAME:-default}` in the scalars of a document. Whatever a variable holds stays one scalar: it is
+//! never parsed as YAML, nor searched for further variables.
+
+use super::fault::Fault;
+use super::path::Path;
+use super::tree::{Content, Node};
+use super::variables::Variables;
+
+/// Expands every scalar below a node; those that cannot be are marked as broken.
+pub(super) fn expand(node: &mut Node, path: &Path, variables: &Variables, faults: &mut Vec<Fault>) {
+    match &mut node.content {
+        Content::Scalar(scalar) if scalar.text.contains("${") => match text(&scalar.text, variables) {
+            Ok(expanded) => {
+                scalar.expanded = scalar.text.replace("$${", "").contains("${");
+                scalar.text = expanded;
+            }
+            Err((message, advice)) => {
+                faults.push(Fault::value(path.clone(), message).advise(advice));
+                node.content = Content::Broken;
+            }
+        },
+        Content::List(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                expand(item, &path.index(index), variables, faults);
+            }
+        }
+        Content::Map(entries) => {
+            for entry in entries {
+                expand(&mut entry.value, &path.key(&entry.key), variables, faults);
+            }
+        }
+        _ => {}
+    }
+}
+
+type Complaint = (String, String);
+
+/// Expands one text.
+fn text(input: &str, variables: &Variables) -> Result<String, Complaint> {
+    let mut output = String::with_capacity(input.len());
+    let mut rest = input;
+    while let Some(at) = rest.find("${") {
+        if rest[..at].ends_with('$') {
+            output.push_str(&rest[..at - 1]);
+            output.push_str("${");
+            rest = &rest[at + 2..];
+            continue;
+        }
+        output.push_str(&rest[..at]);
+        let inside = &rest[at + 2..];
+        let end = closing(inside).ok_or_else(|| malformed("has a `${` that is never closed"))?;
+        output.push_str(&value(&inside[..end], variables)?);
+        rest = &inside[end + 1..];
+    }
+    output.push_str(rest);
+    Ok(output)
+}
+
+/// The value of what stands between the braces.
+fn value(inside: &str, variables: &Variables) -> Result<String, Complaint> {
+    let (name, default) = match inside.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (inside, None),
+    };
+    let well_formed = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !well_formed {
+        return Err(malformed(&format!("`${{{name}}}` does not name a variable")));
+    }
+    match (variables.get(name), default) {
+        (Ok(Some(value)), None) => Ok(value),
+        // As in a shell, `:-` stands in for an empty variable as well.
+        (Ok(Some(value)), Some(_)) if !value.is_empty() => Ok(value),
+        (Ok(_), Some(default)) => text(default, variables),
+        (Ok(None), None) => Err((
+            format!("variable `{name}` is not set"),
+            format!("set it, give a default as `${{{name}:-…}}`, or add it to {}", variables.file_to_write()),
+        )),
+        (Err(refused), _) => Err((format!("variable `{name}` could not be looked up"), refused)),
+    }
+}
+
+/// The brace that closes an expression; defaults may hold expressions of their own.
+fn closing(inside: &str) -> Option<usize> {
+    let mut depth = 0usize;
+    let mut before = ' ';
+    for (at, c) in inside.char_indices() {
+        match c {
+            '{' if before == '$' => depth += 1,
+            '}' if depth == 0 => return Some(at),
+            '}' => depth -= 1,
+            _ => {}
+        }
+        before = c;
+    }
+    None
+}
+
+fn malformed(message: &str) -> Complaint {
+    (message.to_owned(), "write `${NAME}` or `${NAME:-default}`; `$${` stands for a literal `${`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(input: &str) -> Result<String, String> {
+        let variables = Variables::of([("HOST", "example.com"), ("EMPTY", ""), ("ODD", "${HOST}: {")]);
+        text(input, &variables).map_err(|(message, _)| message)
+    }
+
+    #[test]
+    fn variables_and_defaults() {
+        for (input, output) in [
+            ("https://${HOST}/mcp", "https://example.com/mcp"),
+            ("${HOST}${HOST}", "example.comexample.com"),
+            ("${NONE:-30}", "30"),
+            ("${NONE:-}", ""),
+            ("${HOST:-x}", "example.com"),
+            ("${EMPTY}", ""),
+            ("${EMPTY:-full}", "full"),
+            ("${NONE:-${HOST}!}", "example.com!"),
+            ("${NONE:-${ALSO:-deep}}", "deep"),
+            ("$${HOST} $$${HOST}", "${HOST} $${HOST}"),
+            ("$HOST 5$ {x} $", "$HOST 5$ {x} $"),
+            ("${ODD}", "${HOST}: {"),
+        ] {
+            assert_eq!(expanded(input).as_deref(), Ok(output), "{input}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_expanded_is_said() {
+        for (input, message) in [
+            ("${NONE}", "variable `NONE` is not set"),
+            ("${NONE:-${ALSO}}", "variable `ALSO` is not set"),
+            ("${HOST", "has a `${` that is never closed"),
+            ("${}", "`${}` does not name a variable"),
+            ("${1A}", "`${1A}` does not name a variable"),
+            ("${A B:-x}", "`${A B}` does not name a variable"),
+        ] {
+            assert_eq!(expanded(input), Err(message.to_owned()), "{input}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What is wrong with a configuration, and how it is shown: file, line, column, the text in question, and advice.
+//!
+//! What may be a credential is masked in the text that is shown; expanded variables are never shown at all.
+
+use std::fmt;
+
+use super::path::{Path, Segment};
+use super::tree::{Content, Node, Span};
+
+/// One thing wrong (or, as a warning, odd) in a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where in the document.
+    pub path: Path,
+    /// What is wrong, as a sentence without a full stop.
+    pub message: String,
+    /// What would be right.
+    pub advice: Option<String>,
+    pub(super) place: Place,
+}
+
+/// Which part of the text at a path is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Key,
+    Value,
+    Exactly(Span),
+}
+
+impl Fault {
+    /// Something about the value at a path.
+    pub fn value(path: Path, message: impl Into<String>) -> Self {
+        Self { path, message: message.into(), advice: None, place: Place::Value }
+    }
+
+    /// Something about the key at the end of a path, or about what is missing below it.
+    pub fn key(path: Path, message: impl Into<String>) -> Self {
+        Self { place: Place::Key, ..Self::value(path, message) }
+    }
+
+    /// Adds what would be right.
+    #[must_use]
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+}
+
+/// The text of a configuration and what is known about its places; made by [`super::load`].
+#[derive(Clone)]
+pub struct Source {
+    /// What it is called in messages: a file name.
+    pub(super) name: String,
+    pub(super) text: String,
+    pub(super) tree: Option<Node>,
+}
+
+impl Source {
+    /// Where a fault is, as line and column from 1.
+    #[must_use]
+    pub fn position(&self, fault: &Fault) -> (usize, usize) {
+        let span = self.span(fault);
+        (span.line, span.column)
+    }
+
+    /// Shows faults the way compilers do, worst word first: `error` or `warning`.
+    #[must_use]
+    pub fn show<'a>(&'a self, word: &'a str, faults: &'a [Fault]) -> impl fmt::Display + 'a {
+        Shown { source: self, word, faults }
+    }
+
+    fn span(&self, fault: &Fault) -> Span {
+        let located = |choose: fn((Span, Span)) -> Span| {
+            self.tree.as_ref().map_or_else(Span::default, |tree| choose(tree.locate(&fault.path)))
+        };
+        let span = match fault.place {
+            Place::Exactly(span) => span,
+            Place::Key => located(|(key, _)| key),
+            Place::Value => located(|(_, value)| value),
+        };
+        if span.line == 0 { Span { line: 1, column: 1, ..span } } else { span }
+    }
+
+    /// The line of a span with credentials masked, the column at which the span is shown, and its width there.
+    fn excerpt(&self, span: Span) -> (String, usize, usize) {
+        let start = self.text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.text[start..].lines().next().unwrap_or_default();
+        let mut masked = Vec::new();
+        match &self.tree {
+            Some(tree) => credentials(tree, &mut Vec::new(), &mut masked),
+            None => masked.extend(guess_credential(line).map(|at| (start + at, start + line.len()))),
+        }
+        let (mut shown, mut caret, mut width) = (String::new(), None, 0);
+        let mut at = start;
+        while at < start + line.len() {
+            let inside = at >= span.start && at < span.end.max(span.start + 1);
+            if inside {
+                caret.get_or_insert(shown.chars().count());
+            }
+            let next = match masked.iter().find(|(from, to)| (*from..*to).contains(&at)) {
+                Some((_, to)) => {
+                    shown.push_str("***");
+                    width += if inside { 3 } else { 0 };
+                    *to
+                }
+                None => {
+                    let c = self.text[at..].chars().next().unwrap_or(' ');
+                    shown.push(if c.is_control() { ' ' } else { c });
+                    width += usize::from(inside);
+                    at + c.len_utf8()
+                }
+            };
+            at = next;
+        }
+        let caret = caret.unwrap_or_else(|| shown.chars().count());
+        (shown, caret, width.max(1))
+    }
+}
+
+struct Shown<'a> {
+    source: &'a Source,
+    word: &'a str,
+    faults: &'a [Fault],
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for fault in self.faults {
+            let span = self.source.span(fault);
+            let (line, caret, width) = self.source.excerpt(span);
+            let number = span.line.to_string();
+            let margin = " ".repeat(number.len());
+            let context = if fault.path.segments().is_empty() { String::new() } else { format!("{}: ", fault.path) };
+            writeln!(f, "{}: {context}{}", self.word, fault.message)?;
+            writeln!(f, "{margin}--> {}:{}:{}", self.source.name, span.line, span.column)?;
+            writeln!(f, "{margin} |")?;
+            writeln!(f, "{number} | {line}")?;
+            writeln!(f, "{margin} | {}{}", " ".repeat(caret), "^".repeat(width))?;
+            if let Some(advice) = &fault.advice {
+                writeln!(f, "{margin} = {advice}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A configuration that was refused, with every reason.
+pub struct Rejected {
+    /// The text it was read from.
+    pub source: Source,
+    /// What is wrong; never empty.
+    pub faults: Vec<Fault>,
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.show("error", &self.faults).fmt(f)
+    }
+}
+
+impl fmt::Debug for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Rejected {}
+
+/// Collects where credentials are written. References to variables are not credentials and stay readable.
+fn credentials(node: &Node, above: &mut Vec<Segment>, found: &mut Vec<(usize, usize)>) {
+    match &node.content {
+        Content::Scalar(scalar) if !scalar.expanded && is_credential(above, &scalar.text) => {
+            found.push((node.span.start, node.span.end));
+        }
+        Content::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                above.push(Segment::Index(index));
+                credentials(item, above, found);
+                above.pop();
+            }
+        }
+        Content::Map(entries) => {
+            for entry in entries {
+                above.push(Segment::Key(entry.key.clone()));
+                credentials(&entry.value, above, found);
+                above.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_credential(path: &[Segment], text: &str) -> bool {
+    let keys: Vec<&str> = path
+        .iter()
+        .filter_map(|segment| match segment {
+            Segment::Key(key) => Some(key.as_str()),
+            Segment::Index(_) => None,
+        })
+        .collect();
+    match keys.as_slice() {
+        [.., "env" | "headers", _] | [.., "args"] => true,
+        [.., "auth", key] => !matches!(*key, "type" | "name"),
+        [.., "url"] => text.contains(['?', '@']),
+        [.., key] => sounds_secret(key),
+        [] => false,
+    }
+}
+
+fn sounds_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["token", "secret", "password", "credential", "api_key", "apikey", "auth"].iter().any(|word| key.contains(word))
+        && !matches!(key.as_str(), "auth" | "authentication")
+}
+
+/// Where a credential may begin in a line of text that could not be parsed.
+fn guess_credential(line: &str) -> Option<usize> {
+    let colon = line.find(':')?;
+    let key = line[..colon].to_ascii_lowercase();
+    (sounds_secret(&key) || key.contains("key")).then_some(colon + 1)
+}

@@ -1,0 +1,285 @@
+//! Reads a tree into the types of the language, by serde, collecting every fault instead of the first.
+//!
+//! How: a value that cannot be read is noted and left out, and the whole is read again without it. Documents are
+//! small and faults are few, so the repetition costs nothing that anyone notices.
+
+use std::collections::HashSet;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
+
+use super::fault::Fault;
+use super::path::Path;
+use super::tree::{Content, Entry, Node, Scalar};
+
+/// Reads a document. `known` are paths whose faults were told already and which are left out.
+pub(super) fn read<T: DeserializeOwned + Default>(root: &Node, known: HashSet<Path>) -> (T, Vec<Fault>) {
+    let mut left_out = known;
+    let mut faults = Vec::new();
+    loop {
+        let reader = Reader { node: root, path: Path::default(), left_out: &left_out };
+        match T::deserialize(reader) {
+            Ok(value) => return (value, faults),
+            Err(error) => {
+                let fault = error.0;
+                let path = fault.path.clone();
+                // What is missing because it was left out has been told already.
+                let consequence = left_out.iter().any(|out| out.is_within(&path) && *out != path);
+                let is_new = left_out.insert(path.clone());
+                if !consequence {
+                    faults.push(*fault);
+                }
+                if !is_new || path.segments().is_empty() {
+                    return (T::default(), faults);
+                }
+            }
+        }
+    }
+}
+
+/// The deserialiser of one node.
+#[derive(Clone)]
+struct Reader<'a> {
+    node: &'a Node,
+    path: Path,
+    left_out: &'a HashSet<Path>,
+}
+
+/// What went wrong; its path is filled in by the nearest reader around it.
+#[derive(Debug)]
+struct ReadError(Box<Fault>);
+
+impl std::fmt::Display for ReadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl de::Error for ReadError {
+    fn custom<T: std::fmt::Display>(message: T) -> Self {
+        Self(Box::new(Fault::value(Path::default(), message.to_string())))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self(Box::new(Fault::key(Path::default(), format!("`{field}` is missing"))))
+    }
+}
+
+impl From<Fault> for ReadError {
+    fn from(fault: Fault) -> Self {
+        Self(Box::new(fault))
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Says that something else was expected here.
+    fn expected(&self, what: &str) -> ReadError {
+        let found = match &self.node.content {
+            Content::Null => "nothing".to_owned(),
+            Content::List(_) => "a list".to_owned(),
+            Content::Map(_) => "a map".to_owned(),
+            Content::Scalar(Scalar { expanded: true, .. }) => {
+                "something else after its variables were expanded".to_owned()
+            }
+            Content::Scalar(Scalar { text, .. }) if text.is_empty() => "an empty text".to_owned(),
+            Content::Scalar(_) | Content::Broken => "something else".to_owned(),
+        };
+        Fault::value(self.path.clone(), format!("must be {what}, but is {found}")).into()
+    }
+
+    fn scalar(&self, what: &str) -> Result<&'a str, ReadError> {
+        self.node.text().ok_or_else(|| self.expected(what))
+    }
+
+    fn parse<T: std::str::FromStr>(&self, what: &str) -> Result<T, ReadError> {
+        self.scalar(what)?.trim().parse().map_err(|_| self.expected(what))
+    }
+
+    /// Gives an error without a path the path of this node.
+    fn place(&self, mut error: ReadError) -> ReadError {
+        if error.0.path.segments().is_empty() {
+            error.0.path = self.path.clone();
+        }
+        error
+    }
+
+    fn map<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, ReadError> {
+        let entries: &[Entry] = match &self.node.content {
+            Content::Map(entries) => entries,
+            // A key with nothing after it, as YAML people leave it when they comment out what was there.
+            Content::Null => &[],
+            _ => return Err(self.expected("a map")),
+        };
+        visitor.visit_map(Entries { reader: self, rest: entries.iter(), next: None }).map_err(|e| self.place(e))
+    }
+}
+
+macro_rules! whole_numbers {
+    ($($method:ident $visit:ident $number:ty),*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+            let number: $number = self.parse(&format!("a whole number from 0 to {}", <$number>::MAX))?;
+            visitor.$visit(number).map_err(|e| self.place(e))
+        }
+    )*};
+}
+
+impl<'de> Deserializer<'de> for Reader<'de> {
+    type Error = ReadError;
+
+    whole_numbers!(deserialize_u8 visit_u8 u8, deserialize_u16 visit_u16 u16, deserialize_u32 visit_u32 u32,
+        deserialize_u64 visit_u64 u64);
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        visitor.visit_bool(self.parse("`true` or `false`")?)
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        visitor.visit_f64(self.parse("a number")?).map_err(|e| self.place(e))
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        visitor.visit_str(self.scalar("a text")?).map_err(|e| self.place(e))
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match self.node.content {
+            Content::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        let Content::List(items) = &self.node.content else { return Err(self.expected("a list")) };
+        visitor.visit_seq(Items { reader: &self, rest: items.iter().enumerate() }).map_err(|e| self.place(e))
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.map(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        for entry in self.node.entries() {
+            let path = self.path.key(&entry.key);
+            if !fields.contains(&entry.key.as_str()) && !self.left_out.contains(&path) {
+                let place =
+                    if self.path.segments().is_empty() { String::new() } else { format!(" in `{}`", self.path) };
+                let fault = Fault::key(path, format!("unknown key `{}`{place}", entry.key));
+                return Err(fault.advise(suggestion(&entry.key, fields, "key")).into());
+            }
+        }
+        self.map(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        let text = self.scalar(&format!("one of {}", list(variants)))?.trim();
+        let Some(variant) = variants.iter().find(|variant| **variant == text) else {
+            let fault = Fault::value(self.path.clone(), format!("must be one of {}", list(variants)));
+            return Err(fault.advise(suggestion(text, variants, "value")).into());
+        };
+        let variant: StrDeserializer<'_, ReadError> = (*variant).into_deserializer();
+        visitor.visit_enum(variant).map_err(|e| self.place(e))
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match &self.node.content {
+            Content::Map(_) => self.map(visitor),
+            Content::List(_) => self.deserialize_seq(visitor),
+            Content::Null => visitor.visit_unit(),
+            Content::Scalar(_) | Content::Broken => self.deserialize_str(visitor),
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        i8 i16 i32 i64 f32 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
+    }
+}
+
+/// The entries of a map that are not left out.
+struct Entries<'r, 'a> {
+    reader: &'r Reader<'a>,
+    rest: std::slice::Iter<'a, Entry>,
+    next: Option<&'a Entry>,
+}
+
+impl<'a> de::MapAccess<'a> for Entries<'_, 'a> {
+    type Error = ReadError;
+
+    fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
+        let Reader { path, left_out, .. } = self.reader;
+        let usable = |entry: &&Entry| {
+            !matches!(entry.value.content, Content::Broken) && !left_out.contains(&path.key(&entry.key))
+        };
+        self.next = self.rest.find(usable);
+        let Some(entry) = self.next else { return Ok(None) };
+        let key: StrDeserializer<'_, ReadError> = entry.key.as_str().into_deserializer();
+        seed.deserialize(key).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
+        let entry = self.next.take().expect("serde asks for a value only after its key");
+        let reader = Reader { node: &entry.value, path: self.reader.path.key(&entry.key), ..self.reader.clone() };
+        seed.deserialize(reader.clone()).map_err(|e| reader.place(e))
+    }
+}
+
+/// The items of a list that are not left out.
+struct Items<'r, 'a> {
+    reader: &'r Reader<'a>,
+    rest: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
+}
+
+impl<'a> de::SeqAccess<'a> for Items<'_, 'a> {
+    type Error = ReadError;
+
+    fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
+        let Reader { path, left_out, .. } = self.reader;
+        let usable = |(index, node): &(usize, &Node)| {
+            !matches!(node.content, Content::Broken) && !left_out.contains(&path.index(*index))
+        };
+        let Some((index, node)) = self.rest.find(usable) else { return Ok(None) };
+        let reader = Reader { node, path: path.index(index), ..self.reader.clone() };
+        seed.deserialize(reader.clone()).map(Some).map_err(|e| reader.place(e))
+    }
+}
+
+/// What may have been meant, or everything there is.
+pub(super) fn suggestion(written: &str, known: &[&str], noun: &str) -> String {
+    let written = written.to_ascii_lowercase();
+    let near = known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(&written, &name.to_ascii_lowercase()), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .min_by_key(|(distance, _)| *distance);
+    match near {
+        Some((_, name)) => format!("did you mean `{name}`?"),
+        None => format!("known {noun}s: {}", list(known)),
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,70 @@
+//! The JSON Schema of the language, for editors: `sluice schema`.
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::{Transform, transform_subschemas};
+use schemars::{JsonSchema, Schema};
+use serde_json::{Value, json};
+
+use super::config::Config;
+
+/// The schema, draft 2020-12.
+#[must_use]
+pub fn schema() -> Value {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Config>();
+    OrVariable.transform(&mut schema);
+    schema.to_value()
+}
+
+/// `auth`, as a schema says it best: one shape per kind.
+#[derive(JsonSchema)]
+#[schemars(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used; values are read as `server::Auth`")]
+pub(super) enum Auth {
+    /// `Authorization: Bearer TOKEN`.
+    Bearer {
+        /// The token; better as `${VARIABLE}` than in the file.
+        token: String,
+    },
+    /// `Authorization: Basic …`.
+    Basic {
+        /// `user:password`; better as `${VARIABLE}` than in the file.
+        credentials: String,
+    },
+    /// A header of its own.
+    Header {
+        /// The name of the header.
+        name: String,
+        /// Its value; better as `${VARIABLE}` than in the file.
+        value: String,
+    },
+}
+
+/// Where something else than a text is expected, a text with a variable will do.
+struct OrVariable;
+
+impl Transform for OrVariable {
+    fn transform(&mut self, schema: &mut Schema) {
+        transform_subschemas(self, schema);
+        let types = match schema.get("type") {
+            Some(Value::String(name)) => vec![name.as_str()],
+            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        let scalar = types.iter().any(|name| matches!(*name, "integer" | "number" | "boolean"));
+        let closed = schema.get("enum").is_some();
+        if !(scalar || closed) {
+            return;
+        }
+        let variable = json!({"type": "string", "pattern": "\\$\\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\\}"});
+        let mut outer = json!({});
+        for note in ["description", "title"] {
+            if let Some(text) = schema.remove(note) {
+                outer[note] = text;
+            }
+        }
+        outer["anyOf"] = json!([schema.clone().to_value(), variable]);
+        if let Ok(outer) = Schema::try_from(outer) {
+            *schema = outer;
+        }
+    }
+}

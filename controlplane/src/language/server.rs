@@ -1,0 +1,105 @@
+//! The words for one MCP server.
+
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::config::{Seconds, Secret};
+
+/// An MCP server: `url` for one that is reached over HTTP, `command` for one that is started here.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// How it is reached. Default: `http` where there is a `url`, `stdio` where there is a `command`.
+    pub transport: Option<Transport>,
+    /// Where it is: `https://example.com/mcp`.
+    pub url: Option<String>,
+    /// Headers sent with every request.
+    pub headers: IndexMap<String, Secret>,
+    /// What the gateway shows to be let in.
+    pub auth: Option<Auth>,
+    /// The program to start; looked up in `PATH` when it has no slash.
+    pub command: Option<String>,
+    /// Its arguments, each as it is: no shell reads them.
+    pub args: Vec<String>,
+    /// Its environment, beyond `PATH`, `HOME` and the few others every program needs.
+    pub env: IndexMap<String, Secret>,
+    /// Its working directory, relative to the file that names it. Default: the gateway's own.
+    pub cwd: Option<PathBuf>,
+    /// Seconds without a byte or progress before a request is given up. Default: 60.
+    pub timeout: Option<Seconds>,
+    /// The era of MCP it speaks. Default: `auto`.
+    pub protocol: Option<Protocol>,
+    /// Which clients share a connection or process. Default: `auto`.
+    pub isolation: Option<Isolation>,
+}
+
+/// How a server is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Started here, spoken to over standard input and output.
+    Stdio,
+    /// Streamable HTTP.
+    Http,
+}
+
+/// What the gateway shows a server to be let in.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(with = "super::schema::Auth")]
+pub struct Auth {
+    /// The kind.
+    #[serde(rename = "type")]
+    pub kind: AuthKind,
+    /// With `bearer`: the token.
+    pub token: Option<Secret>,
+    /// With `basic`: `user:password`.
+    pub credentials: Option<Secret>,
+    /// With `header`: the name of the header.
+    pub name: Option<String>,
+    /// With `header`: its value.
+    pub value: Option<Secret>,
+}
+
+/// The kinds of `auth`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthKind {
+    /// `Authorization: Bearer TOKEN`.
+    Bearer,
+    /// `Authorization: Basic …`.
+    Basic,
+    /// A header of its own.
+    Header,
+}
+
+/// The era of MCP a server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Found out and remembered.
+    #[default]
+    Auto,
+    /// Sessions: 2024-11-05 to 2025-11-25.
+    Legacy,
+    /// Stateless: 2026-07-28 and later.
+    Modern,
+}
+
+/// Which clients share a connection or process of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// Shared among clients that declare no sampling, elicitation or roots; the others get their own.
+    #[default]
+    Auto,
+    /// One for everybody.
+    Shared,
+    /// One per client.
+    PerPrincipal,
+    /// One per client session.
+    PerSession,
+}

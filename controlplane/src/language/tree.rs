@@ -1,0 +1,259 @@
+//! The text as a tree of maps, lists and scalars, each with its place in the file. Scalars stay text: their type is
+//! decided by whoever reads them, after variables are expanded.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::options::NonFiniteFloatPolicy;
+use serde_saphyr::{Location, Spanned};
+
+use super::path::{Path, Segment};
+
+#[cfg(test)]
+mod tests;
+
+/// A place in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// First byte.
+    pub start: usize,
+    /// Byte after the last one.
+    pub end: usize,
+}
+
+/// A value and where it is.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) span: Span,
+    pub(super) content: Content,
+}
+
+/// What a value is.
+#[derive(Clone)]
+pub(super) enum Content {
+    Null,
+    Scalar(Scalar),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+    /// Something is wrong with it that was reported already.
+    Broken,
+}
+
+/// Text of a scalar. It may be a credential, so it has no `Debug`.
+#[derive(Clone)]
+pub(super) struct Scalar {
+    /// The text, without quotes, with variables expanded.
+    pub(super) text: String,
+    /// A variable was expanded in it.
+    pub(super) expanded: bool,
+}
+
+/// A key of a map, and its value.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) key_span: Span,
+    pub(super) value: Node,
+}
+
+impl Node {
+    /// The value under a key, if this is a map that has it.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    }
+
+    /// The entries, if this is a map.
+    pub(super) fn entries(&self) -> &[Entry] {
+        match &self.content {
+            Content::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The text, if this is a scalar.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Scalar(scalar) => Some(&scalar.text),
+            _ => None,
+        }
+    }
+
+    /// Where the key at the end of a path is, and its value; the nearest part above it where the path leads nowhere.
+    pub(super) fn locate(&self, path: &Path) -> (Span, Span) {
+        let mut found = (self.span, self.span);
+        let mut node = self;
+        for segment in path.segments() {
+            let next = match (&node.content, segment) {
+                (Content::Map(entries), Segment::Key(key)) => {
+                    entries.iter().find(|entry| entry.key == *key).map(|entry| (entry.key_span, &entry.value))
+                }
+                (Content::List(items), Segment::Index(index)) => items.get(*index).map(|item| (item.span, item)),
+                _ => None,
+            };
+            let Some((key_span, value)) = next else { break };
+            found = (key_span, value.span);
+            node = value;
+        }
+        found
+    }
+}
+
+/// What the parser says about text that is not YAML or JSON, and where.
+pub(super) struct SyntaxError {
+    pub(super) message: String,
+    pub(super) span: Span,
+}
+
+/// Parses YAML, of which JSON is a part.
+pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
+    let options = serde_saphyr::options! { non_finite_float_policy: NonFiniteFloatPolicy::PassThrough };
+    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
+        Ok(root) => Ok(build(root, text)),
+        Err(error) => Err(syntax_error(&error, text)),
+    }
+}
+
+fn syntax_error(error: &serde_saphyr::Error, text: &str) -> SyntaxError {
+    // What people write as JSON is explained better by a JSON parser.
+    if text.trim_start().starts_with('{')
+        && let Err(json) = serde_json::from_str::<serde::de::IgnoredAny>(text)
+    {
+        let message = json.to_string();
+        let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+        return SyntaxError { message, span: point(text, json.line(), json.column()) };
+    }
+    let error = error.without_snippet();
+    let span = error.location().map_or_else(Span::default, |location| span(&location, text));
+    SyntaxError { message: plain_words(&error.to_string()), span }
+}
+
+/// The parser's message without what only a programmer could act on.
+fn plain_words(message: &str) -> String {
+    if message.starts_with("multiple YAML documents") {
+        return "a second document begins here; a configuration is one document".to_owned();
+    }
+    let message = message.split(" at line ").next().unwrap_or(message);
+    let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message);
+    message.trim_end_matches([':', ' ', ',']).to_owned()
+}
+
+/// The place of one character.
+fn point(text: &str, line: usize, column: usize) -> Span {
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let start = (before + column.saturating_sub(1)).min(text.len());
+    Span { line, column, start, end: (start + 1).min(text.len()) }
+}
+
+fn span(location: &Location, text: &str) -> Span {
+    let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let (line, column) = (number(location.line()), number(location.column()));
+    let Some(start) = location.span().byte_offset().map(number) else { return point(text, line, column) };
+    let end = start.saturating_add(number(location.span().byte_len().unwrap_or(1)));
+    Span { line, column, start: start.min(text.len()), end: end.min(text.len()) }
+}
+
+/// A value as the parser hands it over. Plain scalars that look like a number or a truth value come typed; what was
+/// written is then taken from the text.
+enum Raw {
+    Null,
+    Typed(String),
+    Text(String),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+fn build(raw: Spanned<Raw>, text: &str) -> Node {
+    let defined = span(&raw.defined, text);
+    let scalar = |text| Content::Scalar(Scalar { text, expanded: false });
+    let content = match raw.value {
+        Raw::Null => Content::Null,
+        Raw::Text(value) => scalar(value),
+        Raw::Typed(value) => {
+            let written = text.get(defined.start..defined.end).map(str::trim).filter(|t| !t.is_empty());
+            scalar(written.map_or(value, ToOwned::to_owned))
+        }
+        Raw::List(items) => Content::List(items.into_iter().map(|item| build(item, text)).collect()),
+        Raw::Map(entries) => Content::Map(entries.into_iter().map(|(key, value)| entry(key, value, text)).collect()),
+    };
+    Node { span: span(&raw.referenced, text), content }
+}
+
+fn entry(key: Spanned<String>, value: Spanned<Raw>, text: &str) -> Entry {
+    Entry { key_span: span(&key.referenced, text), key: key.value, value: build(value, text) }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map, a list or a scalar")
+    }
+
+    fn visit_unit<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(text.to_owned()))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Typed(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Typed(value.to_string()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Raw, E> {
+        Ok(Raw::Typed(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Typed(value.to_string()))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Raw, E> {
+        Ok(Raw::Typed(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
+        Ok(Raw::Typed(value.to_string()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Raw::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Raw::Map(entries))
+    }
+}

@@ -1,0 +1,145 @@
+//! Where variables come from: the environment, then files of credentials that only their owner may read.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Name of a file of credentials: a JSON object of texts.
+const CREDENTIALS: &str = "credentials.json";
+
+/// The variables a configuration may use.
+pub struct Variables {
+    environment: Box<Environment>,
+    files: Vec<CredentialFile>,
+}
+
+/// Looks a name up.
+type Environment = dyn Fn(&str) -> Option<String>;
+
+/// One file of credentials, read once.
+struct CredentialFile {
+    path: PathBuf,
+    content: Result<HashMap<String, String>, String>,
+}
+
+impl Variables {
+    /// Those of this process: its environment, `~/.config/sluice/credentials.json`, the file or folder that
+    /// `MCP_CREDENTIALS_PATH` names, and `~/.config/mcp-proxy/credentials.json`, in this order.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let config = std::env::var_os("XDG_CONFIG_HOME")
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+            .or_else(|| std::env::home_dir().map(|home| home.join(".config")));
+        let own = config.iter().map(|folder| folder.join("sluice").join(CREDENTIALS));
+        let named = std::env::var_os("MCP_CREDENTIALS_PATH").filter(|value| !value.is_empty()).map(PathBuf::from);
+        let other = config.iter().map(|folder| folder.join("mcp-proxy").join(CREDENTIALS));
+        let environment = |name: &str| std::env::var(name).ok();
+        Self::new(environment, own.chain(named).chain(other))
+    }
+
+    /// Those given, and no others.
+    #[must_use]
+    pub fn of<const N: usize>(values: [(&str, &str); N]) -> Self {
+        let values: HashMap<_, _> = values.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Self::new(move |name| values.get(name).cloned(), [])
+    }
+
+    /// An environment and files of credentials, the first that has a name winning. Files that do not exist are no
+    /// fault.
+    pub fn new(
+        environment: impl Fn(&str) -> Option<String> + 'static,
+        files: impl IntoIterator<Item = PathBuf>,
+    ) -> Self {
+        let files = files.into_iter().map(|path| if path.is_dir() { path.join(CREDENTIALS) } else { path });
+        let files = files.map(|path| CredentialFile { content: read(&path), path }).collect();
+        Self { environment: Box::new(environment), files }
+    }
+
+    /// The value of a variable, or `None` where it is nowhere.
+    ///
+    /// # Errors
+    ///
+    /// A file that may hold it cannot be read, or can be read by others; the text says what to do.
+    pub fn get(&self, name: &str) -> Result<Option<String>, String> {
+        if let Some(value) = (self.environment)(name) {
+            return Ok(Some(value));
+        }
+        for file in &self.files {
+            if let Some(value) = file.content.as_ref().map_err(Clone::clone)?.get(name) {
+                return Ok(Some(value.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The file to name in advice.
+    pub(super) fn file_to_write(&self) -> String {
+        self.files.first().map_or_else(|| CREDENTIALS.to_owned(), |file| file.path.display().to_string())
+    }
+}
+
+fn read(path: &Path) -> Result<HashMap<String, String>, String> {
+    let shown = path.display();
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashMap::new()),
+        Err(error) => return Err(format!("{shown} cannot be read: {error}")),
+    };
+    if metadata.mode() & 0o077 != 0 {
+        let mode = metadata.mode() & 0o777;
+        return Err(format!("{shown} has mode {mode:04o}, so that others may read it; run `chmod 600 {shown}`"));
+    }
+    let text = fs::read_to_string(path).map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    // The parser's message may quote a value, so only the place is told.
+    serde_json::from_str(&text).map_err(|error| {
+        format!("{shown} is not a JSON object of texts (line {}, column {})", error.line(), error.column())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn file(folder: &Path, name: &str, text: &str, mode: u32) -> PathBuf {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_environment_comes_before_the_files_and_the_first_file_before_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = file(folder.path(), "first.json", r#"{"A": "file", "B": "first"}"#, 0o600);
+        file(folder.path(), CREDENTIALS, r#"{"B": "second", "C": "folder"}"#, 0o400);
+        let missing = folder.path().join("missing.json");
+        let environment = |name: &str| (name == "A").then(|| "environment".to_owned());
+        let variables = Variables::new(environment, [missing, first, folder.path().to_owned()]);
+        let get = |name| variables.get(name).unwrap();
+        assert_eq!(get("A").as_deref(), Some("environment"));
+        assert_eq!(get("B").as_deref(), Some("first"));
+        assert_eq!(get("C").as_deref(), Some("folder"));
+        assert_eq!(get("D"), None);
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), "open.json", r#"{"A": "s3cret"}"#, 0o644);
+        let refused = Variables::new(|_| None, [path]).get("A").unwrap_err();
+        assert!(refused.contains("mode 0644") && refused.contains("chmod 600"), "{refused}");
+    }
+
+    #[test]
+    fn a_broken_file_is_refused_without_quoting_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), "broken.json", "{\"A\":\n \"s3cret\", \"B\": 123456}", 0o600);
+        let refused = Variables::new(|_| None, [path]).get("A").unwrap_err();
+        assert!(refused.contains("line 2") && !refused.contains("s3cret") && !refused.contains("123456"), "{refused}");
+    }
+}
