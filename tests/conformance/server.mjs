@@ -387,6 +387,7 @@ function tools(server, era) {
             method: 'notifications/progress',
             params: { progressToken: ctx.mcpReq._meta?.progressToken ?? 'none', progress: 1, total: 2 }
         });
+        await sleep(50);
         const can = ctx.mcpReq.envelope?.['io.modelcontextprotocol/clientCapabilities'];
         if (era === 'modern' && !can?.elicitation) return text('Nobody to ask.');
         return inputRequired({ inputRequests: { user_name: askName() } });
