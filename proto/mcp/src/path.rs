@@ -28,12 +28,12 @@ pub fn member(object: &[u8], name: &str) -> Result<Option<Span>, Duplicate> {
     let walked = cursor.members(|cursor, key| {
         let span = cursor.skip()?;
         if *key.text == *name.as_bytes() && found.replace(span).is_some() {
-            return Err(Fault { reason: Reason::DuplicateKey, at: key.at });
+            return Err(Fault::new(Reason::DuplicateKey, key.at));
         }
         Ok(())
     });
     match walked {
-        Err(Fault { reason: Reason::DuplicateKey, at }) => Err(Duplicate { at }),
+        Err(Fault { reason: Reason::DuplicateKey, at }) => Err(Duplicate { at: at as usize }),
         Err(_) => Ok(None),
         Ok(_) => Ok(found),
     }

@@ -1,6 +1,8 @@
 //! One pass over a message: strict to the last byte, and a span for every part a gateway acts on. It does not decode,
 //! copy or recurse, and refuses whatever two parsers could read differently.
 
+use std::borrow::Cow;
+
 use simdutf8::basic::from_utf8;
 use smallvec::SmallVec;
 
@@ -9,8 +11,11 @@ use crate::{Kind, Message, Method, Span, text};
 pub(crate) mod cursor;
 mod fault;
 mod fields;
+pub(crate) mod lanes;
+mod number;
 mod seen;
-pub(crate) mod string;
+mod skip;
+mod string;
 
 use cursor::{Cursor, Fault, Step};
 pub use fault::{Reason, ScanError};
@@ -50,7 +55,7 @@ pub fn scan(body: &[u8], limits: ScanLimits) -> Result<Message, ScanError> {
         .and_then(|()| classify(&cursor, &mut found));
     match outcome {
         Ok(()) => Ok(found.message),
-        Err(Fault { reason, at }) => Err(ScanError { reason, at, id: found.id_for_errors() }),
+        Err(Fault { reason, at }) => Err(ScanError { reason, at: at as usize, id: found.id_for_errors() }),
     }
 }
 
@@ -78,18 +83,18 @@ pub fn batch(body: &[u8], limits: ScanLimits, most: usize) -> Result<SmallVec<[S
     });
     match outcome {
         Ok(()) => Ok(spans),
-        Err(Fault { reason, at }) => Err(ScanError { reason, at, id: None }),
+        Err(Fault { reason, at }) => Err(ScanError { reason, at: at as usize, id: None }),
     }
 }
 
 /// The whole text is UTF-8 and within what a [`Span`] can hold.
 fn check_text(body: &[u8]) -> Step<()> {
     if u32::try_from(body.len()).is_err() {
-        return Err(Fault { reason: Reason::TooLarge, at: u32::MAX as usize });
+        return Err(Fault::new(Reason::TooLarge, u32::MAX as usize));
     }
     from_utf8(body).map(drop).map_err(|_| {
         let at = simdutf8::compat::from_utf8(body).map_or_else(|e| e.valid_up_to(), |_| 0);
-        Fault { reason: Reason::NotUtf8, at }
+        Fault::new(Reason::NotUtf8, at)
     })
 }
 
@@ -104,7 +109,7 @@ fn check_end(cursor: &mut Cursor<'_>) -> Step<()> {
 /// Decides what kind of message the parts make up.
 fn classify(cursor: &Cursor<'_>, found: &mut fields::Found) -> Step<()> {
     let end = cursor.body.len();
-    let fault = |reason, span: Option<Span>| Err(Fault { reason, at: span.map_or(end, |span| span.start as usize) });
+    let fault = |reason, span: Option<Span>| Err(Fault::new(reason, span.map_or(end, |span| span.start as usize)));
     if !found.versioned {
         return fault(Reason::BadVersion, None);
     }
@@ -112,11 +117,11 @@ fn classify(cursor: &Cursor<'_>, found: &mut fields::Found) -> Step<()> {
     let answer = message.result.or(message.error);
     if let Some(method) = message.method_span {
         if let Some(at) = cursor.lone {
-            return Err(Fault { reason: Reason::LoneSurrogate, at });
+            return Err(Fault::new(Reason::LoneSurrogate, at));
         }
-        let name = text::decode_string(method.of(cursor.body));
-        message.method = Method::from_bytes(name.as_bytes());
-        let notification = name.starts_with("notifications/");
+        let name = decoded(method.of(cursor.body));
+        message.method = Method::from_bytes(&name);
+        let notification = name.starts_with(b"notifications/");
         return match (notification, found.id) {
             _ if answer.is_some() => fault(Reason::Ambiguous, answer),
             (true, fields::Id::Token(span)) => fault(Reason::Ambiguous, Some(span)),
@@ -144,6 +149,15 @@ fn classify(cursor: &Cursor<'_>, found: &mut fields::Found) -> Step<()> {
         (Some(_), None, fields::Id::Null(span)) => fault(Reason::BadId, Some(span)),
         (Some(_), None, fields::Id::Absent) => fault(Reason::BadId, None),
     }
+}
+
+/// The bytes of a string token that was walked over before.
+fn decoded(raw_token: &[u8]) -> Cow<'_, [u8]> {
+    let inner = &raw_token[1..raw_token.len() - 1];
+    if !inner.contains(&b'\\') {
+        return Cow::Borrowed(inner);
+    }
+    Cow::Owned(text::decode_string(raw_token).into_owned().into_bytes())
 }
 
 #[cfg(test)]

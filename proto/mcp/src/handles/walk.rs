@@ -4,7 +4,7 @@
 use smallvec::SmallVec;
 
 use super::HandleKind;
-use crate::{Method, scan::string, text};
+use crate::{Method, scan::lanes, text};
 
 /// A container whose members matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,7 +261,7 @@ impl Walk {
                 self.escaped = false;
                 *at += 1;
             }
-            *at = string::plain(chunk, *at);
+            *at = lanes::plain(chunk, *at);
             let Some(&byte) = chunk.get(*at) else { return false };
             *at += 1;
             match byte {

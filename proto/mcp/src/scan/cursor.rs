@@ -2,14 +2,22 @@
 
 use std::borrow::Cow;
 
-use super::{fault::Reason, string, string::Text};
-use crate::{Span, text};
+use super::{decoded, fault::Reason, lanes, skip, string, string::Text};
+use crate::Span;
 
 /// A fault at a byte; the caller adds what else it knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) reason: Reason,
-    pub(crate) at: usize,
+    pub(crate) at: u32,
+}
+
+impl Fault {
+    /// A fault at a place in a body that is not longer than a [`Span`] can tell.
+    #[inline]
+    pub(crate) fn new(reason: Reason, at: usize) -> Self {
+        Self { reason, at: at as u32 }
+    }
 }
 
 pub(crate) type Step<T> = Result<T, Fault>;
@@ -47,17 +55,18 @@ impl<'a> Cursor<'a> {
     /// Whitespace, then the byte that follows it.
     #[inline]
     pub(crate) fn token(&mut self) -> Option<u8> {
-        loop {
-            match self.peek() {
-                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
-                other => return other,
+        match self.peek() {
+            Some(b' ' | b'\t' | b'\n' | b'\r') => {
+                self.at = lanes::solid(self.body, self.at);
+                self.peek()
             }
+            other => other,
         }
     }
 
     #[inline]
     pub(crate) fn fault<T>(&self, reason: Reason) -> Step<T> {
-        Err(Fault { reason, at: self.at })
+        Err(Fault::new(reason, self.at))
     }
 
     #[inline]
@@ -133,19 +142,13 @@ impl<'a> Cursor<'a> {
         let at = self.at;
         let text = string::walk(self.body, at)?;
         if let Some(lone) = text.lone {
-            return Err(Fault { reason: Reason::LoneSurrogate, at: lone });
+            return Err(Fault::new(Reason::LoneSurrogate, lone));
         }
         self.at = text.end;
         self.expect(b':')?;
         let body = self.body;
-        let text = if text.escaped {
-            match text::decode_string(&body[at..text.end]) {
-                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-            }
-        } else {
-            Cow::Borrowed(&body[at + 1..text.end - 1])
-        };
+        let raw = &body[at..text.end];
+        let text = if text.escaped { decoded(raw) } else { Cow::Borrowed(&raw[1..raw.len() - 1]) };
         Ok(Key { text, at })
     }
 
@@ -157,7 +160,7 @@ impl<'a> Cursor<'a> {
         let start = self.at;
         let Text { end, lone, .. } = string::walk(self.body, start)?;
         if let Some(at) = lone {
-            return Err(Fault { reason: Reason::LoneSurrogate, at });
+            return Err(Fault::new(Reason::LoneSurrogate, at));
         }
         self.at = end;
         Ok(Span::new(start, end))
@@ -167,122 +170,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn skip(&mut self) -> Step<Span> {
         self.token();
         let start = self.at;
-        let outer = self.room;
-        // Bit `n` is set while the level with `n` levels of room left is an object.
-        let mut objects = 0u128;
-        loop {
-            // A value begins here.
-            match self.token() {
-                Some(b'"') => self.string()?,
-                Some(b'{') => {
-                    self.enter()?;
-                    objects |= 1 << self.room;
-                    if self.token() != Some(b'}') {
-                        self.member_name()?;
-                        continue;
-                    }
-                    self.room += 1;
-                    self.at += 1;
-                }
-                Some(b'[') => {
-                    self.enter()?;
-                    objects &= !(1 << self.room);
-                    if self.token() != Some(b']') {
-                        continue;
-                    }
-                    self.room += 1;
-                    self.at += 1;
-                }
-                Some(b'-' | b'0'..=b'9') => self.number()?,
-                Some(b't') => self.literal(b"true")?,
-                Some(b'f') => self.literal(b"false")?,
-                Some(b'n') => self.literal(b"null")?,
-                _ => return self.fault(Reason::Syntax),
-            }
-            // It has ended; so may the levels around it.
-            loop {
-                if self.room == outer {
-                    return Ok(Span::new(start, self.at));
-                }
-                let object = objects >> self.room & 1 == 1;
-                match self.token() {
-                    Some(b',') => {
-                        self.at += 1;
-                        if object {
-                            self.member_name()?;
-                        }
-                        break;
-                    }
-                    Some(b'}') if object => {}
-                    Some(b']') if !object => {}
-                    _ => return self.fault(Reason::Syntax),
-                }
-                self.room += 1;
-                self.at += 1;
-            }
-        }
-    }
-
-    /// A key that nobody reads, and its colon.
-    #[inline]
-    fn member_name(&mut self) -> Step<()> {
-        if self.token() != Some(b'"') {
-            return self.fault(Reason::Syntax);
-        }
-        self.string()?;
-        self.expect(b':')
-    }
-
-    /// A string that nobody reads.
-    #[inline]
-    fn string(&mut self) -> Step<()> {
-        let text = string::walk(self.body, self.at)?;
-        self.lone = self.lone.or(text.lone);
-        self.at = text.end;
-        Ok(())
-    }
-
-    #[inline]
-    fn literal(&mut self, word: &'static [u8]) -> Step<()> {
-        if !self.body[self.at..].starts_with(word) {
-            return self.fault(Reason::Syntax);
-        }
-        self.at += word.len();
-        Ok(())
-    }
-
-    #[inline]
-    fn digits(&mut self) -> Step<()> {
-        if !self.peek().is_some_and(|b| b.is_ascii_digit()) {
-            return self.fault(Reason::Syntax);
-        }
-        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
-            self.at += 1;
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn number(&mut self) -> Step<()> {
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        if self.peek() == Some(b'0') {
-            self.at += 1;
-        } else {
-            self.digits()?;
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Ok(())
+        self.at = skip::value(self.body, start, self.room, &mut self.lone)?;
+        Ok(Span::new(start, self.at))
     }
 }

@@ -61,7 +61,7 @@ fn fill(cursor: &mut Cursor<'_>, at: usize, field: &mut Option<Span>) -> Step<()
 fn vacant(at: usize, field: &Option<Span>) -> Step<()> {
     match field {
         None => Ok(()),
-        Some(_) => Err(Fault { reason: Reason::DuplicateKey, at }),
+        Some(_) => Err(Fault::new(Reason::DuplicateKey, at)),
     }
 }
 
@@ -89,11 +89,12 @@ pub(super) fn read(cursor: &mut Cursor<'_>, found: &mut Found) -> Step<()> {
         match &*key.text {
             b"jsonrpc" => {
                 if found.versioned {
-                    return Err(Fault { reason: Reason::DuplicateKey, at: key.at });
+                    return Err(Fault::new(Reason::DuplicateKey, key.at));
                 }
                 let span = cursor.value()?;
-                if crate::decode_string(span.of(cursor.body)) != "2.0" || cursor.body[span.start as usize] != b'"' {
-                    return Err(Fault { reason: Reason::BadVersion, at: span.start as usize });
+                let raw = span.of(cursor.body);
+                if raw != b"\"2.0\"" && (raw[0] != b'"' || crate::decode_string(raw) != "2.0") {
+                    return Err(Fault::new(Reason::BadVersion, span.start as usize));
                 }
                 found.versioned = true;
                 Ok(())
@@ -101,7 +102,7 @@ pub(super) fn read(cursor: &mut Cursor<'_>, found: &mut Found) -> Step<()> {
             b"id" => {
                 found.id_twice = found.id != Id::Absent;
                 if found.id_twice {
-                    return Err(Fault { reason: Reason::DuplicateKey, at: key.at });
+                    return Err(Fault::new(Reason::DuplicateKey, key.at));
                 }
                 found.id = read_id(cursor)?;
                 Ok(())
@@ -155,7 +156,7 @@ fn read_id(cursor: &mut Cursor<'_>) -> Step<Id> {
         Some(b'-' | b'0'..=b'9') if raw != b"-0" && !raw.iter().any(|b| matches!(b, b'.' | b'e' | b'E')) => {
             Ok(Id::Token(span))
         }
-        _ => Err(Fault { reason: Reason::BadId, at: span.start as usize }),
+        _ => Err(Fault::new(Reason::BadId, span.start as usize)),
     }
 }
 

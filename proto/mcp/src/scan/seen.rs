@@ -21,7 +21,7 @@ pub(crate) struct Seen<'a> {
 impl<'a> Seen<'a> {
     /// Remembers a key; a fault if it was there before.
     pub(crate) fn add(&mut self, key: Key<'a>) -> Step<()> {
-        let fault = Fault { reason: Reason::DuplicateKey, at: key.at };
+        let fault = Fault::new(Reason::DuplicateKey, key.at);
         if let Some(many) = &mut self.many {
             return if many.insert(key.text) { Ok(()) } else { Err(fault) };
         }

@@ -3,6 +3,7 @@
 use super::{
     cursor::{Fault, Step},
     fault::Reason,
+    lanes::plain,
 };
 use crate::text::hex4;
 
@@ -27,7 +28,21 @@ pub(crate) fn walk(body: &[u8], at: usize) -> Step<Text> {
     walk_escapes(body, stop)
 }
 
-#[cold]
+/// One past the string whose opening quote is at `at`. `lone` becomes the place of its first lone surrogate, if it was
+/// `None`.
+#[inline(always)]
+pub(super) fn end(body: &[u8], at: usize, lone: &mut Option<usize>) -> Step<usize> {
+    let stop = plain(body, at + 1);
+    if body.get(stop) == Some(&b'"') { Ok(stop + 1) } else { end_escapes(body, stop, lone) }
+}
+
+#[inline(never)]
+fn end_escapes(body: &[u8], at: usize, lone: &mut Option<usize>) -> Step<usize> {
+    let text = walk_escapes(body, at)?;
+    *lone = lone.or(text.lone);
+    Ok(text.end)
+}
+
 #[inline(never)]
 fn walk_escapes(body: &[u8], mut at: usize) -> Step<Text> {
     let mut text = Text { end: 0, escaped: false, lone: None };
@@ -42,14 +57,14 @@ fn walk_escapes(body: &[u8], mut at: usize) -> Step<Text> {
                 }
                 at = plain(body, at + len);
             }
-            _ => return Err(Fault { reason: Reason::Syntax, at: at.min(body.len()) }),
+            _ => return Err(Fault::new(Reason::Syntax, at.min(body.len()))),
         }
     }
 }
 
 /// The length of the escape at `at`, and whether it is half of a surrogate pair without the other half.
 fn escape(body: &[u8], at: usize) -> Step<(usize, bool)> {
-    let fault = Err(Fault { reason: Reason::Syntax, at });
+    let fault = Err(Fault::new(Reason::Syntax, at));
     match body.get(at + 1) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok((2, false)),
         Some(b'u') => match hex4(body.get(at + 2..at + 6)) {
@@ -63,33 +78,4 @@ fn escape(body: &[u8], at: usize) -> Step<(usize, bool)> {
         },
         _ => fault,
     }
-}
-
-const LOW: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// The first byte from `at` on that a string cannot hold as it is: a quote, a backslash, a control character, the end.
-#[inline]
-pub(crate) fn plain(body: &[u8], mut at: usize) -> usize {
-    while let Some(&word) = body.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let found = special(u64::from_le_bytes(word));
-        if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    while body.get(at).is_some_and(|&b| b >= 0x20 && b != b'"' && b != b'\\') {
-        at += 1;
-    }
-    at
-}
-
-/// The high bit of each special byte; bits above the lowest one set may be wrong.
-#[inline]
-fn special(word: u64) -> u64 {
-    let quote = word ^ (LOW * u64::from(b'"'));
-    let slash = word ^ (LOW * u64::from(b'\\'));
-    let zero = |x: u64| x.wrapping_sub(LOW) & !x;
-    let control = word.wrapping_sub(LOW * 0x20) & !word;
-    (zero(quote) | zero(slash) | control) & HIGH
 }
