@@ -109,16 +109,19 @@ pub(super) fn read(cursor: &mut Cursor<'_>, found: &mut Found) -> Step<()> {
             }
             b"method" => {
                 vacant(key.at, &message.method_span)?;
-                if cursor.token() != Some(b'"') {
-                    return cursor.fault(Reason::BadMethod);
+                let text = cursor.token() == Some(b'"');
+                let span = cursor.value()?;
+                if !text {
+                    return Err(Fault::new(Reason::BadMethod, span.start as usize));
                 }
-                message.method_span = Some(cursor.value()?);
+                message.method_span = Some(span);
                 Ok(())
             }
             b"params" => {
                 vacant(key.at, &message.params)?;
                 if cursor.token() != Some(b'{') {
-                    return cursor.fault(Reason::BadParams);
+                    let span = cursor.value()?;
+                    return Err(Fault::new(Reason::BadParams, span.start as usize));
                 }
                 message.params = Some(read_params(cursor, &mut message.p)?);
                 Ok(())

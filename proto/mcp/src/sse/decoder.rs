@@ -20,8 +20,8 @@ pub struct SseDecoder {
     /// Not looked at yet.
     chunks: VecDeque<Bytes>,
     place: Place,
-    /// No event was given out yet: a byte order mark may stand here.
-    fresh: bool,
+    /// How much of a byte order mark the stream has begun with; `None` once that is decided.
+    bom: Option<usize>,
     broken: bool,
 }
 
@@ -48,7 +48,7 @@ impl SseDecoder {
             partial: BytesMut::new(),
             chunks: VecDeque::new(),
             place: Place::LineStart,
-            fresh: true,
+            bom: Some(0),
             broken: false,
         }
     }
@@ -71,6 +71,10 @@ impl SseDecoder {
             return Err(SseError::TooLarge { limit: self.limit });
         }
         while let Some(mut chunk) = self.chunks.pop_front() {
+            self.strip_bom(&mut chunk);
+            if chunk.is_empty() {
+                continue;
+            }
             if self.place == Place::EventCr {
                 self.place = Place::LineStart;
                 if chunk[0] == b'\n' {
@@ -116,16 +120,32 @@ impl SseDecoder {
 
     /// The event whose last bytes are `head`.
     fn whole(&mut self, head: Bytes) -> Bytes {
-        let mut raw = if self.partial.is_empty() {
-            head
-        } else {
-            self.partial.extend_from_slice(&head);
-            std::mem::take(&mut self.partial).freeze()
-        };
-        if std::mem::take(&mut self.fresh) && raw.starts_with(BOM) {
-            let _ = raw.split_to(BOM.len());
+        if self.partial.is_empty() {
+            return head;
         }
-        raw
+        self.partial.extend_from_slice(&head);
+        std::mem::take(&mut self.partial).freeze()
+    }
+
+    /// Takes a byte order mark off the start of the stream, however it was cut.
+    fn strip_bom(&mut self, chunk: &mut Bytes) {
+        while let Some(seen) = self.bom {
+            match chunk.first() {
+                None => return,
+                Some(byte) if BOM.get(seen) == Some(byte) => {
+                    let _ = chunk.split_to(1);
+                    self.bom = Some(seen + 1);
+                }
+                Some(_) => {
+                    self.bom = None;
+                    if 0 < seen && seen < BOM.len() {
+                        // It was something else that begins alike.
+                        self.partial.extend_from_slice(&BOM[..seen]);
+                        self.place = Place::Within;
+                    }
+                }
+            }
+        }
     }
 
     /// Where the event that is being read ends in `chunk`; leaves `place` there.
