@@ -1,1 +1,26 @@
 //! The data plane: the node that forwards MCP traffic.
+//!
+//! One node runs validated snapshots ([`sluice_snapshot::model::Snapshot`]) and nothing else; it knows nothing of the
+//! language they were written in. See `README.md` beside this crate for the life of a request.
+
+mod admin;
+mod app;
+mod auth;
+mod clock;
+mod drain;
+mod exchange;
+mod limit;
+mod listen;
+mod node;
+mod observe;
+mod plane;
+mod reason;
+mod seal;
+mod session;
+mod settings;
+mod upstream;
+
+pub use app::run;
+pub use listen::tls::CertificateError;
+pub use settings::{ADMIN, Settings, StartError};
+pub use upstream::stdio::guard::main as guard_main;

@@ -79,7 +79,7 @@ pub struct Client {
 }
 
 /// One logical MCP server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Its key, `[A-Za-z0-9-]{1,32}`, in paths and names.
     pub name: Arc<str>,
@@ -94,7 +94,7 @@ pub struct Server {
 }
 
 /// How a server is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
     /// Streamable HTTP.
     Http(HttpEndpoint),
@@ -103,7 +103,7 @@ pub enum Transport {
 }
 
 /// A streamable HTTP endpoint.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpEndpoint {
     /// `https` when true.
     pub tls: bool,
@@ -120,7 +120,7 @@ pub struct HttpEndpoint {
 }
 
 /// The command line of a stdio server: an argument vector, never a shell line.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     /// Program, looked up in `PATH` when it has no slash.
     pub program: String,

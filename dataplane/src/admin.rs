@@ -1,0 +1,95 @@
+//! The admin listener: liveness, readiness, metrics, the configuration in force, drain. Serves loopback peers only, beside
+//! `/healthz` and `/readyz`, which are open.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+
+use crate::drain::Phase;
+use crate::limit;
+use crate::listen::door::render_metrics;
+use crate::node::Node;
+
+/// Serves until the process ends.
+pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener) {
+    loop {
+        let Ok((stream, peer)) = listener.accept().await else {
+            tokio::time::sleep(limit::SWEEP).await;
+            continue;
+        };
+        let node = Arc::clone(&node);
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let response = answer(&node, peer.ip(), &request);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(limit::HEAD_READ)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+fn answer(node: &Node, peer: IpAddr, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let serving = node.drain.phase() == Phase::Serving;
+    let local = peer.to_canonical().is_loopback() && is_local_host(request);
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n".into()),
+        (&Method::GET, "/readyz") if serving => text(StatusCode::OK, "ready\n".into()),
+        (&Method::GET, "/readyz") => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n".into()),
+        (_, "/metrics" | "/config" | "/drain") if !local => {
+            text(StatusCode::FORBIDDEN, "only from a loopback address\n".into())
+        }
+        (&Method::GET, "/metrics") => {
+            let plane = Arc::clone(&node.planes.borrow());
+            typed("text/plain; version=0.0.4; charset=utf-8", render_metrics(node, &plane))
+        }
+        (&Method::GET, "/config") => {
+            let plane = Arc::clone(&node.planes.borrow());
+            typed("application/json", format!("{:#}\n", plane.redacted()))
+        }
+        (&Method::POST, "/drain") => {
+            node.drain.enter(Phase::Leaving);
+            text(StatusCode::ACCEPTED, "draining\n".into())
+        }
+        (_, "/healthz" | "/readyz" | "/metrics" | "/config" | "/drain") => {
+            text(StatusCode::METHOD_NOT_ALLOWED, "wrong method: /drain takes POST, the others GET\n".into())
+        }
+        _ => text(StatusCode::NOT_FOUND, "try /healthz, /readyz, /metrics, /config or POST /drain\n".into()),
+    }
+}
+
+/// A page in a browser must not reach the admin port by a name that points to this machine.
+fn is_local_host(request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(http::header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let name = host
+        .strip_prefix('[')
+        .and_then(|h| h.split_once(']'))
+        .map_or_else(|| host.split(':').next().unwrap_or_default(), |(name, _)| name);
+    let loopback = name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    (name.eq_ignore_ascii_case("localhost") || loopback) && !request.headers().contains_key(http::header::ORIGIN)
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = typed("text/plain; charset=utf-8", body);
+    *response.status_mut() = status;
+    response
+}
+
+fn typed(kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

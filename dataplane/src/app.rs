@@ -1,0 +1,314 @@
+//! A node from start to end: listeners are bound, workers and the control runtime started, planes swapped as snapshots
+//! come, and everything is let go in order.
+//!
+//! Threads: `worker-N` serve traffic, each with a current-thread runtime of its own; `control` (the caller's thread) holds
+//! the admin listener, adopts snapshots and sweeps what idles; `access-log` writes.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use sluice_snapshot::model::Snapshot;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use crate::auth::quota::Quotas;
+use crate::clock::Clock;
+use crate::drain::{Drain, Phase};
+use crate::exchange;
+use crate::limit;
+use crate::listen::connection::Connections;
+use crate::listen::http::Listener;
+use crate::listen::tls::Certificates;
+use crate::listen::{http, stdio};
+use crate::node::{Node, Worker};
+use crate::observe::access_log::AccessLog;
+use crate::observe::metrics::Metrics;
+use crate::plane::Plane;
+use crate::seal::{self, Seal};
+use crate::session::{Store, memory::Memory};
+use crate::settings::{Settings, StartError};
+use crate::upstream::stdio::guard::Guard;
+
+/// Runs a node until a signal, or the end of stdin where stdio is served. `snapshots` always holds the configuration to
+/// run; each new value is adopted whole.
+///
+/// # Errors
+/// [`StartError`]; once started, a node ends without an error.
+pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Result<(), StartError> {
+    // a second provider in the process would have been installed by the caller on purpose
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let first = Arc::clone(&snapshots.borrow());
+    let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let sockets = bind(&settings, &first)?;
+    let admin = settings.admin.map(|address| listen(address, "--admin")).transpose()?;
+    let certificates = Certificates::load(&first.listener.certificates)?;
+    let metrics = Arc::new(Metrics::default());
+    let guard = Arc::new(Guard::new(settings.guard.clone()));
+    let plane = Arc::new(Plane::build(first, None, &guard, &metrics));
+    let (adopt, planes) = watch::channel(plane);
+    let node = Arc::new(Node {
+        clock: Clock::start(),
+        seal: Seal::new(&session_key(&settings.state_dir)),
+        sessions: Store::Memory(Memory::default()),
+        quotas: Quotas::new(),
+        log: AccessLog::start(Arc::clone(&metrics))?,
+        drain: Drain::new(),
+        held: Arc::new(AtomicUsize::new(0)),
+        boot: u32::from_be_bytes(seal::random()),
+        planes,
+        metrics: Arc::clone(&metrics),
+    });
+
+    let (stop, stopped) = watch::channel(false);
+    let count = match settings.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    };
+    let tls = (!certificates_are_empty(&node)).then(|| Arc::clone(&certificates).server_config());
+    let mut workers = Vec::with_capacity(count);
+    for index in 0..count {
+        let worker = Thread {
+            node: Arc::clone(&node),
+            index: index as u8,
+            sockets: sockets.iter().map(TcpListener::try_clone).collect::<Result<_, _>>()?,
+            tls: tls.clone(),
+            stdio: settings.stdio && index == 0,
+            stopped: stopped.clone(),
+        };
+        workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?);
+    }
+    for socket in &sockets {
+        let address = socket.local_addr()?;
+        tracing::info!(%address, tls = tls.is_some(), workers = count, "listening");
+    }
+    drop(sockets);
+
+    let run = Control { node, adopt, snapshots, guard, certificates, admin };
+    control.block_on(run.run());
+    stop.send_replace(true);
+    for worker in workers {
+        let _ = worker.join();
+    }
+    Ok(())
+}
+
+fn certificates_are_empty(node: &Node) -> bool {
+    node.planes.borrow().snapshot.listener.certificates.is_empty()
+}
+
+/// The listening sockets: bound once, here, and handed on as descriptors.
+fn bind(settings: &Settings, snapshot: &Snapshot) -> Result<Vec<TcpListener>, StartError> {
+    let configured = if settings.stdio && !snapshot.listener.addresses.is_empty() && settings.listen.is_none() {
+        &[][..]
+    } else {
+        &snapshot.listener.addresses[..]
+    };
+    let addresses: Vec<SocketAddr> = settings.listen.map_or_else(|| configured.to_vec(), |address| vec![address]);
+    let open = snapshot.access.required || snapshot.access.explicitly_open;
+    if let Some(address) = addresses.iter().find(|a| !a.ip().to_canonical().is_loopback() && !open) {
+        return Err(StartError::Open(*address));
+    }
+    addresses.into_iter().map(|address| listen(address, "--listen")).collect()
+}
+
+fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
+    let bound = (|| {
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+        // only skips the wait for old connections; two processes still cannot listen on one port
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(1024)?;
+        socket.set_nonblocking(true)?;
+        Ok(TcpListener::from(socket))
+    })();
+    bound.map_err(|cause| StartError::Bind { address, flag, cause })
+}
+
+/// The secret from which handles are sealed: kept in the state folder, so that they stay good over a restart.
+fn session_key(state_dir: &Path) -> [u8; 32] {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let path = state_dir.join("session.key");
+    if let Some(key) = std::fs::read(&path).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
+        return key;
+    }
+    let key = seal::random::<32>();
+    let write = || {
+        std::fs::create_dir_all(state_dir)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        file.write_all(&key)?;
+        file.sync_all()
+    };
+    if let Err(error) = write() {
+        tracing::warn!(path = %path.display(), %error, "the session key cannot be kept; handles end with this process");
+    }
+    key
+}
+
+/// What a worker thread is started with.
+struct Thread {
+    node: Arc<Node>,
+    index: u8,
+    sockets: Vec<TcpListener>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    stdio: bool,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "cannot start a worker");
+                self.node.drain.enter(Phase::Closing);
+                return;
+            }
+        };
+        let local = LocalSet::new();
+        local.block_on(&runtime, async move {
+            let worker = Worker::new(Arc::clone(&self.node), self.index);
+            let connections = Rc::new(Connections::default());
+            tokio::task::spawn_local(Rc::clone(&worker).keep_house());
+            tokio::task::spawn_local(sweep(Rc::clone(&connections)));
+            for socket in self.sockets {
+                let address = socket.local_addr();
+                match tokio::net::TcpListener::from_std(socket).and_then(|s| Ok((s, address?))) {
+                    Ok((socket, address)) => {
+                        let listener = Listener { socket, address, tls: self.tls.clone() };
+                        tokio::task::spawn_local(http::accept(Rc::clone(&worker), Rc::clone(&connections), listener));
+                    }
+                    Err(error) => tracing::error!(%error, "cannot use a listening socket"),
+                }
+            }
+            if self.stdio {
+                tokio::task::spawn_local(stdio::serve(Rc::clone(&worker)));
+            }
+            if self.index == 0 {
+                tokio::task::spawn_local(expire_sessions(Rc::clone(&worker)));
+            }
+            let _ = self.stopped.wait_for(|stopped| *stopped).await;
+        });
+    }
+}
+
+async fn sweep(connections: Rc<Connections>) {
+    let start = Instant::now();
+    let mut tick = tokio::time::interval(limit::SWEEP);
+    loop {
+        tick.tick().await;
+        connections.sweep(start.elapsed().as_secs() as u32);
+    }
+}
+
+/// Ends sessions that idle, towards their servers too.
+async fn expire_sessions(worker: Rc<Worker>) {
+    let mut tick = tokio::time::interval(limit::SWEEP);
+    loop {
+        tick.tick().await;
+        let plane = worker.plane();
+        let idle = plane.snapshot.limits.session_idle.as_millis() as u64;
+        for session in worker.node.sessions.expire(worker.node.clock.ms(), idle) {
+            if let Some(upstream) = plane.server(&session.server) {
+                let (worker, upstream) = (Rc::clone(&worker), Arc::clone(upstream));
+                tokio::task::spawn_local(async move { exchange::end_session(&worker, &upstream, &session).await });
+            }
+        }
+    }
+}
+
+/// The control runtime's work.
+struct Control {
+    node: Arc<Node>,
+    adopt: watch::Sender<Arc<Plane>>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    guard: Arc<Guard>,
+    certificates: Arc<Certificates>,
+    admin: Option<TcpListener>,
+}
+
+impl Control {
+    async fn run(mut self) {
+        if let Some(admin) = self.admin.take().and_then(|s| tokio::net::TcpListener::from_std(s).ok()) {
+            tokio::spawn(crate::admin::serve(Arc::clone(&self.node), admin));
+        }
+        let drain = self.node.drain.clone();
+        let mut leaving = Box::pin(async move { drain.reached(Phase::Leaving).await });
+        let mut end = Box::pin(signal());
+        let mut tick = tokio::time::interval(limit::SWEEP);
+        let mut fed = true;
+        loop {
+            tokio::select! {
+                () = &mut end => break,
+                () = &mut leaving => break,
+                changed = self.snapshots.changed(), if fed => match changed {
+                    Ok(()) => self.adopt(),
+                    Err(_) => fed = false,
+                },
+                _ = tick.tick() => {
+                    self.certificates.refresh();
+                    for upstream in self.adopt.borrow().servers() {
+                        upstream.children.sweep();
+                    }
+                }
+            }
+        }
+        self.leave().await;
+    }
+
+    /// Builds the plane of the newest snapshot and swaps it in; servers that are gone are let go.
+    fn adopt(&mut self) {
+        let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
+        let old = Arc::clone(&self.adopt.borrow());
+        let plane = Plane::build(snapshot, Some(&old), &self.guard, &self.node.metrics);
+        tracing::info!(
+            revision = plane.snapshot.revision,
+            servers = plane.snapshot.servers.len(),
+            "configuration adopted"
+        );
+        for upstream in old.servers() {
+            if !plane.server(upstream.name()).is_some_and(|kept| Arc::ptr_eq(kept, upstream)) {
+                let children = Arc::clone(&upstream.children);
+                tokio::spawn(async move { children.stop().await });
+            }
+        }
+        self.adopt.send_replace(Arc::new(plane));
+    }
+
+    /// The way out; see [`crate::drain`].
+    async fn leave(self) {
+        let drain = &self.node.drain;
+        tracing::info!("stopping: not ready, calls in flight finish");
+        let already = drain.phase() == Phase::Closing;
+        drain.enter(Phase::Leaving);
+        if !already {
+            tokio::time::sleep(limit::DRAIN_LEAD).await;
+        }
+        drain.enter(Phase::Closing);
+        let deadline = Instant::now() + limit::DRAIN;
+        while drain.still_open() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let plane = Arc::clone(&self.adopt.borrow());
+        for upstream in plane.servers() {
+            upstream.children.stop().await;
+        }
+        tracing::info!(connections_cut = drain.still_open(), "stopped");
+    }
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::warn!("signals cannot be handled; the process ends at once when told to");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}

@@ -1,0 +1,185 @@
+//! Host and Origin: DNS rebinding is refused here, and browsers get their CORS answers (2026-07-28 *Security & Endpoint*).
+
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Uri};
+use sluice_snapshot::model::Listener;
+
+use crate::reason::Reason;
+
+/// What a listener accepts as Host and Origin.
+pub(crate) struct Rules {
+    hosts: Vec<String>,
+    origins: Vec<String>,
+    any_origin: bool,
+}
+
+impl Rules {
+    pub(crate) fn new(listener: &Listener) -> Self {
+        Self {
+            hosts: listener.allowed_hosts.iter().map(|h| fold(h)).collect(),
+            origins: listener.allowed_origins.iter().map(|o| o.trim_end_matches('/').to_ascii_lowercase()).collect(),
+            any_origin: listener.allowed_origins.iter().any(|o| o == "*"),
+        }
+    }
+
+    /// Checks the host a request names. It is checked wherever `allowed_hosts` is set, and on loopback listeners.
+    ///
+    /// # Errors
+    /// [`Reason::BadHost`], also for a missing Host, several, or one that disagrees with the request target.
+    pub(crate) fn check_host(&self, uri: &Uri, headers: &HeaderMap, loopback: bool) -> Result<(), Reason> {
+        let mut named = headers.get_all(header::HOST).iter();
+        let field = named.next().map(HeaderValue::as_bytes);
+        if named.next().is_some() {
+            return Err(Reason::BadHost);
+        }
+        let target = uri.authority().map(|a| a.as_str().as_bytes());
+        let host = match (target, field) {
+            (Some(target), Some(field)) if !target.eq_ignore_ascii_case(field) => return Err(Reason::BadHost),
+            (Some(host), _) | (None, Some(host)) => host,
+            (None, None) => return Err(Reason::BadHost),
+        };
+        if self.hosts.is_empty() && !loopback {
+            return Ok(());
+        }
+        let Some(name) = std::str::from_utf8(host).ok().and_then(host_name) else { return Err(Reason::BadHost) };
+        if self.hosts.is_empty() {
+            is_loopback_name(name)
+        } else {
+            self.hosts.iter().any(|h| h.eq_ignore_ascii_case(name))
+        }
+        .then_some(())
+        .ok_or(Reason::BadHost)
+    }
+
+    /// Checks the Origin of a request: absent is fine, the listener's own and listed ones are, others are not. Returns the
+    /// origin to answer CORS to.
+    ///
+    /// # Errors
+    /// [`Reason::BadOrigin`].
+    pub(crate) fn check_origin<'h>(
+        &self,
+        headers: &'h HeaderMap,
+        tls: bool,
+    ) -> Result<Option<&'h HeaderValue>, Reason> {
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let Some(origin) = origins.next() else { return Ok(None) };
+        if origins.next().is_some() {
+            return Err(Reason::BadOrigin);
+        }
+        let text = origin.to_str().map_err(|_| Reason::BadOrigin)?;
+        let allowed = self.any_origin
+            || self.origins.iter().any(|o| o.eq_ignore_ascii_case(text))
+            || is_own(text, headers.get(header::HOST), tls);
+        if allowed { Ok(Some(origin)) } else { Err(Reason::BadOrigin) }
+    }
+}
+
+/// Whether the origin is this listener itself: same scheme, and the host and port the request was sent to.
+fn is_own(origin: &str, host: Option<&HeaderValue>, tls: bool) -> bool {
+    let scheme = if tls { "https://" } else { "http://" };
+    let Some(rest) = origin.get(..scheme.len()).filter(|s| s.eq_ignore_ascii_case(scheme)).map(|s| &origin[s.len()..])
+    else {
+        return false;
+    };
+    host.and_then(|h| h.to_str().ok()).is_some_and(|h| h.eq_ignore_ascii_case(rest))
+}
+
+/// The name in `host[:port]`, brackets and trailing dot removed; `None` when it is not of that form.
+fn host_name(authority: &str) -> Option<&str> {
+    let (name, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let (name, port) = rest.split_once(']')?;
+        (name, port.strip_prefix(':').or(port.is_empty().then_some("")))
+    } else {
+        match authority.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (authority, Some("")),
+        }
+    };
+    let port = port?;
+    (port.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty()).then(|| name.strip_suffix('.').unwrap_or(name))
+}
+
+fn fold(host: &str) -> String {
+    host_name(host).unwrap_or(host).to_ascii_lowercase()
+}
+
+fn is_loopback_name(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(hosts: &[&str], origins: &[&str]) -> Rules {
+        Rules::new(&Listener {
+            addresses: Vec::new(),
+            stdio: false,
+            certificates: Vec::new(),
+            allowed_hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
+            allowed_origins: origins.iter().map(|h| (*h).to_owned()).collect(),
+        })
+    }
+
+    fn with(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+        values.iter().map(|v| (name.clone(), HeaderValue::from_str(v).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_loopback_listener_answers_to_loopback_names_only() {
+        let rules = rules(&[], &[]);
+        let uri = Uri::from_static("/mcp");
+        for host in ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "localhost.", "127.0.0.2"] {
+            assert!(rules.check_host(&uri, &with(header::HOST, &[host]), true).is_ok(), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "localhost:80x",
+            "",
+            "[::1",
+            "user@localhost",
+        ] {
+            assert!(rules.check_host(&uri, &with(header::HOST, &[host]), true).is_err(), "{host}");
+        }
+        assert!(rules.check_host(&uri, &HeaderMap::new(), true).is_err(), "no Host");
+        assert!(rules.check_host(&uri, &with(header::HOST, &["localhost", "localhost"]), true).is_err(), "two Hosts");
+        let absolute = Uri::from_static("http://evil.example/mcp");
+        assert!(
+            rules.check_host(&absolute, &with(header::HOST, &["localhost"]), true).is_err(),
+            "target and Host disagree"
+        );
+    }
+
+    #[test]
+    fn listed_hosts_replace_the_loopback_names() {
+        let rules = rules(&["mcp.example.com"], &[]);
+        let uri = Uri::from_static("/mcp");
+        assert!(rules.check_host(&uri, &with(header::HOST, &["MCP.example.com:443"]), false).is_ok());
+        assert!(rules.check_host(&uri, &with(header::HOST, &["localhost"]), true).is_err());
+    }
+
+    #[test]
+    fn an_origin_is_absent_own_or_listed() {
+        let rules = rules(&[], &["https://app.example.com"]);
+        let own = |origin: &str| {
+            let mut map = with(header::HOST, &["localhost:8000"]);
+            map.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
+            rules.check_origin(&map, false).map(|o| o.is_some())
+        };
+        assert_eq!(own("http://localhost:8000"), Ok(true));
+        assert_eq!(own("https://APP.example.com"), Ok(true));
+        for origin in [
+            "http://localhost:9999",
+            "https://localhost:8000",
+            "null",
+            "http://evil.example",
+            "https://app.example.com.evil",
+        ] {
+            assert_eq!(own(origin), Err(Reason::BadOrigin), "{origin}");
+        }
+        assert_eq!(rules.check_origin(&HeaderMap::new(), false), Ok(None));
+    }
+}

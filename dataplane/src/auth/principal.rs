@@ -1,0 +1,163 @@
+//! Principals: whom sessions, streams and handles belong to, and how a request proves one.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sluice_snapshot::model::Access;
+
+use crate::reason::Reason;
+
+/// Sixteen bytes that stand for a principal wherever something is bound to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct PrincipalId(pub [u8; 16]);
+
+/// Who makes a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Principal {
+    pub id: PrincipalId,
+    /// For logs: `local`, `anonymous`, or the client's configured name.
+    pub name: Arc<str>,
+    /// Anonymous over the network: whoever holds a session id is its owner, and sessionless calls share nothing.
+    pub anonymous: bool,
+}
+
+impl Principal {
+    fn of(kind: &str, name: &str, anonymous: bool) -> Self {
+        let hash = digest::digest(&digest::SHA256, format!("{kind}\0{name}").as_bytes());
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash.as_ref()[..16]);
+        Self { id: PrincipalId(id), name: name.into(), anonymous }
+    }
+
+    /// stdio and anonymous loopback.
+    pub(crate) fn local() -> Self {
+        Self::of("local", "local", false)
+    }
+
+    fn anonymous() -> Self {
+        Self::of("anonymous", "anonymous", true)
+    }
+
+    fn client(name: &str) -> Self {
+        Self::of("client", name, false)
+    }
+}
+
+/// The principals a worker hands out without hashing again.
+pub(crate) struct Known {
+    local: Principal,
+    anonymous: Principal,
+    clients: std::collections::HashMap<[u8; 32], Principal>,
+}
+
+impl Known {
+    pub(crate) fn new(access: &Access) -> Self {
+        let clients = access.keys.iter().map(|(digest, client)| (*digest, Principal::client(&client.name))).collect();
+        Self { local: Principal::local(), anonymous: Principal::anonymous(), clients }
+    }
+
+    /// Judges the credential of one request.
+    ///
+    /// # Errors
+    /// [`Reason::Unauthenticated`] when a key is required and none, two different ones, or an unknown one is given. A key
+    /// that is given and unknown is refused even where none is required: whoever sends one means to be somebody.
+    pub(crate) fn authenticate(&self, required: bool, peer: IpAddr, headers: &HeaderMap) -> Result<&Principal, Reason> {
+        match presented(headers)? {
+            Some(key) if required || !self.clients.is_empty() => {
+                let hash = digest::digest(&digest::SHA256, key);
+                let digest: [u8; 32] = hash.as_ref().try_into().map_err(|_| Reason::Unauthenticated)?;
+                self.clients.get(&digest).ok_or(Reason::Unauthenticated)
+            }
+            _ if required => Err(Reason::Unauthenticated),
+            _ if peer.to_canonical().is_loopback() => Ok(&self.local),
+            _ => Ok(&self.anonymous),
+        }
+    }
+}
+
+/// The API key of a request: `Authorization: Bearer KEY` or `X-API-Key: KEY`, once.
+fn presented(headers: &HeaderMap) -> Result<Option<&[u8]>, Reason> {
+    let mut authorization = headers.get_all(AUTHORIZATION).iter();
+    let mut plain = headers.get_all("x-api-key").iter();
+    let first = match (authorization.next(), plain.next()) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => return Err(Reason::Unauthenticated),
+        (Some(value), None) => {
+            let value = value.as_bytes();
+            match value.split_at_checked(7) {
+                Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key.trim_ascii(),
+                _ => return Err(Reason::Unauthenticated),
+            }
+        }
+        (None, Some(value)) => value.as_bytes(),
+    };
+    if authorization.next().is_some() || plain.next().is_some() {
+        return Err(Reason::Unauthenticated);
+    }
+    Ok(Some(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use sluice_snapshot::model::Client;
+
+    fn known(key: &str) -> Known {
+        let digest: [u8; 32] = digest::digest(&digest::SHA256, key.as_bytes()).as_ref().try_into().unwrap();
+        let mut access = Access::default();
+        access.keys.insert(digest, Arc::new(Client { name: "alice".into() }));
+        Known::new(&access)
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (http::HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    const REMOTE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn a_key_is_known_by_its_digest_in_either_header() {
+        let known = known("k1");
+        for pair in [("authorization", "Bearer k1"), ("authorization", "bearer k1"), ("x-api-key", "k1")] {
+            let principal = known.authenticate(true, REMOTE, &headers(&[pair])).unwrap();
+            assert_eq!(&*principal.name, "alice");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let known = known("k1");
+        let bad: &[&[(&str, &str)]] = &[
+            &[],
+            &[("authorization", "Bearer k2")],
+            &[("authorization", "Basic k1")],
+            &[("authorization", "Bearer k1"), ("authorization", "Bearer k1")],
+            &[("authorization", "Bearer k1"), ("x-api-key", "k1")],
+        ];
+        for pairs in bad {
+            let headers = headers_dynamic(pairs);
+            assert_eq!(known.authenticate(true, LOOPBACK, &headers).err(), Some(Reason::Unauthenticated), "{pairs:?}");
+        }
+    }
+
+    fn headers_dynamic(pairs: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn without_keys_loopback_is_local_and_the_network_is_anonymous() {
+        let known = Known::new(&Access::default());
+        assert_eq!(&*known.authenticate(false, LOOPBACK, &HeaderMap::new()).unwrap().name, "local");
+        let remote = known.authenticate(false, REMOTE, &HeaderMap::new()).unwrap();
+        assert!(remote.anonymous);
+    }
+}

@@ -1,0 +1,165 @@
+//! Limits per principal: requests per minute (GCRA, one atomic word) and requests and streams in flight.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use papaya::HashMap;
+use sluice_snapshot::model::Limits;
+
+use super::PrincipalId;
+use crate::limit;
+use crate::reason::Reason;
+
+/// The limits' state of all principals of a node.
+pub(crate) struct Quotas {
+    epoch: Instant,
+    accounts: HashMap<PrincipalId, Arc<Account>, foldhash::fast::RandomState>,
+}
+
+/// What one principal uses now.
+#[derive(Default)]
+pub(crate) struct Account {
+    /// Theoretical arrival time of GCRA, nanoseconds since the node's start.
+    arrival: AtomicU64,
+    calls: AtomicU32,
+    streams: AtomicU32,
+    sessions: AtomicU32,
+}
+
+/// A request in flight; gives its place back when dropped.
+pub(crate) struct Ticket {
+    account: Arc<Account>,
+    stream: bool,
+}
+
+impl Quotas {
+    pub(crate) fn new() -> Self {
+        Self { epoch: Instant::now(), accounts: HashMap::default() }
+    }
+
+    /// The account of a principal, made at first use.
+    pub(crate) fn account(&self, principal: PrincipalId) -> Arc<Account> {
+        let accounts = self.accounts.pin();
+        if let Some(account) = accounts.get(&principal) {
+            return Arc::clone(account);
+        }
+        if accounts.len() >= limit::PRINCIPALS {
+            accounts.retain(|_, account| Arc::strong_count(account) > 1);
+        }
+        Arc::clone(accounts.get_or_insert_with(principal, Arc::default))
+    }
+
+    /// Takes one request from the principal's budget.
+    ///
+    /// # Errors
+    /// [`Reason::RateLimited`] with the seconds to wait, [`Reason::TooManyInFlight`].
+    pub(crate) fn admit(&self, account: &Arc<Account>, limits: &Limits, now: Instant) -> Result<Ticket, Reason> {
+        if let Some(per_minute) = limits.requests_per_minute {
+            let now = now.duration_since(self.epoch).as_nanos() as u64;
+            account.take(now, per_minute.max(1))?;
+        }
+        if account.calls.fetch_add(1, Ordering::Relaxed) >= limits.concurrent_requests {
+            account.calls.fetch_sub(1, Ordering::Relaxed);
+            return Err(Reason::TooManyInFlight);
+        }
+        Ok(Ticket { account: Arc::clone(account), stream: false })
+    }
+}
+
+impl Account {
+    /// GCRA with a burst of one minute's requests: whoever was quiet may use the whole minute at once, and then goes on at
+    /// the steady rate.
+    fn take(&self, now: u64, per_minute: u32) -> Result<(), Reason> {
+        let interval = 60_000_000_000 / u64::from(per_minute);
+        let burst = interval * u64::from(per_minute);
+        let mut arrival = self.arrival.load(Ordering::Relaxed);
+        loop {
+            let next = arrival.max(now) + interval;
+            if next > now + burst {
+                let wait = next - (now + burst);
+                return Err(Reason::RateLimited { retry_after: wait.div_ceil(1_000_000_000).max(1) as u32 });
+            }
+            match self.arrival.compare_exchange_weak(arrival, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(current) => arrival = current,
+            }
+        }
+    }
+
+    /// Counts a session in.
+    ///
+    /// # Errors
+    /// [`Reason::TooManySessions`].
+    pub(crate) fn open_session(&self, limit: u32) -> Result<(), Reason> {
+        if self.sessions.fetch_add(1, Ordering::Relaxed) >= limit {
+            self.sessions.fetch_sub(1, Ordering::Relaxed);
+            return Err(Reason::TooManySessions);
+        }
+        Ok(())
+    }
+
+    /// Counts a session out.
+    pub(crate) fn close_session(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Ticket {
+    /// Turns a call into a stream: it no longer counts as a request in flight.
+    ///
+    /// # Errors
+    /// [`Reason::TooManyStreams`].
+    pub(crate) fn into_stream(mut self) -> Result<Self, Reason> {
+        if self.account.streams.fetch_add(1, Ordering::Relaxed) >= limit::STREAMS_PER_PRINCIPAL {
+            self.account.streams.fetch_sub(1, Ordering::Relaxed);
+            return Err(Reason::TooManyStreams);
+        }
+        self.account.calls.fetch_sub(1, Ordering::Relaxed);
+        self.stream = true;
+        Ok(self)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let counter = if self.stream { &self.account.streams } else { &self.account.calls };
+        counter.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_rate_holds_over_a_minute_and_says_when_to_come_back() {
+        let quotas = Quotas::new();
+        let account = quotas.account(PrincipalId([1; 16]));
+        let limits = Limits { requests_per_minute: Some(60), ..Limits::default() };
+        let start = quotas.epoch + Duration::from_secs(10);
+        let burst = (0..).take_while(|_| quotas.admit(&account, &limits, start).is_ok()).count();
+        assert_eq!(burst, 60, "a minute's requests at once");
+        assert_eq!(quotas.admit(&account, &limits, start).err(), Some(Reason::RateLimited { retry_after: 1 }));
+        let passed =
+            (1..=60).filter(|s| quotas.admit(&account, &limits, start + Duration::from_secs(*s)).is_ok()).count();
+        assert_eq!(passed, 60);
+    }
+
+    #[test]
+    fn places_are_given_back() {
+        let quotas = Quotas::new();
+        let account = quotas.account(PrincipalId([1; 16]));
+        let limits = Limits { concurrent_requests: 2, ..Limits::default() };
+        let now = Instant::now();
+        let first = quotas.admit(&account, &limits, now).unwrap();
+        let second = quotas.admit(&account, &limits, now).unwrap();
+        assert_eq!(quotas.admit(&account, &limits, now).err(), Some(Reason::TooManyInFlight));
+        let stream = second.into_stream().unwrap();
+        let third = quotas.admit(&account, &limits, now).unwrap();
+        drop((first, third, stream));
+        assert_eq!(account.calls.load(Ordering::Relaxed), 0);
+        assert_eq!(account.streams.load(Ordering::Relaxed), 0);
+    }
+}

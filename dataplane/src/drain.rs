@@ -1,0 +1,68 @@
+//! The way out: readiness goes first, then listeners close, then calls finish and streams end with a resume point.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::watch;
+
+/// How far the node is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Serving,
+    /// Not ready; still accepting, so that balancers notice first.
+    Leaving,
+    /// Listeners are closed; calls finish, streams end.
+    Closing,
+}
+
+/// The node's phase, and the calls that are still open.
+#[derive(Clone)]
+pub(crate) struct Drain {
+    phase: Arc<watch::Sender<Phase>>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Drain {
+    pub(crate) fn new() -> Self {
+        Self { phase: Arc::new(watch::Sender::new(Phase::Serving)), open: Arc::default() }
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.send_if_modified(|now| {
+            let later = phase > *now;
+            if later {
+                *now = phase;
+            }
+            later
+        });
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Waits for a phase or a later one.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        // the sender lives in self: waiting cannot fail
+        let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
+    }
+
+    /// Counts a client connection.
+    pub(crate) fn open(&self) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(&self.open))
+    }
+
+    pub(crate) fn still_open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+/// A client connection that is still open.
+pub(crate) struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

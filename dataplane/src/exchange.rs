@@ -1,0 +1,267 @@
+//! The path of a call, readable from top to bottom: scan → era → session → open handles → server → relay.
+//!
+//! Doors have authenticated and admitted the call before it comes here ([`call::Call`]); what comes back ([`call::Reply`])
+//! they write. Same era on both sides: the body goes on as the bytes it came in, edits are splices.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method as Verb, StatusCode};
+use sluice_mcp::{Era, Kind, Method, Mirror, ScanLimits, era_of, header};
+use sluice_snapshot::model::{Protocol, Transport};
+
+pub(crate) mod call;
+pub(crate) mod handles;
+mod http_server;
+pub(crate) mod record;
+pub(crate) mod relay;
+mod sessions;
+mod stdio_server;
+
+use call::{Call, Content, Posted, Refusal, Reply};
+use relay::edited;
+pub(crate) use sessions::end_upstream as end_session;
+
+use crate::node::{Held, Worker};
+use crate::reason::Reason;
+use crate::session::{InUse, SessionId};
+use crate::upstream::stdio::Caller;
+
+type Outcome = Result<Reply, Refusal>;
+
+/// A POSTed message.
+pub(crate) async fn post(worker: &Rc<Worker>, mut call: Call, body: Bytes, held: Held) -> Outcome {
+    // scan: one pass, strict; what we saw is what the server sees
+    let depth = call.plane.snapshot.limits.json_depth;
+    let message = sluice_mcp::scan(&body, ScanLimits { depth }).map_err(|error| {
+        let id = error.id.map(|s| body.slice(s.range()));
+        refuse(&mut call, Reason::Message { code: error.code(), text: error.to_string() }, id)
+    })?;
+    let posted = Posted { body, message, held };
+    note(&mut call, &posted);
+    let id = posted.id();
+
+    // era: said by each request itself
+    let era = match era(&call, &posted) {
+        Ok(era) => era,
+        Err(reason) => return Err(refuse(&mut call, reason, id)),
+    };
+    tracing::trace!(?era, method = message.method.as_str(), "post");
+    match era {
+        Era::Modern => modern(worker, call, posted).await,
+        Era::Legacy if message.method == Method::Initialize => sessions::open(worker, call, posted).await,
+        Era::Legacy => legacy(worker, call, posted).await,
+    }
+}
+
+/// A modern request: stateless, everything it needs is in it.
+async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
+    let id = posted.id();
+    if let Err(reason) = check_modern(&call, &posted) {
+        return Err(refuse(&mut call, reason, id));
+    }
+    if call.upstream.era.is_legacy() {
+        return Err(refuse(&mut call, Reason::ServerIsLegacy, id));
+    }
+    match call.upstream.config.transport {
+        Transport::Http(_) => http_server::modern(worker, call, posted).await,
+        Transport::Stdio(_) => stdio_server::modern(worker, call, posted).await,
+    }
+}
+
+/// A legacy message inside a session.
+async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
+    let id = posted.id();
+    let in_use = match find_session(worker, &call).await {
+        Ok(in_use) => in_use,
+        Err(reason) => return Err(refuse(&mut call, reason, id)),
+    };
+    match call.upstream.config.transport {
+        Transport::Http(_) => http_server::legacy(worker, call, posted, in_use).await,
+        Transport::Stdio(_) => stdio_server::legacy(worker, call, posted, in_use).await,
+    }
+}
+
+/// A GET: the standalone stream of a legacy session, or the resumption of one of its streams.
+pub(crate) async fn get(worker: &Rc<Worker>, mut call: Call) -> Outcome {
+    let in_use = match find_stream_session(worker, &call).await {
+        Ok(in_use) => in_use,
+        Err(reason) => return Err(refuse(&mut call, reason, None)),
+    };
+    match call.upstream.config.transport {
+        Transport::Http(_) => http_server::get(worker, call, in_use).await,
+        Transport::Stdio(_) => stdio_server::get(worker, call, in_use).await,
+    }
+}
+
+/// A DELETE: the client ends its session.
+pub(crate) async fn delete(worker: &Rc<Worker>, mut call: Call) -> Outcome {
+    let in_use = match find_stream_session(worker, &call).await {
+        Ok(in_use) => in_use,
+        Err(reason) => return Err(refuse(&mut call, reason, None)),
+    };
+    if worker.node.sessions.remove(&in_use.session.id).await {
+        sessions::end_upstream(worker, &call.upstream, &in_use.session).await;
+    }
+    call.record.outcome = "ok";
+    Ok(Reply::empty(StatusCode::OK))
+}
+
+/// The era a message belongs to: a modern request says so in its `_meta` or its header; everything else is legacy
+/// (2026-07-28 *Versioning*, and `initialize` whatever version it asks for).
+fn era(call: &Call, posted: &Posted) -> Result<Era, Reason> {
+    if posted.message.method == Method::Initialize {
+        return Ok(Era::Legacy);
+    }
+    if posted.message.p.meta_protocol_version.is_some() {
+        return Ok(Era::Modern);
+    }
+    let Some(version) = call.headers.get(header::PROTOCOL_VERSION) else { return Ok(Era::Legacy) };
+    match era_of(version.as_bytes()) {
+        Some(Era::Legacy) if sluice_mcp::Version::parse(version.as_bytes()).is_none() => {
+            Err(Reason::UnsupportedVersionHeader)
+        }
+        Some(era) => Ok(era),
+        None => Err(Reason::UnsupportedVersionHeader),
+    }
+}
+
+/// What every modern message must satisfy before it goes anywhere: required `_meta`, headers that agree with the body.
+fn check_modern(call: &Call, posted: &Posted) -> Result<(), Reason> {
+    match posted.message.kind {
+        Kind::Response => return Err(Reason::ResponseNotAllowed),
+        Kind::Notification => return Ok(()),
+        Kind::Request => {}
+    }
+    if posted.message.p.meta_protocol_version.is_none() {
+        return Err(Reason::MissingMeta("io.modelcontextprotocol/protocolVersion"));
+    }
+    let value = |name| call.headers.get(name).map(http::HeaderValue::as_bytes);
+    let mirror =
+        Mirror { version: value(header::PROTOCOL_VERSION), method: value(header::METHOD), name: value(header::NAME) };
+    let repeated = [header::PROTOCOL_VERSION, header::METHOD, header::NAME]
+        .into_iter()
+        .find(|name| call.headers.get_all(*name).iter().nth(1).is_some());
+    if let Some(name) = repeated {
+        return Err(Reason::HeaderMismatch(format!("{name} is sent more than once")));
+    }
+    header::check(&mirror, &posted.body, &posted.message).map_err(|error| Reason::HeaderMismatch(error.to_string()))?;
+    let version = posted.text(posted.message.p.meta_protocol_version).unwrap_or_default();
+    if era_of(version.as_bytes()) != Some(Era::Modern) {
+        let known = call.upstream.era.modern().filter(|v| !v.is_empty());
+        let supported =
+            known.map_or_else(|| vec![sluice_mcp::Version::V2026_07_28.as_str().to_owned()], |v| v.to_vec());
+        return Err(Reason::UnsupportedVersion { requested: version, supported });
+    }
+    Ok(())
+}
+
+/// The session a request names. Owner and server are checked on every use; whatever does not fit is unknown.
+async fn find_session(worker: &Worker, call: &Call) -> Result<InUse, Reason> {
+    let mut named = call.headers.get_all(header::SESSION_ID).iter();
+    let id = named.next().map(http::HeaderValue::as_bytes).filter(|id| !id.is_empty()).ok_or(Reason::SessionMissing)?;
+    if named.next().is_some() {
+        return Err(Reason::SessionRepeated);
+    }
+    let id = SessionId::open(&worker.node.seal, call.principal.id, id).ok_or(Reason::SessionUnknown)?;
+    let session = worker.node.sessions.get(&id).await.ok_or(Reason::SessionUnknown)?;
+    if session.owner != call.principal.id || session.server != *call.upstream.name() {
+        return Err(Reason::SessionUnknown);
+    }
+    Ok(session.hold(worker.node.clock))
+}
+
+/// The session of a GET or DELETE. Towards a modern server, or from a modern client, there is none to name.
+async fn find_stream_session(worker: &Worker, call: &Call) -> Result<InUse, Reason> {
+    let found = find_session(worker, call).await;
+    let modern_client =
+        call.headers.get(header::PROTOCOL_VERSION).is_some_and(|v| era_of(v.as_bytes()) == Some(Era::Modern));
+    let modern_server = call.upstream.era.modern().is_some() || call.upstream.era.configured() == Protocol::Modern;
+    match found {
+        Err(Reason::SessionMissing) if modern_client || modern_server => Err(Reason::MethodNotAllowed("POST")),
+        found => found,
+    }
+}
+
+/// Fills the record with what the scan found.
+fn note(call: &mut Call, posted: &Posted) {
+    let message = &posted.message;
+    call.record.method = message.method;
+    if call.record.is_logged() {
+        call.record.name = posted.text(message.p.name.or(message.p.uri));
+        if message.kind == Kind::Response {
+            call.record.other_method = Some("response".to_owned());
+        } else if message.method == Method::Other {
+            call.record.other_method = posted.text(message.method_span);
+        }
+    }
+}
+
+fn refuse(call: &mut Call, reason: Reason, id: Option<Bytes>) -> Refusal {
+    call.record.fail(&reason);
+    Refusal { reason, id }
+}
+
+fn caller(call: &Call, session: Option<&SessionId>) -> Caller {
+    Caller { principal: call.principal.id, session: session.map(|s| s.0) }
+}
+
+/// Turns a relay into a reply: JSON when the answer is the first thing that comes, else a stream.
+async fn first_or_stream(mut relay: relay::Relay) -> Reply {
+    relay.record().status = StatusCode::OK;
+    match relay.first().await {
+        Some((item, true)) => match item.data {
+            Some(data) => Reply::json(StatusCode::OK, data),
+            None => Reply::empty(StatusCode::ACCEPTED),
+        },
+        Some((item, false)) if is_error(&item) => Reply::json(StatusCode::BAD_GATEWAY, item.data.unwrap_or_default()),
+        Some((item, false)) => {
+            relay.unread(item);
+            stream(relay)
+        }
+        None => Reply::empty(StatusCode::ACCEPTED),
+    }
+}
+
+/// An item that stands for a server that gave up before it said anything.
+fn is_error(item: &relay::Item) -> bool {
+    item.data
+        .as_ref()
+        .and_then(|data| sluice_mcp::scan(data, ScanLimits { depth: u16::MAX }).ok())
+        .is_some_and(|message| message.error.is_some())
+}
+
+fn stream(relay: relay::Relay) -> Reply {
+    Reply { status: StatusCode::OK, session: None, content: Content::Messages(Box::new(relay)) }
+}
+
+/// The header fields of a client that servers see: those of the protocol and the trace context. Credentials never.
+fn forwarded(call: &Call) -> impl Iterator<Item = (&http::HeaderName, &http::HeaderValue)> {
+    call.headers.iter().filter(|(name, _)| {
+        let name = name.as_str();
+        name.starts_with("mcp-") && name != header::SESSION_ID
+            || matches!(name, "traceparent" | "tracestate" | "baggage")
+    })
+}
+
+/// The verb and accepted types of a request to a server.
+fn accepts(verb: &Verb) -> &'static str {
+    if *verb == Verb::GET { "text/event-stream" } else { "application/json, text/event-stream" }
+}
+
+/// What a renewed session's client is told first: its lists may have changed.
+fn taken_notes(session: &crate::session::Session) -> VecDeque<relay::Item> {
+    session.take_notes().into_iter().map(relay::Item::message).collect()
+}
+
+/// The handles of a call.
+fn handles_of(worker: &Worker, call: &Call, request: Option<(Bytes, sluice_mcp::Message)>) -> handles::Handles {
+    handles::Handles {
+        node: Arc::clone(&worker.node),
+        principal: call.principal.id,
+        server: Arc::clone(call.upstream.name()),
+        request,
+    }
+}

@@ -1,0 +1,94 @@
+//! What a door hands to the path, and what it gets back. Doors know bytes; the path knows calls.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use sluice_mcp::{Message, Span, decode_string};
+
+use super::record::Record;
+use super::relay::{JsonStream, Relay};
+use crate::auth::Principal;
+use crate::auth::quota::{Account, Ticket};
+use crate::node::Held;
+use crate::plane::Plane;
+use crate::reason::Reason;
+use crate::upstream::Upstream;
+
+/// A request on its way: who asks which server, with the client's headers, and what is accounted at its end.
+pub(crate) struct Call {
+    pub plane: Arc<Plane>,
+    pub upstream: Arc<Upstream>,
+    pub principal: Principal,
+    pub account: Arc<Account>,
+    pub headers: HeaderMap,
+    pub record: Record,
+    pub ticket: Ticket,
+}
+
+/// A POSTed message: its bytes, what the scan found, and the room they take.
+pub(crate) struct Posted {
+    pub body: Bytes,
+    pub message: Message,
+    pub held: Held,
+}
+
+impl Posted {
+    /// The raw token of a span.
+    pub(crate) fn raw(&self, span: Option<Span>) -> Option<Bytes> {
+        span.map(|s| self.body.slice(s.range()))
+    }
+
+    /// The text of a string token.
+    pub(crate) fn text(&self, span: Option<Span>) -> Option<String> {
+        span.map(|s| decode_string(s.of(&self.body)).into_owned())
+    }
+
+    /// The raw id of a request.
+    pub(crate) fn id(&self) -> Option<Bytes> {
+        self.raw(self.message.id)
+    }
+}
+
+/// The answer to a call.
+pub(crate) struct Reply {
+    pub status: StatusCode,
+    /// A session that began with this call.
+    pub session: Option<String>,
+    pub content: Content,
+}
+
+/// What an answer consists of.
+pub(crate) enum Content {
+    /// Nothing: a notification was accepted, a session ended.
+    Empty,
+    /// One message.
+    Json(Bytes),
+    /// One large message that streams through.
+    JsonStream(Box<JsonStream>),
+    /// A stream of messages.
+    Messages(Box<Relay>),
+}
+
+impl Reply {
+    pub(crate) fn json(status: StatusCode, body: Bytes) -> Self {
+        Self { status, session: None, content: Content::Json(body) }
+    }
+
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self { status, session: None, content: Content::Empty }
+    }
+}
+
+/// A refused call: why, and the id to answer to.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub reason: Reason,
+    pub id: Option<Bytes>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, id: None }
+    }
+}

@@ -1,0 +1,513 @@
+//! Calls to HTTP servers: the request as the client sent it, our session towards the server, and what its answers mean.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue};
+use http::{HeaderMap, Method as Verb, Request, Response, StatusCode};
+use http_body::Body as _;
+use sluice_mcp::{
+    Kind, Message, Method, ScanLimits, SseDecoder, header, is_modern_error, protocol_versions, scan, splice,
+};
+use sluice_snapshot::model::{HttpEndpoint, Protocol, Transport};
+
+use super::call::{Call, Content, Posted, Refusal, Reply};
+use super::relay::{self, Expected, JsonStream, Numbering, Parts, Relay, Source};
+use super::{Outcome, accepts, edited, forwarded, handles_of, refuse, sessions, stream, taken_notes};
+use crate::limit;
+use crate::node::Worker;
+use crate::reason::Reason;
+use crate::session::InUse;
+use crate::upstream::Upstream;
+use crate::upstream::era::Known;
+use crate::upstream::http::{Answer, Failure, Outgoing};
+
+/// A modern request to an HTTP server. The request itself is the probe (2026-07-28 *Streamable HTTP: Backward
+/// Compatibility*): a server that answers it as no modern server would is legacy.
+pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
+    let id = posted.id();
+    let handles = handles_of(worker, &call, Some((posted.body.clone(), posted.message)));
+    let mut edits = match handles.opening(&posted) {
+        Ok(edits) => edits,
+        Err(reason) => return Err(refuse(&mut call, reason, id)),
+    };
+    let chunks = splice(&posted.body, &mut edits);
+    let request = request(&call, Verb::POST, None, Outgoing::new(chunks));
+    let response = match send(worker, &call.upstream, request).await {
+        Ok(response) => response,
+        Err(failure) => return Err(failed(&mut call, failure, id)),
+    };
+    if response.status().is_client_error() {
+        return modern_refused(worker, call, posted, response).await;
+    }
+    if response.status().is_success() && posted.message.method != Method::ServerDiscover {
+        call.upstream.era.served_modern();
+    }
+    relay_answer(worker, call, posted, response, None, handles).await
+}
+
+/// A server refused a modern request: is it a modern refusal, or does the server not know this era?
+async fn modern_refused(worker: &Rc<Worker>, mut call: Call, posted: Posted, response: Response<Answer>) -> Outcome {
+    let id = posted.id();
+    let status = response.status();
+    if let Some(reason) = credential(status) {
+        return Err(refuse(&mut call, reason, id));
+    }
+    let body = match response.into_body().collect(limit::SMALL_REPLY_BYTES, call.upstream.config.timeout).await {
+        Ok(body) => body,
+        Err(failure) => return Err(failed(&mut call, failure, id)),
+    };
+    let message = scan(&body, ScanLimits::default()).ok().filter(|m| m.error.is_some());
+    let ours = message.as_ref().is_some_and(|m| same_id(&body, m, &posted));
+    let recognised = message.as_ref().and_then(|m| m.error_code).is_some_and(is_modern_error);
+    if !ours && !recognised && call.upstream.era.configured() == Protocol::Auto {
+        match probe(worker, &call.upstream).await {
+            Ok(true) => {}
+            Ok(false) => return Err(refuse(&mut call, Reason::ServerIsLegacy, id)),
+            Err(reason) => return Err(refuse(&mut call, reason, id)),
+        }
+    }
+    match message {
+        Some(_) => {
+            call.record.outcome = "error";
+            call.record.status = status;
+            Ok(Reply::json(status, body))
+        }
+        None => Err(refuse(&mut call, Reason::ServerStatus(status.as_u16()), id)),
+    }
+}
+
+/// A legacy message to an HTTP server, inside a session. A server that no longer knows its session is initialised again;
+/// the message is repeated because the refusal proves that it did not run.
+pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: InUse) -> Outcome {
+    let id = posted.id();
+    let session = Arc::clone(&in_use.session);
+    let handles = handles_of(worker, &call, Some((posted.body.clone(), posted.message)));
+    let mut edits = match handles.opening(&posted) {
+        Ok(edits) => edits,
+        Err(reason) => return Err(refuse(&mut call, reason, id)),
+    };
+    let chunks = splice(&posted.body, &mut edits);
+    sessions::remember(&session, &posted);
+    let mut renewed = false;
+    loop {
+        let state = session.state();
+        let request = request(&call, Verb::POST, state.upstream.as_deref(), Outgoing::new(chunks.clone()));
+        let response = match send(worker, &call.upstream, request).await {
+            Ok(response) => response,
+            Err(failure) => {
+                if let (Failure::Timeout, Some(id)) = (&failure, &id) {
+                    sessions::cancel_later(worker, &call.upstream, &session, id);
+                }
+                return Err(failed(&mut call, failure, id));
+            }
+        };
+        let status = response.status();
+        if !renewed && state.upstream.is_some() && sessions::is_lost(worker, &call.upstream, &state, status).await {
+            drop(response);
+            if let Err(reason) = sessions::renew(worker, &call.upstream, &session, state.epoch).await {
+                return Err(refuse(&mut call, reason, id));
+            }
+            renewed = true;
+            continue;
+        }
+        return relay_answer(worker, call, posted, response, Some((in_use, state.epoch)), handles).await;
+    }
+}
+
+/// The standalone stream of a session, or a resumption: the server itself is asked to go on from its event id.
+pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> Outcome {
+    let session = Arc::clone(&in_use.session);
+    let handles = handles_of(worker, &call, None);
+    let mut renewed = false;
+    loop {
+        let state = session.state();
+        let numbering = Numbering { session: session.id, epoch: state.epoch };
+        let last = match call.headers.get(header::LAST_EVENT_ID) {
+            // an id of the server session before a renewal: that stream is gone, a new one begins
+            Some(sealed) => match relay::open_event(&handles, numbering, sealed.as_bytes()) {
+                None if state.epoch == 0 => return Err(refuse(&mut call, Reason::EventIdUnknown, None)),
+                last => last,
+            },
+            None => None,
+        };
+        let mut request = request(&call, Verb::GET, state.upstream.as_deref(), Outgoing::empty());
+        if let Some(last) = last.and_then(|last| HeaderValue::from_bytes(&last).ok()) {
+            request.headers_mut().insert(header::LAST_EVENT_ID, last);
+        }
+        let response = match send(worker, &call.upstream, request).await {
+            Ok(response) => response,
+            Err(failure) => return Err(failed(&mut call, failure, None)),
+        };
+        let status = response.status();
+        if !renewed && state.upstream.is_some() && sessions::is_lost(worker, &call.upstream, &state, status).await {
+            drop(response);
+            if let Err(reason) = sessions::renew(worker, &call.upstream, &session, state.epoch).await {
+                return Err(refuse(&mut call, reason, None));
+            }
+            renewed = true;
+            continue;
+        }
+        let reason = match status {
+            StatusCode::OK if content_type(response.headers()) == Kinds::Events => None,
+            StatusCode::METHOD_NOT_ALLOWED => Some(Reason::MethodNotAllowed("POST, DELETE")),
+            StatusCode::OK => Some(Reason::ServerGarbage("no event stream")),
+            status => Some(unusual(status)),
+        };
+        if let Some(reason) = reason {
+            return Err(refuse(&mut call, reason, None));
+        }
+        let ticket = match call.ticket.into_stream() {
+            Ok(ticket) => ticket,
+            Err(reason) => {
+                call.record.fail(&reason);
+                return Err(Refusal { reason, id: None });
+            }
+        };
+        let depth = call.plane.snapshot.limits.json_depth;
+        return Ok(stream(Relay::new(Parts {
+            worker: Rc::clone(worker),
+            source: events(response.into_body()),
+            handles,
+            numbering: Some(numbering),
+            expected: None,
+            depth,
+            before: taken_notes(&session),
+            on_timeout: None,
+            record: call.record,
+            ticket,
+            in_use: Some(in_use),
+            held: None,
+        })));
+    }
+}
+
+/// Passes an answer on: its status where it is the protocol's, its body checked when small, streaming when not.
+async fn relay_answer(
+    worker: &Rc<Worker>,
+    mut call: Call,
+    posted: Posted,
+    response: Response<Answer>,
+    session: Option<(InUse, u64)>,
+    handles: super::handles::Handles,
+) -> Outcome {
+    let id = posted.id();
+    let status = response.status();
+    call.record.status = status;
+    let is_request = posted.message.kind == Kind::Request;
+    if status.is_success() && !is_request {
+        call.record.outcome = "ok";
+        return Ok(Reply::empty(StatusCode::ACCEPTED));
+    }
+    if !status.is_success() {
+        return refused(call, posted, response).await;
+    }
+    match content_type(response.headers()) {
+        Kinds::Json => json_answer(worker, call, posted, response, session, handles).await,
+        Kinds::Events => {
+            let Some(id) = id else { return Ok(Reply::empty(StatusCode::ACCEPTED)) };
+            let numbering = session.as_ref().map(|(s, epoch)| Numbering { session: s.session.id, epoch: *epoch });
+            let modern = session.is_none();
+            let listen = posted.message.method == Method::SubscriptionsListen;
+            let ticket = match if listen { call.ticket.into_stream() } else { Ok(call.ticket) } {
+                Ok(ticket) => ticket,
+                Err(reason) => {
+                    call.record.fail(&reason);
+                    return Err(Refusal { reason, id: Some(id) });
+                }
+            };
+            let on_timeout = session.as_ref().map(|(in_use, _)| {
+                let (worker, upstream) = (Rc::clone(worker), Arc::clone(&call.upstream));
+                let (session, id) = (Arc::clone(&in_use.session), id.clone());
+                Box::new(move || sessions::cancel_later(&worker, &upstream, &session, &id)) as Box<dyn FnOnce()>
+            });
+            let timeout = call.upstream.config.timeout;
+            let depth = call.plane.snapshot.limits.json_depth;
+            Ok(stream(Relay::new(Parts {
+                worker: Rc::clone(worker),
+                source: events(response.into_body()),
+                handles,
+                numbering,
+                expected: Some(Expected { id, method: posted.message.method, modern, timeout }),
+                depth,
+                before: Default::default(),
+                on_timeout,
+                record: call.record,
+                ticket,
+                in_use: session.map(|(in_use, _)| in_use),
+                held: Some(posted.held),
+            })))
+        }
+        Kinds::Other => {
+            let what =
+                if status == StatusCode::ACCEPTED { "202 to a request" } else { "neither JSON nor an event stream" };
+            Err(refuse(&mut call, Reason::ServerGarbage(what), id))
+        }
+    }
+}
+
+/// A JSON answer. Up to [`limit::REPLY_HOLD`] it is checked to be the answer to this request; beyond, it streams.
+async fn json_answer(
+    worker: &Rc<Worker>,
+    mut call: Call,
+    posted: Posted,
+    response: Response<Answer>,
+    session: Option<(InUse, u64)>,
+    handles: super::handles::Handles,
+) -> Outcome {
+    let id = posted.id();
+    let status = response.status();
+    let reading = read_some(response.into_body());
+    let (mut read, rest) = match tokio::time::timeout(call.upstream.config.timeout, reading).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(failure)) => return Err(failed(&mut call, failure, id)),
+        Err(_) => return Err(failed(&mut call, Failure::Timeout, id)),
+    };
+    if let Some(rest) = rest {
+        if read.first().and_then(|c| c.trim_ascii_start().first()) != Some(&b'{') {
+            return Err(refuse(&mut call, Reason::ServerGarbage("not a JSON object"), id));
+        }
+        let in_use = session.map(|(in_use, _)| in_use);
+        let stream = JsonStream::new(rest, read, handles, call.record, call.ticket, in_use)
+            .map_err(|reason| Refusal { reason, id })?;
+        return Ok(Reply { status, session: None, content: Content::JsonStream(Box::new(stream)) });
+    }
+    let body = if read.len() == 1 { read.remove(0) } else { Bytes::from(read.concat()) };
+    let message = match scan(&body, ScanLimits { depth: call.plane.snapshot.limits.json_depth }) {
+        Ok(message) if message.kind == Kind::Response => message,
+        Ok(_) => return Err(refuse(&mut call, Reason::ServerGarbage("not a response"), id)),
+        Err(error) => {
+            call.record.cause = Some(error.to_string());
+            return Err(refuse(&mut call, Reason::ServerGarbage("not JSON-RPC"), id));
+        }
+    };
+    if message.id.is_some() && !same_id(&body, &message, &posted) {
+        return Err(refuse(&mut call, Reason::ServerGarbage("the answer to another request"), id));
+    }
+    if posted.message.method == Method::ServerDiscover
+        && let Some(reason) = learn_from_discover(worker, &call.upstream, &body, &message)
+    {
+        return Err(refuse(&mut call, reason, id));
+    }
+    call.record.outcome = if message.error.is_some() { "error" } else { "ok" };
+    let mut edits = handles.sealing(&body);
+    Ok(Reply::json(status, edited(&body, &mut edits)))
+}
+
+/// What an answer to a client's own `server/discover` tells of the server's era.
+fn learn_from_discover(_: &Rc<Worker>, upstream: &Upstream, body: &[u8], message: &Message) -> Option<Reason> {
+    match (message.r.supported_versions, message.error_code) {
+        (Some(versions), _) => upstream.era.learn(Known::Modern(protocol_versions(versions.of(body)).into())),
+        (None, Some(code)) if !is_modern_error(code) && upstream.era.configured() == Protocol::Auto => {
+            upstream.era.learn(Known::Legacy);
+            return Some(Reason::ServerIsLegacy);
+        }
+        _ => {}
+    }
+    None
+}
+
+/// The first [`limit::REPLY_HOLD`] bytes, and the rest if there is more.
+async fn read_some(mut answer: Answer) -> Result<(Vec<Bytes>, Option<Answer>), Failure> {
+    let mut read = Vec::with_capacity(1);
+    let mut total = 0;
+    loop {
+        let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut answer).poll_frame(cx)).await;
+        match frame {
+            None => return Ok((read, None)),
+            Some(Err(error)) => return Err(Failure::Broken(error.to_string())),
+            Some(Ok(frame)) => {
+                let Ok(data) = frame.into_data() else { continue };
+                total += data.len();
+                read.push(data);
+                if total > limit::REPLY_HOLD && !answer.is_end_stream() {
+                    return Ok((read, Some(answer)));
+                }
+            }
+        }
+    }
+}
+
+/// An answer with an error status: a JSON-RPC error is the server's word and passes, anything else is not shown.
+async fn refused(mut call: Call, posted: Posted, response: Response<Answer>) -> Outcome {
+    let id = posted.id();
+    let status = response.status();
+    if let Some(reason) = credential(status) {
+        return Err(refuse(&mut call, reason, id));
+    }
+    let body = response.into_body().collect(limit::SMALL_REPLY_BYTES, call.upstream.config.timeout).await;
+    let passes = |body: &Bytes| {
+        let message = scan(body, ScanLimits::default()).ok().filter(|m| m.error.is_some())?;
+        (message.id.is_none() || same_id(body, &message, &posted)).then_some(())
+    };
+    match body {
+        Ok(body) if passes(&body).is_some() => {
+            call.record.outcome = "error";
+            Ok(Reply::json(status, body))
+        }
+        _ => Err(refuse(&mut call, unusual(status), id)),
+    }
+}
+
+/// Asks the server for its era with a `server/discover` of our own; `true`: modern.
+pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Result<bool, Reason> {
+    let Transport::Http(endpoint) = &upstream.config.transport else { return Ok(false) };
+    let body = Bytes::from_static(crate::upstream::stdio::child::DISCOVER.as_bytes());
+    let mut request = bare(endpoint, Verb::POST, Outgoing::whole(body));
+    let headers = request.headers_mut();
+    headers.insert(header::PROTOCOL_VERSION, HeaderValue::from_static("2026-07-28"));
+    headers.insert(header::METHOD, HeaderValue::from_static("server/discover"));
+    let sent = worker.pools.send(upstream.id, endpoint, request, limit::PROBE).await;
+    let response = sent.map_err(|failure| match failure {
+        Failure::Unreachable(_) => Reason::ServerUnreachable,
+        Failure::Broken(_) => Reason::ServerClosed,
+        Failure::Timeout => Reason::ServerTimeout,
+    })?;
+    let status = response.status();
+    if status.is_server_error() || status.is_redirection() {
+        return Err(unusual(status));
+    }
+    let body = first_message(response).await;
+    let message = body.as_ref().and_then(|b| scan(b, ScanLimits::default()).ok().map(|m| (b, m)));
+    let versions = message.as_ref().and_then(|(body, m)| {
+        let listed = m.r.supported_versions.map(|v| protocol_versions(v.of(body)));
+        let refused = m.error_code.is_some_and(is_modern_error).then(|| vec!["2026-07-28".to_owned()]);
+        listed.or(refused)
+    });
+    let modern = versions.is_some();
+    upstream.era.learn(versions.map_or(Known::Legacy, |v| Known::Modern(v.into())));
+    Ok(modern)
+}
+
+/// The first response message of an answer, be it JSON or an event stream.
+pub(super) async fn first_message(response: Response<Answer>) -> Option<Bytes> {
+    let kind = content_type(response.headers());
+    let mut answer = response.into_body();
+    if kind != Kinds::Events {
+        return answer.collect(limit::SMALL_REPLY_BYTES, limit::PROBE).await.ok().filter(|b| !b.is_empty());
+    }
+    let reading = async {
+        let mut decoder = SseDecoder::new(limit::SMALL_REPLY_BYTES);
+        loop {
+            while let Some(event) = decoder.next().ok()? {
+                let Some(data) = event.data.filter(|d| !d.is_empty()) else { continue };
+                if scan(&data, ScanLimits::default()).is_ok_and(|m| m.kind == Kind::Response) {
+                    return Some(data);
+                }
+            }
+            let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut answer).poll_frame(cx)).await?.ok()?;
+            if let Ok(data) = frame.into_data() {
+                decoder.push(data);
+            }
+        }
+    };
+    tokio::time::timeout(limit::CHILD_START, reading).await.ok().flatten()
+}
+
+/// Sends a request within the server's own time limit.
+pub(super) async fn send(
+    worker: &Rc<Worker>,
+    upstream: &Upstream,
+    request: Request<Outgoing>,
+) -> Result<Response<Answer>, Failure> {
+    let Transport::Http(endpoint) = &upstream.config.transport else {
+        return Err(Failure::Unreachable("not an HTTP server".to_owned()));
+    };
+    worker.pools.send(upstream.id, endpoint, request, upstream.config.timeout).await
+}
+
+/// A request of the client, as the server sees it.
+fn request(call: &Call, verb: Verb, session: Option<&str>, body: Outgoing) -> Request<Outgoing> {
+    let Transport::Http(endpoint) = &call.upstream.config.transport else { return Request::new(body) };
+    let mut request = bare(endpoint, verb, body);
+    let headers = request.headers_mut();
+    for (name, value) in forwarded(call) {
+        headers.append(name, value.clone());
+    }
+    if let Some(session) = session.and_then(|s| HeaderValue::from_str(s).ok()) {
+        headers.insert(header::SESSION_ID, session);
+    }
+    request
+}
+
+/// A request with what every request to this server carries: its host, our media types, its credential.
+pub(super) fn bare(endpoint: &HttpEndpoint, verb: Verb, body: Outgoing) -> Request<Outgoing> {
+    let mut headers = HeaderMap::with_capacity(16);
+    headers.insert(ACCEPT, HeaderValue::from_static(accepts(&verb)));
+    if verb == Verb::POST {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    if let Ok(host) = HeaderValue::from_str(&endpoint.authority) {
+        headers.insert(HOST, host);
+    }
+    for (name, value) in &endpoint.headers {
+        let name = http::HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_str(value.expose())) {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    }
+    let mut request = Request::new(body);
+    *request.method_mut() = verb;
+    *request.uri_mut() = endpoint.path.parse().unwrap_or_default();
+    *request.headers_mut() = headers;
+    request
+}
+
+/// Whether an answer carries the id of the request, spelled the same or meaning the same.
+fn same_id(body: &[u8], message: &Message, posted: &Posted) -> bool {
+    let (Some(theirs), Some(ours)) = (message.id, posted.message.id) else { return false };
+    let (theirs, ours) = (theirs.of(body), ours.of(&posted.body));
+    theirs == ours
+        || theirs.first() == Some(&b'"')
+            && ours.first() == Some(&b'"')
+            && sluice_mcp::decode_string(theirs) == sluice_mcp::decode_string(ours)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kinds {
+    Json,
+    Events,
+    Other,
+}
+
+pub(super) fn content_type(headers: &HeaderMap) -> Kinds {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Kinds::Other };
+    let kind = value.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    if kind.eq_ignore_ascii_case(b"application/json") {
+        Kinds::Json
+    } else if kind.eq_ignore_ascii_case(b"text/event-stream") {
+        Kinds::Events
+    } else {
+        Kinds::Other
+    }
+}
+
+pub(super) fn events(answer: Answer) -> Source {
+    Source::Http { answer: Box::new(answer), decoder: SseDecoder::new(limit::EVENT_BYTES) }
+}
+
+/// A server's 401 or 403 concerns the gateway's credential; passed on, it would send the client to the wrong place.
+fn credential(status: StatusCode) -> Option<Reason> {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN).then_some(Reason::ServerCredential)
+}
+
+pub(super) fn unusual(status: StatusCode) -> Reason {
+    match credential(status) {
+        Some(reason) => reason,
+        None if status.is_redirection() => Reason::ServerRedirect,
+        None => Reason::ServerStatus(status.as_u16()),
+    }
+}
+
+pub(super) fn failed(call: &mut Call, failure: Failure, id: Option<Bytes>) -> Refusal {
+    let (reason, cause) = match failure {
+        Failure::Unreachable(cause) => (Reason::ServerUnreachable, cause),
+        Failure::Broken(cause) => (Reason::ServerClosed, cause),
+        Failure::Timeout => (Reason::ServerTimeout, String::new()),
+    };
+    tracing::warn!(server = %call.upstream.name(), cause, outcome = reason.row().outcome, "the server gave no answer");
+    call.record.cause = Some(cause);
+    refuse(call, reason, id)
+}

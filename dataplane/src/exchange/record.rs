@@ -1,0 +1,105 @@
+//! The record of a request: filled along the path, accounted once when it is dropped (metrics, access log).
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::StatusCode;
+use sluice_mcp::Method;
+
+use crate::node::Worker;
+use crate::observe::access_log::{Line, NAME_BYTES};
+use crate::reason::Reason;
+use crate::upstream::Upstream;
+
+/// What is known of a request so far.
+pub(crate) struct Record {
+    worker: Rc<Worker>,
+    number: u64,
+    started: Instant,
+    logged: bool,
+    pub principal: Option<Arc<str>>,
+    pub upstream: Option<Arc<Upstream>>,
+    pub method: Method,
+    /// The method as it was sent, where it is none of the specification's.
+    pub other_method: Option<String>,
+    pub name: Option<String>,
+    pub status: StatusCode,
+    pub outcome: &'static str,
+    /// What is told inside only.
+    pub cause: Option<String>,
+}
+
+impl Record {
+    pub(crate) fn begin(worker: &Rc<Worker>, logged: bool) -> Self {
+        Self {
+            number: worker.next_request(),
+            worker: Rc::clone(worker),
+            started: Instant::now(),
+            logged,
+            principal: None,
+            upstream: None,
+            method: Method::Other,
+            other_method: None,
+            name: None,
+            status: StatusCode::OK,
+            outcome: "abandoned",
+            cause: None,
+        }
+    }
+
+    /// Whether names are worth collecting.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.logged
+    }
+
+    /// When the request came.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    pub(crate) fn fail(&mut self, reason: &Reason) {
+        let row = reason.row();
+        self.status = row.status;
+        self.outcome = row.outcome;
+    }
+
+    fn line(&mut self) -> Line {
+        let server = self.upstream.as_ref().map_or_else(|| Arc::from(""), |u| Arc::clone(u.name()));
+        let method = self.other_method.take().unwrap_or_else(|| self.method.as_str().to_owned());
+        Line {
+            at_ms: std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |d| d.as_millis() as u64),
+            request: format!("{:08x}-{:x}", self.worker.node.boot, self.number),
+            principal: self.principal.take().unwrap_or_else(|| Arc::from("")),
+            server,
+            method,
+            name: self.name.take().map(shortened),
+            status: self.status.as_u16(),
+            outcome: self.outcome,
+            micros: self.started.elapsed().as_micros() as u64,
+            cause: self.cause.take().map(shortened),
+        }
+    }
+}
+
+/// A name as it may stand in a log line.
+fn shortened(mut name: String) -> String {
+    if name.len() > NAME_BYTES {
+        let end = (0..=NAME_BYTES).rev().find(|i| name.is_char_boundary(*i)).unwrap_or(0);
+        name.truncate(end);
+    }
+    name
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        match &self.upstream {
+            Some(upstream) => self.worker.series(upstream, self.method).count(self.outcome, self.started.elapsed()),
+            None => self.worker.node.metrics.refuse(self.outcome),
+        }
+        if self.logged {
+            let line = self.line();
+            self.worker.node.log.record(line);
+        }
+    }
+}

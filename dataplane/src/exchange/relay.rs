@@ -1,0 +1,493 @@
+//! Answers on their way back: a stream of a server's messages, from an HTTP event stream or from a child's queue, poll by
+//! poll, so that backpressure is end to end and dropping it is giving up.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::Body as _;
+use sluice_mcp::{Edit, Event, HandleFilter, Kind, Method, ScanLimits, SseDecoder, error_body, join, scan, splice};
+use tokio::time::Sleep;
+
+use super::handles::Handles;
+use super::record::Record;
+use crate::auth::quota::Ticket;
+use crate::drain::Phase;
+use crate::limit;
+use crate::node::{Held, Worker};
+use crate::observe::metrics::Inside;
+use crate::reason::Reason;
+use crate::seal::{Binding, Kind as Handle};
+use crate::session::{InUse, SessionId};
+use crate::upstream::http::Answer;
+use crate::upstream::stdio::{Child, Inbox};
+
+/// One thing to pass on: a message, a comment, a reconnection time.
+pub(crate) struct Item {
+    /// The event's id towards the client, sealed.
+    pub id: Option<String>,
+    pub event: Option<Bytes>,
+    pub data: Option<Bytes>,
+    pub retry: Option<u64>,
+    /// The event as it arrived, where nothing in it changes.
+    pub raw: Option<Bytes>,
+}
+
+impl Item {
+    pub(crate) fn message(data: Bytes) -> Self {
+        Self { id: None, event: None, data: Some(data), retry: None, raw: None }
+    }
+
+    fn comment() -> Self {
+        Self { id: None, event: None, data: None, retry: None, raw: Some(Bytes::from_static(b": keep-alive\n\n")) }
+    }
+}
+
+/// Where messages come from.
+pub(crate) enum Source {
+    Http { answer: Box<Answer>, decoder: SseDecoder },
+    Child { inbox: Inbox, child: Arc<Child>, ticket: Option<u64> },
+}
+
+/// What the stream answers.
+pub(crate) struct Expected {
+    pub id: Bytes,
+    pub method: Method,
+    /// Modern: going away cancels.
+    pub modern: bool,
+    /// Without a byte for so long, the server is given up.
+    pub timeout: Duration,
+}
+
+/// What a stream is bound to, for its event ids.
+#[derive(Clone, Copy)]
+pub(crate) struct Numbering {
+    pub session: SessionId,
+    pub epoch: u64,
+}
+
+impl Numbering {
+    fn context(&self) -> [u8; 24] {
+        let mut context = [0; 24];
+        context[..16].copy_from_slice(&self.session.0);
+        context[16..].copy_from_slice(&self.epoch.to_be_bytes());
+        context
+    }
+}
+
+/// Seals an event id of a server.
+pub(crate) fn seal_event(handles: &Handles, numbering: Numbering, value: &[u8]) -> String {
+    let context = numbering.context();
+    let binding =
+        Binding { kind: Handle::Event, principal: handles.principal, server: &handles.server, context: &context };
+    handles.node.seal.seal(&binding, 0, value)
+}
+
+/// Opens an event id a client brings back; `None` when it is not of this session (or of its server session).
+pub(crate) fn open_event(handles: &Handles, numbering: Numbering, handle: &[u8]) -> Option<Vec<u8>> {
+    let context = numbering.context();
+    let binding =
+        Binding { kind: Handle::Event, principal: handles.principal, server: &handles.server, context: &context };
+    handles.node.seal.open(&binding, 0, handle)
+}
+
+/// A stream of messages to one client.
+pub(crate) struct Relay {
+    worker: Rc<Worker>,
+    source: Source,
+    handles: Handles,
+    numbering: Option<Numbering>,
+    expected: Option<Expected>,
+    depth: u16,
+    before: VecDeque<Item>,
+    /// The last event passed on carries an id: the client can resume.
+    resumable: bool,
+    answered: bool,
+    ended: bool,
+    last_in: Instant,
+    last_out: Instant,
+    timer: Pin<Box<Sleep>>,
+    leaving: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    on_timeout: Option<Box<dyn FnOnce()>>,
+    record: Record,
+    _ticket: Ticket,
+    _in_use: Option<InUse>,
+    _held: Option<Held>,
+    _inside: Option<Inside>,
+}
+
+/// What a relay is made of.
+pub(crate) struct Parts {
+    pub worker: Rc<Worker>,
+    pub source: Source,
+    pub handles: Handles,
+    pub numbering: Option<Numbering>,
+    pub expected: Option<Expected>,
+    pub depth: u16,
+    pub before: VecDeque<Item>,
+    /// Told when the server is given up for taking too long.
+    pub on_timeout: Option<Box<dyn FnOnce()>>,
+    pub record: Record,
+    pub ticket: Ticket,
+    pub in_use: Option<InUse>,
+    pub held: Option<Held>,
+}
+
+impl Relay {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let now = Instant::now();
+        let call = parts.expected.as_ref().filter(|e| e.method != Method::SubscriptionsListen);
+        let first = call.map_or(limit::KEEP_ALIVE, |e| e.timeout.min(limit::KEEP_ALIVE));
+        let long_lived = call.is_none();
+        let drain = parts.worker.node.drain.clone();
+        Self {
+            leaving: long_lived.then(|| Box::pin(async move { drain.reached(Phase::Closing).await }) as Pin<Box<_>>),
+            _inside: long_lived.then(|| parts.worker.node.metrics.streams.enter()),
+            worker: parts.worker,
+            source: parts.source,
+            handles: parts.handles,
+            numbering: parts.numbering,
+            expected: parts.expected,
+            depth: parts.depth,
+            before: parts.before,
+            resumable: false,
+            answered: false,
+            ended: false,
+            last_in: now,
+            last_out: now,
+            timer: Box::pin(tokio::time::sleep(first)),
+            on_timeout: parts.on_timeout,
+            record: parts.record,
+            _ticket: parts.ticket,
+            _in_use: parts.in_use,
+            _held: parts.held,
+        }
+    }
+
+    /// The first item, and whether it is already the answer. `None` when the stream ended without one.
+    pub(crate) async fn first(&mut self) -> Option<(Item, bool)> {
+        let item = std::future::poll_fn(|cx| self.poll_item(cx)).await?;
+        Some((item, self.answered))
+    }
+
+    /// Puts an item back, to be passed on first.
+    pub(crate) fn unread(&mut self, item: Item) {
+        self.before.push_front(item);
+    }
+
+    /// The status this stream is accounted with.
+    pub(crate) fn record(&mut self) -> &mut Record {
+        &mut self.record
+    }
+
+    /// The next item; `None` at the end.
+    pub(crate) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        loop {
+            if let Some(item) = self.before.pop_front() {
+                return self.out(item);
+            }
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            match self.poll_source(cx) {
+                Poll::Ready(Ok(Some(item))) => return self.out(item),
+                Poll::Ready(Ok(None)) => self.end_of_source(),
+                Poll::Ready(Err(reason)) => self.give_up(&reason),
+                Poll::Pending => {
+                    ready!(self.poll_waiting(cx));
+                }
+            }
+        }
+    }
+
+    fn out(&mut self, item: Item) -> Poll<Option<Item>> {
+        self.last_out = Instant::now();
+        self.resumable |= item.id.is_some();
+        Poll::Ready(Some(item))
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Item>, Reason>> {
+        loop {
+            match &mut self.source {
+                Source::Http { answer, decoder } => {
+                    match decoder.next() {
+                        Ok(Some(event)) => {
+                            if let Some(item) = self.event(event) {
+                                return Poll::Ready(Ok(Some(item)));
+                            }
+                            continue;
+                        }
+                        Ok(None) => {}
+                        Err(_) => return Poll::Ready(Err(Reason::ServerGarbage("an event longer than the limit"))),
+                    }
+                    match ready!(Pin::new(answer.as_mut()).poll_frame(cx)) {
+                        Some(Ok(frame)) => {
+                            self.last_in = Instant::now();
+                            if let Ok(data) = frame.into_data() {
+                                decoder.push(data);
+                            }
+                        }
+                        Some(Err(error)) => {
+                            self.record.cause = Some(error.to_string());
+                            return Poll::Ready(Ok(None));
+                        }
+                        None => return Poll::Ready(Ok(None)),
+                    }
+                }
+                Source::Child { inbox, .. } => match ready!(inbox.poll(cx)) {
+                    // an empty message: the client itself cancelled
+                    Some(line) if line.is_empty() => {
+                        self.answered = true;
+                        self.record.outcome = "cancelled";
+                        return Poll::Ready(Ok(None));
+                    }
+                    Some(line) => {
+                        self.last_in = Instant::now();
+                        return Poll::Ready(Ok(self.message(&line).map(Item::message)));
+                    }
+                    None => return Poll::Ready(Ok(None)),
+                },
+            }
+        }
+    }
+
+    /// One event of an HTTP stream; `None` when there is nothing to pass on.
+    fn event(&mut self, event: Event) -> Option<Item> {
+        let id = event.id.as_ref().filter(|id| !id.is_empty()).zip(self.numbering);
+        let id = id.map(|(id, numbering)| seal_event(&self.handles, numbering, id));
+        // an empty data field primes the client for resumption: an event without a message
+        let Some(data) = event.data.as_ref().filter(|d| !d.is_empty()) else {
+            let raw = id.is_none().then_some(event.raw);
+            return Some(Item { id, event: event.event, data: event.data, retry: event.retry, raw });
+        };
+        let edited = self.message(data)?;
+        let same = edited.as_ptr() == data.as_ptr() && edited.len() == data.len();
+        let untouched = same && event.id.is_none();
+        Some(Item {
+            id,
+            event: event.event,
+            data: Some(edited),
+            retry: event.retry,
+            raw: untouched.then_some(event.raw),
+        })
+    }
+
+    /// One message of the server, its handles sealed; `None` (and a log line) for what is not a message.
+    fn message(&mut self, data: &Bytes) -> Option<Bytes> {
+        let message = match scan(data, ScanLimits { depth: self.depth }) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::warn!(server = %self.handles.server, %error, "the server sent an event that is not MCP");
+                self.worker.node.metrics.undeliverable.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                return None;
+            }
+        };
+        if message.kind == Kind::Response && self.expected.is_some() {
+            self.answered = true;
+            self.record.outcome = if message.error.is_some() { "error" } else { "ok" };
+        }
+        let mut edits = self.handles.sealing(data);
+        if edits.is_empty() {
+            return Some(data.clone());
+        }
+        Some(join(&splice(data, &mut edits)))
+    }
+
+    /// The server's stream is over. What was not answered gets an error, unless the client can resume.
+    fn end_of_source(&mut self) {
+        self.ended = true;
+        if self.answered {
+            return;
+        }
+        let Some(expected) = &self.expected else {
+            self.record.outcome = "ok";
+            return;
+        };
+        if self.resumable || expected.method == Method::SubscriptionsListen {
+            self.record.outcome = "stream_ended";
+            return;
+        }
+        let reason = match self.source {
+            Source::Http { .. } => Reason::ServerClosed,
+            Source::Child { .. } => Reason::ChildEnded,
+        };
+        self.give_up(&reason);
+    }
+
+    /// Ends the stream with an error in place of the answer.
+    fn give_up(&mut self, reason: &Reason) {
+        self.ended = true;
+        self.record.outcome = reason.row().outcome;
+        if let (Some(expected), false) = (&self.expected, self.answered) {
+            let body = error_body(Some(&expected.id), reason.row().code, &reason.text(), None);
+            self.before.push_back(Item::message(body.into()));
+        }
+    }
+
+    /// Nothing to pass on now: keep the client's connection alive, and mind how long the server takes.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.leaving.as_mut().is_some_and(|leaving| leaving.as_mut().poll(cx).is_ready()) {
+            self.leave();
+            return Poll::Ready(());
+        }
+        ready!(self.timer.as_mut().poll(cx));
+        let now = Instant::now();
+        let mut next = limit::KEEP_ALIVE;
+        if let Some(expected) = self.expected.as_ref().filter(|e| e.method != Method::SubscriptionsListen) {
+            let silent = now.duration_since(self.last_in);
+            if silent >= expected.timeout || now.duration_since(self.record.started()) >= limit::CALL_ABSOLUTE {
+                self.timed_out();
+                return Poll::Ready(());
+            }
+            next = next.min(expected.timeout - silent);
+        }
+        if now.duration_since(self.last_out) >= limit::KEEP_ALIVE {
+            self.before.push_back(Item::comment());
+        }
+        self.timer.as_mut().reset((now + next).into());
+        Poll::Ready(())
+    }
+
+    fn timed_out(&mut self) {
+        if let Source::Child { child, ticket: Some(ticket), .. } = &self.source {
+            child.abandon(*ticket);
+        }
+        if let Some(tell) = self.on_timeout.take() {
+            tell();
+        }
+        self.give_up(&Reason::ServerTimeout);
+    }
+
+    /// The node is stopping: a listen stream gets its result, a standalone stream its reconnection time.
+    fn leave(&mut self) {
+        self.leaving = None;
+        self.ended = true;
+        self.record.outcome = "drained";
+        let item = match &self.expected {
+            Some(expected) => {
+                self.answered = true;
+                let id = String::from_utf8_lossy(&expected.id);
+                let result = format!(
+                    r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}}}}}"#
+                );
+                Item::message(result.into())
+            }
+            None => Item {
+                id: None,
+                event: None,
+                data: None,
+                // spread out, so that a thousand clients do not come back in one millisecond
+                retry: Some(500 + u64::from(crate::seal::random::<1>()[0]) * 8),
+                raw: None,
+            },
+        };
+        self.before.push_back(item);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let unfinished = self.expected.as_ref().is_some_and(|e| e.modern) && !self.answered;
+        if let (true, Source::Child { child, ticket: Some(ticket), .. }) = (unfinished, &self.source) {
+            child.abandon(*ticket);
+        }
+        if unfinished && !self.ended {
+            self.record.outcome = "cancelled";
+        }
+    }
+}
+
+/// A JSON reply too large to hold: it streams through, its handles sealed on the way.
+pub(crate) struct JsonStream {
+    answer: Option<Answer>,
+    filter: HandleFilter,
+    handles: Handles,
+    ready: VecDeque<Bytes>,
+    pub record: Record,
+    _ticket: Ticket,
+    _in_use: Option<InUse>,
+}
+
+impl JsonStream {
+    /// A stream that begins with what was read already.
+    pub(crate) fn new(
+        answer: Answer,
+        read: Vec<Bytes>,
+        handles: Handles,
+        record: Record,
+        ticket: Ticket,
+        in_use: Option<InUse>,
+    ) -> Result<Self, Reason> {
+        let filter = HandleFilter::new(limit::HANDLE_BYTES);
+        let mut stream = Self {
+            answer: Some(answer),
+            filter,
+            handles,
+            ready: VecDeque::new(),
+            record,
+            _ticket: ticket,
+            _in_use: in_use,
+        };
+        for chunk in read {
+            stream.feed(&chunk)?;
+        }
+        Ok(stream)
+    }
+
+    fn feed(&mut self, chunk: &Bytes) -> Result<(), Reason> {
+        let mut out = Vec::new();
+        let handles = &self.handles;
+        self.filter
+            .feed(chunk, &mut out, &mut |kind, value| handles.seal(kind, value))
+            .map_err(|_| Reason::ServerGarbage("a handle longer than the limit"))?;
+        self.ready.extend(out);
+        Ok(())
+    }
+
+    /// The next piece; an error ends the connection, because the length of what was promised cannot be taken back.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, std::io::Error>>> {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            let Some(answer) = &mut self.answer else { return Poll::Ready(None) };
+            match ready!(Pin::new(answer).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data()
+                        && self.feed(&data).is_err()
+                    {
+                        return self.broken("handle too long");
+                    }
+                }
+                Some(Err(error)) => return self.broken(&error.to_string()),
+                None => {
+                    self.answer = None;
+                    let mut out = Vec::new();
+                    if self.filter.finish(&mut out).is_err() {
+                        return self.broken("handle too long");
+                    }
+                    self.ready.extend(out);
+                    self.record.outcome = "ok";
+                }
+            }
+        }
+    }
+
+    fn broken(&mut self, cause: &str) -> Poll<Option<Result<Bytes, std::io::Error>>> {
+        self.answer = None;
+        self.ready.clear();
+        self.record.outcome = Reason::ServerClosed.row().outcome;
+        self.record.cause = Some(cause.to_owned());
+        Poll::Ready(Some(Err(std::io::Error::other("the server's answer broke off"))))
+    }
+}
+
+/// Edits applied to a body, in one piece.
+pub(crate) fn edited(body: &Bytes, edits: &mut [Edit]) -> Bytes {
+    if edits.is_empty() { body.clone() } else { join(&splice(body, edits)) }
+}

@@ -1,0 +1,133 @@
+//! Calls to stdio servers: which child, and its messages as an answer.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use sluice_mcp::{Kind, Method, ScanLimits, scan};
+
+use super::call::{Call, Posted, Refusal, Reply};
+use super::handles::Handles;
+use super::relay::{Expected, Item, Parts, Relay, Source};
+use super::{Outcome, caller, edited, first_or_stream, handles_of, refuse, sessions, stream, taken_notes};
+use crate::node::Worker;
+use crate::reason::Reason;
+use crate::session::InUse;
+use crate::upstream::stdio::{Child, NoChild};
+
+/// A modern message: one child serves everybody.
+pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
+    let id = posted.id();
+    match call.upstream.children.modern(&call.upstream.era).await {
+        Ok(child) => ask(worker, call, posted, None, child).await,
+        Err(NoChild::Reason(reason)) => Err(refuse(&mut call, reason, id)),
+        Err(NoChild::Refused(_)) => Err(refuse(&mut call, Reason::ChildStart, id)),
+    }
+}
+
+/// A legacy message inside a session: the session's child, started again if it ended.
+pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: InUse) -> Outcome {
+    let id = posted.id();
+    sessions::remember(&in_use.session, &posted);
+    match sessions::attached(&call.upstream, &in_use.session).await {
+        Ok(child) => ask(worker, call, posted, Some(in_use), child).await,
+        Err(reason) => Err(refuse(&mut call, reason, id)),
+    }
+}
+
+/// The standalone stream of a session.
+pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> Outcome {
+    let child = match sessions::attached(&call.upstream, &in_use.session).await {
+        Ok(child) => child,
+        Err(reason) => return Err(refuse(&mut call, reason, None)),
+    };
+    let inbox = match child.listen(in_use.session.id.0) {
+        Ok(inbox) => inbox,
+        Err(reason) => return Err(refuse(&mut call, reason, None)),
+    };
+    let handles = handles_of(worker, &call, None);
+    let ticket = match call.ticket.into_stream() {
+        Ok(ticket) => ticket,
+        Err(reason) => {
+            call.record.fail(&reason);
+            return Err(Refusal { reason, id: None });
+        }
+    };
+    Ok(stream(Relay::new(Parts {
+        worker: Rc::clone(worker),
+        source: Source::Child { inbox, child, ticket: None },
+        handles,
+        numbering: None,
+        expected: None,
+        depth: call.plane.snapshot.limits.json_depth,
+        before: taken_notes(&in_use.session),
+        on_timeout: None,
+        record: call.record,
+        ticket,
+        in_use: Some(in_use),
+        held: None,
+    })))
+}
+
+/// Hands a message to a child and makes its answers a reply.
+async fn ask(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: Option<InUse>, child: Arc<Child>) -> Outcome {
+    let id = posted.id();
+    let handles = handles_of(worker, &call, Some((posted.body.clone(), posted.message)));
+    let (body, message) = match opened(&handles, &posted) {
+        Ok(opened) => opened,
+        Err(reason) => return Err(refuse(&mut call, reason, id)),
+    };
+    let caller = caller(&call, in_use.as_ref().map(|s| &s.session.id));
+    let Some(id) = id.filter(|_| posted.message.kind == Kind::Request) else {
+        return match child.tell(caller, body, message) {
+            Ok(()) => {
+                call.record.outcome = "ok";
+                Ok(Reply::empty(StatusCode::ACCEPTED))
+            }
+            Err(reason) => Err(refuse(&mut call, reason, None)),
+        };
+    };
+    let (inbox, ticket) = match child.request(caller, body, message) {
+        Ok(sent) => sent,
+        Err(reason) => return Err(refuse(&mut call, reason, Some(id))),
+    };
+    let method = posted.message.method;
+    let ticket_of_principal =
+        match if method == Method::SubscriptionsListen { call.ticket.into_stream() } else { Ok(call.ticket) } {
+            Ok(ticket) => ticket,
+            Err(reason) => {
+                child.abandon(ticket);
+                call.record.fail(&reason);
+                return Err(Refusal { reason, id: Some(id) });
+            }
+        };
+    let relay = Relay::new(Parts {
+        worker: Rc::clone(worker),
+        source: Source::Child { inbox, child, ticket: Some(ticket) },
+        handles,
+        numbering: None,
+        expected: Some(Expected { id, method, modern: in_use.is_none(), timeout: call.upstream.config.timeout }),
+        depth: call.plane.snapshot.limits.json_depth,
+        before: VecDeque::<Item>::new(),
+        on_timeout: None,
+        record: call.record,
+        ticket: ticket_of_principal,
+        in_use,
+        held: Some(posted.held),
+    });
+    Ok(first_or_stream(relay).await)
+}
+
+/// The message with its handles opened, scanned anew where that moved its parts.
+fn opened(handles: &Handles, posted: &Posted) -> Result<(Bytes, sluice_mcp::Message), Reason> {
+    let mut edits = handles.opening(posted)?;
+    if edits.is_empty() {
+        return Ok((posted.body.clone(), posted.message));
+    }
+    let body = edited(&posted.body, &mut edits);
+    let message = scan(&body, ScanLimits { depth: u16::MAX })
+        .map_err(|error| Reason::Message { code: error.code(), text: error.to_string() })?;
+    Ok((body, message))
+}

@@ -1,0 +1,88 @@
+//! Every bound of a node that configuration does not move, with its reason. What configuration moves is in
+//! [`sluice_snapshot::model::Limits`].
+
+use std::time::Duration;
+
+/// A client must finish its request head in this time; a person's browser needs milliseconds, a dribbling attacker minutes.
+pub(crate) const HEAD_READ: Duration = Duration::from_secs(10);
+/// Longest pause between two pieces of a request body.
+pub(crate) const BODY_PAUSE: Duration = Duration::from_secs(10);
+/// Longest time a whole request body may take: 4 MiB at 70 KB/s.
+pub(crate) const BODY_READ: Duration = Duration::from_secs(60);
+/// A client that takes no byte for so long is cut: its buffers belong to others.
+pub(crate) const WRITE_STALL: Duration = Duration::from_secs(60);
+/// A connection without a request for so long is closed: longer than clients' and balancers' own idle times (60 s).
+pub(crate) const CLIENT_IDLE: Duration = Duration::from_secs(75);
+/// How often connections, sessions and children are looked over. The error of every idle limit.
+pub(crate) const SWEEP: Duration = Duration::from_secs(1);
+/// A TLS handshake takes two round trips; ten seconds is a very bad mobile network.
+pub(crate) const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
+/// Connections per worker; each idle one costs about 10 KB. Beyond it new connections wait in the kernel's queue.
+pub(crate) const CONNECTIONS_PER_WORKER: usize = 40_000;
+/// Bytes of a request head (HTTP/1 and HTTP/2): a 4 KiB URI and tool parameters mirrored into headers fit.
+pub(crate) const HEAD_BYTES: usize = 64 << 10;
+/// Headers of one request.
+pub(crate) const HEADERS: usize = 100;
+/// Streams one HTTP/2 connection may have open.
+pub(crate) const H2_STREAMS: u32 = 256;
+/// Bytes of bodies, held events and mailboxes one node may hold at a time (architecture.md, law 6).
+pub(crate) const NODE_BYTES: usize = 256 << 20;
+/// A JSON reply up to this size is checked and sent whole, with its length; a larger one streams through.
+pub(crate) const REPLY_HOLD: usize = 64 << 10;
+/// Bytes of one event of a server's stream. Results with inlined images stay below; an endless line does not.
+pub(crate) const EVENT_BYTES: usize = 16 << 20;
+/// Bytes of one line of a child's output; as [`EVENT_BYTES`].
+pub(crate) const LINE_BYTES: usize = 16 << 20;
+/// Bytes of a handle value (cursor, task id, request state) inside a streaming reply.
+pub(crate) const HANDLE_BYTES: usize = 256 << 10;
+/// Bytes of an error or initialize reply of a server that is read whole.
+pub(crate) const SMALL_REPLY_BYTES: usize = 1 << 20;
+/// Time to reach a server: a SYN is resent after 1 s and 3 s, so two losses are survived.
+pub(crate) const CONNECT: Duration = Duration::from_secs(5);
+/// An idle upstream connection is kept this long where the server does not say: common servers close theirs at 5 s, and a
+/// request written into a closing connection cannot be told from one that ran.
+pub(crate) const UPSTREAM_IDLE: Duration = Duration::from_secs(4);
+/// Idle upstream connections kept per server and worker.
+pub(crate) const UPSTREAM_IDLE_CONNECTIONS: usize = 256;
+/// A request may make progress for at most this long in all.
+pub(crate) const CALL_ABSOLUTE: Duration = Duration::from_secs(3600);
+/// A probe for a server's era: longer than a cold start of a hosted function, shorter than a person's patience.
+pub(crate) const PROBE: Duration = Duration::from_secs(10);
+/// What was learnt of a legacy server is asked again after this long, should it have been upgraded meanwhile.
+pub(crate) const ERA_MEMORY: Duration = Duration::from_secs(60);
+/// Pause between comments on a quiet stream: below the 30 s and 60 s idle times of common balancers.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Time for a stdio server to answer its first message: `npx` may first have to fetch a package.
+pub(crate) const CHILD_START: Duration = Duration::from_secs(60);
+/// Time for a child to leave by itself once its input is closed, and again after SIGTERM.
+pub(crate) const CHILD_GRACE: Duration = Duration::from_secs(2);
+/// First pause before a crashed stdio server is started again; doubles with each failure.
+pub(crate) const CHILD_BACKOFF_FIRST: Duration = Duration::from_millis(500);
+/// Longest pause between two starts.
+pub(crate) const CHILD_BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// A child that lived this long was healthy: its end starts the backoff anew.
+pub(crate) const CHILD_HEALTHY: Duration = Duration::from_secs(10);
+/// Messages waiting to be written to one child.
+pub(crate) const CHILD_QUEUE: usize = 1024;
+/// Messages of one call or stream waiting for their client.
+pub(crate) const STREAM_QUEUE: usize = 64;
+/// Messages kept for a session that has no stream open to take them.
+pub(crate) const BACKLOG_MESSAGES: usize = 64;
+/// Bytes of such messages.
+pub(crate) const BACKLOG_BYTES: usize = 256 << 10;
+/// Requests of a server to one client waiting for their answer.
+pub(crate) const ASKED: usize = 256;
+/// Resources one session may be subscribed to.
+pub(crate) const SUBSCRIPTIONS: usize = 1024;
+/// A sealed `requestState` is good for this long: a person may take their time to answer.
+pub(crate) const REQUEST_STATE: Duration = Duration::from_secs(3600);
+/// Streams (GET and `subscriptions/listen`) one principal may have open.
+pub(crate) const STREAMS_PER_PRINCIPAL: u32 = 20_000;
+/// After a stop signal, calls in flight have this long to finish.
+pub(crate) const DRAIN: Duration = Duration::from_secs(20);
+/// Between readiness going off and listeners closing, so that balancers see it first.
+pub(crate) const DRAIN_LEAD: Duration = Duration::from_millis(500);
+/// Lines of the access log waiting for the writer; beyond it lines are counted as lost, traffic goes on.
+pub(crate) const LOG_QUEUE: usize = 65_536;
+/// Principals whose limits are remembered.
+pub(crate) const PRINCIPALS: usize = 100_000;

@@ -1,0 +1,7 @@
+//! Doors: bytes to calls and replies to bytes, nothing else. Who may come in is checked here, before the path begins.
+
+pub(crate) mod connection;
+pub(crate) mod door;
+pub(crate) mod http;
+pub(crate) mod stdio;
+pub(crate) mod tls;

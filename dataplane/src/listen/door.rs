@@ -1,0 +1,400 @@
+//! The HTTP door: which path, who comes, what is asked; then the path of the call; then the answer in HTTP.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method as Verb, Request, Response, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use sluice_mcp::{encode_event, error_body};
+
+use super::connection::Busy;
+use crate::auth::origin::Rules;
+use crate::exchange::call::{Call, Content, Refusal, Reply};
+use crate::exchange::record::Record;
+use crate::exchange::relay::{Item, JsonStream, Relay};
+use crate::exchange::{delete, get, post};
+use crate::limit;
+use crate::node::{Held, Worker};
+use crate::observe::metrics::Levels;
+use crate::plane::Plane;
+use crate::reason::Reason;
+use crate::upstream::Upstream;
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub address: IpAddr,
+    /// The listener is bound to a loopback address.
+    pub loopback: bool,
+    pub tls: bool,
+}
+
+/// Where a path leads.
+enum Path {
+    /// An MCP door: a server, or why there is none.
+    Mcp(Result<Arc<Upstream>, Reason>),
+    Health,
+    Metrics,
+}
+
+fn path(path: &str, plane: &Plane) -> Path {
+    if let Some(rest) = path.strip_prefix("/servers/") {
+        let name = rest.strip_suffix("/mcp").or_else(|| rest.strip_suffix("/mcp/"));
+        let name = name.filter(|name| !name.is_empty() && !name.contains('/'));
+        return Path::Mcp(
+            name.ok_or(Reason::NoSuchDoor).and_then(|n| plane.server(n).cloned().ok_or(Reason::UnknownServer)),
+        );
+    }
+    match path {
+        "/mcp" | "/mcp/" => Path::Mcp(plane.single().cloned().ok_or(Reason::NoSingleServer)),
+        "/health" => Path::Health,
+        _ if plane.snapshot.monitoring.metrics_path.as_deref() == Some(path) => Path::Metrics,
+        _ => Path::Mcp(Err(Reason::NoSuchDoor)),
+    }
+}
+
+/// Answers one HTTP request.
+pub(crate) async fn answer(worker: &Rc<Worker>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+    let plane = worker.plane();
+    let (parts, body) = request.into_parts();
+    let mut record = Record::begin(worker, plane.snapshot.monitoring.access_log);
+    let origin = match admit_host(&plane.rules, peer, &parts) {
+        Ok(origin) => origin.cloned(),
+        Err(reason) => {
+            record.fail(&reason);
+            return refused(&Refusal::from(reason));
+        }
+    };
+    let mut response = match path(parts.uri.path(), &plane) {
+        Path::Health => health(worker, &plane, record),
+        Path::Metrics => metrics(worker, &plane, record),
+        Path::Mcp(door) => {
+            if parts.method == Verb::OPTIONS && origin.is_some() {
+                record.outcome = "ok";
+                preflight()
+            } else {
+                match call(worker, &plane, peer, door, parts, body, record).await {
+                    Ok(reply) => http(reply),
+                    Err(refusal) => refused(&refusal),
+                }
+            }
+        }
+    };
+    if let Some(origin) = origin {
+        allow_origin(response.headers_mut(), origin);
+    }
+    response
+}
+
+fn admit_host<'p>(
+    rules: &Rules,
+    peer: Peer,
+    parts: &'p http::request::Parts,
+) -> Result<Option<&'p HeaderValue>, Reason> {
+    rules.check_host(&parts.uri, &parts.headers, peer.loopback)?;
+    rules.check_origin(&parts.headers, peer.tls)
+}
+
+/// Authenticates and admits a request, reads its body, and sends it down the path.
+async fn call(
+    worker: &Rc<Worker>,
+    plane: &Arc<Plane>,
+    peer: Peer,
+    door: Result<Arc<Upstream>, Reason>,
+    parts: http::request::Parts,
+    body: Incoming,
+    mut record: Record,
+) -> Result<Reply, Refusal> {
+    let admitted = (|| {
+        let required = plane.snapshot.access.required;
+        let principal = plane.known.authenticate(required, peer.address, &parts.headers)?.clone();
+        record.principal = Some(Arc::clone(&principal.name));
+        let upstream = door?;
+        record.upstream = Some(Arc::clone(&upstream));
+        let account = worker.node.quotas.account(principal.id);
+        let ticket = worker.node.quotas.admit(&account, &plane.snapshot.limits, Instant::now())?;
+        Ok((principal, upstream, account, ticket))
+    })();
+    let (principal, upstream, account, ticket) = match admitted {
+        Ok(admitted) => admitted,
+        Err(reason) => {
+            record.fail(&reason);
+            return Err(reason.into());
+        }
+    };
+    let read = match parts.method {
+        Verb::POST => match check_post(&parts.headers) {
+            Ok(()) => read(worker, plane.snapshot.limits.body_bytes, &parts.headers, body).await.map(Some),
+            Err(reason) => Err(reason),
+        },
+        Verb::GET if !accepts(&parts.headers, "text/event-stream") => Err(Reason::NotAcceptable("text/event-stream")),
+        Verb::GET | Verb::DELETE => Ok(None),
+        _ => Err(Reason::MethodNotAllowed("POST, GET, DELETE")),
+    };
+    let read = match read {
+        Ok(read) => read,
+        Err(reason) => {
+            record.fail(&reason);
+            return Err(reason.into());
+        }
+    };
+    let call = Call { plane: Arc::clone(plane), upstream, principal, account, headers: parts.headers, record, ticket };
+    match read {
+        Some((body, held)) => post(worker, call, body, held).await,
+        None if parts.method == Verb::GET => get(worker, call).await,
+        None => delete(worker, call).await,
+    }
+}
+
+/// What a POST must declare: a JSON body, and that both forms of an answer can be read (*Sending Messages*).
+fn check_post(headers: &HeaderMap) -> Result<(), Reason> {
+    let kind = headers.get(header::CONTENT_TYPE).map(|v| v.as_bytes()).unwrap_or_default();
+    let kind = kind.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    if !kind.eq_ignore_ascii_case(b"application/json") || headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Reason::MediaType);
+    }
+    if !accepts(headers, "application/json") || !accepts(headers, "text/event-stream") {
+        return Err(Reason::NotAcceptable("application/json and text/event-stream"));
+    }
+    Ok(())
+}
+
+/// Whether the Accept header lists a media type, itself or by a wildcard.
+fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
+    let family = wanted.split('/').next().unwrap_or_default();
+    headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).any(|range| {
+        let range = range.split(';').next().unwrap_or_default().trim();
+        range.eq_ignore_ascii_case(wanted)
+            || range == "*/*"
+            || range.strip_suffix("/*").is_some_and(|f| f.eq_ignore_ascii_case(family))
+    })
+}
+
+/// Reads a body, bounded in size, time and in what the node holds at once.
+async fn read(worker: &Worker, limit: usize, headers: &HeaderMap, mut body: Incoming) -> Result<(Bytes, Held), Reason> {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    if declared.is_some_and(|length: u64| length > limit as u64) {
+        return Err(Reason::BodyTooLarge { limit });
+    }
+    let mut held = worker.node.hold(declared.unwrap_or(0) as usize)?;
+    let deadline = Instant::now() + limit::BODY_READ;
+    let mut whole = Bytes::new();
+    let mut more = BytesMut::new();
+    loop {
+        let next = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+        let pause = limit::BODY_PAUSE.min(deadline.saturating_duration_since(Instant::now()));
+        let frame = match tokio::time::timeout(pause, next).await {
+            Err(_) => return Err(Reason::BodyTooSlow),
+            Ok(None) => break,
+            Ok(Some(Err(_))) => return Err(Reason::BodyBroken),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        let length = whole.len() + more.len() + data.len();
+        if length > limit {
+            return Err(Reason::BodyTooLarge { limit });
+        }
+        if declared.is_none() {
+            held = worker.node.hold(length)?;
+        }
+        if whole.is_empty() && more.is_empty() {
+            whole = data;
+        } else {
+            if more.is_empty() {
+                more.reserve(declared.map_or(length, |d| d as usize));
+                more.extend_from_slice(&std::mem::take(&mut whole));
+            }
+            more.extend_from_slice(&data);
+        }
+        if body.is_end_stream() {
+            break;
+        }
+    }
+    Ok((if more.is_empty() { whole } else { more.freeze() }, held))
+}
+
+/// `/health` says only ok, and counts.
+fn health(worker: &Worker, plane: &Plane, mut record: Record) -> Response<Body> {
+    record.outcome = "ok";
+    let body = serde_json::json!({
+        "status": "ok",
+        "servers": plane.snapshot.servers.len(),
+        "sessions": worker.node.sessions.len(),
+    });
+    json(StatusCode::OK, body.to_string().into())
+}
+
+fn metrics(worker: &Worker, plane: &Plane, mut record: Record) -> Response<Body> {
+    record.outcome = "ok";
+    let text = render_metrics(worker.node.as_ref(), plane);
+    let mut response = Response::new(Body::full(text.into()));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    response
+}
+
+/// The metrics of a node, as both doors show them.
+pub(crate) fn render_metrics(node: &crate::node::Node, plane: &Plane) -> String {
+    node.metrics.render(&Levels {
+        sessions: node.sessions.len(),
+        held_bytes: node.held.load(std::sync::atomic::Ordering::Relaxed),
+        revision: plane.snapshot.revision,
+    })
+}
+
+fn http(reply: Reply) -> Response<Body> {
+    let mut response = match reply.content {
+        Content::Empty => Response::new(Body::of(Inner::Full(Bytes::new()))),
+        Content::Json(body) => json(reply.status, body),
+        Content::JsonStream(stream) => {
+            let mut response = Response::new(Body::of(Inner::JsonStream(stream)));
+            response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+            response
+        }
+        Content::Messages(relay) => {
+            let mut response = Response::new(Body::of(Inner::Events(relay)));
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+            headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+            response
+        }
+    };
+    *response.status_mut() = reply.status;
+    if let Some(id) = reply.session.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        response.headers_mut().insert(sluice_mcp::header::SESSION_ID, id);
+    }
+    response
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+fn json(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+/// A refusal in HTTP: the table's status and code, the sentence, and what the status asks for beside it.
+fn refused(refusal: &Refusal) -> Response<Body> {
+    let row = refusal.reason.row();
+    let body = error_body(refusal.id.as_deref(), row.code, &refusal.reason.text(), refusal.reason.data().as_deref());
+    let mut response = json(row.status, body.into());
+    let headers = response.headers_mut();
+    if let Some(seconds) = row.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    match refusal.reason {
+        Reason::MethodNotAllowed(allow) => drop(headers.insert(header::ALLOW, HeaderValue::from_static(allow))),
+        Reason::Unauthenticated => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        _ => {}
+    }
+    response
+}
+
+fn preflight() -> Response<Body> {
+    let mut response = Response::new(Body::of(Inner::Full(Bytes::new())));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, DELETE, OPTIONS"));
+    // a wildcard does not cover Authorization, so that is named; Mcp-Param-* are too many to name
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static(
+            "*, Authorization, Content-Type, Accept, X-API-Key, Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID",
+        ),
+    );
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}
+
+fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static(
+            "Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Retry-After, WWW-Authenticate",
+        ),
+    );
+}
+
+/// The body of an HTTP answer.
+pub(crate) struct Body {
+    inner: Inner,
+    busy: Option<Busy>,
+}
+
+enum Inner {
+    Full(Bytes),
+    JsonStream(Box<JsonStream>),
+    Events(Box<Relay>),
+}
+
+impl Body {
+    fn of(inner: Inner) -> Self {
+        Self { inner, busy: None }
+    }
+
+    fn full(body: Bytes) -> Self {
+        Self::of(Inner::Full(body))
+    }
+
+    /// Keeps the connection busy until the answer has gone out.
+    pub(crate) fn keep(&mut self, busy: Busy) {
+        self.busy = Some(busy);
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        let piece = match &mut self.inner {
+            Inner::Full(body) => {
+                let body = std::mem::take(body);
+                (!body.is_empty()).then_some(Ok(body))
+            }
+            Inner::JsonStream(stream) => ready!(stream.poll_piece(cx)),
+            Inner::Events(relay) => ready!(relay.poll_item(cx)).map(|item| Ok(event(item))),
+        };
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(&self.inner, Inner::Full(body) if body.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Full(body) => SizeHint::with_exact(body.len() as u64),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+/// An item as an event: the bytes it came in, or written anew where something changed.
+fn event(item: Item) -> Bytes {
+    if let Some(raw) = item.raw {
+        return raw;
+    }
+    let mut out = Vec::with_capacity(item.data.as_ref().map_or(0, Bytes::len) + 96);
+    let named = item.event.as_deref().or(item.data.as_ref().filter(|d| !d.is_empty()).map(|_| &b"message"[..]));
+    encode_event(&mut out, item.id.as_ref().map(String::as_bytes), named, item.data.as_deref(), item.retry);
+    out.into()
+}

@@ -1,0 +1,128 @@
+//! A node and its workers: what all share, and what each worker has for itself so that the path takes no lock.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sluice_mcp::Method;
+use tokio::sync::watch;
+
+use crate::auth::quota::Quotas;
+use crate::clock::Clock;
+use crate::drain::Drain;
+use crate::limit;
+use crate::observe::access_log::AccessLog;
+use crate::observe::metrics::{self, Metrics, Series};
+use crate::plane::Plane;
+use crate::reason::Reason;
+use crate::seal::Seal;
+use crate::session::Store;
+use crate::upstream::Upstream;
+use crate::upstream::http::Pools;
+
+/// What the workers of a node share.
+pub(crate) struct Node {
+    pub clock: Clock,
+    pub seal: Seal,
+    pub sessions: Store,
+    pub quotas: Quotas,
+    pub metrics: Arc<Metrics>,
+    pub log: AccessLog,
+    pub drain: Drain,
+    pub held: Arc<AtomicUsize>,
+    /// Distinguishes this process in request ids.
+    pub boot: u32,
+    pub planes: watch::Receiver<Arc<Plane>>,
+}
+
+impl Node {
+    /// Reserves room for a body (law 6: before reading it).
+    ///
+    /// # Errors
+    /// [`Reason::Busy`] when the node's byte budget is used up.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<Held, Reason> {
+        let before = self.held.fetch_add(bytes, Ordering::Relaxed);
+        let held = Held { total: Arc::clone(&self.held), bytes };
+        if before + bytes > limit::NODE_BYTES { Err(Reason::Busy) } else { Ok(held) }
+    }
+}
+
+/// Bytes taken from the node's budget until dropped.
+pub(crate) struct Held {
+    total: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// One worker: a thread with its own runtime, accept loop and connections.
+pub(crate) struct Worker {
+    pub node: Arc<Node>,
+    pub pools: Rc<Pools>,
+    index: u8,
+    requests: Cell<u64>,
+    plane: RefCell<Arc<Plane>>,
+    metrics: Arc<metrics::Worker>,
+    series: RefCell<HashMap<(u64, Method), Arc<Series>, foldhash::fast::RandomState>>,
+}
+
+impl Worker {
+    pub(crate) fn new(node: Arc<Node>, index: u8) -> Rc<Self> {
+        let plane = Arc::clone(&node.planes.borrow());
+        Rc::new(Self {
+            pools: Rc::new(Pools::new(Arc::clone(&node.metrics.upstream_connections))),
+            metrics: node.metrics.worker(),
+            index,
+            requests: Cell::new(0),
+            plane: RefCell::new(plane),
+            series: RefCell::default(),
+            node,
+        })
+    }
+
+    /// The plane this worker has adopted.
+    pub(crate) fn plane(&self) -> Arc<Plane> {
+        Arc::clone(&self.plane.borrow())
+    }
+
+    /// Adopts planes as they come, and looks over what idles, until the node goes away.
+    pub(crate) async fn keep_house(self: Rc<Self>) {
+        let mut planes = self.node.planes.clone();
+        let mut tick = tokio::time::interval(limit::SWEEP);
+        loop {
+            tokio::select! {
+                changed = planes.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    *self.plane.borrow_mut() = Arc::clone(&planes.borrow_and_update());
+                    self.series.borrow_mut().clear();
+                }
+                _ = tick.tick() => {
+                    let plane = self.plane();
+                    self.pools.sweep(|id| plane.servers().any(|u| u.id == id));
+                }
+            }
+        }
+    }
+
+    /// The counters of a server and method.
+    pub(crate) fn series(&self, upstream: &Upstream, method: Method) -> Arc<Series> {
+        let mut series = self.series.borrow_mut();
+        let fresh = || self.metrics.series(upstream.name(), method);
+        Arc::clone(series.entry((upstream.id, method)).or_insert_with(fresh))
+    }
+
+    /// A number that names a request in logs: boot, worker and count.
+    pub(crate) fn next_request(&self) -> u64 {
+        let count = self.requests.get().wrapping_add(1);
+        self.requests.set(count);
+        u64::from(self.index) << 56 | (count & ((1 << 56) - 1))
+    }
+}

@@ -1,0 +1,103 @@
+//! The plane: one snapshot made ready to serve. Built beside the old one and swapped; what did not change (servers, with
+//! what was learnt of them and their children) is carried over.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sluice_snapshot::model::{Snapshot, Transport};
+
+use crate::auth::origin::Rules;
+use crate::auth::principal::Known;
+use crate::observe::metrics::Metrics;
+use crate::upstream::Upstream;
+use crate::upstream::stdio::{Children, guard::Guard};
+
+/// Everything a request needs to know of the configuration. A request loads it once and keeps it to its end (law 1).
+pub(crate) struct Plane {
+    pub snapshot: Arc<Snapshot>,
+    pub known: Known,
+    pub rules: Rules,
+    servers: HashMap<Arc<str>, Arc<Upstream>, foldhash::fast::RandomState>,
+    single: Option<Arc<Upstream>>,
+}
+
+impl Plane {
+    /// Builds the plane of a snapshot, with the unchanged servers of the previous one.
+    pub(crate) fn build(
+        snapshot: Arc<Snapshot>,
+        previous: Option<&Self>,
+        guard: &Arc<Guard>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        let servers: HashMap<_, _, _> = snapshot
+            .servers
+            .iter()
+            .map(|server| {
+                let same = previous
+                    .filter(|p| p.snapshot.limits == snapshot.limits)
+                    .and_then(|p| p.server(&server.name))
+                    .filter(|upstream| upstream.config == *server);
+                let upstream = same.cloned().unwrap_or_else(|| {
+                    let children = Children::new(
+                        Arc::clone(server),
+                        snapshot.limits.clone(),
+                        Arc::clone(guard),
+                        Arc::clone(metrics),
+                    );
+                    Arc::new(Upstream::new(Arc::clone(server), children))
+                });
+                (Arc::clone(&server.name), upstream)
+            })
+            .collect();
+        let single = (servers.len() == 1).then(|| servers.values().next().cloned()).flatten();
+        Self { known: Known::new(&snapshot.access), rules: Rules::new(&snapshot.listener), servers, single, snapshot }
+    }
+
+    pub(crate) fn server(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.servers.get(name)
+    }
+
+    /// The server behind `/mcp` where only one is configured.
+    pub(crate) fn single(&self) -> Option<&Arc<Upstream>> {
+        self.single.as_ref()
+    }
+
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.servers.values()
+    }
+
+    /// What `/config` shows: no secret, no environment, no header value, no argument.
+    pub(crate) fn redacted(&self) -> serde_json::Value {
+        let servers: serde_json::Map<_, _> = self
+            .snapshot
+            .servers
+            .iter()
+            .map(|server| {
+                let transport = match &server.transport {
+                    Transport::Http(endpoint) => serde_json::json!({
+                        "transport": "http",
+                        "url": format!("{}://{}", if endpoint.tls { "https" } else { "http" }, endpoint.authority),
+                        "headers": endpoint.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+                    }),
+                    Transport::Stdio(command) => serde_json::json!({
+                        "transport": "stdio",
+                        "command": command.program,
+                        "env": command.env.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+                    }),
+                };
+                let mut value = transport;
+                value["timeout_seconds"] = server.timeout.as_secs_f64().into();
+                value["protocol"] = format!("{:?}", server.protocol).to_lowercase().into();
+                (server.name.to_string(), value)
+            })
+            .collect();
+        let mut clients: Vec<&str> = self.snapshot.access.keys.values().map(|c| c.name.as_str()).collect();
+        clients.sort_unstable();
+        serde_json::json!({
+            "revision": self.snapshot.revision,
+            "authentication": self.snapshot.access.required,
+            "clients": clients,
+            "servers": servers,
+        })
+    }
+}

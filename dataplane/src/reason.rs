@@ -1,0 +1,211 @@
+//! Why a request is refused or failed: one exhaustive table from reasons to HTTP status, JSON-RPC code, log field and the
+//! text a client sees. What is told inside (server addresses, exit codes' causes) is logged, not told outside.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use sluice_mcp::code;
+
+/// Every way a request ends without the server's own answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reason {
+    // the client's fault
+    NoSuchDoor,
+    UnknownServer,
+    NoSingleServer,
+    MethodNotAllowed(&'static str),
+    BadHost,
+    BadOrigin,
+    Unauthenticated,
+    RateLimited { retry_after: u32 },
+    TooManyInFlight,
+    TooManyStreams,
+    TooManySessions,
+    MediaType,
+    NotAcceptable(&'static str),
+    BodyTooLarge { limit: usize },
+    BodyTooSlow,
+    BodyBroken,
+    Message { code: i64, text: String },
+    HeaderMismatch(String),
+    MissingMeta(&'static str),
+    UnsupportedVersion { requested: String, supported: Vec<String> },
+    UnsupportedVersionHeader,
+    SessionMissing,
+    SessionRepeated,
+    SessionUnknown,
+    HandleUnknown(&'static str),
+    EventIdUnknown,
+    ResponseNotAllowed,
+    // eras that do not meet
+    ServerIsLegacy,
+    ServerIsModern { requested: String, supported: Vec<String> },
+    // the node's state
+    Busy,
+    Draining,
+    // the server's fault
+    ServerUnreachable,
+    ServerTimeout,
+    ServerClosed,
+    ServerStatus(u16),
+    ServerCredential,
+    ServerRedirect,
+    ServerGarbage(&'static str),
+    ServerForgot,
+    ChildStart,
+    ChildBackoff { retry_after: u32 },
+    ChildLimit,
+    ChildEnded,
+    ChildQueueFull,
+}
+
+/// One row of the table.
+pub(crate) struct Row {
+    pub status: StatusCode,
+    pub code: i64,
+    /// The bounded word for logs and metrics.
+    pub outcome: &'static str,
+    pub retry_after: Option<u32>,
+}
+
+const fn row(status: StatusCode, code: i64, outcome: &'static str) -> Row {
+    Row { status, code, outcome, retry_after: None }
+}
+
+impl Reason {
+    /// Status, code and log word.
+    pub(crate) fn row(&self) -> Row {
+        use Reason::*;
+        use StatusCode as S;
+        match self {
+            NoSuchDoor => row(S::NOT_FOUND, code::INVALID_REQUEST, "no_such_door"),
+            UnknownServer => row(S::NOT_FOUND, code::INVALID_REQUEST, "unknown_server"),
+            NoSingleServer => row(S::NOT_FOUND, code::INVALID_REQUEST, "no_single_server"),
+            MethodNotAllowed(_) => row(S::METHOD_NOT_ALLOWED, code::INVALID_REQUEST, "method_not_allowed"),
+            BadHost => row(S::FORBIDDEN, code::INVALID_REQUEST, "bad_host"),
+            BadOrigin => row(S::FORBIDDEN, code::INVALID_REQUEST, "bad_origin"),
+            Unauthenticated => row(S::UNAUTHORIZED, code::INVALID_REQUEST, "unauthenticated"),
+            RateLimited { retry_after } => Row {
+                retry_after: Some(*retry_after),
+                ..row(S::TOO_MANY_REQUESTS, code::INVALID_REQUEST, "rate_limited")
+            },
+            TooManyInFlight => retry(S::TOO_MANY_REQUESTS, "too_many_in_flight"),
+            TooManyStreams => retry(S::TOO_MANY_REQUESTS, "too_many_streams"),
+            TooManySessions => retry(S::TOO_MANY_REQUESTS, "too_many_sessions"),
+            MediaType => row(S::UNSUPPORTED_MEDIA_TYPE, code::INVALID_REQUEST, "media_type"),
+            NotAcceptable(_) => row(S::NOT_ACCEPTABLE, code::INVALID_REQUEST, "not_acceptable"),
+            BodyTooLarge { .. } => row(S::PAYLOAD_TOO_LARGE, code::INVALID_REQUEST, "body_too_large"),
+            BodyTooSlow => row(S::REQUEST_TIMEOUT, code::INVALID_REQUEST, "body_too_slow"),
+            BodyBroken => row(S::BAD_REQUEST, code::PARSE, "body_broken"),
+            Message { code, .. } => row(S::BAD_REQUEST, *code, "bad_message"),
+            HeaderMismatch(_) => row(S::BAD_REQUEST, code::HEADER_MISMATCH, "header_mismatch"),
+            MissingMeta(_) => row(S::BAD_REQUEST, code::INVALID_PARAMS, "missing_meta"),
+            UnsupportedVersion { .. } => row(S::BAD_REQUEST, code::UNSUPPORTED_VERSION, "unsupported_version"),
+            UnsupportedVersionHeader => row(S::BAD_REQUEST, code::INVALID_REQUEST, "unsupported_version"),
+            SessionMissing => row(S::BAD_REQUEST, code::INVALID_REQUEST, "session_missing"),
+            SessionRepeated => row(S::BAD_REQUEST, code::INVALID_REQUEST, "session_repeated"),
+            SessionUnknown => row(S::NOT_FOUND, code::INVALID_REQUEST, "session_unknown"),
+            HandleUnknown(_) => row(S::BAD_REQUEST, code::INVALID_PARAMS, "handle_unknown"),
+            EventIdUnknown => row(S::BAD_REQUEST, code::INVALID_REQUEST, "event_id_unknown"),
+            ResponseNotAllowed => row(S::BAD_REQUEST, code::INVALID_REQUEST, "response_not_allowed"),
+            ServerIsLegacy => row(S::BAD_REQUEST, code::INVALID_REQUEST, "server_is_legacy"),
+            ServerIsModern { .. } => row(S::BAD_REQUEST, code::UNSUPPORTED_VERSION, "server_is_modern"),
+            Busy => retry(S::SERVICE_UNAVAILABLE, "busy"),
+            Draining => retry(S::SERVICE_UNAVAILABLE, "draining"),
+            ServerUnreachable => row(S::BAD_GATEWAY, code::INTERNAL, "server_unreachable"),
+            ServerTimeout => row(S::GATEWAY_TIMEOUT, code::INTERNAL, "server_timeout"),
+            ServerClosed => row(S::BAD_GATEWAY, code::INTERNAL, "server_closed"),
+            ServerStatus(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_status"),
+            ServerCredential => row(S::BAD_GATEWAY, code::INTERNAL, "server_credential"),
+            ServerRedirect => row(S::BAD_GATEWAY, code::INTERNAL, "server_redirect"),
+            ServerGarbage(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_garbage"),
+            ServerForgot => row(S::BAD_GATEWAY, code::INTERNAL, "server_forgot"),
+            ChildStart => row(S::BAD_GATEWAY, code::INTERNAL, "child_start"),
+            ChildBackoff { retry_after } => {
+                Row { retry_after: Some(*retry_after), ..row(S::SERVICE_UNAVAILABLE, code::INTERNAL, "child_backoff") }
+            }
+            ChildLimit => retry(S::SERVICE_UNAVAILABLE, "child_limit"),
+            ChildEnded => row(S::BAD_GATEWAY, code::INTERNAL, "child_ended"),
+            ChildQueueFull => retry(S::SERVICE_UNAVAILABLE, "child_queue_full"),
+        }
+    }
+
+    /// The sentence a client sees, with a way out.
+    pub(crate) fn text(&self) -> Cow<'static, str> {
+        use Reason::*;
+        Cow::Borrowed(match self {
+            NoSuchDoor => {
+                "nothing is served at this path; MCP is at /servers/{server}/mcp and, with a single server, at /mcp"
+            }
+            UnknownServer => "no server of that name is configured; see `servers` in the configuration",
+            NoSingleServer => "several servers are configured; use /servers/{server}/mcp",
+            MethodNotAllowed(allow) => return format!("this path takes {allow}").into(),
+            BadHost => {
+                "the Host header names a host this listener does not answer for; add it to `proxy.allowed_hosts`"
+            }
+            BadOrigin => "requests from this Origin are not allowed; add it to `proxy.allowed_origins`",
+            Unauthenticated => "an API key is required: send `Authorization: Bearer KEY` or `X-API-Key: KEY`",
+            RateLimited { retry_after } => {
+                return format!("the limit of requests per minute is reached; try again in {retry_after} s").into();
+            }
+            TooManyInFlight => "too many requests of this client are in flight; wait for one to finish",
+            TooManyStreams => "too many streams of this client are open; close one first",
+            TooManySessions => "too many sessions of this client are open; end one with DELETE first",
+            MediaType => "the body must be sent as `Content-Type: application/json`, without Content-Encoding",
+            NotAcceptable(need) => return format!("the Accept header must list {need}").into(),
+            BodyTooLarge { limit } => return format!("the body is larger than the limit of {limit} bytes").into(),
+            BodyTooSlow => "the body did not arrive in time",
+            BodyBroken => "the body ended before it was complete",
+            Message { text, .. } => return text.clone().into(),
+            HeaderMismatch(text) => return format!("header mismatch: {text}").into(),
+            MissingMeta(key) => return format!("params._meta[\"{key}\"] is required on every request").into(),
+            UnsupportedVersion { .. } => "unsupported protocol version",
+            UnsupportedVersionHeader => "the MCP-Protocol-Version header names no version that is known here",
+            SessionMissing => "the Mcp-Session-Id header is required; it comes with the answer to `initialize`",
+            SessionRepeated => "the Mcp-Session-Id header must be sent once, with one value",
+            SessionUnknown => "no such session; start a new one with `initialize`",
+            HandleUnknown(what) => return format!("unknown or expired {what}").into(),
+            EventIdUnknown => "the Last-Event-ID does not belong to this session",
+            ResponseNotAllowed => "responses are not sent by clients of this protocol version",
+            ServerIsLegacy => "this server speaks protocol versions up to 2025-11-25 only; start with `initialize`",
+            ServerIsModern { supported, .. } => {
+                return format!("this server does not take `initialize`; it speaks {}", supported.join(", ")).into();
+            }
+            Busy => "the gateway is at its memory limit; try again shortly",
+            Draining => "the gateway is stopping; connect again",
+            ServerUnreachable => "the server cannot be reached; nothing was sent to it",
+            ServerTimeout => "the server did not answer in time; the request may have run",
+            ServerClosed => "the server closed the connection before it answered; the request may have run",
+            ServerStatus(status) => return format!("the server answered with HTTP status {status}").into(),
+            ServerCredential => {
+                "the server refused the gateway's credential; see `auth` of the server in the configuration"
+            }
+            ServerRedirect => "the server answered with a redirect, which is not followed; configure its final URL",
+            ServerGarbage(what) => {
+                return format!("the server's answer is not MCP: {what}; the request may have run").into();
+            }
+            ServerForgot => "the server no longer knows this session and could not be initialised again",
+            ChildStart => "the server's process could not be started or did not answer; see the gateway's log",
+            ChildBackoff { retry_after } => {
+                return format!("the server's process keeps ending; it is started again in {retry_after} s").into();
+            }
+            ChildLimit => "the limit of processes for this server is reached; end a session first",
+            ChildEnded => "the server's process ended before it answered; the request may have run",
+            ChildQueueFull => "the server's process does not take messages as fast as they come; try again",
+        })
+    }
+
+    /// `error.data`, raw JSON, where the specification defines one.
+    pub(crate) fn data(&self) -> Option<String> {
+        match self {
+            Self::UnsupportedVersion { requested, supported } | Self::ServerIsModern { requested, supported } => {
+                Some(serde_json::json!({ "supported": supported, "requested": requested }).to_string())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn retry(status: StatusCode, outcome: &'static str) -> Row {
+    Row { retry_after: Some(1), ..row(status, code::INTERNAL, outcome) }
+}

@@ -1,0 +1,135 @@
+//! Handles: values a server hands out (cursors, task ids, request states, event ids) sealed so that they are ours, bound to
+//! the principal and the server, and refused to everybody else as if they did not exist (architecture.md, law 4).
+//!
+//! AES-256-GCM-SIV with an all-zero nonce: deterministic on purpose, because a task id must look the same wherever it
+//! occurs. SIV mode stays safe then and shows only that two equal values were sealed for the same owner.
+
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::{hkdf, hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::auth::PrincipalId;
+
+/// What a handle is; part of what it is bound to, so that one kind never passes for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    RequestState = 1,
+    Cursor = 2,
+    Task = 3,
+    Event = 4,
+}
+
+/// Whom and what a handle belongs to.
+#[derive(Clone, Copy)]
+pub(crate) struct Binding<'a> {
+    pub kind: Kind,
+    pub principal: PrincipalId,
+    pub server: &'a str,
+    /// Further binding: the request's digest for a request state, the session for an event id.
+    pub context: &'a [u8],
+}
+
+impl Binding<'_> {
+    fn aad(&self) -> Vec<u8> {
+        let mut aad = Vec::with_capacity(1 + 16 + 1 + self.server.len() + self.context.len());
+        aad.push(self.kind as u8);
+        aad.extend_from_slice(&self.principal.0);
+        aad.push(self.server.len() as u8);
+        aad.extend_from_slice(self.server.as_bytes());
+        aad.extend_from_slice(self.context);
+        aad
+    }
+}
+
+/// The node's sealing keys, derived from one 32-byte secret.
+pub(crate) struct Seal {
+    aead: LessSafeKey,
+    mac: hmac::Key,
+}
+
+impl Seal {
+    /// Derives the keys. `secret` is 32 random bytes shared by all nodes that serve the same sessions.
+    pub(crate) fn new(secret: &[u8; 32]) -> Self {
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"sluice handles v1");
+        let prk = salt.extract(secret);
+        let derive = |label: &[u8]| {
+            let mut key = [0u8; 32];
+            prk.expand(&[label], hkdf::HKDF_SHA256)
+                .and_then(|okm| okm.fill(&mut key))
+                .expect("32 bytes is a valid HKDF-SHA256 output length");
+            key
+        };
+        let aead = UnboundKey::new(&AES_256_GCM_SIV, &derive(b"handle"))
+            .map(LessSafeKey::new)
+            .expect("the key has the length of AES-256");
+        Self { aead, mac: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"session")) }
+    }
+
+    /// Seals `value`; `expires` is seconds since the epoch, 0 for never.
+    pub(crate) fn seal(&self, binding: &Binding<'_>, expires: u64, value: &[u8]) -> String {
+        let mut sealed = Vec::with_capacity(8 + value.len() + 16);
+        sealed.extend_from_slice(&expires.to_be_bytes());
+        sealed.extend_from_slice(value);
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        self.aead
+            .seal_in_place_append_tag(nonce, Aad::from(binding.aad()), &mut sealed)
+            .expect("values are far below the cipher's limit");
+        URL_SAFE_NO_PAD.encode(sealed)
+    }
+
+    /// Opens a handle; `None` when it is not ours, belongs to somebody or something else, or has expired at `now`.
+    pub(crate) fn open(&self, binding: &Binding<'_>, now: u64, handle: &[u8]) -> Option<Vec<u8>> {
+        let mut sealed = URL_SAFE_NO_PAD.decode(handle).ok()?;
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        let plain = self.aead.open_in_place(nonce, Aad::from(binding.aad()), &mut sealed).ok()?;
+        let (expires, value) = plain.split_first_chunk::<8>()?;
+        let expires = u64::from_be_bytes(*expires);
+        (expires == 0 || expires > now).then(|| value.to_vec())
+    }
+
+    /// The first 16 bytes of HMAC-SHA256 over `data`: authenticates session ids.
+    pub(crate) fn mac(&self, data: &[u8]) -> [u8; 16] {
+        let tag = hmac::sign(&self.mac, data);
+        let mut short = [0; 16];
+        short.copy_from_slice(&tag.as_ref()[..16]);
+        short
+    }
+}
+
+/// Fills a buffer from the operating system's random generator.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).expect("the operating system provides random bytes");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(principal: u8, context: &[u8]) -> Binding<'_> {
+        Binding { kind: Kind::Task, principal: PrincipalId([principal; 16]), server: "demo", context }
+    }
+
+    #[test]
+    fn a_handle_opens_only_for_its_owner_kind_context_and_time() {
+        let seal = Seal::new(&[7; 32]);
+        let handle = seal.seal(&binding(1, b"x"), 100, b"task-1");
+        assert_eq!(seal.open(&binding(1, b"x"), 99, handle.as_bytes()).as_deref(), Some(&b"task-1"[..]));
+        assert_eq!(seal.open(&binding(1, b"x"), 100, handle.as_bytes()), None, "expired");
+        assert_eq!(seal.open(&binding(2, b"x"), 99, handle.as_bytes()), None, "another principal");
+        assert_eq!(seal.open(&binding(1, b"y"), 99, handle.as_bytes()), None, "another context");
+        let other_kind = Binding { kind: Kind::Cursor, ..binding(1, b"x") };
+        assert_eq!(seal.open(&other_kind, 99, handle.as_bytes()), None, "another kind");
+        assert_eq!(Seal::new(&[8; 32]).open(&binding(1, b"x"), 99, handle.as_bytes()), None, "another key");
+        assert_eq!(seal.open(&binding(1, b"x"), 99, b"not a handle"), None);
+    }
+
+    #[test]
+    fn the_same_value_seals_to_the_same_handle() {
+        let seal = Seal::new(&[7; 32]);
+        assert_eq!(seal.seal(&binding(1, b""), 0, b"t"), seal.seal(&binding(1, b""), 0, b"t"));
+    }
+}

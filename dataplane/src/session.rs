@@ -1,0 +1,200 @@
+//! Legacy sessions: what they are, their sealed ids, and the contract of the stores that keep them.
+//!
+//! A session's owner, server, version and the client's `initialize` never change; the rest ([`State`]) is replaced whole
+//! by compare-and-set on its epoch before it counts. Memory is the first store behind [`Store`]; SQLite and Redis take
+//! the same place.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use crate::auth::PrincipalId;
+use crate::auth::quota::Account;
+use crate::clock::Clock;
+use crate::upstream::stdio::Attachment;
+
+pub(crate) mod id;
+pub(crate) mod memory;
+
+pub(crate) use id::SessionId;
+
+/// One legacy session between a client and one server.
+pub(crate) struct Session {
+    pub id: SessionId,
+    pub owner: PrincipalId,
+    /// The server's key; the server itself is looked up in the current plane on each use.
+    pub server: Arc<str>,
+    /// The client's `initialize`, as it came: sent again when a server forgets the session.
+    pub initialize: Bytes,
+    /// What the client declared.
+    pub declared: Declared,
+    state: ArcSwap<State>,
+    /// One re-initialisation at a time.
+    pub renewal: tokio::sync::Mutex<()>,
+    /// Messages the client is told when it next opens a stream: after a renewal, that lists may have changed.
+    notes: Mutex<Vec<Bytes>>,
+    /// The connection to a stdio server, which cannot leave this node.
+    pub attachment: tokio::sync::Mutex<Option<Attachment>>,
+    /// Milliseconds since the node's start of the last use.
+    last_used: AtomicU64,
+    in_use: AtomicU32,
+    account: Arc<Account>,
+}
+
+/// The capabilities with which a server may ask the client something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Declared {
+    pub asks: bool,
+}
+
+/// What of a session changes, replaced as a whole.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    /// Rises with every change of `upstream`; part of what event ids are bound to.
+    pub epoch: u64,
+    /// The server's own session id, `None` when it gave none.
+    pub upstream: Option<Arc<str>>,
+    /// The client's last `logging/setLevel`, as it came.
+    pub log_level: Option<Bytes>,
+    /// URIs subscribed to, as raw JSON tokens.
+    pub subscriptions: BTreeSet<Bytes>,
+}
+
+/// What a new session starts with.
+pub(crate) struct Opening {
+    pub owner: PrincipalId,
+    pub server: Arc<str>,
+    pub initialize: Bytes,
+    pub declared: Declared,
+    pub upstream: Option<Arc<str>>,
+    pub attachment: Option<Attachment>,
+    pub account: Arc<Account>,
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, opening: Opening, now: u64) -> Self {
+        Self {
+            id,
+            owner: opening.owner,
+            server: opening.server,
+            initialize: opening.initialize,
+            declared: opening.declared,
+            state: ArcSwap::from_pointee(State { upstream: opening.upstream, ..State::default() }),
+            renewal: tokio::sync::Mutex::new(()),
+            notes: Mutex::default(),
+            attachment: tokio::sync::Mutex::new(opening.attachment),
+            last_used: AtomicU64::new(now),
+            in_use: AtomicU32::new(0),
+            account: opening.account,
+        }
+    }
+
+    /// The changeable part, as it is now.
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+
+    /// Replaces the state as `change` says; tried again when somebody else was faster.
+    pub(crate) fn update(&self, mut change: impl FnMut(&mut State)) {
+        self.state.rcu(|current| {
+            let mut next = State::clone(current);
+            change(&mut next);
+            next
+        });
+    }
+
+    /// Leaves messages for the client's next stream, in place of earlier ones.
+    pub(crate) fn leave_notes(&self, notes: Vec<Bytes>) {
+        *self.notes.lock().unwrap_or_else(PoisonError::into_inner) = notes;
+    }
+
+    /// Takes the messages left for the client.
+    pub(crate) fn take_notes(&self) -> Vec<Bytes> {
+        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Marks the session used for as long as the guard lives.
+    pub(crate) fn hold(self: &Arc<Self>, clock: Clock) -> InUse {
+        self.in_use.fetch_add(1, Ordering::Relaxed);
+        InUse { session: Arc::clone(self), clock }
+    }
+
+    /// Milliseconds of disuse at `now`; 0 while a request or stream is open.
+    pub(crate) fn idle(&self, now: u64) -> u64 {
+        if self.in_use.load(Ordering::Relaxed) > 0 {
+            return 0;
+        }
+        now.saturating_sub(self.last_used.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.account.close_session();
+    }
+}
+
+/// Keeps a session from expiring; see [`Session::hold`].
+pub(crate) struct InUse {
+    pub session: Arc<Session>,
+    clock: Clock,
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.session.last_used.store(self.clock.ms(), Ordering::Relaxed);
+        self.session.in_use.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Where sessions are kept. One contract for all stores: what [`Store::insert`] acknowledged, [`Store::get`] finds until
+/// [`Store::remove`] or expiry, on whichever worker.
+pub(crate) enum Store {
+    Memory(memory::Memory),
+}
+
+impl Store {
+    pub(crate) async fn insert(&self, session: Arc<Session>) {
+        match self {
+            Self::Memory(store) => store.insert(session),
+        }
+    }
+
+    /// The session of that id, or `None`.
+    pub(crate) async fn get(&self, id: &SessionId) -> Option<Arc<Session>> {
+        match self {
+            Self::Memory(store) => store.get(id),
+        }
+    }
+
+    /// Removes a session; `true` for the one caller who did.
+    pub(crate) async fn remove(&self, id: &SessionId) -> bool {
+        match self {
+            Self::Memory(store) => store.remove(id),
+        }
+    }
+
+    /// Removes and returns sessions idle for at least `idle_ms`.
+    pub(crate) fn expire(&self, now: u64, idle_ms: u64) -> Vec<Arc<Session>> {
+        match self {
+            Self::Memory(store) => store.expire(now, idle_ms),
+        }
+    }
+
+    /// How many sessions there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Memory(store) => store.len(),
+        }
+    }
+
+    /// Takes all sessions out, at the end of the process.
+    pub(crate) fn drain(&self) -> Vec<Arc<Session>> {
+        match self {
+            Self::Memory(store) => store.expire(u64::MAX, 0),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Session ids: opaque, sealed. A forged one is refused by its MAC, before any store is asked.
+//!
+//! Form: base64url of key id (1 byte), random (16), owner (8: the first bytes of the principal's id), MAC (16): 55 visible
+//! ASCII characters (2025-11-25 *Session Management*).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::auth::PrincipalId;
+use crate::seal::{self, Seal};
+
+const KEY_ID: u8 = 1;
+const BODY: usize = 1 + 16 + 8;
+const WHOLE: usize = BODY + 16;
+/// Characters of an id.
+pub(crate) const TEXT: usize = (WHOLE * 4).div_ceil(3);
+
+/// The random part of a session id: what stores key sessions by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SessionId(pub [u8; 16]);
+
+impl SessionId {
+    /// A new id from the operating system's random generator.
+    pub(crate) fn random() -> Self {
+        Self(seal::random())
+    }
+
+    /// The id as clients see it.
+    pub(crate) fn sealed(&self, seal: &Seal, owner: PrincipalId) -> String {
+        let mut whole = [0u8; WHOLE];
+        whole[0] = KEY_ID;
+        whole[1..17].copy_from_slice(&self.0);
+        whole[17..BODY].copy_from_slice(&owner.0[..8]);
+        let mac = seal.mac(&whole[..BODY]);
+        whole[BODY..].copy_from_slice(&mac);
+        URL_SAFE_NO_PAD.encode(whole)
+    }
+
+    /// Opens an id presented by `principal`; `None` when it is forged or belongs to somebody else.
+    pub(crate) fn open(seal: &Seal, principal: PrincipalId, text: &[u8]) -> Option<Self> {
+        if text.len() != TEXT {
+            return None;
+        }
+        let mut whole = [0u8; WHOLE];
+        URL_SAFE_NO_PAD.decode_slice(text, &mut whole).ok().filter(|n| *n == WHOLE)?;
+        let genuine =
+            aws_lc_rs::constant_time::verify_slices_are_equal(&seal.mac(&whole[..BODY]), &whole[BODY..]).is_ok();
+        let own = whole[17..BODY] == principal.0[..8];
+        if !genuine || !own || whole[0] != KEY_ID {
+            return None;
+        }
+        let mut id = [0; 16];
+        id.copy_from_slice(&whole[1..17]);
+        Some(Self(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_genuine_id_of_the_owner_opens() {
+        let seal = Seal::new(&[3; 32]);
+        let owner = PrincipalId([1; 16]);
+        let id = SessionId::random();
+        let text = id.sealed(&seal, owner);
+        assert_eq!(text.len(), TEXT);
+        assert_eq!(SessionId::open(&seal, owner, text.as_bytes()), Some(id));
+        assert_eq!(SessionId::open(&seal, PrincipalId([2; 16]), text.as_bytes()), None);
+        for position in 0..text.len() {
+            let mut forged = text.clone().into_bytes();
+            forged[position] = if forged[position] == b'A' { b'B' } else { b'A' };
+            assert_eq!(SessionId::open(&seal, owner, &forged), None, "character {position}");
+        }
+        assert_eq!(SessionId::open(&seal, owner, b""), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! What is known of a server's era, by the specification's *Backward Compatibility* rules: over HTTP the first modern
+//! request is the probe, over stdio `server/discover` is. Remembered per server, asked again when it turns out wrong.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+use sluice_snapshot::model::Protocol;
+
+use crate::limit;
+
+/// A server's era as learnt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Only `initialize` is understood.
+    Legacy,
+    /// Modern requests are served; the versions it named.
+    Modern(Arc<[String]>),
+}
+
+/// The memory of one server's era.
+pub(crate) struct Memory {
+    configured: Protocol,
+    learnt: ArcSwapOption<(Known, Instant)>,
+}
+
+impl Memory {
+    pub(crate) fn new(configured: Protocol) -> Self {
+        Self { configured, learnt: ArcSwapOption::empty() }
+    }
+
+    /// What the configuration fixes.
+    pub(crate) fn configured(&self) -> Protocol {
+        self.configured
+    }
+
+    /// Whether a modern request need not be tried: configured so, or learnt within [`limit::ERA_MEMORY`].
+    pub(crate) fn is_legacy(&self) -> bool {
+        match self.configured {
+            Protocol::Legacy => true,
+            Protocol::Modern => false,
+            Protocol::Auto => {
+                self.learnt.load().as_ref().is_some_and(|l| l.0 == Known::Legacy && l.1.elapsed() < limit::ERA_MEMORY)
+            }
+        }
+    }
+
+    /// The modern versions the server is known to speak, if it is known to be modern.
+    pub(crate) fn modern(&self) -> Option<Arc<[String]>> {
+        match &self.learnt.load().as_ref()?.0 {
+            Known::Modern(versions) => Some(Arc::clone(versions)),
+            Known::Legacy => None,
+        }
+    }
+
+    pub(crate) fn learn(&self, known: Known) {
+        self.learnt.store(Some(Arc::new((known, Instant::now()))));
+    }
+
+    /// Learns that modern requests are served, unless that is known already (the warm path: one load).
+    pub(crate) fn served_modern(&self) {
+        let known = self.learnt.load().as_ref().is_some_and(|l| matches!(l.0, Known::Modern(_)));
+        if !known {
+            self.learn(Known::Modern(Arc::from([])));
+        }
+    }
+
+    /// What was remembered is wrong.
+    pub(crate) fn forget(&self) {
+        self.learnt.store(None);
+    }
+}
