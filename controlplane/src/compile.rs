@@ -8,6 +8,8 @@ mod endpoint;
 mod listener;
 mod origins;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

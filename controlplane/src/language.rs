@@ -9,10 +9,13 @@ mod config;
 mod expand;
 mod fault;
 mod later;
+mod mask;
 mod path;
 mod reader;
 mod schema;
 mod server;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod variables;
 
@@ -77,5 +80,11 @@ fn syntax_fault(error: tree::SyntaxError, text: &str) -> Fault {
     let line = text.lines().nth(error.span.line.saturating_sub(1)).unwrap_or_default();
     let unquoted = line.contains("${") && line.contains(['{', '[']) && !line.contains("\"${");
     let fault = Fault { place: Place::Exactly(error.span), ..Fault::value(Path::default(), error.message) };
-    if unquoted { fault.advise("inside `{…}` and `[…]`, quote variables: `\"${NAME}\"`") } else { fault }
+    if unquoted {
+        fault.advise("inside `{…}` and `[…]`, quote variables: `\"${NAME}\"`")
+    } else if fault.message.starts_with("tabs") {
+        fault.advise("YAML is indented with spaces")
+    } else {
+        fault
+    }
 }

@@ -60,3 +60,37 @@ impl Publisher {
         Ok(Published { snapshot: compiled.snapshot, warnings: compiled.warnings })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::language::{Variables, load};
+    use crate::store::Folder;
+
+    #[test]
+    fn a_new_snapshot_is_due_when_keys_change_and_a_broken_file_leaves_the_last_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Keys::new(Folder::new(folder.path()));
+        let text = "features: {authentication: true}\n".to_owned();
+        let (config, _) = load("mcp.yaml", text, &Variables::of([])).unwrap();
+        let mut publisher = Publisher::new(config, Node::default(), keys.clone());
+        let clients = |publisher: &mut Publisher| {
+            let published = publisher.publish().ok()?;
+            let clients = published.snapshot.access.unwrap_or_default().clients;
+            Some((published.snapshot.revision, clients.len()))
+        };
+        assert_eq!(clients(&mut publisher), Some((1, 0)));
+        assert!(!publisher.is_stale());
+        keys.create("alice", Timestamp::UNIX_EPOCH).unwrap();
+        assert!(publisher.is_stale());
+        assert_eq!(clients(&mut publisher), Some((2, 1)));
+        std::fs::write(folder.path().join("clients.json"), "broken").unwrap();
+        assert!(publisher.is_stale());
+        assert_eq!(clients(&mut publisher), None);
+        assert!(!publisher.is_stale(), "not again and again");
+        std::fs::remove_file(folder.path().join("clients.json")).unwrap();
+        assert_eq!(clients(&mut publisher), Some((3, 0)));
+    }
+}

@@ -2,6 +2,8 @@
 
 mod folder;
 mod keys;
+#[cfg(test)]
+mod tests;
 
 pub use folder::Folder;
 pub use keys::{Fingerprint, KeyError, Keys, NewKey, StoredKey};

@@ -4,8 +4,9 @@
 
 use std::fmt;
 
-use super::path::{Path, Segment};
-use super::tree::{Content, Node, Span};
+use super::mask;
+use super::path::Path;
+use super::tree::{Node, Span};
 
 /// One thing wrong (or, as a warning, odd) in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,11 +86,10 @@ impl Source {
     fn excerpt(&self, span: Span) -> (String, usize, usize) {
         let start = self.text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text[start..].lines().next().unwrap_or_default();
-        let mut masked = Vec::new();
-        match &self.tree {
-            Some(tree) => credentials(tree, &mut Vec::new(), &mut masked),
-            None => masked.extend(guess_credential(line).map(|at| (start + at, start + line.len()))),
-        }
+        let masked = match &self.tree {
+            Some(tree) => mask::credentials(tree),
+            None => mask::guess(&self.text, start, line).into_iter().collect(),
+        };
         let (mut shown, mut caret, mut width) = (String::new(), None, 0);
         let mut at = start;
         while at < start + line.len() {
@@ -165,57 +165,3 @@ impl fmt::Debug for Rejected {
 }
 
 impl std::error::Error for Rejected {}
-
-/// Collects where credentials are written. References to variables are not credentials and stay readable.
-fn credentials(node: &Node, above: &mut Vec<Segment>, found: &mut Vec<(usize, usize)>) {
-    match &node.content {
-        Content::Scalar(scalar) if !scalar.expanded && is_credential(above, &scalar.text) => {
-            found.push((node.span.start, node.span.end));
-        }
-        Content::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                above.push(Segment::Index(index));
-                credentials(item, above, found);
-                above.pop();
-            }
-        }
-        Content::Map(entries) => {
-            for entry in entries {
-                above.push(Segment::Key(entry.key.clone()));
-                credentials(&entry.value, above, found);
-                above.pop();
-            }
-        }
-        _ => {}
-    }
-}
-
-fn is_credential(path: &[Segment], text: &str) -> bool {
-    let keys: Vec<&str> = path
-        .iter()
-        .filter_map(|segment| match segment {
-            Segment::Key(key) => Some(key.as_str()),
-            Segment::Index(_) => None,
-        })
-        .collect();
-    match keys.as_slice() {
-        [.., "env" | "headers", _] | [.., "args"] => true,
-        [.., "auth", key] => !matches!(*key, "type" | "name"),
-        [.., "url"] => text.contains(['?', '@']),
-        [.., key] => sounds_secret(key),
-        [] => false,
-    }
-}
-
-fn sounds_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    ["token", "secret", "password", "credential", "api_key", "apikey", "auth"].iter().any(|word| key.contains(word))
-        && !matches!(key.as_str(), "auth" | "authentication")
-}
-
-/// Where a credential may begin in a line of text that could not be parsed.
-fn guess_credential(line: &str) -> Option<usize> {
-    let colon = line.find(':')?;
-    let key = line[..colon].to_ascii_lowercase();
-    (sounds_secret(&key) || key.contains("key")).then_some(colon + 1)
-}

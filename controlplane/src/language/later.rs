@@ -22,10 +22,8 @@ const SERVER_KEYS: [(&str, &str); 2] =
 pub(super) fn foreign(root: &Node) -> Option<Fault> {
     let advice = "write the servers under `servers:`; a server is `{command, args, env}` or `{url, headers}`, as there";
     let fault = |path: Path| {
-        let message = format!(
-            "`{path}` belongs to the configuration of a client (Claude Desktop, Cursor, VS Code); reading those files \
-             comes with a later version"
-        );
+        let message = "belongs to the configuration of a client (Claude Desktop, Cursor, VS Code); reading those files \
+                       comes with a later version";
         Some(Fault::key(path, message).advise(advice))
     };
     if root.get("mcpServers").is_some() {

@@ -3,14 +3,17 @@
 //! How: a value that cannot be read is noted and left out, and the whole is read again without it. Documents are
 //! small and faults are few, so the repetition costs nothing that anyone notices.
 
+mod parts;
+
 use std::collections::HashSet;
 
 use serde::de::value::StrDeserializer;
-use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 
 use super::fault::Fault;
 use super::path::Path;
 use super::tree::{Content, Entry, Node, Scalar};
+use parts::{Entries, Items};
 
 /// Reads a document. `known` are paths whose faults were told already and which are left out.
 pub(super) fn read<T: DeserializeOwned + Default>(root: &Node, known: HashSet<Path>) -> (T, Vec<Fault>) {
@@ -80,11 +83,12 @@ impl<'a> Reader<'a> {
             Content::Null => "nothing".to_owned(),
             Content::List(_) => "a list".to_owned(),
             Content::Map(_) => "a map".to_owned(),
-            Content::Scalar(Scalar { expanded: true, .. }) => {
-                "something else after its variables were expanded".to_owned()
-            }
             Content::Scalar(Scalar { text, .. }) if text.is_empty() => "an empty text".to_owned(),
-            Content::Scalar(_) | Content::Broken => "something else".to_owned(),
+            // What a variable holds is nobody else's business; what was written is shown beside the message.
+            Content::Scalar(Scalar { expanded: true, .. }) => {
+                "something else once its variables are expanded".to_owned()
+            }
+            Content::Scalar(_) | Content::Broken => "a text".to_owned(),
         };
         Fault::value(self.path.clone(), format!("must be {what}, but is {found}")).into()
     }
@@ -112,7 +116,7 @@ impl<'a> Reader<'a> {
             Content::Null => &[],
             _ => return Err(self.expected("a map")),
         };
-        visitor.visit_map(Entries { reader: self, rest: entries.iter(), next: None }).map_err(|e| self.place(e))
+        visitor.visit_map(Entries::new(self, entries)).map_err(|e| self.place(e))
     }
 }
 
@@ -160,7 +164,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         let Content::List(items) = &self.node.content else { return Err(self.expected("a list")) };
-        visitor.visit_seq(Items { reader: &self, rest: items.iter().enumerate() }).map_err(|e| self.place(e))
+        visitor.visit_seq(Items::new(&self, items)).map_err(|e| self.place(e))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
@@ -176,9 +180,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         for entry in self.node.entries() {
             let path = self.path.key(&entry.key);
             if !fields.contains(&entry.key.as_str()) && !self.left_out.contains(&path) {
-                let place =
-                    if self.path.segments().is_empty() { String::new() } else { format!(" in `{}`", self.path) };
-                let fault = Fault::key(path, format!("unknown key `{}`{place}", entry.key));
+                let fault = Fault::key(path, "unknown key");
                 return Err(fault.advise(suggestion(&entry.key, fields, "key")).into());
             }
         }
@@ -215,54 +217,6 @@ impl<'de> Deserializer<'de> for Reader<'de> {
 
     serde::forward_to_deserialize_any! {
         i8 i16 i32 i64 f32 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
-    }
-}
-
-/// The entries of a map that are not left out.
-struct Entries<'r, 'a> {
-    reader: &'r Reader<'a>,
-    rest: std::slice::Iter<'a, Entry>,
-    next: Option<&'a Entry>,
-}
-
-impl<'a> de::MapAccess<'a> for Entries<'_, 'a> {
-    type Error = ReadError;
-
-    fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
-        let Reader { path, left_out, .. } = self.reader;
-        let usable = |entry: &&Entry| {
-            !matches!(entry.value.content, Content::Broken) && !left_out.contains(&path.key(&entry.key))
-        };
-        self.next = self.rest.find(usable);
-        let Some(entry) = self.next else { return Ok(None) };
-        let key: StrDeserializer<'_, ReadError> = entry.key.as_str().into_deserializer();
-        seed.deserialize(key).map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
-        let entry = self.next.take().expect("serde asks for a value only after its key");
-        let reader = Reader { node: &entry.value, path: self.reader.path.key(&entry.key), ..self.reader.clone() };
-        seed.deserialize(reader.clone()).map_err(|e| reader.place(e))
-    }
-}
-
-/// The items of a list that are not left out.
-struct Items<'r, 'a> {
-    reader: &'r Reader<'a>,
-    rest: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
-}
-
-impl<'a> de::SeqAccess<'a> for Items<'_, 'a> {
-    type Error = ReadError;
-
-    fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
-        let Reader { path, left_out, .. } = self.reader;
-        let usable = |(index, node): &(usize, &Node)| {
-            !matches!(node.content, Content::Broken) && !left_out.contains(&path.index(*index))
-        };
-        let Some((index, node)) = self.rest.find(usable) else { return Ok(None) };
-        let reader = Reader { node, path: path.index(index), ..self.reader.clone() };
-        seed.deserialize(reader.clone()).map(Some).map_err(|e| reader.place(e))
     }
 }
 

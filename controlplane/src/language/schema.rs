@@ -45,6 +45,9 @@ struct OrVariable;
 impl Transform for OrVariable {
     fn transform(&mut self, schema: &mut Schema) {
         transform_subschemas(self, schema);
+        if schema.get("default").is_some_and(Value::is_null) {
+            schema.remove("default");
+        }
         let types = match schema.get("type") {
             Some(Value::String(name)) => vec![name.as_str()],
             Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),

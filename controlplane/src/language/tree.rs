@@ -1,16 +1,15 @@
 //! The text as a tree of maps, lists and scalars, each with its place in the file. Scalars stay text: their type is
 //! decided by whoever reads them, after variables are expanded.
 
-use std::fmt;
+mod raw;
+#[cfg(test)]
+mod tests;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::NonFiniteFloatPolicy;
 use serde_saphyr::{Location, Spanned};
 
 use super::path::{Path, Segment};
-
-#[cfg(test)]
-mod tests;
+use raw::Raw;
 
 /// A place in the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -124,7 +123,10 @@ fn syntax_error(error: &serde_saphyr::Error, text: &str) -> SyntaxError {
     {
         let message = json.to_string();
         let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-        return SyntaxError { message, span: point(text, json.line(), json.column()) };
+        // That parser counts bytes.
+        let line = text.split('\n').nth(json.line().saturating_sub(1)).unwrap_or_default();
+        let column = line[..boundary(line, json.column().saturating_sub(1))].chars().count() + 1;
+        return SyntaxError { message, span: point(text, json.line(), column) };
     }
     let error = error.without_snippet();
     let span = error.location().map_or_else(Span::default, |location| span(&location, text));
@@ -141,11 +143,12 @@ fn plain_words(message: &str) -> String {
     message.trim_end_matches([':', ' ', ',']).to_owned()
 }
 
-/// The place of one character.
+/// The place of one character, given by line and column from 1.
 fn point(text: &str, line: usize, column: usize) -> Span {
     let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    let start = (before + column.saturating_sub(1)).min(text.len());
-    Span { line, column, start, end: (start + 1).min(text.len()) }
+    let inside = &text[before..];
+    let at = inside.char_indices().nth(column.saturating_sub(1)).map_or(inside.len(), |(at, _)| at);
+    Span { line, column, start: before + at, end: boundary(text, before + at + 1) }
 }
 
 fn span(location: &Location, text: &str) -> Span {
@@ -153,17 +156,14 @@ fn span(location: &Location, text: &str) -> Span {
     let (line, column) = (number(location.line()), number(location.column()));
     let Some(start) = location.span().byte_offset().map(number) else { return point(text, line, column) };
     let end = start.saturating_add(number(location.span().byte_len().unwrap_or(1)));
-    Span { line, column, start: start.min(text.len()), end: end.min(text.len()) }
+    let start = boundary(text, start);
+    Span { line, column, start, end: boundary(text, end).max(start) }
 }
 
-/// A value as the parser hands it over. Plain scalars that look like a number or a truth value come typed; what was
-/// written is then taken from the text.
-enum Raw {
-    Null,
-    Typed(String),
-    Text(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+/// The nearest place at or before a byte where a character begins: what the parser says about broken text is not
+/// always one.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 fn build(raw: Spanned<Raw>, text: &str) -> Node {
@@ -184,76 +184,4 @@ fn build(raw: Spanned<Raw>, text: &str) -> Node {
 
 fn entry(key: Spanned<String>, value: Spanned<Raw>, text: &str) -> Entry {
     Entry { key_span: span(&key.referenced, text), key: key.value, value: build(value, text) }
-}
-
-impl<'de> Deserialize<'de> for Raw {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RawVisitor)
-    }
-}
-
-struct RawVisitor;
-
-impl<'de> Visitor<'de> for RawVisitor {
-    type Value = Raw;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map, a list or a scalar")
-    }
-
-    fn visit_unit<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Raw, E> {
-        Ok(Raw::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Raw, E> {
-        Ok(Raw::Text(text.to_owned()))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Raw, E> {
-        Ok(Raw::Typed(value.to_string()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Raw, E> {
-        Ok(Raw::Typed(value.to_string()))
-    }
-
-    fn visit_i128<E>(self, value: i128) -> Result<Raw, E> {
-        Ok(Raw::Typed(value.to_string()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Raw, E> {
-        Ok(Raw::Typed(value.to_string()))
-    }
-
-    fn visit_u128<E>(self, value: u128) -> Result<Raw, E> {
-        Ok(Raw::Typed(value.to_string()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Raw, E> {
-        Ok(Raw::Typed(value.to_string()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Raw::List(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Raw::Map(entries))
-    }
 }

@@ -122,8 +122,18 @@ impl Keys {
     ///
     /// The name is not usable or taken, or the state folder failed.
     pub fn create(&self, name: &str, now: Timestamp) -> Result<NewKey, KeyError> {
+        let usable = |b: u8| b.is_ascii_alphanumeric() || b".-_@".contains(&b);
+        if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(usable) {
+            return Err(KeyError::Name(name.to_owned()));
+        }
+        let _lock = self.folder.lock().map_err(|error| self.io(error))?;
+        let mut keys = self.list()?;
+        if keys.iter().any(|key| key.name == name) {
+            return Err(KeyError::Taken(name.to_owned()));
+        }
         let key = random_key()?;
-        self.add(name, &key, now)?;
+        keys.push(StoredKey { name: name.to_owned(), sha256: digest(&key), created: now });
+        self.save(&keys)?;
         Ok(NewKey { key })
     }
 
@@ -158,6 +168,11 @@ impl Keys {
         if !self.list()?.is_empty() {
             return Ok(None);
         }
+        let _lock = self.folder.lock().map_err(|error| self.io(error))?;
+        // Again, now that nobody else can be doing the same.
+        if !self.list()?.is_empty() {
+            return Ok(None);
+        }
         let there = self.folder.read(FIRST_KEY_FILE).map_err(|error| self.io(error))?;
         let key = match there.as_deref().map(str::trim) {
             Some(key) if !key.is_empty() => key.to_owned(),
@@ -167,7 +182,7 @@ impl Keys {
                 key
             }
         };
-        self.add(FIRST_CLIENT, &key, now)?;
+        self.save(&[StoredKey { name: FIRST_CLIENT.to_owned(), sha256: digest(&key), created: now }])?;
         Ok(Some(NewKey { key }))
     }
 
@@ -182,20 +197,6 @@ impl Keys {
     pub fn fingerprint(&self) -> Fingerprint {
         let metadata = std::fs::metadata(self.folder.file(FILE)).ok();
         Fingerprint(metadata.map(|m| (m.mtime(), m.mtime_nsec(), m.len(), m.ino())))
-    }
-
-    fn add(&self, name: &str, key: &str, now: Timestamp) -> Result<(), KeyError> {
-        let usable = |b: u8| b.is_ascii_alphanumeric() || b".-_@".contains(&b);
-        if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(usable) {
-            return Err(KeyError::Name(name.to_owned()));
-        }
-        let _lock = self.folder.lock().map_err(|error| self.io(error))?;
-        let mut keys = self.list()?;
-        if keys.iter().any(|key| key.name == name) {
-            return Err(KeyError::Taken(name.to_owned()));
-        }
-        keys.push(StoredKey { name: name.to_owned(), sha256: digest(key), created: now });
-        self.save(&keys)
     }
 
     fn save(&self, keys: &[StoredKey]) -> Result<(), KeyError> {

@@ -67,6 +67,7 @@ fn broken_text_is_reported_with_its_place() {
         ("a: [1\nb: 2\n", "illegal placement of ':' indicator at 2:2"),
         ("a: b: c\n", "mapping values are not allowed in this context at 1:5"),
         ("{\"a\": 1 \"b\": 2}", "expected `,` or `}` at 1:9"),
+        ("{\"é\": \"é\" \"b\": 2}", "expected `,` or `}` at 1:11"),
         ("{\"a\": 1, \"a\": 2}", "duplicate mapping key: a at 1:10"),
         ("a: \"x\n", "invalid indentation in multiline quoted scalar at 2:1"),
         ("a: *x\n", "alias references unknown anchor at 1:4"),
