@@ -16,6 +16,7 @@ mod number;
 mod seen;
 mod skip;
 mod string;
+mod window;
 
 use cursor::{Cursor, Fault, Step};
 pub use fault::{Reason, ScanError};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{decoded, fault::Reason, lanes, skip, string, string::Text};
+use super::{decoded, fault::Reason, lanes, skip, string, string::Text, window::Window};
 use crate::Span;
 
 /// A fault at a byte; the caller adds what else it knows.
@@ -33,6 +33,7 @@ pub(crate) struct Cursor<'a> {
     room: u32,
     /// The first lone surrogate in a value that was skipped, not read.
     pub(crate) lone: Option<usize>,
+    window: Window,
 }
 
 /// A key of an object that is being read: decoded, and where it stands.
@@ -44,7 +45,7 @@ pub(crate) struct Key<'a> {
 impl<'a> Cursor<'a> {
     /// A cursor at the start of `body` that opens at most `depth` levels.
     pub(crate) fn new(body: &'a [u8], depth: u16) -> Self {
-        Self { body, at: 0, room: u32::from(depth).min(DEEPEST), lone: None }
+        Self { body, at: 0, room: u32::from(depth).min(DEEPEST), lone: None, window: Window::new() }
     }
 
     #[inline]
@@ -56,15 +57,19 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(crate) fn token(&mut self) -> Option<u8> {
         match self.peek() {
-            Some(b' ' | b'\t' | b'\n' | b'\r') => {
-                self.at = lanes::solid(self.body, self.at);
-                self.peek()
-            }
-            other => other,
+            Some(byte) if byte > b' ' => Some(byte),
+            Some(_) => self.blank(),
+            None => None,
         }
     }
 
-    #[inline]
+    #[inline(never)]
+    fn blank(&mut self) -> Option<u8> {
+        self.at = lanes::solid(self.body, self.at);
+        self.peek()
+    }
+
+    #[cold]
     pub(crate) fn fault<T>(&self, reason: Reason) -> Step<T> {
         Err(Fault::new(reason, self.at))
     }
@@ -78,6 +83,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    #[inline]
     fn enter(&mut self) -> Step<()> {
         if self.room == 0 {
             return self.fault(Reason::TooDeep);
@@ -87,6 +93,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    #[inline]
     fn leave(&mut self, start: usize) -> Span {
         self.room += 1;
         self.at += 1;
@@ -135,42 +142,59 @@ impl<'a> Cursor<'a> {
     }
 
     /// A key and its colon.
+    #[inline(always)]
     fn key(&mut self) -> Step<Key<'a>> {
         if self.token() != Some(b'"') {
             return self.fault(Reason::Syntax);
         }
         let at = self.at;
-        let text = string::walk(self.body, at)?;
-        if let Some(lone) = text.lone {
-            return Err(Fault::new(Reason::LoneSurrogate, lone));
-        }
-        self.at = text.end;
-        self.expect(b':')?;
         let body = self.body;
-        let raw = &body[at..text.end];
-        let text = if text.escaped { decoded(raw) } else { Cow::Borrowed(&raw[1..raw.len() - 1]) };
+        let end = self.window.plain(body, at + 1);
+        let text = if body.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            Cow::Borrowed(&body[at + 1..end])
+        } else {
+            self.read_escapes(end)?;
+            decoded(&body[at..self.at])
+        };
+        self.expect(b':')?;
         Ok(Key { text, at })
     }
 
     /// A value that is read: like [`Self::skip`], but a string must not hold lone surrogates.
+    #[inline]
     pub(crate) fn value(&mut self) -> Step<Span> {
         if self.token() != Some(b'"') {
             return self.skip();
         }
         let start = self.at;
-        let Text { end, lone, .. } = string::walk(self.body, start)?;
-        if let Some(at) = lone {
-            return Err(Fault::new(Reason::LoneSurrogate, at));
+        let end = self.window.plain(self.body, start + 1);
+        if self.body.get(end) == Some(&b'"') {
+            self.at = end + 1;
+        } else {
+            self.read_escapes(end)?;
+        }
+        Ok(Span::new(start, self.at))
+    }
+
+    /// The rest of a string whose first special byte, at `stop`, is not its end.
+    #[inline(never)]
+    fn read_escapes(&mut self, stop: usize) -> Step<()> {
+        let Text { end, lone } = string::walk_escapes(self.body, stop, &mut self.window)?;
+        if let Some(lone) = lone {
+            return Err(Fault::new(Reason::LoneSurrogate, lone));
         }
         self.at = end;
-        Ok(Span::new(start, end))
+        Ok(())
     }
 
     /// Any value, checked to its last byte and otherwise ignored.
     pub(crate) fn skip(&mut self) -> Step<Span> {
         self.token();
         let start = self.at;
-        self.at = skip::value(self.body, start, self.room, &mut self.lone)?;
+        let mut window = self.window;
+        self.at = skip::value(self.body, start, self.room, &mut window, &mut self.lone)?;
+        self.window = window;
         Ok(Span::new(start, self.at))
     }
 }

@@ -52,12 +52,14 @@ impl Found {
 }
 
 /// Fills an empty field with the value that follows; a fault if the field was filled before.
+#[inline]
 fn fill(cursor: &mut Cursor<'_>, at: usize, field: &mut Option<Span>) -> Step<()> {
     vacant(at, field)?;
     *field = Some(cursor.value()?);
     Ok(())
 }
 
+#[inline]
 fn vacant(at: usize, field: &Option<Span>) -> Step<()> {
     match field {
         None => Ok(()),

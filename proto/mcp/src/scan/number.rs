@@ -28,12 +28,12 @@ pub(super) fn walk(body: &[u8], mut at: usize) -> Result<usize, usize> {
     Ok(at)
 }
 
-/// One past at least one digit.
-#[inline]
+/// One past at least one digit. Byte by byte: the processor guesses ahead, which beats waiting for a count.
+#[inline(always)]
 fn digits(body: &[u8], at: usize) -> Result<usize, usize> {
-    let rest = body.get(at..).unwrap_or_default();
-    match rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len()) {
-        0 => Err(at.min(body.len())),
-        len => Ok(at + len),
+    let mut end = at;
+    while body.get(end).is_some_and(u8::is_ascii_digit) {
+        end += 1;
     }
+    if end > at { Ok(end) } else { Err(at.min(body.len())) }
 }

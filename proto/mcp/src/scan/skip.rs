@@ -5,6 +5,7 @@ use super::{
     cursor::{DEEPEST, Fault, Step},
     fault::Reason,
     lanes, number, string,
+    window::Window,
 };
 
 /// The first byte from `at` on that is no whitespace, and its place; 0 at the end of the body.
@@ -30,7 +31,13 @@ fn syntax<T>(at: usize) -> Step<T> {
 
 /// One past the value that begins at `at` or after whitespace there. It may open `room` levels. `lone` becomes the place
 /// of the first lone surrogate, if it was `None`.
-pub(super) fn value(body: &[u8], mut at: usize, room: u32, lone: &mut Option<usize>) -> Step<usize> {
+pub(super) fn value(
+    body: &[u8],
+    mut at: usize,
+    room: u32,
+    window: &mut Window,
+    lone: &mut Option<usize>,
+) -> Step<usize> {
     let room = room.min(DEEPEST);
     let mut depth = 0;
     // The lowest bit tells whether the innermost open level is an object, the next one the level around it, and so on.
@@ -38,7 +45,7 @@ pub(super) fn value(body: &[u8], mut at: usize, room: u32, lone: &mut Option<usi
     loop {
         let (byte, start) = token(body, at);
         match byte {
-            b'"' => at = string::end(body, start, lone)?,
+            b'"' => at = string::end(body, start, window, lone)?,
             b'{' | b'[' => {
                 if depth == room {
                     return Err(Fault::new(Reason::TooDeep, start));
@@ -50,7 +57,7 @@ pub(super) fn value(body: &[u8], mut at: usize, room: u32, lone: &mut Option<usi
                 } else {
                     depth += 1;
                     objects = objects << 1 | u128::from(byte == b'{');
-                    at = if byte == b'{' { name(body, inside, lone)? } else { inside };
+                    at = if byte == b'{' { name(body, inside, window, lone)? } else { inside };
                     continue;
                 }
             }
@@ -75,7 +82,7 @@ pub(super) fn value(body: &[u8], mut at: usize, room: u32, lone: &mut Option<usi
             at = place + 1;
             if byte == b',' {
                 if object {
-                    at = name(body, at, lone)?;
+                    at = name(body, at, window, lone)?;
                 }
                 break;
             }
@@ -90,12 +97,12 @@ pub(super) fn value(body: &[u8], mut at: usize, room: u32, lone: &mut Option<usi
 
 /// One past a key and its colon.
 #[inline(always)]
-fn name(body: &[u8], at: usize, lone: &mut Option<usize>) -> Step<usize> {
+fn name(body: &[u8], at: usize, window: &mut Window, lone: &mut Option<usize>) -> Step<usize> {
     let (byte, at) = token(body, at);
     if byte != b'"' {
         return syntax(at);
     }
-    let at = string::end(body, at, lone)?;
+    let at = string::end(body, at, window, lone)?;
     match token(body, at) {
         (b':', at) => Ok(at + 1),
         (_, at) => syntax(at),

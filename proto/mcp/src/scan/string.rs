@@ -3,59 +3,46 @@
 use super::{
     cursor::{Fault, Step},
     fault::Reason,
-    lanes::plain,
+    window::Window,
 };
 use crate::text::hex4;
 
-/// Facts about a string token.
+/// The end of a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Text {
+pub(super) struct Text {
     /// One past the closing quote.
-    pub(crate) end: usize,
-    /// Whether there is any escape.
-    pub(crate) escaped: bool,
+    pub(super) end: usize,
     /// Where the first half of a surrogate pair without its other half stands.
-    pub(crate) lone: Option<usize>,
-}
-
-/// Walks over the string whose opening quote is at `at`.
-#[inline]
-pub(crate) fn walk(body: &[u8], at: usize) -> Step<Text> {
-    let stop = plain(body, at + 1);
-    if body.get(stop) == Some(&b'"') {
-        return Ok(Text { end: stop + 1, escaped: false, lone: None });
-    }
-    walk_escapes(body, stop)
+    pub(super) lone: Option<usize>,
 }
 
 /// One past the string whose opening quote is at `at`. `lone` becomes the place of its first lone surrogate, if it was
 /// `None`.
 #[inline(always)]
-pub(super) fn end(body: &[u8], at: usize, lone: &mut Option<usize>) -> Step<usize> {
-    let stop = plain(body, at + 1);
-    if body.get(stop) == Some(&b'"') { Ok(stop + 1) } else { end_escapes(body, stop, lone) }
+pub(super) fn end(body: &[u8], at: usize, window: &mut Window, lone: &mut Option<usize>) -> Step<usize> {
+    let stop = window.plain(body, at + 1);
+    if body.get(stop) == Some(&b'"') { Ok(stop + 1) } else { end_escapes(body, stop, window, lone) }
 }
 
 #[inline(never)]
-fn end_escapes(body: &[u8], at: usize, lone: &mut Option<usize>) -> Step<usize> {
-    let text = walk_escapes(body, at)?;
+fn end_escapes(body: &[u8], at: usize, window: &mut Window, lone: &mut Option<usize>) -> Step<usize> {
+    let text = walk_escapes(body, at, window)?;
     *lone = lone.or(text.lone);
     Ok(text.end)
 }
 
-#[inline(never)]
-fn walk_escapes(body: &[u8], mut at: usize) -> Step<Text> {
-    let mut text = Text { end: 0, escaped: false, lone: None };
+/// Walks on in a string from its first special byte.
+pub(super) fn walk_escapes(body: &[u8], mut at: usize, window: &mut Window) -> Step<Text> {
+    let mut first_lone = None;
     loop {
         match body.get(at) {
-            Some(b'"') => return Ok(Text { end: at + 1, ..text }),
+            Some(b'"') => return Ok(Text { end: at + 1, lone: first_lone }),
             Some(b'\\') => {
-                text.escaped = true;
                 let (len, lone) = escape(body, at)?;
                 if lone {
-                    text.lone = text.lone.or(Some(at));
+                    first_lone = first_lone.or(Some(at));
                 }
-                at = plain(body, at + len);
+                at = window.plain(body, at + len);
             }
             _ => return Err(Fault::new(Reason::Syntax, at.min(body.len()))),
         }
