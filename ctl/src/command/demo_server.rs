@@ -21,6 +21,7 @@ mod resources;
 mod slow;
 mod stdio;
 mod tools;
+
 #[cfg(test)]
 mod tests;
 
