@@ -4,10 +4,12 @@
 mod filter;
 mod walk;
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use smallvec::SmallVec;
 
-use crate::{Method, Span, text};
+use crate::{Method, Span, scan::window::Window, text};
 pub use filter::{HandleError, HandleFilter};
 use walk::{Hit, Walk};
 
@@ -35,10 +37,11 @@ pub fn handles(body: &[u8], out: &mut SmallVec<[(HandleKind, Span); 4]>) {
     let first = out.len();
     let mut walk = Walk::new(true);
     let (mut at, mut begin) = (0, 0);
+    let mut window = Window::new();
     let mut method = Method::Other;
     // Spans that count only if the method says so, with the methods that do.
     let mut tentative: SmallVec<[(u32, walk::Site); 4]> = SmallVec::new();
-    while let Some(hit) = walk.next(body, &mut at) {
+    while let Some(hit) = walk.next(body, &mut at, &mut window) {
         match hit {
             Hit::Begin => begin = at - 1,
             Hit::End(walk::Site::Method) => {
@@ -65,7 +68,9 @@ pub fn handles(body: &[u8], out: &mut SmallVec<[(HandleKind, Span); 4]>) {
 
 /// Whether a handle's key can occur in the body at all: spelled out, or hidden behind an escape.
 fn may_hold(body: &[u8]) -> bool {
-    [&b"taskId"[..], b"requestState", b"nextCursor", b"\\u"].iter().any(|marker| memmem::find(body, marker).is_some())
+    static MARKERS: LazyLock<[Finder<'static>; 4]> =
+        LazyLock::new(|| ["taskId", "requestState", "nextCursor", "\\u"].map(Finder::new));
+    MARKERS.iter().any(|marker| marker.find(body).is_some())
 }
 
 #[cfg(test)]

@@ -11,12 +11,12 @@ use crate::{Kind, Message, Method, Span, text};
 pub(crate) mod cursor;
 mod fault;
 mod fields;
-pub(crate) mod lanes;
+mod lanes;
 mod number;
 mod seen;
 mod skip;
 mod string;
-mod window;
+pub(crate) mod window;
 
 use cursor::{Cursor, Fault, Step};
 pub use fault::{Reason, ScanError};

@@ -6,7 +6,7 @@ use super::{
     HandleKind,
     walk::{Hit, Site, Walk},
 };
-use crate::text;
+use crate::{scan::window::Window, text};
 
 /// Why a reply cannot be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,7 +63,8 @@ impl HandleFilter {
         }
         // What lies between `done` and `at` has been walked over and not given out.
         let (mut done, mut at) = (0, 0);
-        while let Some(hit) = self.walk.next(chunk, &mut at) {
+        let mut window = Window::new();
+        while let Some(hit) = self.walk.next(chunk, &mut at, &mut window) {
             match hit {
                 Hit::Begin => {
                     pass(chunk, done, at - 1, out);

@@ -4,7 +4,7 @@
 use smallvec::SmallVec;
 
 use super::HandleKind;
-use crate::{Method, scan::lanes, text};
+use crate::{Method, scan::window::Window, text};
 
 /// A container whose members matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,11 +141,11 @@ impl Walk {
         matches!(self.mode, Mode::Value(_))
     }
 
-    /// Goes on from `at` to the next hit in this chunk, or to its end.
-    pub(super) fn next(&mut self, chunk: &[u8], at: &mut usize) -> Option<Hit> {
+    /// Goes on from `at` to the next hit in this chunk, or to its end. Each chunk has its own window.
+    pub(super) fn next(&mut self, chunk: &[u8], at: &mut usize, window: &mut Window) -> Option<Hit> {
         while *at < chunk.len() {
             match self.mode {
-                Mode::Between if self.ignored > 0 => self.ignore(chunk, at),
+                Mode::Between if self.ignored > 0 => self.ignore(chunk, at, window),
                 Mode::Between => {
                     let byte = chunk[*at];
                     *at += 1;
@@ -156,7 +156,7 @@ impl Walk {
                 }
                 mode => {
                     let start = *at;
-                    let ended = self.string(chunk, at);
+                    let ended = self.string(chunk, at, window);
                     if mode == Mode::Key {
                         self.add_key(&chunk[start..*at], ended);
                     }
@@ -230,13 +230,13 @@ impl Walk {
     }
 
     /// Containers that do not matter: only their brackets and strings are seen.
-    fn ignore(&mut self, chunk: &[u8], at: &mut usize) {
+    fn ignore(&mut self, chunk: &[u8], at: &mut usize, window: &mut Window) {
         while let Some(&byte) = chunk.get(*at) {
             *at += 1;
             match byte {
                 b'"' => {
                     self.mode = Mode::Other;
-                    if !self.string(chunk, at) {
+                    if !self.string(chunk, at, window) {
                         return;
                     }
                     self.mode = Mode::Between;
@@ -255,13 +255,13 @@ impl Walk {
     }
 
     /// Goes on in a string; true past its closing quote.
-    fn string(&mut self, chunk: &[u8], at: &mut usize) -> bool {
+    fn string(&mut self, chunk: &[u8], at: &mut usize, window: &mut Window) -> bool {
         loop {
             if self.escaped && *at < chunk.len() {
                 self.escaped = false;
                 *at += 1;
             }
-            *at = lanes::plain(chunk, *at);
+            *at = window.plain(chunk, *at);
             let Some(&byte) = chunk.get(*at) else { return false };
             *at += 1;
             match byte {

@@ -31,7 +31,7 @@ fn space(bytes: &[u8; WIDTH]) -> u32 {
 /// The first byte from `at` on that a string cannot hold as it is: a quote, a backslash, a control character; the end of
 /// `body` if there is none.
 #[inline(always)]
-pub(crate) fn plain(body: &[u8], at: usize) -> usize {
+pub(super) fn plain(body: &[u8], at: usize) -> usize {
     match first(body, at) {
         Some(lanes) => match special(lanes) {
             0 => plain_long(body, at + WIDTH),

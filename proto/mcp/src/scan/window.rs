@@ -7,7 +7,7 @@ const WIDTH: usize = 64;
 
 /// The special bytes (see [`lanes::special`]) of a stretch of the body.
 #[derive(Clone, Copy)]
-pub(super) struct Window {
+pub(crate) struct Window {
     /// Where the stretch begins.
     base: usize,
     /// One bit for each special byte; the end of the body counts as one.
@@ -16,13 +16,13 @@ pub(super) struct Window {
 
 impl Window {
     /// A window that has not looked anywhere.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { base: usize::MAX - WIDTH, special: 0 }
     }
 
     /// The first special byte from `at` on; the end of `body` if there is none. A window belongs to one body.
     #[inline(always)]
-    pub(super) fn plain(&mut self, body: &[u8], at: usize) -> usize {
+    pub(crate) fn plain(&mut self, body: &[u8], at: usize) -> usize {
         let offset = at.wrapping_sub(self.base);
         if offset < WIDTH {
             let ahead = self.special >> offset;
