@@ -1,0 +1,141 @@
+//! `sluice run`: both planes in one process. The file becomes a snapshot on the same way that a fleet's configuration
+//! does, and the data plane gets nothing but snapshots.
+
+mod log;
+mod program;
+mod watch;
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use sluice_controlplane::compile::{Node, needs_key};
+use sluice_controlplane::language::Fault;
+use sluice_controlplane::publish::{PublishError, Publisher};
+use sluice_controlplane::store::Keys;
+use sluice_dataplane::Settings;
+use sluice_snapshot::model::Snapshot;
+
+use crate::command::guard;
+use crate::configuration::{self, Configuration};
+use crate::output::{self, Failure, talk};
+use crate::state::StateDir;
+
+/// Serve every configured MCP server through one door.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sluice run --config mcp.yaml
+  sluice run --config mcp.yaml --listen 127.0.0.1:9000
+  sluice run --config mcp.json --stdio        for a client that starts its servers itself
+
+Clients connect to http://127.0.0.1:8000/mcp, or to one server at http://127.0.0.1:8000/servers/NAME/mcp.
+Exit code 2: the configuration is wrong, nothing was started, and stderr says why.")]
+pub(crate) struct Args {
+    /// The configuration, YAML or JSON
+    #[arg(short, long, visible_alias = "file", value_name = "FILE", env = "MCP_CONFIG_PATH", hide_env_values = true)]
+    config: PathBuf,
+
+    /// Address for clients, instead of the one in the file
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+
+    /// Address of the admin port: health, metrics, configuration [default: 127.0.0.1:8001]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+
+    /// Speak MCP on stdin and stdout, and open no port unless --listen is given
+    #[arg(long)]
+    stdio: bool,
+
+    /// Keep sessions in Redis (comes with a later version)
+    #[arg(long, value_name = "URL")]
+    redis: Option<String>,
+
+    /// Threads that serve clients [default: one per processor]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+
+    #[command(flatten)]
+    state: StateDir,
+}
+
+/// Runs until the process is told to stop.
+pub(crate) fn run(args: Args) -> ExitCode {
+    output::exit(start(args))
+}
+
+fn start(args: Args) -> Result<(), Failure> {
+    if args.redis.is_some() {
+        return Err(Failure::input("sessions in Redis come with a later version; leave out --redis"));
+    }
+    let configuration = configuration::read(&args.config)?;
+    let keys = Keys::new(args.state.folder()?);
+    let mut publisher = publisher(&args, &configuration, keys.clone());
+    let mut published = publisher.publish().map_err(|error| refused(&configuration, error))?;
+    log::start(configuration.config.proxy.log_level);
+    warn(&args, &configuration, &published.warnings);
+    // Only now: a configuration that is refused leaves nothing behind.
+    if make_first_key(&configuration, &keys)? {
+        published = publisher.publish().map_err(|error| refused(&configuration, error))?;
+    }
+    let snapshots = watch::start(&published, publisher);
+    let settings = settings(&args, &snapshots.borrow())?;
+    sluice_dataplane::run(settings, snapshots).map_err(Failure::other)
+}
+
+fn warn(args: &Args, configuration: &Configuration, warnings: &[Fault]) {
+    let file = args.config.display();
+    for warning in warnings {
+        let (line, _) = configuration.source.position(warning);
+        tracing::warn!(%file, line, path = %warning.path, advice = warning.advice, "{}", warning.message);
+    }
+}
+
+fn publisher(args: &Args, configuration: &Configuration, keys: Keys) -> Publisher {
+    let node = Node {
+        folder: configuration.folder.clone(),
+        listen: args.listen,
+        stdio: args.stdio,
+        own_program: program::own(),
+    };
+    Publisher::new(configuration.config.clone(), node, keys)
+}
+
+fn settings(args: &Args, first: &Snapshot) -> Result<Settings, Failure> {
+    // Without a port for clients there is none for operators either: many such processes run side by side.
+    let usual_admin = (!first.listener.addresses.is_empty()).then_some(sluice_dataplane::ADMIN);
+    let guard = std::env::current_exe().ok().map(|own| vec![own.into(), guard::NAME.into()]);
+    Ok(Settings {
+        listen: args.listen,
+        admin: args.admin.or(usual_admin),
+        stdio: first.listener.stdio,
+        workers: args.workers.map_or(0, usize::from),
+        state_dir: args.state.folder()?.path().to_owned(),
+        guard,
+    })
+}
+
+/// With authentication asked for and nobody to come in, one key is made; its path is told, the key only to a person.
+/// `true`: one was made.
+fn make_first_key(configuration: &Configuration, keys: &Keys) -> Result<bool, Failure> {
+    if !needs_key(&configuration.config) || !configuration.config.clients.is_empty() {
+        return Ok(false);
+    }
+    let Some(first) = keys.first(Timestamp::now()).map_err(Failure::other)? else { return Ok(false) };
+    let file = keys.first_key_file();
+    talk(&format!("authentication is on and no client is configured: clients use the key in {}\n", file.display()));
+    if std::io::stderr().is_terminal() {
+        talk(&format!("the key is {}\n", first.key));
+    }
+    Ok(true)
+}
+
+fn refused(configuration: &Configuration, error: PublishError) -> Failure {
+    match error {
+        PublishError::Faults(faults) => configuration.refused(faults),
+        PublishError::Keys(error) => Failure::other(error),
+    }
+}

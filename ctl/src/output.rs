@@ -1,0 +1,77 @@
+//! Data goes to stdout, talk to stderr, and the exit code says whether it worked.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use comfy_table::{Table, presets};
+
+/// How a list is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Columns, for people.
+    Table,
+    /// JSON, for programs.
+    Json,
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The configuration or the command line is wrong, and nothing was started: exit code 2.
+    Input(String),
+    /// Anything else: exit code 1.
+    Other(String),
+}
+
+impl Failure {
+    /// A failure that is not the input's fault.
+    pub(crate) fn other(reason: impl fmt::Display) -> Self {
+        Self::Other(format!("error: {reason}\n"))
+    }
+
+    /// A failure that something typed or written caused.
+    pub(crate) fn input(reason: impl fmt::Display) -> Self {
+        Self::Input(format!("error: {reason}\n"))
+    }
+}
+
+/// Turns the result of a command into its exit code, telling what failed.
+pub(crate) fn exit(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Other(reason)) => {
+            talk(&reason);
+            ExitCode::FAILURE
+        }
+        Err(Failure::Input(reason)) => {
+            talk(&reason);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Writes data to stdout.
+pub(crate) fn data(text: impl fmt::Display) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        // Whoever reads has seen enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| Failure::other(format_args!("stdout: {error}"))),
+    }
+}
+
+/// Writes talk to stderr. Nobody may be listening, and that stops nothing.
+pub(crate) fn talk(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// A table without lines, so that columns can be cut and pasted.
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    for row in rows {
+        table.add_row(row);
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
