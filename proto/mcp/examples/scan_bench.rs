@@ -73,7 +73,8 @@ fn main() {
     for (name, body) in bodies {
         let bytes = Bytes::from(body);
         let mut line = vec![measure(|| {
-            black_box(scan(black_box(&bytes), ScanLimits::default())).unwrap();
+            let message = scan(black_box(&bytes), ScanLimits::default());
+            assert!(black_box(&message).is_ok());
         })];
         let mut out = Vec::new();
         line.push(measure(|| {

@@ -9,9 +9,13 @@ use crate::{
 /// The canonical form of a raw JSON value that was scanned before: object keys sorted by their decoded bytes, no
 /// whitespace, strings decoded and encoded again, number tokens as they were spelled. Meant to be fed to a digest.
 ///
-/// Members of equal keys keep their order. What is not JSON, or nested more than 128 deep, comes back unchanged.
+/// Members of equal keys keep their order. What is not JSON in UTF-8, holds a lone surrogate, or is nested more than 128
+/// deep, comes back unchanged: different values never get the same bytes.
 #[must_use]
 pub fn canonical_digest_input(raw: &[u8]) -> Vec<u8> {
+    if simdutf8::basic::from_utf8(raw).is_err() {
+        return raw.to_vec();
+    }
     let mut out = Vec::with_capacity(raw.len());
     let mut cursor = Cursor::new(raw, DEEPEST as u16);
     match write(&mut cursor, &mut out) {
@@ -88,6 +92,8 @@ mod tests {
         assert_ne!(canonical_digest_input(b"[1,2]"), canonical_digest_input(b"[2,1]"));
         assert_ne!(canonical_digest_input(b"1"), canonical_digest_input(b"1.0"));
         assert_ne!(canonical_digest_input(br#"{"a":1,"a":2}"#), canonical_digest_input(br#"{"a":2,"a":1}"#));
-        assert_eq!(canonical_digest_input(b"[1,"), b"[1,");
+        for odd in [&b"[1,"[..], b"[\"\\ud800\", 1]", b"{\"\xff\" :1}"] {
+            assert_eq!(canonical_digest_input(odd), odd);
+        }
     }
 }

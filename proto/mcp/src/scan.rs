@@ -48,16 +48,19 @@ impl Default for ScanLimits {
 ///
 /// [`ScanError`] says why, where, and to which id the answer belongs (specification, *Messages*; JSON-RPC 2.0).
 pub fn scan(body: &[u8], limits: ScanLimits) -> Result<Message, ScanError> {
-    let mut found = fields::Found::new();
+    // Filled where the caller will find it: a message is too large to be moved about.
+    let mut read = Ok(Message::empty());
+    let Ok(message) = &mut read else { unreachable!("just made") };
+    let mut found = fields::Found::new(message);
     let mut cursor = Cursor::new(body, limits.depth);
     let outcome = check_text(body)
         .and_then(|()| fields::read(&mut cursor, &mut found))
         .and_then(|()| check_end(&mut cursor))
         .and_then(|()| classify(&cursor, &mut found));
-    match outcome {
-        Ok(()) => Ok(found.message),
-        Err(Fault { reason, at }) => Err(ScanError { reason, at: at as usize, id: found.id_for_errors() }),
+    if let Err(Fault { reason, at }) = outcome {
+        read = Err(ScanError { reason, at: at as usize, id: found.id_for_errors() });
     }
+    read
 }
 
 /// The messages of a batch (2025-03-26 only), each to be scanned by itself.
@@ -108,13 +111,13 @@ fn check_end(cursor: &mut Cursor<'_>) -> Step<()> {
 }
 
 /// Decides what kind of message the parts make up.
-fn classify(cursor: &Cursor<'_>, found: &mut fields::Found) -> Step<()> {
+fn classify(cursor: &Cursor<'_>, found: &mut fields::Found<'_>) -> Step<()> {
     let end = cursor.body.len();
     let fault = |reason, span: Option<Span>| Err(Fault::new(reason, span.map_or(end, |span| span.start as usize)));
     if !found.versioned {
         return fault(Reason::BadVersion, None);
     }
-    let message = &mut found.message;
+    let message = &mut *found.message;
     let answer = message.result.or(message.error);
     if let Some(method) = message.method_span {
         if let Some(at) = cursor.lone {

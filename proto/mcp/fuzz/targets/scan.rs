@@ -11,7 +11,9 @@ fuzz_target!(|body: &[u8]| {
     let limits = ScanLimits::default();
     if let Ok(spans) = batch(body, limits, 8) {
         assert!(json);
-        spans.iter().for_each(|span| drop(scan(span.of(body), limits)));
+        for span in spans {
+            let _ = scan(span.of(body), limits);
+        }
     }
     let canonical = canonical_digest_input(body);
     assert_eq!(canonical_digest_input(&canonical), canonical);

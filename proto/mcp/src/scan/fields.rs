@@ -28,8 +28,8 @@ pub(super) enum Id {
 }
 
 /// What was found so far; after a fault, what had been found before it.
-pub(super) struct Found {
-    pub(super) message: Message,
+pub(super) struct Found<'m> {
+    pub(super) message: &'m mut Message,
     pub(super) id: Id,
     /// `jsonrpc` is there and right.
     pub(super) versioned: bool,
@@ -37,9 +37,9 @@ pub(super) struct Found {
     id_twice: bool,
 }
 
-impl Found {
-    pub(super) fn new() -> Self {
-        Self { message: Message::empty(), id: Id::Absent, versioned: false, id_twice: false }
+impl<'m> Found<'m> {
+    pub(super) fn new(message: &'m mut Message) -> Self {
+        Self { message, id: Id::Absent, versioned: false, id_twice: false }
     }
 
     /// The id an error response may carry.
@@ -74,7 +74,7 @@ fn other<'a>(cursor: &mut Cursor<'a>, seen: &mut Seen<'a>, key: Key<'a>) -> Step
 }
 
 /// The message itself.
-pub(super) fn read(cursor: &mut Cursor<'_>, found: &mut Found) -> Step<()> {
+pub(super) fn read(cursor: &mut Cursor<'_>, found: &mut Found<'_>) -> Step<()> {
     match cursor.token() {
         None => return cursor.fault(Reason::Empty),
         Some(b'{') => {}
@@ -87,7 +87,7 @@ pub(super) fn read(cursor: &mut Cursor<'_>, found: &mut Found) -> Step<()> {
     }
     let mut seen = Seen::default();
     cursor.members(|cursor, key| {
-        let message = &mut found.message;
+        let message = &mut *found.message;
         match &*key.text {
             b"jsonrpc" => {
                 if found.versioned {

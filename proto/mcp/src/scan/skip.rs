@@ -20,6 +20,13 @@ fn token(body: &[u8], at: usize) -> (u8, usize) {
 
 #[inline(never)]
 fn blank(body: &[u8], at: usize) -> (u8, usize) {
+    // Often it is one space.
+    if let Some(&byte) = body.get(at + 1)
+        && byte > b' '
+        && body[at] == b' '
+    {
+        return (byte, at + 1);
+    }
     let at = lanes::solid(body, at);
     (body.get(at).copied().unwrap_or(0), at)
 }
