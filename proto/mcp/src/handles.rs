@@ -2,6 +2,7 @@
 //! reply, and how to replace them while the reply streams past. This is no validator: what is malformed passes.
 
 mod filter;
+mod place;
 mod walk;
 
 use std::sync::LazyLock;
@@ -11,6 +12,7 @@ use smallvec::SmallVec;
 
 use crate::{Method, Span, scan::window::Window, text};
 pub use filter::{HandleError, HandleFilter};
+use place::Site;
 use walk::{Hit, Walk};
 
 /// What kind of handle a value is.
@@ -40,11 +42,11 @@ pub fn handles(body: &[u8], out: &mut SmallVec<[(HandleKind, Span); 4]>) {
     let mut window = Window::new();
     let mut method = Method::Other;
     // Spans that count only if the method says so, with the methods that do.
-    let mut tentative: SmallVec<[(u32, walk::Site); 4]> = SmallVec::new();
+    let mut tentative: SmallVec<[(u32, Site); 4]> = SmallVec::new();
     while let Some(hit) = walk.next(body, &mut at, &mut window) {
         match hit {
             Hit::Begin => begin = at - 1,
-            Hit::End(walk::Site::Method) => {
+            Hit::End(Site::Method) => {
                 method = Method::from_bytes(text::decode_string(&body[begin..at]).as_bytes());
             }
             Hit::End(site) => {

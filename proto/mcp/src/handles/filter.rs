@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::{
     HandleKind,
-    walk::{Hit, Site, Walk},
+    place::Site,
+    walk::{Hit, Walk},
 };
 use crate::{scan::window::Window, text};
 

@@ -3,76 +3,8 @@
 
 use smallvec::SmallVec;
 
-use super::HandleKind;
-use crate::{Method, scan::window::Window, text};
-
-/// A container whose members matter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Outside of everything: messages follow each other.
-    Top,
-    /// An array of messages.
-    Batch,
-    Message,
-    Result,
-    Params,
-    /// An object with a `taskId`.
-    Task,
-    /// An array of those.
-    Tasks,
-    Meta,
-    /// The filter of a subscription.
-    Filter,
-    /// An array of task ids.
-    Ids,
-}
-
-/// A string value that matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Site {
-    RequestState,
-    Cursor,
-    Task,
-    /// `taskId` directly in `params`.
-    NotifiedTask,
-    /// A member of `params.notifications.taskIds`.
-    ListenedTask,
-    /// Not a handle: the message's method.
-    Method,
-}
-
-impl Site {
-    pub(super) fn kind(self) -> HandleKind {
-        match self {
-            Site::RequestState => HandleKind::RequestState,
-            Site::Cursor => HandleKind::Cursor,
-            _ => HandleKind::Task,
-        }
-    }
-
-    /// Whether it depends on the method if this is a handle.
-    pub(super) fn tentative(self) -> bool {
-        matches!(self, Site::NotifiedTask | Site::ListenedTask)
-    }
-
-    pub(super) fn counts_in(self, method: Method) -> bool {
-        match self {
-            Site::NotifiedTask => {
-                matches!(method, Method::NotificationTasksStatus | Method::NotificationTasks)
-            }
-            Site::ListenedTask => method == Method::NotificationSubscriptionsAcknowledged,
-            _ => true,
-        }
-    }
-}
-
-/// What the value at hand is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
-    Nothing,
-    Enter(Place),
-    String(Site),
-}
+use super::place::{LONGEST_KEY, Place, Site, Target};
+use crate::{scan::window::Window, text};
 
 /// What the text at hand is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,10 +26,6 @@ pub(super) enum Hit {
     /// Its closing quote.
     End(Site),
 }
-
-/// The longest key that matters, with every character spelled as a `\u` escape.
-const LONGEST_KEY: usize = RELATED_TASK.len() * 6;
-const RELATED_TASK: &[u8] = b"io.modelcontextprotocol/related-task";
 
 /// Batch, message, params, filter, ids: nothing that matters lies deeper.
 const DEEPEST: usize = 6;
@@ -184,7 +112,7 @@ impl Walk {
                 self.mode = Mode::Key;
             }
             b'"' => {
-                self.mode = match self.take_target() {
+                self.mode = match self.take_target(byte) {
                     Target::String(site) => Mode::Value(site),
                     _ => Mode::Other,
                 };
@@ -196,7 +124,7 @@ impl Walk {
                 self.target = Target::Nothing;
             }
             b',' => {
-                self.at_key = !matches!(self.place(), Place::Top | Place::Batch | Place::Tasks | Place::Ids);
+                self.at_key = !self.place().is_array() && self.place() != Place::Top;
                 self.target = Target::Nothing;
             }
             b':' => self.at_key = false,
@@ -205,28 +133,23 @@ impl Walk {
     }
 
     fn enter(&mut self, bracket: u8) {
-        let place = match self.take_target() {
-            Target::Enter(place) => place,
-            _ if matches!(self.place(), Place::Top) && bracket == b'[' => Place::Batch,
-            _ if matches!(self.place(), Place::Top | Place::Batch) && bracket == b'{' => Place::Message,
-            _ if matches!(self.place(), Place::Tasks) && bracket == b'{' => Place::Task,
-            _ => Place::Top,
-        };
-        let array = matches!(place, Place::Batch | Place::Tasks | Place::Ids);
-        if place == Place::Top || array != (bracket == b'[') || self.depth == DEEPEST {
-            self.ignored = 1;
-            return;
+        match self.take_target(bracket) {
+            Target::Enter(place) if place.is_array() == (bracket == b'[') && self.depth < DEEPEST => {
+                self.open[self.depth] = place;
+                self.depth += 1;
+                self.at_key = !place.is_array();
+            }
+            _ => self.ignored = 1,
         }
-        self.open[self.depth] = place;
-        self.depth += 1;
-        self.at_key = !array;
     }
 
-    fn take_target(&mut self) -> Target {
-        match self.place() {
-            Place::Ids => Target::String(Site::ListenedTask),
-            _ => std::mem::replace(&mut self.target, Target::Nothing),
+    /// What the value that begins with this byte is.
+    fn take_target(&mut self, first: u8) -> Target {
+        let place = self.place();
+        if place.is_array() || place == Place::Top {
+            return place.member(first);
         }
+        std::mem::replace(&mut self.target, Target::Nothing)
     }
 
     /// Containers that do not matter: only their brackets and strings are seen.
@@ -293,27 +216,8 @@ impl Walk {
             return Target::Nothing;
         }
         if memchr::memchr(b'\\', key).is_some() {
-            return self.meaning(text::decode_string(key).as_bytes());
+            return self.place().meaning(text::decode_string(key).as_bytes(), self.params);
         }
-        self.meaning(key)
-    }
-
-    fn meaning(&self, key: &[u8]) -> Target {
-        match (self.place(), key) {
-            (Place::Message, b"result") => Target::Enter(Place::Result),
-            (Place::Message, b"params") if self.params => Target::Enter(Place::Params),
-            (Place::Message, b"method") if self.params => Target::String(Site::Method),
-            (Place::Result, b"requestState") => Target::String(Site::RequestState),
-            (Place::Result, b"nextCursor") => Target::String(Site::Cursor),
-            (Place::Result | Place::Task, b"taskId") => Target::String(Site::Task),
-            (Place::Result, b"task") => Target::Enter(Place::Task),
-            (Place::Result, b"tasks") => Target::Enter(Place::Tasks),
-            (Place::Result | Place::Params, b"_meta") => Target::Enter(Place::Meta),
-            (Place::Meta, RELATED_TASK) => Target::Enter(Place::Task),
-            (Place::Params, b"taskId") => Target::String(Site::NotifiedTask),
-            (Place::Params, b"notifications") => Target::Enter(Place::Filter),
-            (Place::Filter, b"taskIds") => Target::Enter(Place::Ids),
-            _ => Target::Nothing,
-        }
+        self.place().meaning(key, self.params)
     }
 }

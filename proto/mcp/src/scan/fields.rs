@@ -5,7 +5,13 @@ use super::{
     fault::Reason,
     seen::Seen,
 };
-use crate::{Message, Params, ResultFields, Span};
+use crate::{Message, Span};
+
+mod params;
+mod result;
+
+use params::read_params;
+use result::read_result;
 
 /// The keys of `_meta` that the specification defines.
 mod meta_key {
@@ -163,104 +169,6 @@ fn read_id(cursor: &mut Cursor<'_>) -> Step<Id> {
         }
         _ => Err(Fault::new(Reason::BadId, span.start as usize)),
     }
-}
-
-fn read_params(cursor: &mut Cursor<'_>, p: &mut Params) -> Step<Span> {
-    let mut seen = Seen::default();
-    cursor.members(|cursor, key| {
-        let field = match &*key.text {
-            b"name" => &mut p.name,
-            b"arguments" => &mut p.arguments,
-            b"uri" => &mut p.uri,
-            b"ref" => &mut p.ref_,
-            b"cursor" => &mut p.cursor,
-            b"taskId" => &mut p.task_id,
-            b"requestState" => &mut p.request_state,
-            b"inputResponses" => &mut p.input_responses,
-            b"requestId" => &mut p.request_id,
-            b"progressToken" => &mut p.progress_token,
-            b"level" => &mut p.level,
-            b"protocolVersion" => &mut p.protocol_version,
-            b"capabilities" => &mut p.capabilities,
-            b"clientInfo" => &mut p.client_info,
-            b"notifications" => &mut p.notifications,
-            b"_meta" => {
-                vacant(key.at, &p.meta)?;
-                p.meta = Some(match cursor.token() {
-                    Some(b'{') => read_params_meta(cursor, p)?,
-                    _ => cursor.value()?,
-                });
-                return Ok(());
-            }
-            _ => return other(cursor, &mut seen, key),
-        };
-        fill(cursor, key.at, field)
-    })
-}
-
-fn read_params_meta(cursor: &mut Cursor<'_>, p: &mut Params) -> Step<Span> {
-    let mut seen = Seen::default();
-    let mut related = None;
-    cursor.members(|cursor, key| {
-        let field = match &*key.text {
-            b"progressToken" => &mut p.meta_progress_token,
-            meta_key::PROTOCOL_VERSION => &mut p.meta_protocol_version,
-            meta_key::CLIENT_INFO => &mut p.meta_client_info,
-            meta_key::CLIENT_CAPABILITIES => &mut p.meta_client_capabilities,
-            meta_key::LOG_LEVEL => &mut p.meta_log_level,
-            meta_key::SUBSCRIPTION_ID => &mut p.meta_subscription_id,
-            meta_key::RELATED_TASK => {
-                return read_task(cursor, key.at, &mut related, &mut p.meta_related_task);
-            }
-            _ => return other(cursor, &mut seen, key),
-        };
-        fill(cursor, key.at, field)
-    })
-}
-
-fn read_result(cursor: &mut Cursor<'_>, r: &mut ResultFields) -> Step<Span> {
-    let mut seen = Seen::default();
-    let mut task = None;
-    cursor.members(|cursor, key| {
-        let field = match &*key.text {
-            b"protocolVersion" => &mut r.protocol_version,
-            b"capabilities" => &mut r.capabilities,
-            b"serverInfo" => &mut r.server_info,
-            b"supportedVersions" => &mut r.supported_versions,
-            b"nextCursor" => &mut r.next_cursor,
-            b"requestState" => &mut r.request_state,
-            b"resultType" => &mut r.result_type,
-            b"taskId" => &mut r.task_id,
-            b"inputRequests" => &mut r.input_requests,
-            b"task" => return read_task(cursor, key.at, &mut task, &mut r.task_task_id),
-            b"_meta" => {
-                vacant(key.at, &r.meta)?;
-                r.meta = Some(match cursor.token() {
-                    Some(b'{') => read_result_meta(cursor, r)?,
-                    _ => cursor.value()?,
-                });
-                return Ok(());
-            }
-            _ => return other(cursor, &mut seen, key),
-        };
-        fill(cursor, key.at, field)
-    })
-}
-
-fn read_result_meta(cursor: &mut Cursor<'_>, r: &mut ResultFields) -> Step<Span> {
-    let mut seen = Seen::default();
-    let mut related = None;
-    cursor.members(|cursor, key| {
-        let field = match &*key.text {
-            meta_key::SERVER_INFO => &mut r.meta_server_info,
-            meta_key::SUBSCRIPTION_ID => &mut r.meta_subscription_id,
-            meta_key::RELATED_TASK => {
-                return read_task(cursor, key.at, &mut related, &mut r.meta_related_task);
-            }
-            _ => return other(cursor, &mut seen, key),
-        };
-        fill(cursor, key.at, field)
-    })
 }
 
 /// An object with a `taskId`; `whole` becomes its span.
