@@ -81,7 +81,12 @@ impl Folder {
         Ok(lock)
     }
 
-    fn create(&self) -> io::Result<()> {
+    /// Makes the folder, mode 0700, where it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub fn create(&self) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)
     }
 }

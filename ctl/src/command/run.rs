@@ -81,6 +81,10 @@ fn start(args: Args) -> Result<(), Failure> {
     if make_first_key(&configuration, &keys)? {
         published = publisher.publish().map_err(|error| refused(&configuration, error))?;
     }
+    // A node without a state folder serves all the same; what it cannot keep, it says.
+    if let Err(error) = args.state.folder()?.create() {
+        tracing::warn!(%error, "the state folder cannot be made");
+    }
     let snapshots = watch::start(&published, publisher);
     let settings = settings(&args, &snapshots.borrow())?;
     sluice_dataplane::run(settings, snapshots).map_err(Failure::other)

@@ -8,11 +8,7 @@
 //! Messages carry credentials and therefore have no `Debug`.
 
 /// Version 1 of the contract: package `sluice.v1`.
-#[expect(
-    missing_docs,
-    clippy::all,
-    reason = "generated code; the .proto files hold the documentation"
-)]
+#[expect(missing_docs, clippy::all, reason = "generated code; the .proto files hold the documentation")]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/sluice.v1.rs"));
 }

@@ -1,0 +1,15 @@
+//! The command as people meet it: the built binary, real files, real sockets.
+
+// Marked as tests, helpers included, so that they may `unwrap`.
+#[cfg(test)]
+#[path = "command/process.rs"]
+mod process;
+#[cfg(test)]
+#[path = "command/run.rs"]
+mod run;
+#[cfg(test)]
+#[path = "command/token.rs"]
+mod token;
+#[cfg(test)]
+#[path = "command/validate.rs"]
+mod validate;
