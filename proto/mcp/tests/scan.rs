@@ -221,3 +221,20 @@ fn every_prefix_of_a_message_is_refused() {
         assert!(error.at <= end);
     }
 }
+
+#[test]
+fn any_byte_at_any_place_is_judged_as_a_parser_does() {
+    let body =
+        br#"{"jsonrpc":"2.0","id":12,"result":{"a":[-1.5e+3, true,null,{}],"b":"\u00e9\n\ud83d\ude00","taskId":"t"}}"#;
+    assert!(scan(body, ScanLimits::default()).is_ok());
+    for at in 0..body.len() {
+        for byte in 0..=255 {
+            let mut replaced = body.to_vec();
+            replaced[at] = byte;
+            compare(&replaced).unwrap();
+            let mut inserted = body.to_vec();
+            inserted.insert(at, byte);
+            compare(&inserted).unwrap();
+        }
+    }
+}

@@ -121,11 +121,9 @@ impl Walk {
             b'}' | b']' => {
                 self.depth = (self.depth - 1).max(1);
                 self.at_key = false;
-                self.target = Target::Nothing;
             }
             b',' => {
                 self.at_key = !self.place().is_array() && self.place() != Place::Top;
-                self.target = Target::Nothing;
             }
             b':' => self.at_key = false,
             _ => {}
