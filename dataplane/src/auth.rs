@@ -5,3 +5,7 @@ pub(crate) mod principal;
 pub(crate) mod quota;
 
 pub(crate) use principal::{Principal, PrincipalId};
+
+/// The random part of a session id: what stores key sessions by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SessionId(pub [u8; 16]);

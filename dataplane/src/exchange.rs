@@ -78,6 +78,7 @@ async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
         Ok(in_use) => in_use,
         Err(reason) => return Err(refuse(&mut call, reason, id)),
     };
+    call.principal.act_in(&in_use.session.id);
     match call.upstream.config.transport {
         Transport::Http(_) => http_server::legacy(worker, call, posted, in_use).await,
         Transport::Stdio(_) => stdio_server::legacy(worker, call, posted, in_use).await,
@@ -90,6 +91,7 @@ pub(crate) async fn get(worker: &Rc<Worker>, mut call: Call) -> Outcome {
         Ok(in_use) => in_use,
         Err(reason) => return Err(refuse(&mut call, reason, None)),
     };
+    call.principal.act_in(&in_use.session.id);
     match call.upstream.config.transport {
         Transport::Http(_) => http_server::get(worker, call, in_use).await,
         Transport::Stdio(_) => stdio_server::get(worker, call, in_use).await,
@@ -110,13 +112,13 @@ pub(crate) async fn delete(worker: &Rc<Worker>, mut call: Call) -> Outcome {
 }
 
 /// The era a message belongs to: a modern request says so in its `_meta` or its header; everything else is legacy
-/// (2026-07-28 *Versioning*, and `initialize` whatever version it asks for).
+/// (2026-07-28 *Versioning*); so is `initialize`, whatever version it asks for.
 fn era(call: &Call, posted: &Posted) -> Result<Era, Reason> {
-    if posted.message.method == Method::Initialize {
-        return Ok(Era::Legacy);
-    }
     if posted.message.p.meta_protocol_version.is_some() {
         return Ok(Era::Modern);
+    }
+    if posted.message.method == Method::Initialize {
+        return Ok(Era::Legacy);
     }
     let Some(version) = call.headers.get(header::PROTOCOL_VERSION) else { return Ok(Era::Legacy) };
     match era_of(version.as_bytes()) {

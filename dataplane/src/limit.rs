@@ -64,8 +64,6 @@ pub(crate) const CHILD_BACKOFF_MAX: Duration = Duration::from_secs(30);
 pub(crate) const CHILD_HEALTHY: Duration = Duration::from_secs(10);
 /// Messages waiting to be written to one child.
 pub(crate) const CHILD_QUEUE: usize = 1024;
-/// Messages of one call or stream waiting for their client.
-pub(crate) const STREAM_QUEUE: usize = 64;
 /// Messages kept for a session that has no stream open to take them.
 pub(crate) const BACKLOG_MESSAGES: usize = 64;
 /// Bytes of such messages.

@@ -105,7 +105,8 @@ impl Reason {
             SessionMissing => row(S::BAD_REQUEST, code::INVALID_REQUEST, "session_missing"),
             SessionRepeated => row(S::BAD_REQUEST, code::INVALID_REQUEST, "session_repeated"),
             SessionUnknown => row(S::NOT_FOUND, code::INVALID_REQUEST, "session_unknown"),
-            HandleUnknown(_) => row(S::BAD_REQUEST, code::INVALID_PARAMS, "handle_unknown"),
+            // an answer of the protocol: legacy clients take other statuses for a broken transport
+            HandleUnknown(_) => row(S::OK, code::INVALID_PARAMS, "handle_unknown"),
             EventIdUnknown => row(S::BAD_REQUEST, code::INVALID_REQUEST, "event_id_unknown"),
             ResponseNotAllowed => row(S::BAD_REQUEST, code::INVALID_REQUEST, "response_not_allowed"),
             ServerIsLegacy => row(S::BAD_REQUEST, code::INVALID_REQUEST, "server_is_legacy"),

@@ -24,7 +24,11 @@ pub(crate) use id::SessionId;
 /// One legacy session between a client and one server.
 pub(crate) struct Session {
     pub id: SessionId,
+    /// Who may use the session.
     pub owner: PrincipalId,
+    /// Whom its handles and its connections belong to: the owner, but for anonymous sessions, each of which is a principal
+    /// of its own.
+    pub principal: PrincipalId,
     /// The server's key; the server itself is looked up in the current plane on each use.
     pub server: Arc<str>,
     /// The client's `initialize`, as it came: sent again when a server forgets the session.
@@ -66,6 +70,7 @@ pub(crate) struct State {
 /// What a new session starts with.
 pub(crate) struct Opening {
     pub owner: PrincipalId,
+    pub principal: PrincipalId,
     pub server: Arc<str>,
     pub initialize: Bytes,
     pub declared: Declared,
@@ -79,6 +84,7 @@ impl Session {
         Self {
             id,
             owner: opening.owner,
+            principal: opening.principal,
             server: opening.server,
             initialize: opening.initialize,
             declared: opening.declared,
@@ -188,13 +194,6 @@ impl Store {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Memory(store) => store.len(),
-        }
-    }
-
-    /// Takes all sessions out, at the end of the process.
-    pub(crate) fn drain(&self) -> Vec<Arc<Session>> {
-        match self {
-            Self::Memory(store) => store.expire(u64::MAX, 0),
         }
     }
 }

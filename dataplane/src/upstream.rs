@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sluice_snapshot::model::{Server, Transport};
+use sluice_snapshot::model::Server;
 
 pub(crate) mod era;
 pub(crate) mod http;
@@ -30,9 +30,5 @@ impl Upstream {
 
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.config.name
-    }
-
-    pub(crate) fn is_http(&self) -> bool {
-        matches!(self.config.transport, Transport::Http(_))
     }
 }

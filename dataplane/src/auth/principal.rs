@@ -8,6 +8,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sluice_snapshot::model::Access;
 
+use super::SessionId;
 use crate::reason::Reason;
 
 /// Sixteen bytes that stand for a principal wherever something is bound to it.
@@ -30,6 +31,13 @@ impl Principal {
         let mut id = [0; 16];
         id.copy_from_slice(&hash.as_ref()[..16]);
         Self { id: PrincipalId(id), name: name.into(), anonymous }
+    }
+
+    /// Inside a session an anonymous principal is that session: what belongs to it is nobody else's.
+    pub(crate) fn act_in(&mut self, session: &SessionId) {
+        if self.anonymous {
+            self.id = PrincipalId(session.0);
+        }
     }
 
     /// stdio and anonymous loopback.

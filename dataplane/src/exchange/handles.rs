@@ -60,40 +60,71 @@ impl Handles {
             .collect()
     }
 
-    /// The edits that open the handles a client brings back.
+    /// Opens the handles a client brings back.
     ///
     /// # Errors
-    /// [`Reason::HandleUnknown`] for a handle that is not this principal's, of this server, for this request.
-    pub(crate) fn opening(&self, posted: &Posted) -> Result<SmallVec<[Edit; 4]>, Reason> {
-        let mut edits = SmallVec::new();
+    /// [`Reason::HandleUnknown`] for a cursor or request state that is not this principal's, of this server, for this
+    /// request. A task id that is not goes on as one that no server can know, so that the server says what it says of
+    /// unknown tasks, after whatever it checks before that.
+    pub(crate) fn opening(&self, posted: &Posted) -> Result<Opened, Reason> {
         let message = &posted.message;
-        let mut open = |span: Option<Span>, kind, context: &[u8], what| -> Result<(), Reason> {
-            let Some(span) = span.filter(|s| s.of(&posted.body).first() == Some(&b'"')) else { return Ok(()) };
-            let handle = decode_string(span.of(&posted.body));
-            let value = self
-                .node
-                .seal
-                .open(&self.binding(kind, context), epoch_seconds(), handle.as_bytes())
-                .and_then(|value| String::from_utf8(value).ok())
-                .ok_or(Reason::HandleUnknown(what))?;
-            edits.push(Edit { span, with: encode_string(&value).into() });
-            Ok(())
-        };
-        if message.method.is_list() {
-            open(message.p.cursor, Kind::Cursor, &[], "cursor")?;
+        let mut opened = Opened::default();
+        if let Some((span, handle)) = handle(posted, message.p.cursor.filter(|_| message.method.is_list())) {
+            let value = self.open(Kind::Cursor, &[], &handle).ok_or(Reason::HandleUnknown("cursor"))?;
+            opened.replace(span, &value);
         }
-        if is_task(message.method) {
-            open(message.p.task_id, Kind::Task, &[], "task")?;
+        if let Some((span, handle)) = handle(posted, message.p.task_id.filter(|_| is_task(message.method))) {
+            let value = self.open(Kind::Task, &[], &handle).unwrap_or_else(|| nobodys(&handle));
+            opened.replace(span, &value);
+            opened.task = Some(value);
         }
-        if message.p.request_state.is_some() {
-            open(message.p.request_state, Kind::RequestState, &digest_of(&posted.body, message), "requestState")?;
+        if let Some((span, handle)) = handle(posted, message.p.request_state) {
+            let digest = digest_of(&posted.body, message);
+            let value = self.open(Kind::RequestState, &digest, &handle).ok_or(Reason::HandleUnknown("requestState"))?;
+            opened.replace(span, &value);
         }
         // a related task may be the client's own: what is not ours goes on as it is
         for related in [message.p.meta_related_task, message.r.meta_related_task] {
-            let _ = open(related, Kind::Task, &[], "task");
+            if let Some((span, handle)) = handle(posted, related)
+                && let Some(value) = self.open(Kind::Task, &[], &handle)
+            {
+                opened.replace(span, &value);
+            }
         }
-        Ok(edits)
+        Ok(opened)
     }
+
+    fn open(&self, kind: Kind, context: &[u8], handle: &str) -> Option<String> {
+        let value = self.node.seal.open(&self.binding(kind, context), epoch_seconds(), handle.as_bytes())?;
+        String::from_utf8(value).ok()
+    }
+}
+
+/// What opening the handles of a request changes.
+#[derive(Default)]
+pub(crate) struct Opened {
+    pub edits: SmallVec<[Edit; 4]>,
+    /// The server's own id of the task the request names: mirrored in `Mcp-Name`.
+    pub task: Option<String>,
+}
+
+impl Opened {
+    fn replace(&mut self, span: Span, value: &str) {
+        self.edits.push(Edit { span, with: encode_string(value).into() });
+    }
+}
+
+/// A handle as the client sent it; anything but a string is the server's to refuse.
+fn handle(posted: &Posted, span: Option<Span>) -> Option<(Span, String)> {
+    let span = span.filter(|s| s.of(&posted.body).first() == Some(&b'"'))?;
+    Some((span, decode_string(span.of(&posted.body)).into_owned()))
+}
+
+/// A task id that no server has given out: a raw id must not reach the server, it could be somebody else's.
+fn nobodys(handle: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, handle.as_bytes());
+    let hex: String = hash.as_ref()[..12].iter().map(|b| format!("{b:02x}")).collect();
+    format!("sluice-unknown-{hex}")
 }
 
 fn is_task(method: Method) -> bool {

@@ -28,12 +28,18 @@ use crate::upstream::http::{Answer, Failure, Outgoing};
 pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
     let id = posted.id();
     let handles = handles_of(worker, &call, Some((posted.body.clone(), posted.message)));
-    let mut edits = match handles.opening(&posted) {
-        Ok(edits) => edits,
+    let mut opened = match handles.opening(&posted) {
+        Ok(opened) => opened,
         Err(reason) => return Err(refuse(&mut call, reason, id)),
     };
-    let chunks = splice(&posted.body, &mut edits);
-    let request = request(&call, Verb::POST, None, Outgoing::new(chunks));
+    let chunks = splice(&posted.body, &mut opened.edits);
+    let mut request = request(&call, Verb::POST, None, Outgoing::new(chunks));
+    // the header mirrors the body also where the body changed
+    if let Some(task) = opened.task.and_then(|task| HeaderValue::from_str(&header::encode_value(&task)).ok())
+        && request.headers().contains_key(header::NAME)
+    {
+        request.headers_mut().insert(header::NAME, task);
+    }
     let response = match send(worker, &call.upstream, request).await {
         Ok(response) => response,
         Err(failure) => return Err(failed(&mut call, failure, id)),
@@ -84,11 +90,11 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
     let id = posted.id();
     let session = Arc::clone(&in_use.session);
     let handles = handles_of(worker, &call, Some((posted.body.clone(), posted.message)));
-    let mut edits = match handles.opening(&posted) {
-        Ok(edits) => edits,
+    let mut opened = match handles.opening(&posted) {
+        Ok(opened) => opened,
         Err(reason) => return Err(refuse(&mut call, reason, id)),
     };
-    let chunks = splice(&posted.body, &mut edits);
+    let chunks = splice(&posted.body, &mut opened.edits);
     sessions::remember(&session, &posted);
     let mut renewed = false;
     loop {

@@ -95,6 +95,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         match &self.upstream {
             Some(upstream) => self.worker.series(upstream, self.method).count(self.outcome, self.started.elapsed()),
+            None if self.outcome == "ok" => {}
             None => self.worker.node.metrics.refuse(self.outcome),
         }
         if self.logged {

@@ -39,6 +39,8 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
     }
     let place = Place(Some(Arc::clone(&call.account)));
     let session = SessionId::random();
+    let owner = call.principal.id;
+    call.principal.act_in(&session);
     let opened = match call.upstream.config.transport {
         Transport::Http(_) => open_http(worker, &mut call, &posted).await?,
         Transport::Stdio(_) => open_child(&mut call, &posted, session).await?,
@@ -51,9 +53,10 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
             return Ok(Reply::json(status, body));
         }
     };
-    let sealed = session.sealed(&worker.node.seal, call.principal.id);
+    let sealed = session.sealed(&worker.node.seal, owner);
     let opening = Opening {
-        owner: call.principal.id,
+        owner,
+        principal: call.principal.id,
         server: Arc::clone(call.upstream.name()),
         initialize: posted.body.clone(),
         declared: declared(&posted),
@@ -195,7 +198,9 @@ pub(super) fn remember(session: &Session, posted: &Posted) {
         }
         Method::ResourcesUnsubscribe => {
             if let Some(uri) = posted.raw(posted.message.p.uri) {
-                session.update(|state| drop(state.subscriptions.remove(&uri)));
+                session.update(|state| {
+                    state.subscriptions.remove(&uri);
+                });
             }
         }
         _ => {}
@@ -328,7 +333,7 @@ pub(super) async fn attached(upstream: &Arc<Upstream>, session: &Session) -> Res
     if let Some(attachment) = attachment.as_ref().filter(|a| a.child.is_running()) {
         return Ok(Arc::clone(&attachment.child));
     }
-    let caller = Caller { principal: session.owner, session: Some(session.id.0) };
+    let caller = Caller { principal: session.principal, session: Some(session.id.0) };
     let message = scan(&session.initialize, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerForgot)?;
     let key = upstream.children.legacy_key(caller, &session.initialize, &message, session.declared.asks);
     let child = match upstream.children.legacy(&key, caller, &session.initialize).await {

@@ -122,7 +122,7 @@ async fn ask(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: Option
 
 /// The message with its handles opened, scanned anew where that moved its parts.
 fn opened(handles: &Handles, posted: &Posted) -> Result<(Bytes, sluice_mcp::Message), Reason> {
-    let mut edits = handles.opening(posted)?;
+    let mut edits = handles.opening(posted)?.edits;
     if edits.is_empty() {
         return Ok((posted.body.clone(), posted.message));
     }

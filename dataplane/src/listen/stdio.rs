@@ -140,7 +140,7 @@ impl Door {
         match (message.kind, message.method) {
             (Kind::Notification, Method::NotificationCancelled) if self.cancels(&line, &message) => {}
             // what a server must see in order is sent in order
-            (Kind::Request, Method::Initialize) => Rc::clone(self).call(line, message, modern).await,
+            (Kind::Request, Method::Initialize) if !modern => Rc::clone(self).call(line, message, modern).await,
             (Kind::Notification | Kind::Response, method) => {
                 Rc::clone(self).call(line, message, modern).await;
                 if method == Method::NotificationInitialized {
@@ -171,7 +171,7 @@ impl Door {
         let headers = self.headers(&line, &message, modern);
         match self.posted(line, headers).await {
             Ok(reply) => {
-                if message.method == Method::Initialize {
+                if message.method == Method::Initialize && !modern {
                     self.begin_session(&reply).await;
                 }
                 self.out(reply).await;
@@ -367,7 +367,7 @@ impl Door {
 /// A message says itself that it is modern.
 fn is_modern(line: &[u8], message: &Message) -> bool {
     let version = message.p.meta_protocol_version.map(|s| decode_string(s.of(line)));
-    message.method != Method::Initialize && version.is_some_and(|v| era_of(v.as_bytes()) != Some(Era::Legacy))
+    version.is_some_and(|v| era_of(v.as_bytes()) != Some(Era::Legacy))
 }
 
 async fn whole(mut stream: JsonStream) -> Option<Bytes> {

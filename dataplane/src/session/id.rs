@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::auth::PrincipalId;
+pub(crate) use crate::auth::SessionId;
 use crate::seal::{self, Seal};
 
 const KEY_ID: u8 = 1;
@@ -14,10 +15,6 @@ const BODY: usize = 1 + 16 + 8;
 const WHOLE: usize = BODY + 16;
 /// Characters of an id.
 pub(crate) const TEXT: usize = (WHOLE * 4).div_ceil(3);
-
-/// The random part of a session id: what stores key sessions by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct SessionId(pub [u8; 16]);
 
 impl SessionId {
     /// A new id from the operating system's random generator.

@@ -64,9 +64,4 @@ impl Memory {
             self.learn(Known::Modern(Arc::from([])));
         }
     }
-
-    /// What was remembered is wrong.
-    pub(crate) fn forget(&self) {
-        self.learnt.store(None);
-    }
 }
