@@ -15,6 +15,7 @@ use sluice_snapshot::model::{Protocol, Transport};
 pub(crate) mod call;
 pub(crate) mod handles;
 mod http_server;
+mod parameters;
 pub(crate) mod record;
 pub(crate) mod relay;
 mod sessions;

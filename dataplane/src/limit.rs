@@ -50,6 +50,10 @@ pub(crate) const CALL_ABSOLUTE: Duration = Duration::from_secs(3600);
 pub(crate) const PROBE: Duration = Duration::from_secs(10);
 /// What was learnt of a legacy server is asked again after this long, should it have been upgraded meanwhile.
 pub(crate) const ERA_MEMORY: Duration = Duration::from_secs(60);
+/// Which tool parameters are mirrored into headers is listed again after this long; a mismatch asks at once.
+pub(crate) const TOOLS_MEMORY: Duration = Duration::from_secs(60);
+/// Pages of one list: a server whose cursors never end is not followed further.
+pub(crate) const LIST_PAGES: usize = 1000;
 /// Pause between comments on a quiet stream: below the 30 s and 60 s idle times of common balancers.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Time for a stdio server to answer its first message: `npx` may first have to fetch a package.

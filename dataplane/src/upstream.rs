@@ -8,6 +8,7 @@ use sluice_snapshot::model::Server;
 
 pub(crate) mod era;
 pub(crate) mod http;
+pub(crate) mod parameters;
 pub(crate) mod stdio;
 
 /// One configured server.
@@ -17,6 +18,8 @@ pub(crate) struct Upstream {
     pub config: Arc<Server>,
     /// What is known of its era.
     pub era: era::Memory,
+    /// Which of its tools' parameters are mirrored into headers.
+    pub parameters: parameters::Parameters,
     /// Its child processes; empty for HTTP servers.
     pub children: Arc<stdio::Children>,
 }
@@ -25,7 +28,13 @@ impl Upstream {
     pub(crate) fn new(config: Arc<Server>, children: stdio::Children) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let era = era::Memory::new(config.protocol);
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), config, era, children: Arc::new(children) }
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            config,
+            era,
+            parameters: Default::default(),
+            children: Arc::new(children),
+        }
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {

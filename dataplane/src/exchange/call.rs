@@ -22,6 +22,8 @@ pub(crate) struct Call {
     pub principal: Principal,
     pub account: Arc<Account>,
     pub headers: HeaderMap,
+    /// The client sent no headers (stdio): these were made from its message.
+    pub synthesized: bool,
     pub record: Record,
     pub ticket: Ticket,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
+use sluice_mcp::path::member;
 use sluice_mcp::{
     Edit, HandleKind, Message, Method, Span, canonical_digest_input, decode_string, encode_string, handles,
 };
@@ -83,6 +84,11 @@ impl Handles {
             let value = self.open(Kind::RequestState, &digest, &handle).ok_or(Reason::HandleUnknown("requestState"))?;
             opened.replace(span, &value);
         }
+        if let Some((span, tasks)) = listened_tasks(posted) {
+            let own = |task: &String| self.open(Kind::Task, &[], task).unwrap_or_else(|| nobodys(task));
+            let tasks: Vec<String> = tasks.iter().map(own).collect();
+            opened.edits.push(Edit { span, with: serde_json::json!(tasks).to_string().into() });
+        }
         // a related task may be the client's own: what is not ours goes on as it is
         for related in [message.p.meta_related_task, message.r.meta_related_task] {
             if let Some((span, handle)) = handle(posted, related)
@@ -112,6 +118,14 @@ impl Opened {
     fn replace(&mut self, span: Span, value: &str) {
         self.edits.push(Edit { span, with: encode_string(value).into() });
     }
+}
+
+/// The tasks a `subscriptions/listen` names (tasks extension: `notifications.taskIds`).
+fn listened_tasks(posted: &Posted) -> Option<(Span, Vec<String>)> {
+    let filter = posted.message.p.notifications.filter(|_| posted.message.method == Method::SubscriptionsListen)?;
+    let inner = member(filter.of(&posted.body), "taskIds").ok()??;
+    let span = Span { start: filter.start + inner.start, end: filter.start + inner.end };
+    Some((span, serde_json::from_slice(span.of(&posted.body)).ok()?))
 }
 
 /// A handle as the client sent it; anything but a string is the server's to refuse.

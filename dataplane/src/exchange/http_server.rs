@@ -14,7 +14,7 @@ use sluice_snapshot::model::{HttpEndpoint, Protocol, Transport};
 
 use super::call::{Call, Content, Posted, Refusal, Reply};
 use super::relay::{self, Expected, JsonStream, Numbering, Parts, Relay, Source};
-use super::{Outcome, accepts, edited, forwarded, handles_of, refuse, sessions, stream, taken_notes};
+use super::{Outcome, accepts, edited, forwarded, handles_of, parameters, refuse, sessions, stream, taken_notes};
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -40,6 +40,7 @@ pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) 
     {
         request.headers_mut().insert(header::NAME, task);
     }
+    parameters::mirror(worker, &call, &posted, request.headers_mut()).await;
     let response = match send(worker, &call.upstream, request).await {
         Ok(response) => response,
         Err(failure) => return Err(failed(&mut call, failure, id)),
@@ -73,6 +74,10 @@ async fn modern_refused(worker: &Rc<Worker>, mut call: Call, posted: Posted, res
             Ok(false) => return Err(refuse(&mut call, Reason::ServerIsLegacy, id)),
             Err(reason) => return Err(refuse(&mut call, reason, id)),
         }
+    }
+    if call.synthesized && message.and_then(|m| m.error_code) == Some(sluice_mcp::code::HEADER_MISMATCH) {
+        // the tool's annotations changed: the next call lists them anew
+        call.upstream.parameters.forget();
     }
     match message {
         Some(_) => {

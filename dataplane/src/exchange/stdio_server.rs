@@ -11,7 +11,7 @@ use sluice_mcp::{Kind, Method, ScanLimits, scan};
 use super::call::{Call, Posted, Refusal, Reply};
 use super::handles::Handles;
 use super::relay::{Expected, Item, Parts, Relay, Source};
-use super::{Outcome, caller, edited, first_or_stream, handles_of, refuse, sessions, stream, taken_notes};
+use super::{Outcome, caller, edited, first_or_stream, handles_of, parameters, refuse, sessions, stream, taken_notes};
 use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::InUse;
@@ -21,7 +21,10 @@ use crate::upstream::stdio::{Child, NoChild};
 pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
     let id = posted.id();
     match call.upstream.children.modern(&call.upstream.era).await {
-        Ok(child) => ask(worker, call, posted, None, child).await,
+        Ok(child) => match parameters::check(&call, &posted, &child).await {
+            Ok(()) => ask(worker, call, posted, None, child).await,
+            Err(reason) => Err(refuse(&mut call, reason, id)),
+        },
         Err(NoChild::Reason(reason)) => Err(refuse(&mut call, reason, id)),
         Err(NoChild::Refused(_)) => Err(refuse(&mut call, Reason::ChildStart, id)),
     }

@@ -145,7 +145,16 @@ async fn call(
             return Err(reason.into());
         }
     };
-    let call = Call { plane: Arc::clone(plane), upstream, principal, account, headers: parts.headers, record, ticket };
+    let call = Call {
+        plane: Arc::clone(plane),
+        upstream,
+        principal,
+        account,
+        headers: parts.headers,
+        synthesized: false,
+        record,
+        ticket,
+    };
     match read {
         Some((body, held)) => post(worker, call, body, held).await,
         None if parts.method == Verb::GET => get(worker, call).await,

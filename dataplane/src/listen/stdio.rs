@@ -201,9 +201,16 @@ impl Door {
             Ok((upstream, account, ticket))
         });
         match admitted {
-            Ok((upstream, account, ticket)) => {
-                Ok(Call { upstream, principal: self.principal.clone(), account, headers, record, ticket, plane })
-            }
+            Ok((upstream, account, ticket)) => Ok(Call {
+                upstream,
+                principal: self.principal.clone(),
+                account,
+                headers,
+                synthesized: true,
+                record,
+                ticket,
+                plane,
+            }),
             Err(reason) => {
                 record.fail(&reason);
                 Err(reason)

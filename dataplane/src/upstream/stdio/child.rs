@@ -258,6 +258,11 @@ impl Child {
         Ok(message.error_code.is_some_and(is_modern_error).then(|| vec!["2026-07-28".to_owned()]))
     }
 
+    /// Asks the server on the gateway's own behalf; `None` when it does not answer in time.
+    pub(crate) async fn ask(&self, message: Bytes) -> Option<Bytes> {
+        self.own_request(message, limit::PROBE).await.ok().flatten()
+    }
+
     /// Sends a request of our own and waits for its answer; `None` when none came in time.
     async fn own_request(&self, message: Bytes, wait: Duration) -> Result<Option<Bytes>, Reason> {
         let scanned_message = scanned(&message, u16::MAX).map_err(|_| Reason::ChildStart)?;

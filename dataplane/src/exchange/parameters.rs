@@ -1,0 +1,138 @@
+//! Tool parameters mirrored into headers (`x-mcp-header`, 2026-07-28 *Custom Headers from Tool Parameters*): checked where
+//! the server behind us sees no headers, made where the client in front of us sends none.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method as Verb};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sluice_mcp::header::{check_params, encode_value, param_headers, param_value};
+use sluice_mcp::{Method, ParamHeader, decode_string, header};
+use sluice_snapshot::model::Transport;
+
+use super::call::{Call, Posted};
+use super::http_server::{bare, first_message, send};
+use crate::limit;
+use crate::node::Worker;
+use crate::reason::Reason;
+use crate::upstream::Upstream;
+use crate::upstream::http::Outgoing;
+use crate::upstream::stdio::Child;
+
+/// Where a server's tools are listed.
+#[derive(Clone, Copy)]
+pub(super) enum From<'a> {
+    Http(&'a Rc<Worker>),
+    Child(&'a Child),
+}
+
+/// Checks a call's `Mcp-Param-*` headers towards a server that sees only the body.
+///
+/// # Errors
+/// [`Reason::HeaderMismatch`], after the tools were listed anew: the annotation may have changed.
+pub(super) async fn check(call: &Call, posted: &Posted, child: &Child) -> Result<(), Reason> {
+    let Some(tool) = tool(posted).filter(|_| !call.synthesized) else { return Ok(()) };
+    let parameters = &call.upstream.parameters;
+    let arguments = posted.raw(posted.message.p.arguments);
+    let mut second = false;
+    loop {
+        let listed = parameters.get(list(&call.upstream, From::Child(child))).await;
+        let Some(headers) = listed.tools.get(&tool) else { return Ok(()) };
+        let sent = |name: &str| call.headers.get(name).map(HeaderValue::as_bytes);
+        match check_params(headers, sent, arguments.as_deref()) {
+            Ok(()) => return Ok(()),
+            Err(error) if second => return Err(Reason::HeaderMismatch(error.to_string())),
+            Err(_) => parameters.forget(),
+        }
+        second = true;
+    }
+}
+
+/// Adds the `Mcp-Param-*` headers a tool asks for to a request whose client speaks without headers.
+pub(super) async fn mirror(worker: &Rc<Worker>, call: &Call, posted: &Posted, headers: &mut HeaderMap) {
+    let Some(tool) = tool(posted).filter(|_| call.synthesized) else { return };
+    let Some(arguments) = posted.raw(posted.message.p.arguments) else { return };
+    let listed = call.upstream.parameters.get(list(&call.upstream, From::Http(worker))).await;
+    for parameter in listed.tools.get(&tool).into_iter().flatten() {
+        let Some(value) = param_value(&arguments, parameter) else { continue };
+        let name = HeaderName::from_bytes(parameter.header.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&encode_value(&value))) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+fn tool(posted: &Posted) -> Option<String> {
+    let name = posted.message.p.name.filter(|_| posted.message.method == Method::ToolsCall)?;
+    Some(decode_string(name.of(&posted.body)).into_owned())
+}
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow)]
+    result: PageResult<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageResult<'a> {
+    #[serde(borrow, default)]
+    tools: Vec<Tool<'a>>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Tool<'a> {
+    name: String,
+    #[serde(borrow)]
+    input_schema: Option<&'a RawValue>,
+}
+
+/// The annotated parameters of all tools, all pages. A server that cannot be asked has none.
+async fn list(upstream: &Upstream, from: From<'_>) -> HashMap<String, Vec<ParamHeader>> {
+    let mut found = HashMap::new();
+    let mut cursor: Option<String> = None;
+    for _ in 0..limit::LIST_PAGES {
+        let Some(page) = page(upstream, from, cursor.as_deref()).await else { break };
+        let Ok(page) = serde_json::from_slice::<Page<'_>>(&page) else { break };
+        for tool in page.result.tools {
+            // an invalid annotation makes the tool invalid: clients do not offer it, the server judges what comes
+            let headers = tool.input_schema.and_then(|schema| param_headers(schema.get().as_bytes()).ok());
+            found.extend(headers.filter(|h| !h.is_empty()).map(|headers| (tool.name, headers)));
+        }
+        cursor = page.result.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    found
+}
+
+async fn page(upstream: &Upstream, from: From<'_>, cursor: Option<&str>) -> Option<Bytes> {
+    let mut params = serde_json::json!({ "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { "name": "sluice", "version": env!("CARGO_PKG_VERSION") },
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }});
+    if let Some(cursor) = cursor {
+        params["cursor"] = cursor.into();
+    }
+    let body = serde_json::json!({ "jsonrpc": "2.0", "id": "sluice-tools", "method": "tools/list", "params": params });
+    let body = Bytes::from(body.to_string());
+    match (from, &upstream.config.transport) {
+        (From::Child(child), _) => child.ask(body).await,
+        (From::Http(worker), Transport::Http(endpoint)) => {
+            let mut request = bare(endpoint, Verb::POST, Outgoing::whole(body));
+            let headers = request.headers_mut();
+            headers.insert(header::PROTOCOL_VERSION, HeaderValue::from_static("2026-07-28"));
+            headers.insert(header::METHOD, HeaderValue::from_static("tools/list"));
+            let response = send(worker, upstream, request).await.ok()?;
+            first_message(response).await
+        }
+        (From::Http(_), Transport::Stdio(_)) => None,
+    }
+}

@@ -1,0 +1,46 @@
+//! What is remembered of a server's tools: which of their parameters are mirrored into headers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+use sluice_mcp::ParamHeader;
+
+use crate::limit;
+
+/// The annotated parameters of a server's tools, as last listed.
+#[derive(Default)]
+pub(crate) struct Parameters {
+    listed: ArcSwapOption<Listed>,
+    listing: tokio::sync::Mutex<()>,
+}
+
+/// One listing.
+pub(crate) struct Listed {
+    /// Annotated tools only.
+    pub tools: HashMap<String, Vec<ParamHeader>>,
+    at: Instant,
+}
+
+impl Parameters {
+    /// What was listed is out of date.
+    pub(crate) fn forget(&self) {
+        self.listed.store(None);
+    }
+
+    /// What was listed within [`limit::TOOLS_MEMORY`], or what `list` brings; one listing for all who wait.
+    pub(crate) async fn get(&self, list: impl Future<Output = HashMap<String, Vec<ParamHeader>>>) -> Arc<Listed> {
+        let fresh = || self.listed.load_full().filter(|l| l.at.elapsed() < limit::TOOLS_MEMORY);
+        if let Some(listed) = fresh() {
+            return listed;
+        }
+        let _one = self.listing.lock().await;
+        if let Some(listed) = fresh() {
+            return listed;
+        }
+        let listed = Arc::new(Listed { tools: list.await, at: Instant::now() });
+        self.listed.store(Some(Arc::clone(&listed)));
+        listed
+    }
+}
