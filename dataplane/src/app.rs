@@ -8,7 +8,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use sluice_snapshot::model::Snapshot;
@@ -57,7 +56,6 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
         quotas: Quotas::new(),
         log: AccessLog::start(Arc::clone(&metrics))?,
         drain: Drain::new(),
-        held: Arc::new(AtomicUsize::new(0)),
         boot: u32::from_be_bytes(seal::random()),
         planes,
         metrics: Arc::clone(&metrics),

@@ -213,27 +213,18 @@ fn caller(call: &Call, session: Option<&SessionId>) -> Caller {
 
 /// Turns a relay into a reply: JSON when the answer is the first thing that comes, else a stream.
 async fn first_or_stream(mut relay: relay::Relay) -> Reply {
-    relay.record().status = StatusCode::OK;
     match relay.first().await {
-        Some((item, true)) => match item.data {
-            Some(data) => Reply::json(StatusCode::OK, data),
-            None => Reply::empty(StatusCode::ACCEPTED),
-        },
-        Some((item, false)) if is_error(&item) => Reply::json(StatusCode::BAD_GATEWAY, item.data.unwrap_or_default()),
-        Some((item, false)) => {
+        Some((item, Some(status))) => {
+            relay.record().status = status;
+            Reply::json(status, item.data.unwrap_or_default())
+        }
+        Some((item, None)) => {
             relay.unread(item);
             stream(relay)
         }
+        // the client itself cancelled
         None => Reply::empty(StatusCode::ACCEPTED),
     }
-}
-
-/// An item that stands for a server that gave up before it said anything.
-fn is_error(item: &relay::Item) -> bool {
-    item.data
-        .as_ref()
-        .and_then(|data| sluice_mcp::scan(data, ScanLimits { depth: u16::MAX }).ok())
-        .is_some_and(|message| message.error.is_some())
 }
 
 fn stream(relay: relay::Relay) -> Reply {

@@ -50,6 +50,11 @@ pub(crate) const CALL_ABSOLUTE: Duration = Duration::from_secs(3600);
 pub(crate) const PROBE: Duration = Duration::from_secs(10);
 /// What was learnt of a legacy server is asked again after this long, should it have been upgraded meanwhile.
 pub(crate) const ERA_MEMORY: Duration = Duration::from_secs(60);
+/// How often a standalone stream is asked for again that the server says is open already, and the pause between: a server
+/// notices within some hundred milliseconds that the one before is gone.
+pub(crate) const STREAM_CONFLICTS: u32 = 5;
+/// See [`STREAM_CONFLICTS`].
+pub(crate) const STREAM_CONFLICT_PAUSE: Duration = Duration::from_millis(100);
 /// Which tool parameters are mirrored into headers is listed again after this long; a mismatch asks at once.
 pub(crate) const TOOLS_MEMORY: Duration = Duration::from_secs(60);
 /// Pages of one list: a server whose cursors never end is not followed further.
@@ -68,6 +73,8 @@ pub(crate) const CHILD_BACKOFF_MAX: Duration = Duration::from_secs(30);
 pub(crate) const CHILD_HEALTHY: Duration = Duration::from_secs(10);
 /// Messages waiting to be written to one child.
 pub(crate) const CHILD_QUEUE: usize = 1024;
+/// Bytes that may wait for one caller of a child; a caller that takes nothing is cut beyond it.
+pub(crate) const OUTBOX_BYTES: usize = 4 << 20;
 /// Messages kept for a session that has no stream open to take them.
 pub(crate) const BACKLOG_MESSAGES: usize = 64;
 /// Bytes of such messages.

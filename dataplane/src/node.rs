@@ -31,7 +31,6 @@ pub(crate) struct Node {
     pub metrics: Arc<Metrics>,
     pub log: AccessLog,
     pub drain: Drain,
-    pub held: Arc<AtomicUsize>,
     /// Distinguishes this process in request ids.
     pub boot: u32,
     pub planes: watch::Receiver<Arc<Plane>>,
@@ -43,8 +42,8 @@ impl Node {
     /// # Errors
     /// [`Reason::Busy`] when the node's byte budget is used up.
     pub(crate) fn hold(&self, bytes: usize) -> Result<Held, Reason> {
-        let before = self.held.fetch_add(bytes, Ordering::Relaxed);
-        let held = Held { total: Arc::clone(&self.held), bytes };
+        let before = self.metrics.held.fetch_add(bytes, Ordering::Relaxed);
+        let held = Held { total: Arc::clone(&self.metrics.held), bytes };
         if before + bytes > limit::NODE_BYTES { Err(Reason::Busy) } else { Ok(held) }
     }
 }

@@ -2,7 +2,7 @@
 //! planes: what was learnt of it, its children and its counters are carried over.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sluice_snapshot::model::Server;
 
@@ -20,6 +20,8 @@ pub(crate) struct Upstream {
     pub era: era::Memory,
     /// Which of its tools' parameters are mirrored into headers.
     pub parameters: parameters::Parameters,
+    /// The last attempt to reach it failed.
+    down: AtomicBool,
     /// Its child processes; empty for HTTP servers.
     pub children: Arc<stdio::Children>,
 }
@@ -33,11 +35,29 @@ impl Upstream {
             config,
             era,
             parameters: Default::default(),
+            down: AtomicBool::new(false),
             children: Arc::new(children),
         }
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.config.name
+    }
+
+    /// Whether the last attempt to reach it failed.
+    pub(crate) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether it could be reached.
+    pub(crate) fn note(&self, reached: bool) {
+        if self.is_down() == reached {
+            self.down.store(!reached, Ordering::Relaxed);
+            if reached {
+                tracing::info!(server = %self.name(), "the server is reachable again");
+            } else {
+                tracing::warn!(server = %self.name(), "the server cannot be reached");
+            }
+        }
     }
 }

@@ -67,6 +67,12 @@ impl Known {
         Self { local: Principal::local(), anonymous: Principal::anonymous(), clients }
     }
 
+    /// Whether somebody who came in before would still come in.
+    pub(crate) fn admits(&self, required: bool, principal: &Principal) -> bool {
+        let open = principal.anonymous || principal.id == self.local.id;
+        (open && !required) || self.clients.values().any(|client| client.id == principal.id)
+    }
+
     /// Judges the credential of one request.
     ///
     /// # Errors

@@ -132,6 +132,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
     let session = Arc::clone(&in_use.session);
     let handles = handles_of(worker, &call, None);
     let mut renewed = false;
+    let mut conflicts = 0;
     loop {
         let state = session.state();
         let numbering = Numbering { session: session.id, epoch: state.epoch };
@@ -160,6 +161,13 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
             renewed = true;
             continue;
         }
+        if status == StatusCode::CONFLICT && conflicts < limit::STREAM_CONFLICTS {
+            // the server has not noticed yet that this client's last stream is gone
+            conflicts += 1;
+            drop(response);
+            tokio::time::sleep(limit::STREAM_CONFLICT_PAUSE).await;
+            continue;
+        }
         let reason = match status {
             StatusCode::OK if content_type(response.headers()) == Kinds::Events => None,
             StatusCode::METHOD_NOT_ALLOWED => Some(Reason::MethodNotAllowed("POST, DELETE")),
@@ -186,6 +194,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
             depth,
             before: taken_notes(&session),
             on_timeout: None,
+            principal: call.principal,
             record: call.record,
             ticket,
             in_use: Some(in_use),
@@ -244,6 +253,7 @@ async fn relay_answer(
                 depth,
                 before: Default::default(),
                 on_timeout,
+                principal: call.principal,
                 record: call.record,
                 ticket,
                 in_use: session.map(|(in_use, _)| in_use),
@@ -425,7 +435,9 @@ pub(super) async fn send(
     let Transport::Http(endpoint) = &upstream.config.transport else {
         return Err(Failure::Unreachable("not an HTTP server".to_owned()));
     };
-    worker.pools.send(upstream.id, endpoint, request, upstream.config.timeout).await
+    let sent = worker.pools.send(upstream.id, endpoint, request, upstream.config.timeout).await;
+    upstream.note(!matches!(sent, Err(Failure::Unreachable(_))));
+    sent
 }
 
 /// A request of the client, as the server sees it.

@@ -10,20 +10,23 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::Body as _;
 use sluice_mcp::{Edit, Event, HandleFilter, Kind, Method, ScanLimits, SseDecoder, error_body, join, scan, splice};
 use tokio::time::Sleep;
 
 use super::handles::Handles;
 use super::record::Record;
+use crate::auth::Principal;
 use crate::auth::quota::Ticket;
 use crate::drain::Phase;
 use crate::limit;
-use crate::node::{Held, Worker};
+use crate::node::{Held, Node, Worker};
 use crate::observe::metrics::Inside;
 use crate::reason::Reason;
 use crate::seal::{Binding, Kind as Handle};
 use crate::session::{InUse, SessionId};
+use crate::upstream::Upstream;
 use crate::upstream::http::Answer;
 use crate::upstream::stdio::{Child, Inbox};
 
@@ -109,10 +112,13 @@ pub(crate) struct Relay {
     resumable: bool,
     answered: bool,
     ended: bool,
+    /// The status of a server that was given up.
+    failed: Option<StatusCode>,
     last_in: Instant,
     last_out: Instant,
     timer: Pin<Box<Sleep>>,
-    leaving: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// When the gateway itself ends a long-lived stream.
+    ending: Option<Pin<Box<dyn Future<Output = End>>>>,
     on_timeout: Option<Box<dyn FnOnce()>>,
     record: Record,
     _ticket: Ticket,
@@ -132,10 +138,40 @@ pub(crate) struct Parts {
     pub before: VecDeque<Item>,
     /// Told when the server is given up for taking too long.
     pub on_timeout: Option<Box<dyn FnOnce()>>,
+    pub principal: Principal,
     pub record: Record,
     pub ticket: Ticket,
     pub in_use: Option<InUse>,
     pub held: Option<Held>,
+}
+
+/// Why the gateway ends a stream that would go on.
+#[derive(Clone, Copy)]
+enum End {
+    /// The node is stopping.
+    Leaving,
+    /// The credential was revoked, or the server is no longer configured as it was.
+    NotAllowed,
+}
+
+/// Waits until a long-lived stream must end: streams are judged again after every swap of the configuration.
+async fn ending(node: Arc<Node>, principal: Principal, upstream: Option<Arc<Upstream>>) -> End {
+    let mut planes = node.planes.clone();
+    loop {
+        tokio::select! {
+            () = node.drain.reached(Phase::Closing) => return End::Leaving,
+            changed = planes.changed() => {
+                if changed.is_err() {
+                    return End::Leaving;
+                }
+                let plane = Arc::clone(&planes.borrow_and_update());
+                let same = upstream.as_ref().is_some_and(|u| plane.server(u.name()).is_some_and(|now| Arc::ptr_eq(now, u)));
+                if !same || !plane.known.admits(plane.snapshot.access.required, &principal) {
+                    return End::NotAllowed;
+                }
+            }
+        }
+    }
 }
 
 impl Relay {
@@ -144,9 +180,9 @@ impl Relay {
         let call = parts.expected.as_ref().filter(|e| e.method != Method::SubscriptionsListen);
         let first = call.map_or(limit::KEEP_ALIVE, |e| e.timeout.min(limit::KEEP_ALIVE));
         let long_lived = call.is_none();
-        let drain = parts.worker.node.drain.clone();
+        let ending = ending(Arc::clone(&parts.worker.node), parts.principal, parts.record.upstream.clone());
         Self {
-            leaving: long_lived.then(|| Box::pin(async move { drain.reached(Phase::Closing).await }) as Pin<Box<_>>),
+            ending: long_lived.then(|| Box::pin(ending) as Pin<Box<_>>),
             _inside: long_lived.then(|| parts.worker.node.metrics.streams.enter()),
             worker: parts.worker,
             source: parts.source,
@@ -158,6 +194,7 @@ impl Relay {
             resumable: false,
             answered: false,
             ended: false,
+            failed: None,
             last_in: now,
             last_out: now,
             timer: Box::pin(tokio::time::sleep(first)),
@@ -169,10 +206,11 @@ impl Relay {
         }
     }
 
-    /// The first item, and whether it is already the answer. `None` when the stream ended without one.
-    pub(crate) async fn first(&mut self) -> Option<(Item, bool)> {
+    /// The first item, and the status if it is already the end: the answer, or the error in its place. `None` when the
+    /// stream ended without one.
+    pub(crate) async fn first(&mut self) -> Option<(Item, Option<StatusCode>)> {
         let item = std::future::poll_fn(|cx| self.poll_item(cx)).await?;
-        Some((item, self.answered))
+        Some((item, self.failed.or(self.answered.then_some(StatusCode::OK))))
     }
 
     /// Puts an item back, to be passed on first.
@@ -323,6 +361,7 @@ impl Relay {
     fn give_up(&mut self, reason: &Reason) {
         self.ended = true;
         self.record.outcome = reason.row().outcome;
+        self.failed = Some(reason.row().status);
         if let (Some(expected), false) = (&self.expected, self.answered) {
             let body = error_body(Some(&expected.id), reason.row().code, &reason.text(), None);
             self.before.push_back(Item::message(body.into()));
@@ -331,8 +370,8 @@ impl Relay {
 
     /// Nothing to pass on now: keep the client's connection alive, and mind how long the server takes.
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.leaving.as_mut().is_some_and(|leaving| leaving.as_mut().poll(cx).is_ready()) {
-            self.leave();
+        if let Some(Poll::Ready(end)) = self.ending.as_mut().map(|ending| ending.as_mut().poll(cx)) {
+            self.leave(end);
             return Poll::Ready(());
         }
         ready!(self.timer.as_mut().poll(cx));
@@ -363,11 +402,14 @@ impl Relay {
         self.give_up(&Reason::ServerTimeout);
     }
 
-    /// The node is stopping: a listen stream gets its result, a standalone stream its reconnection time.
-    fn leave(&mut self) {
-        self.leaving = None;
+    /// Ends a stream in order: a listen stream gets its result, a standalone stream its reconnection time.
+    fn leave(&mut self, end: End) {
+        self.ending = None;
         self.ended = true;
-        self.record.outcome = "drained";
+        self.record.outcome = match end {
+            End::Leaving => "drained",
+            End::NotAllowed => "no_longer_allowed",
+        };
         let item = match &self.expected {
             Some(expected) => {
                 self.answered = true;

@@ -138,7 +138,9 @@ async fn open_child(call: &mut Call, posted: &Posted, session: SessionId) -> Res
     let caller = caller(call, Some(&session));
     let children = &call.upstream.children;
     let key = children.legacy_key(caller, &posted.body, &posted.message, declared(posted).asks);
-    match children.legacy(&key, caller, &posted.body).await {
+    let child = children.legacy(&key, caller, &posted.body).await;
+    super::stdio_server::note(&call.upstream, child.as_ref().err());
+    match child {
         Ok(child) => {
             child.attach(session.0);
             let body = answer(id.as_deref(), child.initialize_result());
@@ -336,7 +338,9 @@ pub(super) async fn attached(upstream: &Arc<Upstream>, session: &Session) -> Res
     let caller = Caller { principal: session.principal, session: Some(session.id.0) };
     let message = scan(&session.initialize, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerForgot)?;
     let key = upstream.children.legacy_key(caller, &session.initialize, &message, session.declared.asks);
-    let child = match upstream.children.legacy(&key, caller, &session.initialize).await {
+    let child = upstream.children.legacy(&key, caller, &session.initialize).await;
+    super::stdio_server::note(upstream, child.as_ref().err());
+    let child = match child {
         Ok(child) => child,
         Err(NoChild::Reason(reason)) => return Err(reason),
         Err(NoChild::Refused(_)) => return Err(Reason::ServerForgot),

@@ -15,12 +15,15 @@ use super::{Outcome, caller, edited, first_or_stream, handles_of, parameters, re
 use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::InUse;
+use crate::upstream::Upstream;
 use crate::upstream::stdio::{Child, NoChild};
 
 /// A modern message: one child serves everybody.
 pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
     let id = posted.id();
-    match call.upstream.children.modern(&call.upstream.era).await {
+    let child = call.upstream.children.modern(&call.upstream.era).await;
+    note(&call.upstream, child.as_ref().err());
+    match child {
         Ok(child) => match parameters::check(&call, &posted, &child).await {
             Ok(()) => ask(worker, call, posted, None, child).await,
             Err(reason) => Err(refuse(&mut call, reason, id)),
@@ -67,6 +70,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         depth: call.plane.snapshot.limits.json_depth,
         before: taken_notes(&in_use.session),
         on_timeout: None,
+        principal: call.principal,
         record: call.record,
         ticket,
         in_use: Some(in_use),
@@ -115,6 +119,7 @@ async fn ask(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: Option
         depth: call.plane.snapshot.limits.json_depth,
         before: VecDeque::<Item>::new(),
         on_timeout: None,
+        principal: call.principal,
         record: call.record,
         ticket: ticket_of_principal,
         in_use,
@@ -133,4 +138,15 @@ fn opened(handles: &Handles, posted: &Posted) -> Result<(Bytes, sluice_mcp::Mess
     let message = scan(&body, ScanLimits { depth: u16::MAX })
         .map_err(|error| Reason::Message { code: error.code(), text: error.to_string() })?;
     Ok((body, message))
+}
+
+/// Notes whether a server's process could be had.
+pub(super) fn note(upstream: &Upstream, failure: Option<&NoChild>) {
+    match failure {
+        None => upstream.note(true),
+        Some(NoChild::Reason(Reason::ChildStart | Reason::ChildBackoff { .. } | Reason::ChildEnded)) => {
+            upstream.note(false)
+        }
+        Some(_) => {}
+    }
 }

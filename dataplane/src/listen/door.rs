@@ -229,12 +229,14 @@ async fn read(worker: &Worker, limit: usize, headers: &HeaderMap, mut body: Inco
     Ok((if more.is_empty() { whole } else { more.freeze() }, held))
 }
 
-/// `/health` says only ok, and counts.
+/// `/health` says only ok or degraded, and counts; names need a key or the admin port.
 fn health(worker: &Worker, plane: &Plane, mut record: Record) -> Response<Body> {
     record.outcome = "ok";
+    let down = plane.servers().filter(|u| u.is_down()).count();
     let body = serde_json::json!({
-        "status": "ok",
+        "status": if down == 0 { "ok" } else { "degraded" },
         "servers": plane.snapshot.servers.len(),
+        "servers_down": down,
         "sessions": worker.node.sessions.len(),
     });
     json(StatusCode::OK, body.to_string().into())
@@ -252,11 +254,8 @@ fn metrics(worker: &Worker, plane: &Plane, mut record: Record) -> Response<Body>
 
 /// The metrics of a node, as both doors show them.
 pub(crate) fn render_metrics(node: &crate::node::Node, plane: &Plane) -> String {
-    node.metrics.render(&Levels {
-        sessions: node.sessions.len(),
-        held_bytes: node.held.load(std::sync::atomic::Ordering::Relaxed),
-        revision: plane.snapshot.revision,
-    })
+    let up = plane.servers().map(|u| (Arc::clone(u.name()), !u.is_down())).collect();
+    node.metrics.render(&Levels { up, sessions: node.sessions.len(), revision: plane.snapshot.revision })
 }
 
 fn http(reply: Reply) -> Response<Body> {

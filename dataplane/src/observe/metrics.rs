@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -86,6 +86,8 @@ pub(crate) struct Metrics {
     workers: Mutex<Vec<Arc<Worker>>>,
     /// Requests refused before a server was found, by outcome.
     refused: Mutex<BTreeMap<&'static str, u64>>,
+    /// Bytes of bodies and queued messages the node holds: what [`crate::limit::NODE_BYTES`] bounds.
+    pub held: Arc<AtomicUsize>,
     pub connections: Arc<Gauge>,
     pub streams: Arc<Gauge>,
     pub upstream_connections: Arc<Gauge>,
@@ -97,8 +99,9 @@ pub(crate) struct Metrics {
 
 /// What a scrape adds to the counts.
 pub(crate) struct Levels {
+    /// Each server, and whether it could be reached when last tried.
+    pub up: BTreeMap<Arc<str>, bool>,
     pub sessions: usize,
-    pub held_bytes: usize,
     pub revision: u64,
 }
 
@@ -127,11 +130,21 @@ impl Metrics {
             ("sluice_streams", "GET and listen streams open.", self.streams.get()),
             ("sluice_upstream_connections", "Connections to HTTP servers open.", self.upstream_connections.get()),
             ("sluice_children", "Child processes of stdio servers.", self.children.get()),
-            ("sluice_held_bytes", "Bytes of request bodies held.", levels.held_bytes as i64),
+            (
+                "sluice_held_bytes",
+                "Bytes of bodies and queued messages held.",
+                self.held.load(Ordering::Relaxed) as i64,
+            ),
             ("sluice_config_revision", "Revision of the active configuration.", levels.revision as i64),
         ];
         for (name, help, value) in gauges {
             let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+        }
+        text.push_str(
+            "# HELP sluice_server_up Whether the server could be reached when last tried.\n# TYPE sluice_server_up gauge\n",
+        );
+        for (server, up) in &levels.up {
+            let _ = writeln!(text, "sluice_server_up{{server=\"{server}\"}} {}", u8::from(*up));
         }
         let counters: [(&str, &str, &AtomicU64); 3] = [
             ("sluice_child_starts_total", "Child processes started.", &self.child_starts),

@@ -5,7 +5,9 @@
 //! *Connections to servers*). Modern servers are stateless: one child serves everybody.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
@@ -22,6 +24,7 @@ use backoff::Backoff;
 pub(crate) use child::{Child, Outbox};
 
 use crate::auth::PrincipalId;
+use crate::limit;
 use crate::observe::metrics::Metrics;
 use crate::reason::Reason;
 use crate::upstream::era::{Known, Memory};
@@ -292,24 +295,50 @@ fn scanned(line: &[u8], depth: u16) -> Result<Message, sluice_mcp::ScanError> {
     scan(line, ScanLimits { depth })
 }
 
-/// The two ends of a caller's queue: what the child says to it, in order.
-pub(crate) fn outbox() -> (Outbox, Inbox) {
+/// The two ends of a caller's queue: what the child says to it, in order. `held` is the node's byte budget.
+pub(crate) fn outbox(held: &Arc<AtomicUsize>) -> (Outbox, Inbox) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let queued = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let queued = Arc::new(Queued { own: AtomicUsize::new(0), node: Arc::clone(held) });
     (Outbox { sender, queued: Arc::clone(&queued) }, Inbox { receiver, queued })
+}
+
+/// Bytes in one caller's queue; they count in the node's budget too.
+pub(crate) struct Queued {
+    own: AtomicUsize,
+    node: Arc<AtomicUsize>,
+}
+
+impl Queued {
+    /// Counts a message in; `false` when the caller's or the node's limit is reached.
+    fn add(&self, bytes: usize) -> bool {
+        let own = self.own.fetch_add(bytes, Ordering::Relaxed);
+        let node = self.node.fetch_add(bytes, Ordering::Relaxed);
+        own <= limit::OUTBOX_BYTES && node <= limit::NODE_BYTES
+    }
+
+    fn take(&self, bytes: usize) {
+        self.own.fetch_sub(bytes, Ordering::Relaxed);
+        self.node.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.node.fetch_sub(*self.own.get_mut(), Ordering::Relaxed);
+    }
 }
 
 /// The receiving end; see [`outbox`].
 pub(crate) struct Inbox {
     receiver: mpsc::UnboundedReceiver<Bytes>,
-    queued: Arc<std::sync::atomic::AtomicUsize>,
+    queued: Arc<Queued>,
 }
 
 impl Inbox {
-    pub(crate) fn poll(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Bytes>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let polled = self.receiver.poll_recv(cx);
-        if let std::task::Poll::Ready(Some(message)) = &polled {
-            self.queued.fetch_sub(message.len(), std::sync::atomic::Ordering::Relaxed);
+        if let Poll::Ready(Some(message)) = &polled {
+            self.queued.take(message.len());
         }
         polled
     }

@@ -16,19 +16,18 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::backoff::Backoff;
 use super::routes::Routes;
-use super::{Caller, Inbox, NoChild, guard::Guard, outbox, scanned};
+use super::{Caller, Inbox, NoChild, Queued, guard::Guard, outbox, scanned};
 use crate::limit;
 use crate::observe::metrics::Metrics;
 use crate::reason::Reason;
 
-/// Bytes that may wait for one caller; a caller that takes nothing is cut beyond it.
-const OUTBOX_BYTES: usize = 4 << 20;
 /// Bytes waiting for a child that does not read; beyond it no message is taken from the queue.
 const UNWRITTEN_BYTES: usize = 1 << 20;
 
 /// A running (or ended) child as callers hold it.
 pub(crate) struct Child {
     commands: mpsc::Sender<ToChild>,
+    metrics: Arc<Metrics>,
     /// The next request's number, its id towards the server.
     tickets: AtomicU64,
     /// The server's answer to `initialize`: its raw `result`.
@@ -82,17 +81,13 @@ pub(crate) enum ToChild {
 #[derive(Clone)]
 pub(crate) struct Outbox {
     pub(super) sender: mpsc::UnboundedSender<Bytes>,
-    pub(super) queued: Arc<AtomicUsize>,
+    pub(super) queued: Arc<Queued>,
 }
 
 impl Outbox {
     /// Queues a message; `false` when the caller is gone or takes nothing.
     pub(super) fn put(&self, message: Bytes) -> bool {
-        let queued = self.queued.fetch_add(message.len(), Ordering::Relaxed);
-        if queued > OUTBOX_BYTES {
-            return false;
-        }
-        self.sender.send(message).is_ok()
+        self.queued.add(message.len()) && self.sender.send(message).is_ok()
     }
 }
 
@@ -137,6 +132,7 @@ impl Child {
         parts.metrics.child_starts.fetch_add(1, Ordering::Relaxed);
         tracing::info!(server = %parts.server, pid = group.map(|g| g.as_raw_nonzero().get()), "started the server's process");
         tokio::spawn(log_stderr(Arc::clone(&parts.server), stderr));
+        let metrics = Arc::clone(&parts.metrics);
         let routes = Routes::new(Arc::clone(&parts.server), parts.exclusive, parts.depth, Arc::clone(&parts.metrics));
         let task = Task {
             process,
@@ -152,7 +148,7 @@ impl Child {
             server: parts.server,
         };
         tokio::spawn(task.run());
-        Ok(Arc::new(Self { commands, tickets: AtomicU64::new(1), initialized: OnceLock::new(), life }))
+        Ok(Arc::new(Self { commands, metrics, tickets: AtomicU64::new(1), initialized: OnceLock::new(), life }))
     }
 
     /// Whether requests can be sent.
@@ -179,7 +175,7 @@ impl Child {
     /// # Errors
     /// [`Reason::ChildEnded`], [`Reason::ChildQueueFull`]: in both cases nothing was sent.
     pub(crate) fn request(&self, caller: Caller, message: Bytes, scanned: Message) -> Result<(Inbox, u64), Reason> {
-        let (outbox, inbox) = outbox();
+        let (outbox, inbox) = outbox(&self.metrics.held);
         let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
         self.send(ToChild::Request { ticket, caller, message, scanned: Box::new(scanned), outbox })?;
         Ok((inbox, ticket))
@@ -197,7 +193,7 @@ impl Child {
 
     /// Opens a session's standalone stream.
     pub(crate) fn listen(&self, session: [u8; 16]) -> Result<Inbox, Reason> {
-        let (outbox, inbox) = outbox();
+        let (outbox, inbox) = outbox(&self.metrics.held);
         self.send(ToChild::Listen { session, outbox })?;
         Ok(inbox)
     }
