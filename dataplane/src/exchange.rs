@@ -165,7 +165,8 @@ fn check_modern(call: &Call, posted: &Posted) -> Result<(), Reason> {
 async fn find_session(worker: &Worker, call: &Call) -> Result<InUse, Reason> {
     let mut named = call.headers.get_all(header::SESSION_ID).iter();
     let id = named.next().map(http::HeaderValue::as_bytes).filter(|id| !id.is_empty()).ok_or(Reason::SessionMissing)?;
-    if named.next().is_some() {
+    // several values in one field are a list (RFC 9110 section 5.3); our ids hold neither commas nor spaces
+    if named.next().is_some() || id.iter().any(|b| matches!(b, b',' | b' ' | b'\t')) {
         return Err(Reason::SessionRepeated);
     }
     let id = SessionId::open(&worker.node.seal, call.principal.id, id).ok_or(Reason::SessionUnknown)?;

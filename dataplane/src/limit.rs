@@ -9,6 +9,10 @@ pub(crate) const HEAD_READ: Duration = Duration::from_secs(10);
 pub(crate) const BODY_PAUSE: Duration = Duration::from_secs(10);
 /// Longest time a whole request body may take: 4 MiB at 70 KB/s.
 pub(crate) const BODY_READ: Duration = Duration::from_secs(60);
+/// What is read on and thrown away of a body that is too large, so that the client can read the refusal.
+pub(crate) const DISCARD_BYTES: usize = 16 << 20;
+/// Longest time for that.
+pub(crate) const DISCARD: Duration = Duration::from_secs(2);
 /// A client that takes no byte for so long is cut: its buffers belong to others.
 pub(crate) const WRITE_STALL: Duration = Duration::from_secs(60);
 /// A connection without a request for so long is closed: longer than clients' and balancers' own idle times (60 s).
@@ -59,6 +63,8 @@ pub(crate) const STREAM_CONFLICT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) const TOOLS_MEMORY: Duration = Duration::from_secs(60);
 /// Pages of one list: a server whose cursors never end is not followed further.
 pub(crate) const LIST_PAGES: usize = 1000;
+/// A server ends its stream after the answer; one that does not is not waited for.
+pub(crate) const AFTER_ANSWER: Duration = Duration::from_millis(500);
 /// Pause between comments on a quiet stream: below the 30 s and 60 s idle times of common balancers.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Time for a stdio server to answer its first message: `npx` may first have to fetch a package.

@@ -15,6 +15,7 @@ pub(crate) enum Reason {
     NoSingleServer,
     MethodNotAllowed(&'static str),
     BadHost,
+    HostMalformed,
     BadOrigin,
     Unauthenticated,
     RateLimited { retry_after: u32 },
@@ -83,6 +84,7 @@ impl Reason {
             NoSingleServer => row(S::NOT_FOUND, code::INVALID_REQUEST, "no_single_server"),
             MethodNotAllowed(_) => row(S::METHOD_NOT_ALLOWED, code::INVALID_REQUEST, "method_not_allowed"),
             BadHost => row(S::FORBIDDEN, code::INVALID_REQUEST, "bad_host"),
+            HostMalformed => row(S::BAD_REQUEST, code::INVALID_REQUEST, "host_malformed"),
             BadOrigin => row(S::FORBIDDEN, code::INVALID_REQUEST, "bad_origin"),
             Unauthenticated => row(S::UNAUTHORIZED, code::INVALID_REQUEST, "unauthenticated"),
             RateLimited { retry_after } => Row {
@@ -143,6 +145,9 @@ impl Reason {
             MethodNotAllowed(allow) => return format!("this path takes {allow}").into(),
             BadHost => {
                 "the Host header names a host this listener does not answer for; add it to `proxy.allowed_hosts`"
+            }
+            HostMalformed => {
+                "the Host header must be sent once, as host or host:port, and agree with the request target"
             }
             BadOrigin => "requests from this Origin are not allowed; add it to `proxy.allowed_origins`",
             Unauthenticated => "an API key is required: send `Authorization: Bearer KEY` or `X-API-Key: KEY`",

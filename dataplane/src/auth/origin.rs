@@ -25,23 +25,26 @@ impl Rules {
     /// Checks the host a request names. It is checked wherever `allowed_hosts` is set, and on loopback listeners.
     ///
     /// # Errors
-    /// [`Reason::BadHost`], also for a missing Host, several, or one that disagrees with the request target.
+    /// [`Reason::BadHost`]; [`Reason::HostMalformed`] for a missing Host, several, one that is no host, or one that disagrees
+    /// with the request target (RFC 9112 section 3.2).
     pub(crate) fn check_host(&self, uri: &Uri, headers: &HeaderMap, loopback: bool) -> Result<(), Reason> {
         let mut named = headers.get_all(header::HOST).iter();
         let field = named.next().map(HeaderValue::as_bytes);
         if named.next().is_some() {
-            return Err(Reason::BadHost);
+            return Err(Reason::HostMalformed);
         }
         let target = uri.authority().map(|a| a.as_str().as_bytes());
         let host = match (target, field) {
-            (Some(target), Some(field)) if !target.eq_ignore_ascii_case(field) => return Err(Reason::BadHost),
+            (Some(target), Some(field)) if !target.eq_ignore_ascii_case(field) => return Err(Reason::HostMalformed),
             (Some(host), _) | (None, Some(host)) => host,
-            (None, None) => return Err(Reason::BadHost),
+            (None, None) => return Err(Reason::HostMalformed),
         };
         if self.hosts.is_empty() && !loopback {
             return Ok(());
         }
-        let Some(name) = std::str::from_utf8(host).ok().and_then(host_name) else { return Err(Reason::BadHost) };
+        let Some(name) = std::str::from_utf8(host).ok().and_then(host_name) else {
+            return Err(Reason::HostMalformed);
+        };
         if self.hosts.is_empty() {
             is_loopback_name(name)
         } else {

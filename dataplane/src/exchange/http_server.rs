@@ -48,9 +48,6 @@ pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) 
     if response.status().is_client_error() {
         return modern_refused(worker, call, posted, response).await;
     }
-    if response.status().is_success() && posted.message.method != Method::ServerDiscover {
-        call.upstream.era.served_modern();
-    }
     relay_answer(worker, call, posted, response, None, handles).await
 }
 
@@ -311,9 +308,34 @@ async fn json_answer(
     {
         return Err(refuse(&mut call, reason, id));
     }
+    if session.is_none()
+        && message.result.is_some()
+        && let Some(reason) = judge_modern_result(worker, &call.upstream, &posted, &message).await
+    {
+        return Err(refuse(&mut call, reason, id));
+    }
     call.record.outcome = if message.error.is_some() { "error" } else { "ok" };
     let mut edits = handles.sealing(&body);
     Ok(Reply::json(status, edited(&body, &mut edits)))
+}
+
+/// What a result tells of the server's era. A modern one carries `resultType`; a result without it may come from a legacy
+/// server that answers whatever it is asked, so that is asked. What may have had an effect passes all the same.
+async fn judge_modern_result(
+    worker: &Rc<Worker>,
+    upstream: &Arc<Upstream>,
+    posted: &Posted,
+    message: &Message,
+) -> Option<Reason> {
+    if message.r.result_type.is_some() {
+        upstream.era.served_modern();
+        return None;
+    }
+    let unknown = upstream.era.configured() == Protocol::Auto && upstream.era.modern().is_none();
+    if !unknown || message.r.supported_versions.is_some() || probe(worker, upstream).await != Ok(false) {
+        return None;
+    }
+    (posted.message.method != Method::ToolsCall).then_some(Reason::ServerIsLegacy)
 }
 
 /// What an answer to a client's own `server/discover` tells of the server's era.

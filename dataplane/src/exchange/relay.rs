@@ -328,6 +328,7 @@ impl Relay {
         if message.kind == Kind::Response && self.expected.is_some() {
             self.answered = true;
             self.record.outcome = if message.error.is_some() { "error" } else { "ok" };
+            self.timer.as_mut().reset((Instant::now() + limit::AFTER_ANSWER).into());
         }
         let mut edits = self.handles.sealing(data);
         if edits.is_empty() {
@@ -375,6 +376,11 @@ impl Relay {
             return Poll::Ready(());
         }
         ready!(self.timer.as_mut().poll(cx));
+        if self.answered {
+            // the server keeps a stream open that has nothing more to say
+            self.ended = true;
+            return Poll::Ready(());
+        }
         let now = Instant::now();
         let mut next = limit::KEEP_ALIVE;
         if let Some(expected) = self.expected.as_ref().filter(|e| e.method != Method::SubscriptionsListen) {

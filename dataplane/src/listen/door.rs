@@ -190,6 +190,7 @@ fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
 async fn read(worker: &Worker, limit: usize, headers: &HeaderMap, mut body: Incoming) -> Result<(Bytes, Held), Reason> {
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     if declared.is_some_and(|length: u64| length > limit as u64) {
+        tokio::task::spawn_local(discard(body));
         return Err(Reason::BodyTooLarge { limit });
     }
     let mut held = worker.node.hold(declared.unwrap_or(0) as usize)?;
@@ -208,6 +209,7 @@ async fn read(worker: &Worker, limit: usize, headers: &HeaderMap, mut body: Inco
         let Ok(data) = frame.into_data() else { continue };
         let length = whole.len() + more.len() + data.len();
         if length > limit {
+            tokio::task::spawn_local(discard(body));
             return Err(Reason::BodyTooLarge { limit });
         }
         if declared.is_none() {
@@ -227,6 +229,21 @@ async fn read(worker: &Worker, limit: usize, headers: &HeaderMap, mut body: Inco
         }
     }
     Ok((if more.is_empty() { whole } else { more.freeze() }, held))
+}
+
+/// Reads on for a moment what is too long to take, so that the client can read why: closing at once could reset the
+/// connection under the answer.
+async fn discard(mut body: Incoming) {
+    let mut left = limit::DISCARD_BYTES;
+    let reading = async {
+        while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(rest) => left = rest,
+                None => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(limit::DISCARD, reading).await;
 }
 
 /// `/health` says only ok or degraded, and counts; names need a key or the admin port.

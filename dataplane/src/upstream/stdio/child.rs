@@ -317,8 +317,8 @@ impl Task {
         self.life.stopping.store(true, Ordering::Relaxed);
         self.queue.close();
         self.routes.end();
-        let status = self.end().await;
-        tracing::info!(server = %self.server, cause, ?status, lived_ms = self.life.started.elapsed().as_millis() as u64, "the server's process ended");
+        let status = self.end().await.map(|status| status.to_string());
+        tracing::info!(server = %self.server, cause, status, lived_ms = self.life.started.elapsed().as_millis() as u64, "the server's process ended");
         if let Some(group) = self.group {
             self.guard.forget(group);
         }
