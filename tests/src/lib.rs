@@ -1,1 +1,24 @@
-//! Integration tests over real sockets, and the harness they share.
+//! The harness of the integration tests: the real `sluice` binary as a child process, scripted MCP servers behind it,
+//! clients in front of it. Everything speaks over real sockets and pipes.
+//!
+//! Helpers panic when what they wait for does not come: a test has no better answer to that.
+#![allow(clippy::unwrap_used, reason = "the whole crate is test code; a failed unwrap is a failed test")]
+
+pub mod binary;
+pub mod call;
+pub mod events;
+pub mod gateway;
+pub mod message;
+pub mod peer;
+pub mod port;
+pub mod process;
+pub mod raw;
+pub mod session;
+pub mod upstream;
+pub mod wait;
+
+pub use call::{Call, Reply};
+pub use gateway::Gateway;
+pub use session::Session;
+pub use upstream::{Answer, Upstream};
+pub use wait::until;

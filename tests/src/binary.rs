@@ -1,0 +1,46 @@
+//! The programs under test and beside it, as files.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The `sluice` binary: `SLUICE_BIN`, or built in the profile of the tests. Built at most once per run of nextest.
+pub fn sluice() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| std::env::var_os("SLUICE_BIN").map_or_else(build, PathBuf::from))
+}
+
+/// The scripted stdio server, `src/bin/stdio-peer.rs`.
+#[must_use]
+pub fn stdio_peer() -> PathBuf {
+    profile_folder().join("stdio-peer")
+}
+
+/// The folder of the profile, such as `target/debug`: test binaries are in its `deps`.
+fn profile_folder() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.ancestors().nth(2).expect("a test binary is in <profile>/deps").to_owned()
+}
+
+fn build() -> PathBuf {
+    let folder = profile_folder();
+    let path = folder.join("sluice");
+    let stamp = folder.join(".sluice-tests.run");
+    let lock = std::fs::File::create(folder.join(".sluice-tests.lock")).unwrap();
+    lock.lock().unwrap();
+    let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_default();
+    let done = !run.is_empty() && std::fs::read_to_string(&stamp).is_ok_and(|last| last == run);
+    if !done {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo
+            .args(["build", "--quiet", "--package", "sluice-ctl", "--bin", "sluice", "--target-dir"])
+            .arg(folder.parent().unwrap());
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+        assert!(status.success(), "cargo build --bin sluice failed");
+        std::fs::write(&stamp, run).unwrap();
+    }
+    path
+}

@@ -1,0 +1,126 @@
+//! Clients that are slow, silent or stuck cost the others nothing and do not stay for ever.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sluice_tests::process;
+use sluice_tests::raw::Raw;
+use sluice_tests::upstream::{Answer, Legacy};
+use sluice_tests::wait::within;
+use sluice_tests::{Gateway, Session};
+
+const PATH: &str = "/servers/one/mcp";
+/// The limits are 10 s; some time for the sweep and a busy machine.
+const CUT: std::ops::Range<Duration> = Duration::from_secs(8)..Duration::from_secs(15);
+
+async fn cut_after(gateway: &Gateway, first: String, drip: &str) -> (Duration, String) {
+    let start = Instant::now();
+    let mut raw = Raw::send(gateway.port, first).await;
+    let text = loop {
+        if let Some(text) = raw.closed_within(Duration::from_secs(1)).await {
+            break text;
+        }
+        let _ = raw.write(drip).await;
+        assert!(start.elapsed() < CUT.end, "never cut");
+    };
+    (start.elapsed(), text)
+}
+
+#[tokio::test]
+async fn a_head_that_comes_drop_by_drop_is_cut_off() {
+    let server = Legacy::start();
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let (time, text) = cut_after(&gateway, "POST /servers/one/mcp HTTP/1.1\r\nX-Slow: ".into(), "a").await;
+    assert!(CUT.contains(&time), "{time:?}");
+    assert!(text.is_empty() || text.starts_with("HTTP/1.1 408"), "{text}");
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_at_all_is_closed() {
+    let server = Legacy::start();
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let (time, _) = cut_after(&gateway, String::new(), "").await;
+    assert!(CUT.contains(&time), "{time:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_answered_with_408() {
+    let server = Legacy::start();
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nContent-Length: 100\r\n\r\n{{",
+        gateway.port
+    );
+    let start = Instant::now();
+    let mut raw = Raw::send(gateway.port, head).await;
+    let answer = raw.answer_within(CUT.end).await.expect("an answer");
+    assert_eq!((answer.status, answer.code()), (408, Some(-32600)), "{answer:?}");
+    assert!(CUT.contains(&start.elapsed()), "{:?}", start.elapsed());
+    assert!(server.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_holds_back_its_own_stream_only() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    let server = Legacy::scripted(move |received| {
+        (received.tool() == "endless").then(|| {
+            let (pipe, answer) = Answer::stream("text/event-stream");
+            let count = Arc::clone(&count);
+            tokio::spawn(async move {
+                let note = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "data": "x".repeat(60_000) } });
+                while pipe.event(&note).await {
+                    count.fetch_add(60_000, Ordering::SeqCst);
+                }
+            });
+            answer
+        })
+    });
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let stuck = Session::open(gateway.port, PATH).await;
+    let before = process::peak_kib(gateway.pid());
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        streams.push(stuck.stream("endless", json!({})).await);
+    }
+    // The server comes to a halt once the kernel's buffers on the way, some 10 MB a stream, are full.
+    let mut last = (0, Instant::now());
+    within(Duration::from_secs(40), "the server is held back", || {
+        let now = sent.load(Ordering::SeqCst);
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        (now > 0 && last.1.elapsed() > Duration::from_millis(800)).then_some(())
+    })
+    .await;
+    let other = Session::open(gateway.port, PATH).await;
+    for n in 0..50 {
+        assert_eq!(other.call("echo", json!({ "n": n })).await.status, 200);
+    }
+    let growth = process::peak_kib(gateway.pid()) - before;
+    assert!(growth < 32 << 10, "2 stuck readers cost {growth} KiB");
+    assert!(streams[0].bytes().await.is_some(), "a reader that comes back is served");
+}
+
+#[tokio::test]
+async fn clients_that_vanish_in_the_middle_leave_nothing_behind() {
+    let server = Legacy::start();
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let session = Session::open(gateway.port, PATH).await;
+    for cut in [1, 20, 60, 120, 180, 220] {
+        let text = format!(
+            "POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\nMcp-Session-Id: {}\r\n\
+             Accept: application/json, text/event-stream\r\nContent-Length: 1000\r\n\r\n{{\"jsonrpc\":",
+            gateway.port, session.id
+        );
+        drop(Raw::send(gateway.port, &text.as_bytes()[..cut.min(text.len())]).await);
+    }
+    drop(session.stream("echo", json!({})).await);
+    assert_eq!(session.call("echo", json!({})).await.status, 200);
+    let streams = gateway.metric("sluice_streams", &[]).await;
+    assert!(streams.abs() < f64::EPSILON, "{streams} streams are left");
+}
