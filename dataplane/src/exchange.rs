@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method as Verb, StatusCode};
+use http::StatusCode;
 use sluice_mcp::{Era, Kind, Method, Mirror, ScanLimits, era_of, header};
 use sluice_snapshot::model::{Protocol, Transport};
 
@@ -239,11 +239,6 @@ fn forwarded(call: &Call) -> impl Iterator<Item = (&http::HeaderName, &http::Hea
         name.starts_with("mcp-") && name != header::SESSION_ID
             || matches!(name, "traceparent" | "tracestate" | "baggage")
     })
-}
-
-/// The verb and accepted types of a request to a server.
-fn accepts(verb: &Verb) -> &'static str {
-    if *verb == Verb::GET { "text/event-stream" } else { "application/json, text/event-stream" }
 }
 
 /// What a renewed session's client is told first: its lists may have changed.

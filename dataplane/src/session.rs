@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use http::HeaderValue;
 
 use crate::auth::PrincipalId;
 use crate::auth::quota::Account;
@@ -60,7 +61,7 @@ pub(crate) struct State {
     /// Rises with every change of `upstream`; part of what event ids are bound to.
     pub epoch: u64,
     /// The server's own session id, `None` when it gave none.
-    pub upstream: Option<Arc<str>>,
+    pub upstream: Option<HeaderValue>,
     /// The client's last `logging/setLevel`, as it came.
     pub log_level: Option<Bytes>,
     /// URIs subscribed to, as raw JSON tokens.
@@ -74,7 +75,7 @@ pub(crate) struct Opening {
     pub server: Arc<str>,
     pub initialize: Bytes,
     pub declared: Declared,
-    pub upstream: Option<Arc<str>>,
+    pub upstream: Option<HeaderValue>,
     pub attachment: Option<Attachment>,
     pub account: Arc<Account>,
 }

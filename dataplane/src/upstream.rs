@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use sluice_snapshot::model::Server;
+use sluice_snapshot::model::{Server, Transport};
 
 pub(crate) mod era;
 pub(crate) mod http;
@@ -16,6 +16,8 @@ pub(crate) struct Upstream {
     /// Unique in the process: pools are keyed by it.
     pub id: u64,
     pub config: Arc<Server>,
+    /// Where it is, if it speaks HTTP.
+    pub target: Option<http::Target>,
     /// What is known of its era.
     pub era: era::Memory,
     /// Which of its tools' parameters are mirrored into headers.
@@ -30,9 +32,14 @@ impl Upstream {
     pub(crate) fn new(config: Arc<Server>, children: stdio::Children) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let era = era::Memory::new(config.protocol);
+        let target = match &config.transport {
+            Transport::Http(endpoint) => Some(http::Target::new(endpoint)),
+            Transport::Stdio(_) => None,
+        };
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             config,
+            target,
             era,
             parameters: Default::default(),
             down: AtomicBool::new(false),

@@ -4,17 +4,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method as Verb, Request, Response, StatusCode};
 use http_body::Body as _;
 use sluice_mcp::{
     Kind, Message, Method, ScanLimits, SseDecoder, header, is_modern_error, protocol_versions, scan, splice,
 };
-use sluice_snapshot::model::{HttpEndpoint, Protocol, Transport};
+use sluice_snapshot::model::Protocol;
 
 use super::call::{Call, Content, Posted, Refusal, Reply};
 use super::relay::{self, Expected, JsonStream, Numbering, Parts, Relay, Source};
-use super::{Outcome, accepts, edited, forwarded, handles_of, parameters, refuse, sessions, stream, taken_notes};
+use super::{Outcome, edited, forwarded, handles_of, parameters, refuse, sessions, stream, taken_notes};
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -101,7 +101,7 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
     let mut renewed = false;
     loop {
         let state = session.state();
-        let request = request(&call, Verb::POST, state.upstream.as_deref(), Outgoing::new(chunks.clone()));
+        let request = request(&call, Verb::POST, state.upstream.as_ref(), Outgoing::new(chunks.clone()));
         let response = match send(worker, &call.upstream, request).await {
             Ok(response) => response,
             Err(failure) => {
@@ -141,7 +141,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
             },
             None => None,
         };
-        let mut request = request(&call, Verb::GET, state.upstream.as_deref(), Outgoing::empty());
+        let mut request = request(&call, Verb::GET, state.upstream.as_ref(), Outgoing::empty());
         if let Some(last) = last.and_then(|last| HeaderValue::from_bytes(&last).ok()) {
             request.headers_mut().insert(header::LAST_EVENT_ID, last);
         }
@@ -395,13 +395,13 @@ async fn refused(mut call: Call, posted: Posted, response: Response<Answer>) -> 
 
 /// Asks the server for its era with a `server/discover` of our own; `true`: modern.
 pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Result<bool, Reason> {
-    let Transport::Http(endpoint) = &upstream.config.transport else { return Ok(false) };
+    let Some(target) = &upstream.target else { return Ok(false) };
     let body = Bytes::from_static(crate::upstream::stdio::child::DISCOVER.as_bytes());
-    let mut request = bare(endpoint, Verb::POST, Outgoing::whole(body));
+    let mut request = target.request(Verb::POST, Outgoing::whole(body));
     let headers = request.headers_mut();
     headers.insert(header::PROTOCOL_VERSION, HeaderValue::from_static("2026-07-28"));
     headers.insert(header::METHOD, HeaderValue::from_static("server/discover"));
-    let sent = worker.pools.send(upstream.id, endpoint, request, limit::PROBE).await;
+    let sent = worker.pools.send(upstream.id, target, request, limit::PROBE).await;
     let response = sent.map_err(|failure| match failure {
         Failure::Unreachable(_) => Reason::ServerUnreachable,
         Failure::Broken(_) => Reason::ServerClosed,
@@ -454,49 +454,25 @@ pub(super) async fn send(
     upstream: &Upstream,
     request: Request<Outgoing>,
 ) -> Result<Response<Answer>, Failure> {
-    let Transport::Http(endpoint) = &upstream.config.transport else {
+    let Some(target) = &upstream.target else {
         return Err(Failure::Unreachable("not an HTTP server".to_owned()));
     };
-    let sent = worker.pools.send(upstream.id, endpoint, request, upstream.config.timeout).await;
+    let sent = worker.pools.send(upstream.id, target, request, upstream.config.timeout).await;
     upstream.note(!matches!(sent, Err(Failure::Unreachable(_))));
     sent
 }
 
 /// A request of the client, as the server sees it.
-fn request(call: &Call, verb: Verb, session: Option<&str>, body: Outgoing) -> Request<Outgoing> {
-    let Transport::Http(endpoint) = &call.upstream.config.transport else { return Request::new(body) };
-    let mut request = bare(endpoint, verb, body);
+fn request(call: &Call, verb: Verb, session: Option<&HeaderValue>, body: Outgoing) -> Request<Outgoing> {
+    let Some(target) = &call.upstream.target else { return Request::new(body) };
+    let mut request = target.request(verb, body);
     let headers = request.headers_mut();
     for (name, value) in forwarded(call) {
         headers.append(name, value.clone());
     }
-    if let Some(session) = session.and_then(|s| HeaderValue::from_str(s).ok()) {
-        headers.insert(header::SESSION_ID, session);
+    if let Some(session) = session {
+        headers.insert(header::SESSION_ID, session.clone());
     }
-    request
-}
-
-/// A request with what every request to this server carries: its host, our media types, its credential.
-pub(super) fn bare(endpoint: &HttpEndpoint, verb: Verb, body: Outgoing) -> Request<Outgoing> {
-    let mut headers = HeaderMap::with_capacity(16);
-    headers.insert(ACCEPT, HeaderValue::from_static(accepts(&verb)));
-    if verb == Verb::POST {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    if let Ok(host) = HeaderValue::from_str(&endpoint.authority) {
-        headers.insert(HOST, host);
-    }
-    for (name, value) in &endpoint.headers {
-        let name = http::HeaderName::from_bytes(name.as_bytes());
-        if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_str(value.expose())) {
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
-    }
-    let mut request = Request::new(body);
-    *request.method_mut() = verb;
-    *request.uri_mut() = endpoint.path.parse().unwrap_or_default();
-    *request.headers_mut() = headers;
     request
 }
 

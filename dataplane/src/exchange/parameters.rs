@@ -11,10 +11,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluice_mcp::header::{check_params, encode_value, param_headers, param_value};
 use sluice_mcp::{Method, ParamHeader, decode_string, header};
-use sluice_snapshot::model::Transport;
 
 use super::call::{Call, Posted};
-use super::http_server::{bare, first_message, send};
+use super::http_server::{first_message, send};
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -123,16 +122,15 @@ async fn page(upstream: &Upstream, from: From<'_>, cursor: Option<&str>) -> Opti
     }
     let body = serde_json::json!({ "jsonrpc": "2.0", "id": "sluice-tools", "method": "tools/list", "params": params });
     let body = Bytes::from(body.to_string());
-    match (from, &upstream.config.transport) {
-        (From::Child(child), _) => child.ask(body).await,
-        (From::Http(worker), Transport::Http(endpoint)) => {
-            let mut request = bare(endpoint, Verb::POST, Outgoing::whole(body));
+    match from {
+        From::Child(child) => child.ask(body).await,
+        From::Http(worker) => {
+            let mut request = upstream.target.as_ref()?.request(Verb::POST, Outgoing::whole(body));
             let headers = request.headers_mut();
             headers.insert(header::PROTOCOL_VERSION, HeaderValue::from_static("2026-07-28"));
             headers.insert(header::METHOD, HeaderValue::from_static("tools/list"));
             let response = send(worker, upstream, request).await.ok()?;
             first_message(response).await
         }
-        (From::Http(_), Transport::Stdio(_)) => None,
     }
 }

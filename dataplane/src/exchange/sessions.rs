@@ -11,7 +11,7 @@ use sluice_mcp::{Kind, Method, ScanLimits, header, is_modern_error, scan};
 use sluice_snapshot::model::{Protocol, Transport};
 
 use super::call::{Call, Content, Posted, Reply};
-use super::http_server::{bare, failed, first_message, probe, send, unusual};
+use super::http_server::{failed, first_message, probe, send, unusual};
 use super::{Outcome, caller, forwarded, refuse};
 use crate::limit;
 use crate::node::Worker;
@@ -72,7 +72,7 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
 
 /// How a server answered `initialize`.
 enum Opened {
-    Session { upstream: Option<Arc<str>>, attachment: Option<Attachment>, body: Bytes },
+    Session { upstream: Option<HeaderValue>, attachment: Option<Attachment>, body: Bytes },
     Refused { body: Bytes, status: StatusCode },
 }
 
@@ -95,10 +95,10 @@ impl Drop for Place {
 
 async fn open_http(worker: &Rc<Worker>, call: &mut Call, posted: &Posted) -> Result<Opened, super::Refusal> {
     let id = posted.id();
-    let Transport::Http(endpoint) = &call.upstream.config.transport else {
+    let Some(target) = &call.upstream.target else {
         return Err(refuse(call, Reason::ServerUnreachable, id));
     };
-    let mut request = bare(endpoint, Verb::POST, Outgoing::whole(posted.body.clone()));
+    let mut request = target.request(Verb::POST, Outgoing::whole(posted.body.clone()));
     for (name, value) in forwarded(call) {
         request.headers_mut().append(name, value.clone());
     }
@@ -173,8 +173,9 @@ fn is_modern(upstream: &Upstream, posted: &Posted) -> Reason {
     Reason::ServerIsModern { requested, supported }
 }
 
-fn session_of<B>(response: &http::Response<B>) -> Option<Arc<str>> {
-    response.headers().get(header::SESSION_ID).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty()).map(Arc::from)
+/// The session id a server gave.
+fn session_of<B>(response: &http::Response<B>) -> Option<HeaderValue> {
+    response.headers().get(header::SESSION_ID).filter(|v| !v.is_empty()).cloned()
 }
 
 /// Whether the client declared that it answers a server's requests.
@@ -215,7 +216,7 @@ pub(super) async fn is_lost(worker: &Rc<Worker>, upstream: &Upstream, state: &St
         StatusCode::NOT_FOUND => true,
         StatusCode::BAD_REQUEST => {
             let ping = br#"{"jsonrpc":"2.0","id":"sluice-ping","method":"ping"}"#;
-            let answer = own(worker, upstream, state.upstream.as_deref(), Bytes::from_static(ping)).await;
+            let answer = own(worker, upstream, state.upstream.as_ref(), Bytes::from_static(ping)).await;
             answer.is_some_and(|r| matches!(r.status(), StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND))
         }
         _ => false,
@@ -248,7 +249,7 @@ pub(super) async fn renew(
         .into_iter()
         .chain(restoration(&state));
     for message in restoring {
-        if let Some(response) = own(worker, upstream, fresh.as_deref(), message).await {
+        if let Some(response) = own(worker, upstream, fresh.as_ref(), message).await {
             let _ = first_message(response).await;
         }
     }
@@ -288,13 +289,12 @@ fn changed_notes(initialize_result: &[u8]) -> Vec<Bytes> {
 async fn own(
     worker: &Rc<Worker>,
     upstream: &Upstream,
-    session: Option<&str>,
+    session: Option<&HeaderValue>,
     body: Bytes,
 ) -> Option<http::Response<Answer>> {
-    let Transport::Http(endpoint) = &upstream.config.transport else { return None };
-    let mut request = bare(endpoint, Verb::POST, Outgoing::whole(body));
-    if let Some(session) = session.and_then(|s| HeaderValue::from_str(s).ok()) {
-        request.headers_mut().insert(header::SESSION_ID, session);
+    let mut request = upstream.target.as_ref()?.request(Verb::POST, Outgoing::whole(body));
+    if let Some(session) = session {
+        request.headers_mut().insert(header::SESSION_ID, session.clone());
     }
     send(worker, upstream, request).await.ok()
 }
@@ -308,7 +308,7 @@ pub(super) fn cancel_later(worker: &Rc<Worker>, upstream: &Arc<Upstream>, sessio
     let (worker, upstream, session) = (Rc::clone(worker), Arc::clone(upstream), Arc::clone(session));
     tokio::task::spawn_local(async move {
         let state = session.state();
-        drop(own(&worker, &upstream, state.upstream.as_deref(), body.into()).await);
+        drop(own(&worker, &upstream, state.upstream.as_ref(), body.into()).await);
     });
 }
 
@@ -318,11 +318,9 @@ pub(crate) async fn end_upstream(worker: &Rc<Worker>, upstream: &Arc<Upstream>, 
         upstream.children.release(&attachment, session.id.0);
     }
     let state = session.state();
-    let (Transport::Http(endpoint), Some(id)) = (&upstream.config.transport, state.upstream.as_deref()) else { return };
-    let mut request = bare(endpoint, Verb::DELETE, Outgoing::empty());
-    if let Ok(id) = HeaderValue::from_str(id) {
-        request.headers_mut().insert(header::SESSION_ID, id);
-    }
+    let (Some(target), Some(id)) = (&upstream.target, &state.upstream) else { return };
+    let mut request = target.request(Verb::DELETE, Outgoing::empty());
+    request.headers_mut().insert(header::SESSION_ID, id.clone());
     if let Err(failure) = send(worker, upstream, request).await {
         tracing::debug!(server = %upstream.name(), ?failure, "could not end the server's session");
     }

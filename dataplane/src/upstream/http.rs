@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -70,6 +71,48 @@ impl Body for Outgoing {
     }
 }
 
+/// Where an HTTP server is, and what every request to it carries; made once.
+pub(crate) struct Target {
+    endpoint: HttpEndpoint,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Target {
+    pub(crate) fn new(endpoint: &HttpEndpoint) -> Self {
+        let mut headers = HeaderMap::with_capacity(8);
+        if let Ok(host) = HeaderValue::from_str(&endpoint.authority) {
+            headers.insert(HOST, host);
+        }
+        for (name, value) in &endpoint.headers {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_str(value.expose())) {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+        }
+        Self { uri: endpoint.path.parse().unwrap_or_default(), headers, endpoint: endpoint.clone() }
+    }
+
+    /// A request with the server's host and credential, and our media types.
+    pub(crate) fn request(&self, verb: Method, body: Outgoing) -> Request<Outgoing> {
+        let mut request = Request::new(body);
+        *request.uri_mut() = self.uri.clone();
+        let headers = request.headers_mut();
+        headers.reserve(12);
+        if verb == Method::POST {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let accepted = if verb == Method::GET { "text/event-stream" } else { "application/json, text/event-stream" };
+        headers.insert(ACCEPT, HeaderValue::from_static(accepted));
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        *request.method_mut() = verb;
+        request
+    }
+}
+
 /// Why a server gave no answer.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -106,11 +149,13 @@ impl Pools {
     pub(crate) async fn send(
         self: &Rc<Self>,
         upstream: u64,
-        endpoint: &HttpEndpoint,
+        target: &Target,
         request: Request<Outgoing>,
         wait: Duration,
     ) -> Result<Response<Answer>, Failure> {
-        tokio::time::timeout(wait, self.exchange(upstream, endpoint, request)).await.unwrap_or(Err(Failure::Timeout))
+        tokio::time::timeout(wait, self.exchange(upstream, &target.endpoint, request))
+            .await
+            .unwrap_or(Err(Failure::Timeout))
     }
 
     async fn exchange(
