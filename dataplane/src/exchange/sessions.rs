@@ -58,7 +58,8 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
         owner,
         principal: call.principal.id,
         server: Arc::clone(call.upstream.name()),
-        initialize: posted.body.clone(),
+        // a copy of its own: the body is a slice of a larger read buffer, which a session would keep alive
+        initialize: Bytes::copy_from_slice(&posted.body),
         declared: declared(&posted),
         upstream,
         attachment,
@@ -189,7 +190,7 @@ fn declared(posted: &Posted) -> Declared {
 /// Keeps what must be restored when the server forgets the session: log level and subscriptions.
 pub(super) fn remember(session: &Session, posted: &Posted) {
     match posted.message.method {
-        Method::LoggingSetLevel => session.update(|state| state.log_level = Some(posted.body.clone())),
+        Method::LoggingSetLevel => session.update(|state| state.log_level = Some(Bytes::copy_from_slice(&posted.body))),
         Method::ResourcesSubscribe => {
             if let Some(uri) = posted.raw(posted.message.p.uri) {
                 session.update(|state| {

@@ -183,7 +183,8 @@ impl Children {
         let mut slots = self.lock_slots();
         slots.retain(|_, slot| {
             let Ok(running) = slot.child.try_lock() else { return true };
-            let Some(child) = running.as_ref() else { return true };
+            // empty and held by nobody else: a start was given up half way
+            let Some(child) = running.as_ref() else { return Arc::strong_count(&slot.child) > 1 };
             if child.is_running() && child.idle() >= self.limits.child_idle {
                 tracing::info!(server = %self.server.name, "ending an idle child process");
                 child.stop();
