@@ -128,7 +128,12 @@ async function until(what, ready) {
     }
 }
 
-const { client, modern, version } = await connect();
+const { client, modern, version } = await Promise.race([
+    connect(),
+    sleep(STEP_MS).then(() => {
+        throw new Error(`not connected within ${STEP_MS} ms`);
+    })
+]);
 
 async function call({ tool, arguments: args, progress, log, meta }, options = {}) {
     const seen = [];

@@ -6,7 +6,6 @@
 // Every client does the same script with a server directly, through Sluice's HTTP door, and with Sluice as a
 // stdio server. The direct run must give what the script expects; the others must give what the direct run gave.
 
-import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
@@ -14,6 +13,8 @@ import {
     Tally,
     cache,
     inParallel,
+    killMarked,
+    newMark,
     packages,
     processesWith,
     referenceServer,
@@ -138,7 +139,7 @@ function hideVariable(text, hide) {
 async function once(clientName, server, way) {
     const { steps, target, roots, stop, hide } = await server.prepare();
     // Everything that this run starts has the mark, so that nothing stays behind unseen.
-    const mark = { SLUICE_TEST_MARK: randomUUID() };
+    const mark = { SLUICE_TEST_MARK: newMark() };
     let sluice;
     try {
         const upstream = target.url
@@ -166,9 +167,9 @@ async function once(clientName, server, way) {
             const left = () => processesWith(mark.SLUICE_TEST_MARK);
             await until(5_000, 'all processes end', () => left().length === 0).catch(() => {
                 ends.push(`${clientName} through ${way}: nothing stays behind, but: ${left().join('; ')}`);
-                for (const line of left()) process.kill(Number(line.split(' ')[0]), 'SIGKILL');
             });
         }
+        killMarked(mark.SLUICE_TEST_MARK);
     }
 }
 /** What did not end as it should. */
@@ -209,6 +210,8 @@ await inParallel(2, jobs, async job => {
     job.cells = [];
     const direct = await once(clientName, server, 'direct');
     const what = `${clientName} × ${serverName}`;
+    const began = Date.now();
+    const said = way => console.log(`${what}, ${way}: ${job.cells.at(-1)} in ${((Date.now() - began) / 1000).toFixed(1)} s`);
     if (direct.fault !== undefined) {
         job.cells.push('no');
         tally.check(false, `${what} direct`, direct.fault);
@@ -234,6 +237,7 @@ await inParallel(2, jobs, async job => {
         const through = await once(clientName, server, door);
         if (through.fault !== undefined) {
             job.cells.push('no');
+            said(door);
             tally.check(false, `${what} through ${door}`, through.fault);
             details.push(`${what} through ${door}: ${through.fault}\n${through.log}`);
             continue;
@@ -247,6 +251,7 @@ await inParallel(2, jobs, async job => {
             tally.check(found === undefined, `${what} through ${door}: ${name}`, found);
         }
         job.cells.push(`${equal}/${direct.transcript.length}`);
+        said(door);
     }
 });
 for (const fault of ends) tally.check(false, fault);

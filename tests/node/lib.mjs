@@ -1,10 +1,11 @@
 // What the runners share: child processes that never stay behind, a Sluice in front of servers, counting.
 
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
@@ -21,6 +22,7 @@ export function sluiceBinary() {
 }
 
 const children = new Set();
+const marks = new Set();
 const directories = new Set();
 
 /** A directory of this process, gone when it ends. */
@@ -40,6 +42,7 @@ function killGroup(child, signal) {
 
 process.on('exit', () => {
     for (const child of children) killGroup(child, 'SIGKILL');
+    for (const mark of marks) killMarked(mark);
     for (const directory of directories) rmSync(directory, { recursive: true, force: true });
 });
 for (const [signal, code] of [
@@ -110,12 +113,32 @@ export async function run(command, args, { env, timeout = 300_000, cwd } = {}) {
     process_.child.stdout.setEncoding('utf8').on('data', text => (out += text));
     const closed = new Promise(done => process_.child.on('close', done));
     try {
-        await within(timeout, `${command} ${args.join(' ')}`, Promise.all([process_.exit, closed]));
+        await within(timeout, `${basename(command)} ${basename(args[0] ?? '')}`, Promise.all([process_.exit, closed]));
     } finally {
         killGroup(process_.child, 'SIGKILL');
         children.delete(process_.child);
     }
     return { code: process_.ended, out, err: process_.err };
+}
+
+/**
+ * A mark for the environment of everything that one test starts. SDKs put servers into process groups of their own,
+ * so this is how what stays behind is found; whatever has it is gone when this process ends.
+ */
+export function newMark() {
+    const mark = randomUUID();
+    marks.add(mark);
+    return mark;
+}
+
+export function killMarked(mark) {
+    for (const line of processesWith(mark))
+        try {
+            process.kill(Number.parseInt(line, 10), 'SIGKILL');
+        } catch (error) {
+            if (error.code !== 'ESRCH') throw error;
+        }
+    marks.delete(mark);
 }
 
 /** The command lines of living processes with this in their environment. */

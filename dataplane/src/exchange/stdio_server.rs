@@ -91,6 +91,7 @@ async fn ask(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: Option
         return match child.tell(caller, body, message) {
             Ok(()) => {
                 call.record.outcome = "ok";
+                call.record.status = StatusCode::ACCEPTED;
                 Ok(Reply::empty(StatusCode::ACCEPTED))
             }
             Err(reason) => Err(refuse(&mut call, reason, None)),

@@ -73,8 +73,14 @@ pub(crate) async fn answer(worker: &Rc<Worker>, peer: Peer, request: Request<Inc
         }
     };
     let mut response = match path(parts.uri.path(), &plane) {
-        Path::Health => health(worker, &plane, record),
-        Path::Metrics => metrics(worker, &plane, record),
+        Path::Health => {
+            record.other_method = Some("GET /health".to_owned());
+            health(worker, &plane, record)
+        }
+        Path::Metrics => {
+            record.other_method = Some("GET /metrics".to_owned());
+            metrics(worker, &plane, record)
+        }
         Path::Mcp(door) => {
             if parts.method == Verb::OPTIONS && origin.is_some() {
                 record.outcome = "ok";
