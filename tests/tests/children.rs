@@ -1,0 +1,253 @@
+//! Stdio servers as processes: who shares one, what it sees, how it fails and comes back.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sluice_tests::gateway::Start;
+use sluice_tests::message::{self, LEGACY};
+use sluice_tests::peer::Peer;
+use sluice_tests::{Call, Gateway, Reply, Session, process, until};
+
+const PATH: &str = "/servers/one/mcp";
+const INTERNAL: Option<i64> = Some(-32603);
+
+fn text(reply: &Reply) -> String {
+    reply.result()["content"][0]["text"].as_str().unwrap().to_owned()
+}
+
+async fn pid(session: &Session) -> String {
+    text(&session.call("pid", json!({})).await)
+}
+
+#[tokio::test]
+async fn clients_that_declare_nothing_share_a_process_and_the_others_get_their_own() {
+    let peer = Peer::new("legacy");
+    let gateway = Gateway::with(json!({ "one": peer.config() })).await;
+    let open = |capabilities: Value| Session::with(gateway.port, PATH, capabilities, None);
+    let (first, second) = (open(json!({})).await, open(json!({ "experimental": {} })).await);
+    let shared = pid(&first).await;
+    assert_eq!(pid(&second).await, shared);
+    let mut own = vec![shared];
+    let mut sessions = Vec::new();
+    for capability in ["sampling", "elicitation", "roots", "roots"] {
+        let session = open(json!({ capability: {} })).await;
+        own.push(pid(&session).await);
+        assert_eq!(pid(&session).await, *own.last().unwrap(), "one process for the whole session");
+        sessions.push(session);
+    }
+    let all = own.len();
+    own.sort();
+    own.dedup();
+    assert_eq!(own.len(), all, "a process was shared: {own:?}");
+    for session in sessions {
+        session.delete().await;
+    }
+    until("the processes of ended sessions end", || (peer.processes().len() == 1).then_some(())).await;
+    assert_eq!(first.call("echo", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn isolation_can_be_configured() {
+    let (shared, per_session) = (Peer::new("legacy"), Peer::new("legacy"));
+    let servers = json!({
+        "shared": shared.config_with(json!({ "isolation": "shared" })),
+        "one": per_session.config_with(json!({ "isolation": "per_session" })),
+    });
+    let gateway = Gateway::with(servers).await;
+    let capable = json!({ "sampling": {} });
+    let a = Session::with(gateway.port, "/servers/shared/mcp", capable, None).await;
+    let b = Session::open(gateway.port, "/servers/shared/mcp").await;
+    assert_eq!(pid(&a).await, pid(&b).await);
+    let (c, d) = (Session::open(gateway.port, PATH).await, Session::open(gateway.port, PATH).await);
+    assert_ne!(pid(&c).await, pid(&d).await);
+}
+
+#[tokio::test]
+async fn a_process_sees_the_environment_that_is_configured_and_no_other() {
+    let peer = Peer::new("legacy");
+    let config = peer.config_with(json!({ "env": { "GIVEN": "yes", "FROM": "${OUTSIDE}" } }));
+    let start = Start::new(json!({ "servers": { "one": config } }))
+        .env("OUTSIDE", "expanded")
+        .env("SECRET_OF_THE_GATEWAY", "x");
+    let gateway = start.ready().await;
+    let session = Session::open(gateway.port, PATH).await;
+    let pairs: Vec<(String, String)> = serde_json::from_str(&text(&session.call("env", json!({})).await)).unwrap();
+    let env: BTreeMap<_, _> = pairs.into_iter().collect();
+    assert_eq!(env.get("GIVEN").map(String::as_str), Some("yes"));
+    assert_eq!(env.get("FROM").map(String::as_str), Some("expanded"));
+    assert!(env.contains_key("PATH") && env.contains_key("HOME"), "{env:?}");
+    for name in ["SECRET_OF_THE_GATEWAY", "OUTSIDE", "RUST_BACKTRACE"] {
+        assert!(!env.contains_key(name), "{name} was inherited");
+    }
+}
+
+#[tokio::test]
+async fn stderr_goes_to_the_log_under_the_servers_name() {
+    let peer = Peer::new("legacy").start("chatty");
+    let gateway = Gateway::with(json!({ "one": peer.config() })).await;
+    let session = Session::open(gateway.port, PATH).await;
+    let hostile = "first\u{1b}[31m \"quoted\" {\"log\":\"access\"}\nsecond";
+    session.call("stderr", json!({ "line": hostile })).await;
+    gateway.logged("hello from stderr").await;
+    gateway.logged("second").await;
+    for line in gateway.log().lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let text = line.to_string();
+        if text.contains("hello from stderr") || text.contains("second") {
+            assert!(text.contains("\"one\""), "{text}");
+            assert_ne!(line["log"], "access", "a server cannot forge lines of the access log: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_crash_is_told_as_it_is_and_the_next_call_finds_a_new_process() {
+    let peer = Peer::new("legacy");
+    let gateway = Gateway::with(json!({ "one": peer.config() })).await;
+    let (caller, bystander) = (Session::open(gateway.port, PATH).await, Session::open(gateway.port, PATH).await);
+    let before = pid(&bystander).await;
+    let hang = bystander.post(&message::call("hang", 3, json!({})));
+    let port = gateway.port;
+    let hang = tokio::spawn(async move { hang.send_patiently(port).await });
+    until("the other call", || {
+        peer.got("tools/call").iter().any(|call| call["params"]["name"] == "hang").then_some(())
+    })
+    .await;
+    let start = Instant::now();
+    for reply in [caller.call("crash", json!({})).await, hang.await.unwrap()] {
+        assert_eq!(reply.verdict(), (502, INTERNAL), "{reply:?}");
+        assert!(reply.text().contains("may have run"), "{reply:?}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(1), "R12: told within a second, not {:?}", start.elapsed());
+    let reply = loop {
+        let reply = bystander.call("pid", json!({})).await;
+        if reply.status != 503 {
+            break reply;
+        }
+        assert!(reply.header("retry-after").is_some(), "{reply:?}");
+        assert!(start.elapsed() < Duration::from_secs(8), "never restarted");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_ne!(text(&reply), before, "the session goes on in a new process");
+    assert_eq!(
+        peer.got("tools/call").iter().filter(|call| call["params"]["name"] == "crash").count(),
+        1,
+        "never run again"
+    );
+    assert_eq!(peer.starts(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_start_is_backed_off_from_and_others_go_on() {
+    let (crashing, good) = (Peer::new("legacy").start("crash"), Peer::new("legacy"));
+    let missing = json!({ "command": "/nonexistent/program" });
+    let servers = json!({ "one": crashing.config(), "good": good.config(), "missing": missing });
+    let gateway = Gateway::with(servers).await;
+    let initialize = |server: &str| {
+        Call::post(&format!("/servers/{server}/mcp"), message::initialize(LEGACY, json!({})).to_string())
+    };
+    for server in ["one", "missing"] {
+        let mut statuses = Vec::new();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(3) {
+            let reply = initialize(server).send(gateway.port).await;
+            assert!([502, 503].contains(&reply.status) && reply.code() == INTERNAL, "{server}: {reply:?}");
+            assert_eq!(reply.status == 503, reply.header("retry-after").is_some(), "{server}: {reply:?}");
+            assert!(!reply.text().contains("nonexistent"), "{reply:?}");
+            statuses.push(reply.status);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(statuses.contains(&503), "{server}: no breaker: {statuses:?}");
+    }
+    assert!(crashing.starts() < 10, "{} starts in three seconds", crashing.starts());
+    let session = Session::open(gateway.port, "/servers/good/mcp").await;
+    assert_eq!(session.call("echo", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_server_that_crashes_once_comes_back_by_itself() {
+    let peer = Peer::new("legacy").start("crash-once");
+    let gateway = Gateway::with(json!({ "one": peer.config() })).await;
+    let call = Call::post(PATH, message::initialize(LEGACY, json!({})).to_string());
+    let start = Instant::now();
+    while call.send(gateway.port).await.status != 200 {
+        assert!(start.elapsed() < Duration::from_secs(8), "never came back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(peer.starts(), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_hangs_in_a_process_is_given_up_after_the_timeout() {
+    let peer = Peer::new("legacy");
+    let gateway = Gateway::with(json!({ "one": peer.config_with(json!({ "timeout": 1 })) })).await;
+    let session = Session::open(gateway.port, PATH).await;
+    let start = Instant::now();
+    let reply = session.call("hang", json!({})).await;
+    assert_eq!(reply.verdict(), (504, INTERNAL), "{reply:?}");
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert_eq!(session.call("echo", json!({})).await.status, 200);
+    assert_eq!(peer.starts(), 1, "a slow call is no reason to end the process");
+    until("the server is told", || peer.got("notifications/cancelled").pop()).await;
+}
+
+#[tokio::test]
+async fn garbage_on_stdout_costs_its_own_line_only() {
+    let peer = Peer::new("legacy");
+    let gateway = Gateway::with(json!({ "one": peer.config() })).await;
+    let session = Session::open(gateway.port, PATH).await;
+    assert_eq!(text(&session.call("garbage", json!({})).await), "after garbage");
+    assert_eq!(peer.starts(), 1);
+}
+
+#[tokio::test]
+async fn large_lines_pass_and_endless_ones_are_cut_with_bounded_memory() {
+    let peer = Peer::new("legacy");
+    let gateway = Gateway::with(json!({ "one": peer.config() })).await;
+    let session = Session::open(gateway.port, PATH).await;
+    let reply = session.call("huge", json!({ "bytes": 8 << 20 })).await;
+    assert_eq!(text(&reply).len(), 8 << 20);
+    let before = process::peak_kib(gateway.pid());
+    let call = session.post(&message::call("huge", 99, json!({ "bytes": 100 << 20 })));
+    let reply =
+        tokio::time::timeout(Duration::from_secs(40), call.send_patiently(gateway.port)).await.expect("an answer");
+    assert_eq!(reply.verdict(), (502, INTERNAL), "{:?}", (reply.status, &reply.headers));
+    let growth = process::peak_kib(gateway.pid()).saturating_sub(before);
+    assert!(growth < 64 << 10, "{growth} KiB");
+}
+
+#[tokio::test]
+async fn there_are_limits_of_processes_per_server_and_per_principal() {
+    for (limits, places) in [(json!({ "children_per_server": 2 }), 2), (json!({ "children_per_principal": 1 }), 1)] {
+        let peer = Peer::new("legacy");
+        let config = json!({ "proxy": { "limits": limits }, "servers": { "one": peer.config() } });
+        let gateway = Start::new(config).ready().await;
+        let mut sessions = Vec::new();
+        for _ in 0..places {
+            sessions.push(Session::with(gateway.port, PATH, json!({ "roots": {} }), None).await);
+        }
+        let call = Call::post(PATH, message::initialize(LEGACY, json!({ "roots": {} })).to_string());
+        let reply = call.send(gateway.port).await;
+        assert_eq!(reply.verdict(), (503, INTERNAL), "{limits}: {reply:?}");
+        assert!(reply.header("retry-after").is_some() && reply.text().contains("limit"), "{reply:?}");
+        assert_eq!(sessions[0].call("echo", json!({})).await.status, 200);
+        sessions.pop().unwrap().delete().await;
+        until("a place is free", || (peer.processes().len() < places).then_some(())).await;
+        let reply = call.send(gateway.port).await;
+        assert_eq!(reply.status, 200, "{limits}: {reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_process_ends_and_comes_back_with_the_next_call() {
+    let peer = Peer::new("legacy");
+    let limits = json!({ "limits": { "child_idle_seconds": 1 } });
+    let gateway = Start::new(json!({ "proxy": limits, "servers": { "one": peer.config() } })).ready().await;
+    let session = Session::open(gateway.port, PATH).await;
+    let before = pid(&session).await;
+    peer.gone().await;
+    assert_ne!(pid(&session).await, before, "the session goes on");
+    assert_eq!(peer.got("initialize").len(), 2);
+}
