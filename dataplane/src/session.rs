@@ -5,12 +5,13 @@
 //! the same place.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderValue;
+use tokio::sync::Notify;
 
 use crate::auth::PrincipalId;
 use crate::auth::quota::Account;
@@ -46,6 +47,9 @@ pub(crate) struct Session {
     /// Milliseconds since the node's start of the last use.
     last_used: AtomicU64,
     in_use: AtomicU32,
+    /// Ended by its client, by idling or by the node.
+    ended: AtomicBool,
+    ending: Notify,
     account: Arc<Account>,
 }
 
@@ -95,6 +99,8 @@ impl Session {
             attachment: tokio::sync::Mutex::new(opening.attachment),
             last_used: AtomicU64::new(now),
             in_use: AtomicU32::new(0),
+            ended: AtomicBool::new(false),
+            ending: Notify::new(),
             account: opening.account,
         }
     }
@@ -138,9 +144,29 @@ impl Session {
     }
 }
 
+impl Session {
+    /// The session is over: its place is free at once, and its streams end. A store may keep the memory a while longer.
+    pub(crate) fn end(&self) {
+        if !self.ended.swap(true, Ordering::AcqRel) {
+            self.account.close_session();
+            self.ending.notify_waiters();
+        }
+    }
+
+    /// Waits for the end of the session.
+    pub(crate) async fn over(&self) {
+        let mut told = std::pin::pin!(self.ending.notified());
+        // listening before looking: an end in between is not missed
+        told.as_mut().enable();
+        if !self.ended.load(Ordering::Acquire) {
+            told.await;
+        }
+    }
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
-        self.account.close_session();
+        self.end();
     }
 }
 
@@ -180,14 +206,24 @@ impl Store {
     /// Removes a session; `true` for the one caller who did.
     pub(crate) async fn remove(&self, id: &SessionId) -> bool {
         match self {
-            Self::Memory(store) => store.remove(id),
+            Self::Memory(store) => match store.remove(id) {
+                Some(session) => {
+                    session.end();
+                    true
+                }
+                None => false,
+            },
         }
     }
 
     /// Removes and returns sessions idle for at least `idle_ms`.
     pub(crate) fn expire(&self, now: u64, idle_ms: u64) -> Vec<Arc<Session>> {
         match self {
-            Self::Memory(store) => store.expire(now, idle_ms),
+            Self::Memory(store) => {
+                let expired = store.expire(now, idle_ms);
+                expired.iter().for_each(|session| session.end());
+                expired
+            }
         }
     }
 

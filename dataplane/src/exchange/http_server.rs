@@ -13,7 +13,7 @@ use sluice_mcp::{
 use sluice_snapshot::model::Protocol;
 
 use super::call::{Call, Content, Posted, Refusal, Reply};
-use super::relay::{self, Expected, JsonStream, Numbering, Parts, Relay, Source};
+use super::relay::{self, Expected, JsonStream, Numbering, Parts, Relay, Source, same_id};
 use super::{Outcome, edited, forwarded, handles_of, parameters, refuse, sessions, stream, taken_notes};
 use crate::limit;
 use crate::node::Worker;
@@ -63,7 +63,7 @@ async fn modern_refused(worker: &Rc<Worker>, mut call: Call, posted: Posted, res
         Err(failure) => return Err(failed(&mut call, failure, id)),
     };
     let message = scan(&body, ScanLimits::default()).ok().filter(|m| m.error.is_some());
-    let ours = message.as_ref().is_some_and(|m| same_id(&body, m, &posted));
+    let ours = message.as_ref().is_some_and(|m| answers(&body, m, &posted));
     let recognised = message.as_ref().and_then(|m| m.error_code).is_some_and(is_modern_error);
     if !ours && !recognised && call.upstream.era.configured() == Protocol::Auto {
         match probe(worker, &call.upstream).await {
@@ -300,7 +300,7 @@ async fn json_answer(
             return Err(refuse(&mut call, Reason::ServerGarbage("not JSON-RPC"), id));
         }
     };
-    if message.id.is_some() && !same_id(&body, &message, &posted) {
+    if message.id.is_some() && !answers(&body, &message, &posted) {
         return Err(refuse(&mut call, Reason::ServerGarbage("the answer to another request"), id));
     }
     if posted.message.method == Method::ServerDiscover
@@ -382,7 +382,7 @@ async fn refused(mut call: Call, posted: Posted, response: Response<Answer>) -> 
     let body = response.into_body().collect(limit::SMALL_REPLY_BYTES, call.upstream.config.timeout).await;
     let passes = |body: &Bytes| {
         let message = scan(body, ScanLimits::default()).ok().filter(|m| m.error.is_some())?;
-        (message.id.is_none() || same_id(body, &message, &posted)).then_some(())
+        (message.id.is_none() || answers(body, &message, &posted)).then_some(())
     };
     match body {
         Ok(body) if passes(&body).is_some() => {
@@ -476,14 +476,9 @@ fn request(call: &Call, verb: Verb, session: Option<&HeaderValue>, body: Outgoin
     request
 }
 
-/// Whether an answer carries the id of the request, spelled the same or meaning the same.
-fn same_id(body: &[u8], message: &Message, posted: &Posted) -> bool {
-    let (Some(theirs), Some(ours)) = (message.id, posted.message.id) else { return false };
-    let (theirs, ours) = (theirs.of(body), ours.of(&posted.body));
-    theirs == ours
-        || theirs.first() == Some(&b'"')
-            && ours.first() == Some(&b'"')
-            && sluice_mcp::decode_string(theirs) == sluice_mcp::decode_string(ours)
+/// Whether an answer carries the id of the request.
+fn answers(body: &[u8], message: &Message, posted: &Posted) -> bool {
+    message.id.zip(posted.message.id).is_some_and(|(theirs, ours)| same_id(theirs.of(body), ours.of(&posted.body)))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
-use sluice_mcp::{Edit, Event, HandleFilter, Kind, Method, ScanLimits, SseDecoder, error_body, join, scan, splice};
+use sluice_mcp::{
+    Edit, Event, HandleFilter, Kind, Method, ScanLimits, SseDecoder, decode_string, error_body, join, scan, splice,
+};
 use tokio::time::Sleep;
 
 use super::handles::Handles;
@@ -25,7 +27,7 @@ use crate::node::{Held, Node, Worker};
 use crate::observe::metrics::Inside;
 use crate::reason::Reason;
 use crate::seal::{Binding, Kind as Handle};
-use crate::session::{InUse, SessionId};
+use crate::session::{InUse, Session, SessionId};
 use crate::upstream::Upstream;
 use crate::upstream::http::Answer;
 use crate::upstream::stdio::{Child, Inbox};
@@ -150,16 +152,31 @@ pub(crate) struct Parts {
 enum End {
     /// The node is stopping.
     Leaving,
+    /// The session was ended.
+    SessionOver,
     /// The credential was revoked, or the server is no longer configured as it was.
     NotAllowed,
 }
 
 /// Waits until a long-lived stream must end: streams are judged again after every swap of the configuration.
-async fn ending(node: Arc<Node>, principal: Principal, upstream: Option<Arc<Upstream>>) -> End {
+async fn ending(
+    node: Arc<Node>,
+    principal: Principal,
+    upstream: Option<Arc<Upstream>>,
+    session: Option<Arc<Session>>,
+) -> End {
+    let over = async {
+        match &session {
+            Some(session) => session.over().await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut over = std::pin::pin!(over);
     let mut planes = node.planes.clone();
     loop {
         tokio::select! {
             () = node.drain.reached(Phase::Closing) => return End::Leaving,
+            () = &mut over => return End::SessionOver,
             changed = planes.changed() => {
                 if changed.is_err() {
                     return End::Leaving;
@@ -180,7 +197,8 @@ impl Relay {
         let call = parts.expected.as_ref().filter(|e| e.method != Method::SubscriptionsListen);
         let first = call.map_or(limit::KEEP_ALIVE, |e| e.timeout.min(limit::KEEP_ALIVE));
         let long_lived = call.is_none();
-        let ending = ending(Arc::clone(&parts.worker.node), parts.principal, parts.record.upstream.clone());
+        let session = parts.in_use.as_ref().map(|in_use| Arc::clone(&in_use.session));
+        let ending = ending(Arc::clone(&parts.worker.node), parts.principal, parts.record.upstream.clone(), session);
         Self {
             ending: long_lived.then(|| Box::pin(ending) as Pin<Box<_>>),
             _inside: long_lived.then(|| parts.worker.node.metrics.streams.enter()),
@@ -255,7 +273,7 @@ impl Relay {
                 Source::Http { answer, decoder } => {
                     match decoder.next() {
                         Ok(Some(event)) => {
-                            if let Some(item) = self.event(event) {
+                            if let Some(item) = self.event(event)? {
                                 return Poll::Ready(Ok(Some(item)));
                             }
                             continue;
@@ -286,7 +304,10 @@ impl Relay {
                     }
                     Some(line) => {
                         self.last_in = Instant::now();
-                        return Poll::Ready(Ok(self.message(&line).map(Item::message)));
+                        match self.message(&line)? {
+                            Some(message) => return Poll::Ready(Ok(Some(Item::message(message)))),
+                            None => continue,
+                        }
                     }
                     None => return Poll::Ready(Ok(None)),
                 },
@@ -295,46 +316,45 @@ impl Relay {
     }
 
     /// One event of an HTTP stream; `None` when there is nothing to pass on.
-    fn event(&mut self, event: Event) -> Option<Item> {
+    fn event(&mut self, event: Event) -> Result<Option<Item>, Reason> {
         let id = event.id.as_ref().filter(|id| !id.is_empty()).zip(self.numbering);
         let id = id.map(|(id, numbering)| seal_event(&self.handles, numbering, id));
         // an empty data field primes the client for resumption: an event without a message
         let Some(data) = event.data.as_ref().filter(|d| !d.is_empty()) else {
             let raw = id.is_none().then_some(event.raw);
-            return Some(Item { id, event: event.event, data: event.data, retry: event.retry, raw });
+            return Ok(Some(Item { id, event: event.event, data: event.data, retry: event.retry, raw }));
         };
-        let edited = self.message(data)?;
+        let Some(edited) = self.message(data)? else { return Ok(None) };
         let same = edited.as_ptr() == data.as_ptr() && edited.len() == data.len();
         let untouched = same && event.id.is_none();
-        Some(Item {
-            id,
-            event: event.event,
-            data: Some(edited),
-            retry: event.retry,
-            raw: untouched.then_some(event.raw),
-        })
+        let raw = untouched.then_some(event.raw);
+        Ok(Some(Item { id, event: event.event, data: Some(edited), retry: event.retry, raw }))
     }
 
     /// One message of the server, its handles sealed; `None` (and a log line) for what is not a message.
-    fn message(&mut self, data: &Bytes) -> Option<Bytes> {
+    ///
+    /// # Errors
+    /// [`Reason::ServerGarbage`] for an answer that is not to this request.
+    fn message(&mut self, data: &Bytes) -> Result<Option<Bytes>, Reason> {
         let message = match scan(data, ScanLimits { depth: self.depth }) {
             Ok(message) => message,
             Err(error) => {
                 tracing::warn!(server = %self.handles.server, %error, "the server sent an event that is not MCP");
                 self.worker.node.metrics.undeliverable.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                return None;
+                return Ok(None);
             }
         };
-        if message.kind == Kind::Response && self.expected.is_some() {
+        if let (Kind::Response, Some(expected)) = (message.kind, &self.expected) {
+            let id = message.id.map(|id| id.of(data));
+            if id.is_some_and(|id| !same_id(id, &expected.id)) {
+                return Err(Reason::ServerGarbage("the answer to another request"));
+            }
             self.answered = true;
             self.record.outcome = if message.error.is_some() { "error" } else { "ok" };
             self.timer.as_mut().reset((Instant::now() + limit::AFTER_ANSWER).into());
         }
         let mut edits = self.handles.sealing(data);
-        if edits.is_empty() {
-            return Some(data.clone());
-        }
-        Some(join(&splice(data, &mut edits)))
+        Ok(Some(edited(data, &mut edits)))
     }
 
     /// The server's stream is over. What was not answered gets an error, unless the client can resume.
@@ -414,8 +434,12 @@ impl Relay {
         self.ended = true;
         self.record.outcome = match end {
             End::Leaving => "drained",
+            End::SessionOver => "ok",
             End::NotAllowed => "no_longer_allowed",
         };
+        if matches!(end, End::SessionOver) {
+            return;
+        }
         let item = match &self.expected {
             Some(expected) => {
                 self.answered = true;
@@ -533,6 +557,12 @@ impl JsonStream {
         self.record.cause = Some(cause.to_owned());
         Poll::Ready(Some(Err(std::io::Error::other("the server's answer broke off"))))
     }
+}
+
+/// Whether two raw ids are the same: spelled the same, or strings that mean the same.
+pub(super) fn same_id(theirs: &[u8], ours: &[u8]) -> bool {
+    let strings = theirs.first() == Some(&b'"') && ours.first() == Some(&b'"');
+    theirs == ours || strings && decode_string(theirs) == decode_string(ours)
 }
 
 /// Edits applied to a body, in one piece.

@@ -21,8 +21,8 @@ impl Memory {
         self.sessions.pin().get(id).cloned()
     }
 
-    pub(super) fn remove(&self, id: &SessionId) -> bool {
-        self.sessions.pin().remove(id).is_some()
+    pub(super) fn remove(&self, id: &SessionId) -> Option<Arc<Session>> {
+        self.sessions.pin().remove(id).cloned()
     }
 
     pub(super) fn expire(&self, now: u64, idle_ms: u64) -> Vec<Arc<Session>> {
