@@ -97,6 +97,13 @@ impl Call {
         self
     }
 
+    /// With another body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     /// With another HTTP method.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {

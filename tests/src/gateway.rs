@@ -187,7 +187,7 @@ impl Gateway {
     /// Waits for the process to end.
     pub async fn ended(&mut self) -> ExitStatus {
         let child = &mut self.child;
-        wait::within(Duration::from_secs(30), "the gateway ends", || child.try_wait().unwrap()).await
+        wait::within(Duration::from_secs(60), "the gateway ends", || child.try_wait().unwrap()).await
     }
 }
 

@@ -85,8 +85,11 @@ async fn a_process_that_hangs_at_its_start_is_ended_with_the_gateway() {
     let port = gateway.port;
     let waiting = tokio::spawn(async move { call.try_send(port).await });
     until("it was started", || (peer.processes().len() >= 2).then_some(())).await;
+    let start = Instant::now();
     gateway.signal(Signal::TERM);
     gateway.ended().await;
+    // The call in flight has its 20 s, the process a few more.
+    assert!(start.elapsed() < Duration::from_secs(28), "{:?}", start.elapsed());
     assert!(peer.processes().is_empty(), "{:?}", peer.processes());
     waiting.abort();
 }
