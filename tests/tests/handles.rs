@@ -35,6 +35,9 @@ fn script(received: &Received) -> Option<Answer> {
         ("tools/call", Some("task")) => complete(
             json!({ "resultType": "task", "taskId": TASK, "status": "working", "ttlMs": 60_000, "pollIntervalMs": 100 }),
         ),
+        ("tasks/get" | "tasks/cancel" | "tasks/update", _) if params["taskId"] != TASK => {
+            Some(Answer::message(&message::error(id, -32602, "no such task")))
+        }
         ("tasks/get" | "tasks/cancel" | "tasks/update", _) => complete(
             json!({ "resultType": "complete", "taskId": params["taskId"], "status": "completed", "result": {} }),
         ),
