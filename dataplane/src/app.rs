@@ -191,6 +191,8 @@ impl Thread {
             }
             let _ = self.stopped.wait_for(|stopped| *stopped).await;
         });
+        // a read of stdin cannot be called back: it is left behind rather than waited for
+        runtime.shutdown_background();
     }
 }
 
@@ -292,9 +294,12 @@ impl Control {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let plane = Arc::clone(&self.adopt.borrow());
+        let mut stopping = tokio::task::JoinSet::new();
         for upstream in plane.servers() {
-            upstream.children.stop().await;
+            let children = Arc::clone(&upstream.children);
+            stopping.spawn(async move { children.stop().await });
         }
+        while stopping.join_next().await.is_some() {}
         tracing::info!(connections_cut = drain.still_open(), "stopped");
     }
 }

@@ -25,7 +25,8 @@ use call::{Call, Content, Posted, Refusal, Reply};
 use relay::edited;
 pub(crate) use sessions::end_upstream as end_session;
 
-use crate::node::{Held, Worker};
+use crate::budget::Held;
+use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::{InUse, SessionId};
 use crate::upstream::stdio::Caller;
@@ -194,7 +195,9 @@ fn note(call: &mut Call, posted: &Posted) {
     let message = &posted.message;
     call.record.method = message.method;
     if call.record.is_logged() {
-        call.record.name = posted.text(message.p.name.or(message.p.uri));
+        // without its query, which may hold what is nobody's business
+        let uri = || posted.text(message.p.uri).map(|uri| uri.split('?').next().unwrap_or_default().to_owned());
+        call.record.name = posted.text(message.p.name).or_else(uri);
         if message.kind == Kind::Response {
             call.record.other_method = Some("response".to_owned());
         } else if message.method == Method::Other {

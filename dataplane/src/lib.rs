@@ -6,6 +6,7 @@
 mod admin;
 mod app;
 mod auth;
+mod budget;
 mod clock;
 mod drain;
 mod exchange;

@@ -87,6 +87,15 @@ pub(crate) const BACKLOG_MESSAGES: usize = 64;
 pub(crate) const BACKLOG_BYTES: usize = 256 << 10;
 /// Requests of a server to one client waiting for their answer.
 pub(crate) const ASKED: usize = 256;
+/// Cancelled requests of one session whose calls have not noticed yet: more than a client has in flight at once.
+pub(crate) const CANCELLED: usize = 64;
+/// Progress tokens of tasks remembered per child.
+pub(crate) const TASK_TOKENS: usize = 1024;
+/// Bytes of an `initialize`: it is kept as long as its session. Capabilities with extensions take a few KB.
+pub(crate) const INITIALIZE_BYTES: usize = 64 << 10;
+/// Bytes of a `logging/setLevel` or `resources/subscribe` that are restored after a server forgot its session; longer ones
+/// pass and are not restored.
+pub(crate) const REMEMBERED_BYTES: usize = 4 << 10;
 /// Resources one session may be subscribed to.
 pub(crate) const SUBSCRIPTIONS: usize = 1024;
 /// A sealed `requestState` is good for this long: a person may take their time to answer.

@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sluice_mcp::Method;
 use tokio::sync::watch;
 
 use crate::auth::quota::Quotas;
+use crate::budget::Held;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::limit;
@@ -37,26 +37,12 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Reserves room for a body (law 6: before reading it).
+    /// Reserves room in the node's byte budget.
     ///
     /// # Errors
-    /// [`Reason::Busy`] when the node's byte budget is used up.
+    /// [`Reason::Busy`] when it is used up.
     pub(crate) fn hold(&self, bytes: usize) -> Result<Held, Reason> {
-        let before = self.metrics.held.fetch_add(bytes, Ordering::Relaxed);
-        let held = Held { total: Arc::clone(&self.metrics.held), bytes };
-        if before + bytes > limit::NODE_BYTES { Err(Reason::Busy) } else { Ok(held) }
-    }
-}
-
-/// Bytes taken from the node's budget until dropped.
-pub(crate) struct Held {
-    total: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.metrics.held.hold(bytes)
     }
 }
 

@@ -4,7 +4,7 @@
 //! by compare-and-set on its epoch before it counts. Memory is the first store behind [`Store`]; SQLite and Redis take
 //! the same place.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +15,9 @@ use tokio::sync::Notify;
 
 use crate::auth::PrincipalId;
 use crate::auth::quota::Account;
+use crate::budget::Held;
 use crate::clock::Clock;
+use crate::limit;
 use crate::upstream::stdio::Attachment;
 
 pub(crate) mod id;
@@ -50,7 +52,12 @@ pub(crate) struct Session {
     /// Ended by its client, by idling or by the node.
     ended: AtomicBool,
     ending: Notify,
+    /// Raw ids of requests the client cancelled whose calls have not noticed yet.
+    cancelled: Mutex<VecDeque<Bytes>>,
+    cancelling: Notify,
     account: Arc<Account>,
+    /// What the session keeps counts in the node's byte budget.
+    _held: Held,
 }
 
 /// The capabilities with which a server may ask the client something.
@@ -82,6 +89,7 @@ pub(crate) struct Opening {
     pub upstream: Option<HeaderValue>,
     pub attachment: Option<Attachment>,
     pub account: Arc<Account>,
+    pub held: Held,
 }
 
 impl Session {
@@ -101,7 +109,10 @@ impl Session {
             in_use: AtomicU32::new(0),
             ended: AtomicBool::new(false),
             ending: Notify::new(),
+            cancelled: Mutex::default(),
+            cancelling: Notify::new(),
             account: opening.account,
+            _held: opening.held,
         }
     }
 
@@ -151,6 +162,35 @@ impl Session {
             self.account.close_session();
             self.ending.notify_waiters();
         }
+    }
+
+    /// The client cancelled a request: its call need not wait for an answer that a server does not owe.
+    pub(crate) fn cancel(&self, id: &[u8]) {
+        let mut cancelled = self.cancelled.lock().unwrap_or_else(PoisonError::into_inner);
+        cancelled.push_back(Bytes::copy_from_slice(id));
+        if cancelled.len() > limit::CANCELLED {
+            cancelled.pop_front();
+        }
+        drop(cancelled);
+        self.cancelling.notify_waiters();
+    }
+
+    /// Waits until the request with this raw id is cancelled.
+    pub(crate) async fn cancelled(&self, id: &[u8]) {
+        loop {
+            let mut told = std::pin::pin!(self.cancelling.notified());
+            told.as_mut().enable();
+            if self.take_cancelled(id) {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    fn take_cancelled(&self, id: &[u8]) -> bool {
+        let mut cancelled = self.cancelled.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = cancelled.iter().position(|c| c == id);
+        at.and_then(|at| cancelled.remove(at)).is_some()
     }
 
     /// Waits for the end of the session.

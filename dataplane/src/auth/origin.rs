@@ -61,30 +61,32 @@ impl Rules {
     /// [`Reason::BadOrigin`].
     pub(crate) fn check_origin<'h>(
         &self,
+        uri: &Uri,
         headers: &'h HeaderMap,
         tls: bool,
     ) -> Result<Option<&'h HeaderValue>, Reason> {
+        // HTTP/2 names the host in its request target
+        let host = uri.authority().map(|a| a.as_str()).or_else(|| headers.get(header::HOST)?.to_str().ok());
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let Some(origin) = origins.next() else { return Ok(None) };
         if origins.next().is_some() {
             return Err(Reason::BadOrigin);
         }
         let text = origin.to_str().map_err(|_| Reason::BadOrigin)?;
-        let allowed = self.any_origin
-            || self.origins.iter().any(|o| o.eq_ignore_ascii_case(text))
-            || is_own(text, headers.get(header::HOST), tls);
+        let allowed =
+            self.any_origin || self.origins.iter().any(|o| o.eq_ignore_ascii_case(text)) || is_own(text, host, tls);
         if allowed { Ok(Some(origin)) } else { Err(Reason::BadOrigin) }
     }
 }
 
 /// Whether the origin is this listener itself: same scheme, and the host and port the request was sent to.
-fn is_own(origin: &str, host: Option<&HeaderValue>, tls: bool) -> bool {
+fn is_own(origin: &str, host: Option<&str>, tls: bool) -> bool {
     let scheme = if tls { "https://" } else { "http://" };
     let Some(rest) = origin.get(..scheme.len()).filter(|s| s.eq_ignore_ascii_case(scheme)).map(|s| &origin[s.len()..])
     else {
         return false;
     };
-    host.and_then(|h| h.to_str().ok()).is_some_and(|h| h.eq_ignore_ascii_case(rest))
+    host.is_some_and(|h| h.eq_ignore_ascii_case(rest))
 }
 
 /// The name in `host[:port]`, brackets and trailing dot removed; `None` when it is not of that form.
@@ -170,9 +172,12 @@ mod tests {
         let own = |origin: &str| {
             let mut map = with(header::HOST, &["localhost:8000"]);
             map.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
-            rules.check_origin(&map, false).map(|o| o.is_some())
+            rules.check_origin(&Uri::from_static("/mcp"), &map, false).map(|o| o.is_some())
         };
         assert_eq!(own("http://localhost:8000"), Ok(true));
+        let h2 = Uri::from_static("http://localhost:8000/mcp");
+        let map = with(header::ORIGIN, &["http://localhost:8000"]);
+        assert_eq!(rules.check_origin(&h2, &map, false).map(|o| o.is_some()), Ok(true), "HTTP/2");
         assert_eq!(own("https://APP.example.com"), Ok(true));
         for origin in [
             "http://localhost:9999",
@@ -183,6 +188,6 @@ mod tests {
         ] {
             assert_eq!(own(origin), Err(Reason::BadOrigin), "{origin}");
         }
-        assert_eq!(rules.check_origin(&HeaderMap::new(), false), Ok(None));
+        assert_eq!(rules.check_origin(&Uri::from_static("/mcp"), &HeaderMap::new(), false), Ok(None));
     }
 }

@@ -76,18 +76,18 @@ impl Known {
     /// Judges the credential of one request.
     ///
     /// # Errors
-    /// [`Reason::Unauthenticated`] when a key is required and none, two different ones, or an unknown one is given. A key
-    /// that is given and unknown is refused even where none is required: whoever sends one means to be somebody.
+    /// [`Reason::Unauthenticated`] when a key is required and none, several, or an unknown one is given. Where none is
+    /// required, a known key says who it is and anything else is ignored: clients carry stale tokens around.
     pub(crate) fn authenticate(&self, required: bool, peer: IpAddr, headers: &HeaderMap) -> Result<&Principal, Reason> {
-        match presented(headers)? {
-            Some(key) if required || !self.clients.is_empty() => {
-                let hash = digest::digest(&digest::SHA256, key);
-                let digest: [u8; 32] = hash.as_ref().try_into().map_err(|_| Reason::Unauthenticated)?;
-                self.clients.get(&digest).ok_or(Reason::Unauthenticated)
-            }
-            _ if required => Err(Reason::Unauthenticated),
-            _ if peer.to_canonical().is_loopback() => Ok(&self.local),
-            _ => Ok(&self.anonymous),
+        let client = || {
+            let hash = digest::digest(&digest::SHA256, presented(headers).ok()??);
+            self.clients.get(hash.as_ref())
+        };
+        match client().filter(|_| !self.clients.is_empty()) {
+            Some(client) => Ok(client),
+            None if required => Err(Reason::Unauthenticated),
+            None if peer.to_canonical().is_loopback() => Ok(&self.local),
+            None => Ok(&self.anonymous),
         }
     }
 }

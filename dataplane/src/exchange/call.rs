@@ -10,7 +10,7 @@ use super::record::Record;
 use super::relay::{JsonStream, Relay};
 use crate::auth::Principal;
 use crate::auth::quota::{Account, Ticket};
-use crate::node::Held;
+use crate::budget::Held;
 use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::upstream::Upstream;

@@ -70,16 +70,31 @@ impl Handles {
     pub(crate) fn opening(&self, posted: &Posted) -> Result<Opened, Reason> {
         let message = &posted.message;
         let mut opened = Opened::default();
-        if let Some((span, handle)) = handle(posted, message.p.cursor.filter(|_| message.method.is_list())) {
-            let value = self.open(Kind::Cursor, &[], &handle).ok_or(Reason::HandleUnknown("cursor"))?;
-            opened.replace(span, &value);
+        // answers are sealed whatever their method, so what comes back is opened whatever its method; but only where the
+        // specification says what the field is can anything else in it be refused
+        let strict = message.method.is_list() || message.method == Method::TasksList;
+        match handle(posted, message.p.cursor, "cursor") {
+            Err(reason) if strict => return Err(reason),
+            Ok(Some((span, handle))) => match self.open(Kind::Cursor, &[], &handle) {
+                Some(value) => opened.replace(span, &value),
+                None if strict => return Err(Reason::HandleUnknown("cursor")),
+                None => {}
+            },
+            _ => {}
         }
-        if let Some((span, handle)) = handle(posted, message.p.task_id.filter(|_| is_task(message.method))) {
-            let value = self.open(Kind::Task, &[], &handle).unwrap_or_else(|| nobodys(&handle));
-            opened.replace(span, &value);
-            opened.task = Some(value);
+        let strict = is_task(posted);
+        match handle(posted, message.p.task_id, "taskId") {
+            Err(reason) if strict => return Err(reason),
+            Ok(Some((span, handle))) => {
+                let own = self.open(Kind::Task, &[], &handle);
+                if let Some(value) = own.or_else(|| strict.then(|| nobodys(&handle))) {
+                    opened.replace(span, &value);
+                    opened.task = Some(value);
+                }
+            }
+            _ => {}
         }
-        if let Some((span, handle)) = handle(posted, message.p.request_state) {
+        if let Some((span, handle)) = handle(posted, message.p.request_state, "requestState")? {
             let digest = digest_of(&posted.body, message);
             let value = self.open(Kind::RequestState, &digest, &handle).ok_or(Reason::HandleUnknown("requestState"))?;
             opened.replace(span, &value);
@@ -91,7 +106,7 @@ impl Handles {
         }
         // a related task may be the client's own: what is not ours goes on as it is
         for related in [message.p.meta_related_task, message.r.meta_related_task] {
-            if let Some((span, handle)) = handle(posted, related)
+            if let Ok(Some((span, handle))) = handle(posted, related, "related task")
                 && let Some(value) = self.open(Kind::Task, &[], &handle)
             {
                 opened.replace(span, &value);
@@ -128,10 +143,21 @@ fn listened_tasks(posted: &Posted) -> Option<(Span, Vec<String>)> {
     Some((span, serde_json::from_slice(span.of(&posted.body)).ok()?))
 }
 
-/// A handle as the client sent it; anything but a string is the server's to refuse.
-fn handle(posted: &Posted, span: Option<Span>) -> Option<(Span, String)> {
-    let span = span.filter(|s| s.of(&posted.body).first() == Some(&b'"'))?;
-    Some((span, decode_string(span.of(&posted.body)).into_owned()))
+/// Whether a request is about a task, be it by a method that is not known yet.
+fn is_task(posted: &Posted) -> bool {
+    let method = posted.message.method_span.map(|s| decode_string(s.of(&posted.body)));
+    method.is_some_and(|method| method.starts_with("tasks/"))
+}
+
+/// A handle as the client sent it; what is no string was never handed out.
+fn handle(posted: &Posted, span: Option<Span>, what: &'static str) -> Result<Option<(Span, String)>, Reason> {
+    let Some(span) = span else { return Ok(None) };
+    match span.of(&posted.body) {
+        [b'"', ..] => Ok(Some((span, decode_string(span.of(&posted.body)).into_owned()))),
+        // an optional field written as null is a field left out
+        b"null" => Ok(None),
+        _ => Err(Reason::HandleUnknown(what)),
+    }
 }
 
 /// A task id that no server has given out: a raw id must not reach the server, it could be somebody else's.
@@ -139,10 +165,6 @@ fn nobodys(handle: &str) -> String {
     let hash = digest::digest(&digest::SHA256, handle.as_bytes());
     let hex: String = hash.as_ref()[..12].iter().map(|b| format!("{b:02x}")).collect();
     format!("sluice-unknown-{hex}")
-}
-
-fn is_task(method: Method) -> bool {
-    matches!(method, Method::TasksGet | Method::TasksResult | Method::TasksCancel | Method::TasksUpdate)
 }
 
 /// What a `requestState` is bound to: SHA-256 of the method, the name or URI, and the canonical arguments.

@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method as Verb, Request, Response, StatusCode};
 use http_body::Body as _;
 use sluice_mcp::{
-    Kind, Message, Method, ScanLimits, SseDecoder, header, is_modern_error, protocol_versions, scan, splice,
+    Kind, Message, Method, ScanLimits, SseDecoder, code, header, is_modern_error, protocol_versions, scan, splice,
 };
 use sluice_snapshot::model::Protocol;
 
@@ -102,7 +102,15 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
     loop {
         let state = session.state();
         let request = request(&call, Verb::POST, state.upstream.as_ref(), Outgoing::new(chunks.clone()));
-        let response = match send(worker, &call.upstream, request).await {
+        let sent = tokio::select! {
+            biased;
+            sent = send(worker, &call.upstream, request) => sent,
+            () = session.cancelled(id.as_deref().unwrap_or_default()), if id.is_some() => {
+                call.record.outcome = "cancelled";
+                return Ok(Reply::empty(StatusCode::ACCEPTED));
+            }
+        };
+        let response = match sent {
             Ok(response) => response,
             Err(failure) => {
                 if let (Failure::Timeout, Some(id)) = (&failure, &id) {
@@ -119,6 +127,11 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
             }
             renewed = true;
             continue;
+        }
+        if posted.message.method == Method::NotificationCancelled
+            && let Some(cancelled) = posted.raw(posted.message.p.request_id)
+        {
+            session.cancel(&cancelled);
         }
         return relay_answer(worker, call, posted, response, Some((in_use, state.epoch)), handles).await;
     }
@@ -150,7 +163,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
             Err(failure) => return Err(failed(&mut call, failure, None)),
         };
         let status = response.status();
-        if !renewed && state.upstream.is_some() && sessions::is_lost(worker, &call.upstream, &state, status).await {
+        if !renewed && state.upstream.is_some() && sessions::is_gone(worker, &call.upstream, &state, status).await {
             drop(response);
             if let Err(reason) = sessions::renew(worker, &call.upstream, &session, state.epoch).await {
                 return Err(refuse(&mut call, reason, None));
@@ -167,7 +180,8 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         }
         let reason = match status {
             StatusCode::OK if content_type(response.headers()) == Kinds::Events => None,
-            StatusCode::METHOD_NOT_ALLOWED => Some(Reason::MethodNotAllowed("POST, DELETE")),
+            // some servers have no route for GET; the session is alive, as its ping showed
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND => Some(Reason::MethodNotAllowed("POST, DELETE")),
             StatusCode::OK => Some(Reason::ServerGarbage("no event stream")),
             status => Some(unusual(status)),
         };
@@ -287,8 +301,9 @@ async fn json_answer(
             return Err(refuse(&mut call, Reason::ServerGarbage("not a JSON object"), id));
         }
         let in_use = session.map(|(in_use, _)| in_use);
-        let stream = JsonStream::new(rest, read, handles, call.record, call.ticket, in_use)
-            .map_err(|reason| Refusal { reason, id })?;
+        let stream =
+            JsonStream::new(rest, read, handles, call.upstream.config.timeout, call.record, call.ticket, in_use)
+                .map_err(|reason| Refusal { reason, id })?;
         return Ok(Reply { status, session: None, content: Content::JsonStream(Box::new(stream)) });
     }
     let body = if read.len() == 1 { read.remove(0) } else { Bytes::from(read.concat()) };
@@ -338,11 +353,14 @@ async fn judge_modern_result(
     (posted.message.method != Method::ToolsCall).then_some(Reason::ServerIsLegacy)
 }
 
-/// What an answer to a client's own `server/discover` tells of the server's era.
+/// What an answer to a client's own `server/discover` tells of the server's era. Only a server that does not know the method,
+/// and was never seen to be modern, is legacy: other errors a client could provoke for everybody.
 fn learn_from_discover(_: &Rc<Worker>, upstream: &Upstream, body: &[u8], message: &Message) -> Option<Reason> {
     match (message.r.supported_versions, message.error_code) {
         (Some(versions), _) => upstream.era.learn(Known::Modern(protocol_versions(versions.of(body)).into())),
-        (None, Some(code)) if !is_modern_error(code) && upstream.era.configured() == Protocol::Auto => {
+        (None, Some(code::METHOD_NOT_FOUND))
+            if upstream.era.configured() == Protocol::Auto && upstream.era.modern().is_none() =>
+        {
             upstream.era.learn(Known::Legacy);
             return Some(Reason::ServerIsLegacy);
         }

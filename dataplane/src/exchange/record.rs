@@ -66,7 +66,7 @@ impl Record {
 
     fn line(&mut self) -> Line {
         let server = self.upstream.as_ref().map_or_else(|| Arc::from(""), |u| Arc::clone(u.name()));
-        let method = self.other_method.take().unwrap_or_else(|| self.method.as_str().to_owned());
+        let method = self.other_method.take().map(shortened).unwrap_or_else(|| self.method.as_str().to_owned());
         Line {
             at_ms: std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |d| d.as_millis() as u64),
             request: format!("{:08x}-{:x}", self.worker.node.boot, self.number),

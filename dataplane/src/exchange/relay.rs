@@ -21,9 +21,10 @@ use super::handles::Handles;
 use super::record::Record;
 use crate::auth::Principal;
 use crate::auth::quota::Ticket;
+use crate::budget::Held;
 use crate::drain::Phase;
 use crate::limit;
-use crate::node::{Held, Node, Worker};
+use crate::node::{Node, Worker};
 use crate::observe::metrics::Inside;
 use crate::reason::Reason;
 use crate::seal::{Binding, Kind as Handle};
@@ -119,7 +120,7 @@ pub(crate) struct Relay {
     last_in: Instant,
     last_out: Instant,
     timer: Pin<Box<Sleep>>,
-    /// When the gateway itself ends a long-lived stream.
+    /// When the stream ends though the server does not end it.
     ending: Option<Pin<Box<dyn Future<Output = End>>>>,
     on_timeout: Option<Box<dyn FnOnce()>>,
     record: Record,
@@ -154,6 +155,8 @@ enum End {
     Leaving,
     /// The session was ended.
     SessionOver,
+    /// The client cancelled the call.
+    Cancelled,
     /// The credential was revoked, or the server is no longer configured as it was.
     NotAllowed,
 }
@@ -198,9 +201,22 @@ impl Relay {
         let first = call.map_or(limit::KEEP_ALIVE, |e| e.timeout.min(limit::KEEP_ALIVE));
         let long_lived = call.is_none();
         let session = parts.in_use.as_ref().map(|in_use| Arc::clone(&in_use.session));
-        let ending = ending(Arc::clone(&parts.worker.node), parts.principal, parts.record.upstream.clone(), session);
+        let ending: Option<Pin<Box<dyn Future<Output = End>>>> = match (long_lived, session, &parts.expected) {
+            (true, session, _) => {
+                let upstream = parts.record.upstream.clone();
+                Some(Box::pin(ending(Arc::clone(&parts.worker.node), parts.principal, upstream, session)))
+            }
+            (false, Some(session), Some(expected)) => {
+                let id = expected.id.clone();
+                Some(Box::pin(async move {
+                    session.cancelled(&id).await;
+                    End::Cancelled
+                }))
+            }
+            _ => None,
+        };
         Self {
-            ending: long_lived.then(|| Box::pin(ending) as Pin<Box<_>>),
+            ending,
             _inside: long_lived.then(|| parts.worker.node.metrics.streams.enter()),
             worker: parts.worker,
             source: parts.source,
@@ -435,9 +451,11 @@ impl Relay {
         self.record.outcome = match end {
             End::Leaving => "drained",
             End::SessionOver => "ok",
+            End::Cancelled => "cancelled",
             End::NotAllowed => "no_longer_allowed",
         };
-        if matches!(end, End::SessionOver) {
+        if matches!(end, End::SessionOver | End::Cancelled) {
+            self.answered = true;
             return;
         }
         let item = match &self.expected {
@@ -480,6 +498,9 @@ pub(crate) struct JsonStream {
     filter: HandleFilter,
     handles: Handles,
     ready: VecDeque<Bytes>,
+    /// How long the server may pause, and when it has.
+    timeout: Duration,
+    timer: Pin<Box<Sleep>>,
     pub record: Record,
     _ticket: Ticket,
     _in_use: Option<InUse>,
@@ -491,6 +512,7 @@ impl JsonStream {
         answer: Answer,
         read: Vec<Bytes>,
         handles: Handles,
+        timeout: Duration,
         record: Record,
         ticket: Ticket,
         in_use: Option<InUse>,
@@ -501,6 +523,8 @@ impl JsonStream {
             filter,
             handles,
             ready: VecDeque::new(),
+            timeout,
+            timer: Box::pin(tokio::time::sleep(timeout)),
             record,
             _ticket: ticket,
             _in_use: in_use,
@@ -528,8 +552,14 @@ impl JsonStream {
                 return Poll::Ready(Some(Ok(piece)));
             }
             let Some(answer) = &mut self.answer else { return Poll::Ready(None) };
-            match ready!(Pin::new(answer).poll_frame(cx)) {
+            let polled = Pin::new(answer).poll_frame(cx);
+            if polled.is_pending() {
+                ready!(self.timer.as_mut().poll(cx));
+                return self.broken("no byte in time");
+            }
+            match ready!(polled) {
                 Some(Ok(frame)) => {
+                    self.timer.as_mut().reset((Instant::now() + self.timeout).into());
                     if let Ok(data) = frame.into_data()
                         && self.feed(&data).is_err()
                     {

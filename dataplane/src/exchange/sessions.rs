@@ -30,6 +30,9 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
         let reason = is_modern(&call.upstream, &posted);
         return Err(refuse(&mut call, reason, Some(id)));
     }
+    if posted.body.len() > limit::INITIALIZE_BYTES {
+        return Err(refuse(&mut call, Reason::BodyTooLarge { limit: limit::INITIALIZE_BYTES }, Some(id)));
+    }
     if worker.node.drain.phase() != crate::drain::Phase::Serving {
         return Err(refuse(&mut call, Reason::Draining, Some(id)));
     }
@@ -38,6 +41,10 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
         return Err(refuse(&mut call, reason, Some(id)));
     }
     let place = Place(Some(Arc::clone(&call.account)));
+    let held = match worker.node.hold(posted.body.len()) {
+        Ok(held) => held,
+        Err(reason) => return Err(refuse(&mut call, reason, Some(id))),
+    };
     let session = SessionId::random();
     let owner = call.principal.id;
     call.principal.act_in(&session);
@@ -64,6 +71,7 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
         upstream,
         attachment,
         account: place.keep(),
+        held,
     };
     let now = worker.node.clock.ms();
     worker.node.sessions.insert(Arc::new(Session::new(session, opening, now))).await;
@@ -190,6 +198,7 @@ fn declared(posted: &Posted) -> Declared {
 /// Keeps what must be restored when the server forgets the session: log level and subscriptions.
 pub(super) fn remember(session: &Session, posted: &Posted) {
     match posted.message.method {
+        _ if posted.body.len() > limit::REMEMBERED_BYTES => {}
         Method::LoggingSetLevel => session.update(|state| state.log_level = Some(Bytes::copy_from_slice(&posted.body))),
         Method::ResourcesSubscribe => {
             if let Some(uri) = posted.raw(posted.message.p.uri) {
@@ -215,13 +224,19 @@ pub(super) fn remember(session: &Session, posted: &Posted) {
 pub(super) async fn is_lost(worker: &Rc<Worker>, upstream: &Upstream, state: &State, status: StatusCode) -> bool {
     match status {
         StatusCode::NOT_FOUND => true,
-        StatusCode::BAD_REQUEST => {
-            let ping = br#"{"jsonrpc":"2.0","id":"sluice-ping","method":"ping"}"#;
-            let answer = own(worker, upstream, state.upstream.as_ref(), Bytes::from_static(ping)).await;
-            answer.is_some_and(|r| matches!(r.status(), StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND))
-        }
+        StatusCode::BAD_REQUEST => is_gone(worker, upstream, state, status).await,
         _ => false,
     }
+}
+
+/// The same for an answer that may have other causes (a 404 to a GET: no such route): the session is asked by a ping.
+pub(super) async fn is_gone(worker: &Rc<Worker>, upstream: &Upstream, state: &State, status: StatusCode) -> bool {
+    if !matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND) {
+        return false;
+    }
+    let ping = br#"{"jsonrpc":"2.0","id":"sluice-ping","method":"ping"}"#;
+    let answer = own(worker, upstream, state.upstream.as_ref(), Bytes::from_static(ping)).await;
+    answer.is_some_and(|r| matches!(r.status(), StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND))
 }
 
 /// Initialises the server again with the client's own message, restores what the session had, and notes that lists may

@@ -16,12 +16,13 @@ use sluice_mcp::{encode_event, error_body};
 
 use super::connection::Busy;
 use crate::auth::origin::Rules;
+use crate::budget::Held;
 use crate::exchange::call::{Call, Content, Refusal, Reply};
 use crate::exchange::record::Record;
 use crate::exchange::relay::{Item, JsonStream, Relay};
 use crate::exchange::{delete, get, post};
 use crate::limit;
-use crate::node::{Held, Worker};
+use crate::node::Worker;
 use crate::observe::metrics::Levels;
 use crate::plane::Plane;
 use crate::reason::Reason;
@@ -64,29 +65,30 @@ fn path(path: &str, plane: &Plane) -> Path {
 pub(crate) async fn answer(worker: &Rc<Worker>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
     let plane = worker.plane();
     let (parts, body) = request.into_parts();
+    let mut unread = body;
     let mut record = Record::begin(worker, plane.snapshot.monitoring.access_log);
-    let origin = match admit_host(&plane.rules, peer, &parts) {
-        Ok(origin) => origin.cloned(),
+    let admitted = admit_host(&plane.rules, peer, &parts).map(|origin| origin.cloned());
+    let origin = admitted.as_ref().ok().cloned().flatten();
+    let door = admitted.map(|_| path(parts.uri.path(), &plane));
+    let mut response = match door {
         Err(reason) => {
             record.fail(&reason);
-            return refused(&Refusal::from(reason));
+            refused(&Refusal::from(reason))
         }
-    };
-    let mut response = match path(parts.uri.path(), &plane) {
-        Path::Health => {
+        Ok(Path::Health) => {
             record.other_method = Some("GET /health".to_owned());
             health(worker, &plane, record)
         }
-        Path::Metrics => {
+        Ok(Path::Metrics) => {
             record.other_method = Some("GET /metrics".to_owned());
             metrics(worker, &plane, record)
         }
-        Path::Mcp(door) => {
+        Ok(Path::Mcp(door)) => {
             if parts.method == Verb::OPTIONS && origin.is_some() {
                 record.outcome = "ok";
                 preflight()
             } else {
-                match call(worker, &plane, peer, door, parts, body, record).await {
+                match call(worker, &plane, peer, door, parts, &mut unread, record).await {
                     Ok(reply) => http(reply),
                     Err(refusal) => refused(&refusal),
                 }
@@ -95,6 +97,9 @@ pub(crate) async fn answer(worker: &Rc<Worker>, peer: Peer, request: Request<Inc
     };
     if let Some(origin) = origin {
         allow_origin(response.headers_mut(), origin);
+    }
+    if !unread.is_end_stream() {
+        tokio::task::spawn_local(discard(unread));
     }
     response
 }
@@ -105,7 +110,7 @@ fn admit_host<'p>(
     parts: &'p http::request::Parts,
 ) -> Result<Option<&'p HeaderValue>, Reason> {
     rules.check_host(&parts.uri, &parts.headers, peer.loopback)?;
-    rules.check_origin(&parts.headers, peer.tls)
+    rules.check_origin(&parts.uri, &parts.headers, peer.tls)
 }
 
 /// Authenticates and admits a request, reads its body, and sends it down the path.
@@ -115,7 +120,7 @@ async fn call(
     peer: Peer,
     door: Result<Arc<Upstream>, Reason>,
     parts: http::request::Parts,
-    body: Incoming,
+    body: &mut Incoming,
     mut record: Record,
 ) -> Result<Reply, Refusal> {
     let admitted = (|| {
@@ -193,10 +198,14 @@ fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
 }
 
 /// Reads a body, bounded in size, time and in what the node holds at once.
-async fn read(worker: &Worker, limit: usize, headers: &HeaderMap, mut body: Incoming) -> Result<(Bytes, Held), Reason> {
+async fn read(
+    worker: &Worker,
+    limit: usize,
+    headers: &HeaderMap,
+    body: &mut Incoming,
+) -> Result<(Bytes, Held), Reason> {
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     if declared.is_some_and(|length: u64| length > limit as u64) {
-        tokio::task::spawn_local(discard(body));
         return Err(Reason::BodyTooLarge { limit });
     }
     let mut held = worker.node.hold(declared.unwrap_or(0) as usize)?;
@@ -204,7 +213,7 @@ async fn read(worker: &Worker, limit: usize, headers: &HeaderMap, mut body: Inco
     let mut whole = Bytes::new();
     let mut more = BytesMut::new();
     loop {
-        let next = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+        let next = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
         let pause = limit::BODY_PAUSE.min(deadline.saturating_duration_since(Instant::now()));
         let frame = match tokio::time::timeout(pause, next).await {
             Err(_) => return Err(Reason::BodyTooSlow),
@@ -215,7 +224,6 @@ async fn read(worker: &Worker, limit: usize, headers: &HeaderMap, mut body: Inco
         let Ok(data) = frame.into_data() else { continue };
         let length = whole.len() + more.len() + data.len();
         if length > limit {
-            tokio::task::spawn_local(discard(body));
             return Err(Reason::BodyTooLarge { limit });
         }
         if declared.is_none() {
@@ -237,8 +245,8 @@ async fn read(worker: &Worker, limit: usize, headers: &HeaderMap, mut body: Inco
     Ok((if more.is_empty() { whole } else { more.freeze() }, held))
 }
 
-/// Reads on for a moment what is too long to take, so that the client can read why: closing at once could reset the
-/// connection under the answer.
+/// Reads on for a moment what was refused unread and throws it away, so that the client can read why: closing at once
+/// could reset the connection under the answer.
 async fn discard(mut body: Incoming) {
     let mut left = limit::DISCARD_BYTES;
     let reading = async {

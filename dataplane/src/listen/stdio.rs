@@ -23,6 +23,7 @@ use crate::exchange::call::{Call, Content, Refusal, Reply};
 use crate::exchange::record::Record;
 use crate::exchange::relay::{JsonStream, Relay};
 use crate::exchange::{get, post};
+use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::{InUse, SessionId};
@@ -65,7 +66,8 @@ pub(crate) async fn serve(worker: Rc<Worker>) {
         while calls.try_join_next().is_some() {}
     }
     let answers = async { while calls.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(LAST_ANSWERS, answers).await;
+    let told = worker.node.drain.phase() == Phase::Closing;
+    let _ = tokio::time::timeout(if told { limit::DRAIN } else { LAST_ANSWERS }, answers).await;
     door.close();
     drop(door);
     calls.shutdown().await;
@@ -153,6 +155,8 @@ impl Door {
                 if let Some(id) = id {
                     self.state.borrow_mut().in_flight.insert(id, handle);
                 }
+                // its first turn comes before the next line: a notification does not overtake the request it follows
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -166,6 +170,8 @@ impl Door {
 
     /// One message down the path, and its answers out.
     async fn call(self: Rc<Self>, line: Bytes, message: Message, modern: bool) {
+        // a node that is told to stop waits for this
+        let _open = self.worker.node.drain.open();
         let id = message.id.map(|s| line.slice(s.range()));
         let is_request = message.kind == Kind::Request;
         let headers = self.headers(&line, &message, modern);

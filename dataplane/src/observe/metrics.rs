@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use sluice_mcp::Method;
+
+use crate::budget::Budget;
 
 /// Upper bounds of the latency histogram, microseconds. From a warm local call to a slow tool.
 const BOUNDS: [u64; 14] =
@@ -86,8 +88,8 @@ pub(crate) struct Metrics {
     workers: Mutex<Vec<Arc<Worker>>>,
     /// Requests refused before a server was found, by outcome.
     refused: Mutex<BTreeMap<&'static str, u64>>,
-    /// Bytes of bodies and queued messages the node holds: what [`crate::limit::NODE_BYTES`] bounds.
-    pub held: Arc<AtomicUsize>,
+    /// Bytes of bodies, sessions and queued messages the node holds.
+    pub held: Budget,
     pub connections: Arc<Gauge>,
     pub streams: Arc<Gauge>,
     pub upstream_connections: Arc<Gauge>,
@@ -130,11 +132,7 @@ impl Metrics {
             ("sluice_streams", "GET and listen streams open.", self.streams.get()),
             ("sluice_upstream_connections", "Connections to HTTP servers open.", self.upstream_connections.get()),
             ("sluice_children", "Child processes of stdio servers.", self.children.get()),
-            (
-                "sluice_held_bytes",
-                "Bytes of bodies and queued messages held.",
-                self.held.load(Ordering::Relaxed) as i64,
-            ),
+            ("sluice_held_bytes", "Bytes of bodies, sessions and queued messages held.", self.held.used() as i64),
             ("sluice_config_revision", "Revision of the active configuration.", levels.revision as i64),
         ];
         for (name, help, value) in gauges {

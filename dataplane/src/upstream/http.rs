@@ -165,8 +165,12 @@ impl Pools {
         mut request: Request<Outgoing>,
     ) -> Result<Response<Answer>, Failure> {
         while let Some(mut sender) = self.take(upstream) {
-            if sender.ready().await.is_err() {
-                continue;
+            if !sender.is_ready() {
+                // it may need one more turn; if not, it still writes a request that was answered early
+                tokio::task::yield_now().await;
+                if !sender.is_ready() {
+                    continue;
+                }
             }
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok(self.answer(upstream, sender, response)),

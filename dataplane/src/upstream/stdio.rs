@@ -4,26 +4,29 @@
 //! to the call that caused it; connections of clients that declare nothing to be asked are shared (architecture.md,
 //! *Connections to servers*). Modern servers are stateless: one child serves everybody.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
-use sluice_mcp::{Message, ScanLimits, canonical_digest_input, scan};
-use sluice_snapshot::model::{Command, Isolation, Limits, Server, Transport};
+use sluice_mcp::path::member;
+use sluice_mcp::{Message, ScanLimits, Version, canonical_digest_input, decode_string, scan};
+use sluice_snapshot::model::{Command, Isolation, Limits, Protocol, Server, Transport};
 use tokio::sync::mpsc;
 
 mod backoff;
 pub(crate) mod child;
 pub(crate) mod guard;
 mod routes;
+mod slots;
 
 use backoff::Backoff;
 pub(crate) use child::{Child, Outbox};
+use slots::Slots;
 
 use crate::auth::PrincipalId;
+use crate::budget::Budget;
 use crate::limit;
 use crate::observe::metrics::Metrics;
 use crate::reason::Reason;
@@ -34,12 +37,31 @@ use crate::upstream::era::{Known, Memory};
 pub(crate) enum Key {
     /// Every modern client.
     Modern,
-    /// Legacy clients that asked for the same version with the same capabilities: SHA-256 of both.
-    Shared([u8; 32]),
+    /// Every legacy client, because the configuration says so.
+    Everybody,
+    /// Legacy clients of the same kind.
+    Shared(Kind),
     /// The same, of one principal.
-    Principal(PrincipalId, [u8; 32]),
+    Principal(PrincipalId, Kind),
     /// One session.
     Session([u8; 16]),
+}
+
+/// What decides which legacy clients may share a child; see [`kind_of`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Kind {
+    version: Option<Version>,
+    extensions: Option<[u8; 16]>,
+}
+
+impl Key {
+    /// Whom a place counts for. Places that a client can multiply by what it says count for that client.
+    fn owner(&self, opener: PrincipalId) -> Option<PrincipalId> {
+        match self {
+            Self::Modern | Self::Everybody | Self::Shared(Kind { extensions: None, .. }) => None,
+            Self::Shared(_) | Self::Principal(..) | Self::Session(_) => Some(opener),
+        }
+    }
 }
 
 /// Who sends a message to a child.
@@ -77,20 +99,13 @@ pub(crate) struct Children {
     limits: Limits,
     guard: Arc<guard::Guard>,
     metrics: Arc<Metrics>,
-    slots: Mutex<HashMap<Key, Slot>>,
+    slots: Slots,
     backoff: Arc<Backoff>,
-}
-
-#[derive(Clone)]
-struct Slot {
-    owner: Option<PrincipalId>,
-    /// Locked while the child starts: everybody else waits for the one start.
-    child: Arc<tokio::sync::Mutex<Option<Arc<Child>>>>,
 }
 
 impl Children {
     pub(crate) fn new(server: Arc<Server>, limits: Limits, guard: Arc<guard::Guard>, metrics: Arc<Metrics>) -> Self {
-        Self { server, limits, guard, metrics, slots: Mutex::default(), backoff: Arc::default() }
+        Self { server, limits, guard, metrics, slots: Slots::default(), backoff: Arc::default() }
     }
 
     /// The key under which a legacy client finds its child.
@@ -100,7 +115,7 @@ impl Children {
         match self.server.isolation {
             Isolation::PerSession => session(),
             Isolation::PerPrincipal => Key::Principal(caller.principal, kind()),
-            Isolation::Shared => Key::Shared(kind()),
+            Isolation::Shared => Key::Everybody,
             Isolation::Auto if asks => session(),
             Isolation::Auto => Key::Shared(kind()),
         }
@@ -108,65 +123,56 @@ impl Children {
 
     /// The legacy child of that key, started and initialised with the client's own message if there is none.
     pub(crate) async fn legacy(&self, key: &Key, caller: Caller, initialize: &Bytes) -> Result<Arc<Child>, NoChild> {
-        let owner = match key {
-            Key::Session(_) | Key::Principal(..) => Some(caller.principal),
-            Key::Shared(_) | Key::Modern => None,
-        };
-        let slot = self.slot(key, owner)?;
-        let mut running = slot.child.lock().await;
-        if let Some(child) = running.as_ref().filter(|c| c.is_running()) {
-            return Ok(Arc::clone(child));
-        }
-        self.backoff.may_start()?;
-        let child = self.spawn(matches!(key, Key::Session(_)))?;
-        match child.initialize(initialize).await {
-            Ok(()) => {
-                *running = Some(Arc::clone(&child));
-                Ok(child)
-            }
-            Err(error) => {
-                if matches!(error, NoChild::Reason(_)) && child.is_running() {
-                    self.backoff.failed();
-                }
-                child.stop();
-                self.vacate(key);
-                Err(error)
-            }
-        }
+        let exclusive = matches!(key, Key::Session(_));
+        self.child(key, key.owner(caller.principal), exclusive, async |child| child.initialize(initialize).await).await
     }
 
     /// The one modern child, started if there is none. With `protocol: auto` a server that was not asked before is asked
     /// by `server/discover` (2026-07-28 *stdio: Backward Compatibility*).
     pub(crate) async fn modern(&self, era: &Memory) -> Result<Arc<Child>, NoChild> {
-        let slot = self.slot(&Key::Modern, None)?;
-        let mut running = slot.child.lock().await;
-        if let Some(child) = running.as_ref().filter(|c| c.is_running()) {
-            return Ok(Arc::clone(child));
-        }
-        self.backoff.may_start()?;
-        let child = self.spawn(false)?;
-        if era.modern().is_none() {
-            match child.discover().await {
-                Ok(Some(versions)) => era.learn(Known::Modern(versions.into())),
-                Ok(None) if era.configured() == sluice_snapshot::model::Protocol::Modern => {}
-                Ok(None) => {
-                    child.stop();
+        let discover = async |child: &Child| {
+            if era.modern().is_some() {
+                return Ok(());
+            }
+            match child.discover().await? {
+                Some(versions) => era.learn(Known::Modern(versions.into())),
+                None if era.configured() == Protocol::Modern => {}
+                None => {
                     era.learn(Known::Legacy);
-                    self.vacate(&Key::Modern);
                     return Err(Reason::ServerIsLegacy.into());
                 }
-                Err(reason) => {
-                    if child.is_running() {
-                        self.backoff.failed();
-                    }
-                    child.stop();
-                    self.vacate(&Key::Modern);
-                    return Err(reason.into());
+            }
+            Ok(())
+        };
+        self.child(&Key::Modern, None, false, discover).await
+    }
+
+    /// The child at a place: the one that runs there, or a new one, greeted as `greet` does. One start at a time; a start
+    /// whose caller goes away is given up.
+    async fn child(
+        &self,
+        key: &Key,
+        owner: Option<PrincipalId>,
+        exclusive: bool,
+        greet: impl AsyncFnOnce(&Child) -> Result<(), NoChild>,
+    ) -> Result<Arc<Child>, NoChild> {
+        let place = self.slots.place(key, owner, &self.limits)?;
+        let _one = place.slot.starting.lock().await;
+        if let Some(child) = place.slot.running() {
+            return Ok(child);
+        }
+        self.backoff.may_start()?;
+        let start = place.slot.start(self.spawn(exclusive)?);
+        match greet(&start.child).await {
+            Ok(()) => Ok(start.done()),
+            Err(error) => {
+                let hung = matches!(error, NoChild::Reason(Reason::ChildStart));
+                if hung && start.child.is_running() {
+                    self.backoff.failed();
                 }
+                Err(error)
             }
         }
-        *running = Some(Arc::clone(&child));
-        Ok(child)
     }
 
     /// A session that had a child of its own is gone: so is the child.
@@ -174,62 +180,25 @@ impl Children {
         attachment.child.detach(session);
         if matches!(attachment.key, Key::Session(_)) {
             attachment.child.stop();
-            self.vacate(&attachment.key);
+            self.slots.vacate(&attachment.key);
         }
     }
 
     /// Ends children without a request for `limits.child_idle`, and forgets ended ones.
     pub(crate) fn sweep(&self) {
-        let mut slots = self.lock_slots();
-        slots.retain(|_, slot| {
-            let Ok(running) = slot.child.try_lock() else { return true };
-            // empty and held by nobody else: a start was given up half way
-            let Some(child) = running.as_ref() else { return Arc::strong_count(&slot.child) > 1 };
+        self.slots.sweep(|child| {
             if child.is_running() && child.idle() >= self.limits.child_idle {
                 tracing::info!(server = %self.server.name, "ending an idle child process");
                 child.stop();
             }
-            child.is_running()
         });
     }
 
     /// Ends all children; the processes are gone when the returned future is.
     pub(crate) async fn stop(&self) {
-        let slots: Vec<Slot> = self.lock_slots().drain().map(|(_, slot)| slot).collect();
-        for slot in &slots {
-            if let Some(child) = slot.child.lock().await.as_ref() {
-                child.stop();
-            }
+        for child in self.slots.close() {
+            child.stopped().await;
         }
-        for slot in slots {
-            if let Some(child) = slot.child.lock().await.take() {
-                child.stopped().await;
-            }
-        }
-    }
-
-    fn slot(&self, key: &Key, owner: Option<PrincipalId>) -> Result<Slot, Reason> {
-        let mut slots = self.lock_slots();
-        if let Some(slot) = slots.get(key) {
-            return Ok(slot.clone());
-        }
-        let of_owner = slots.values().filter(|s| owner.is_some() && s.owner == owner).count();
-        if slots.len() >= self.limits.children_per_server as usize
-            || of_owner >= self.limits.children_per_principal as usize
-        {
-            return Err(Reason::ChildLimit);
-        }
-        let slot = Slot { owner, child: Arc::default() };
-        slots.insert(key.clone(), slot.clone());
-        Ok(slot)
-    }
-
-    fn vacate(&self, key: &Key) {
-        self.lock_slots().remove(key);
-    }
-
-    fn lock_slots(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn spawn(&self, exclusive: bool) -> Result<Arc<Child>, Reason> {
@@ -250,16 +219,20 @@ impl Children {
     }
 }
 
-/// Clients with the same version and capabilities may share a child: both decide what a server shows.
-fn kind_of(initialize: &[u8], message: &Message) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for span in [message.p.protocol_version, message.p.capabilities] {
-        context.update(&canonical_digest_input(span.map_or(b"null", |s| s.of(initialize))));
-        context.update(b"\n");
-    }
-    let mut kind = [0; 32];
-    kind.copy_from_slice(context.finish().as_ref());
-    kind
+/// Clients with the same revision and extensions may share a child: both decide what a server shows. What else a client
+/// says of itself does not.
+fn kind_of(initialize: &[u8], message: &Message) -> Kind {
+    let version = message.p.protocol_version.map(|s| decode_string(s.of(initialize)));
+    let version = version.and_then(|v| Version::parse(v.as_bytes()));
+    let capabilities = message.p.capabilities.map_or(&b"{}"[..], |s| s.of(initialize));
+    let extensions = member(capabilities, "extensions").ok().flatten().map(|s| s.of(capabilities));
+    let extensions = extensions.filter(|e| *e != b"{}" && *e != b"null").map(|extensions| {
+        let hash = digest::digest(&digest::SHA256, &canonical_digest_input(extensions));
+        let mut short = [0; 16];
+        short.copy_from_slice(&hash.as_ref()[..16]);
+        short
+    });
+    Kind { version, extensions }
 }
 
 /// The environment every program needs; beyond it a child sees only what is configured.
@@ -297,35 +270,38 @@ fn scanned(line: &[u8], depth: u16) -> Result<Message, sluice_mcp::ScanError> {
 }
 
 /// The two ends of a caller's queue: what the child says to it, in order. `held` is the node's byte budget.
-pub(crate) fn outbox(held: &Arc<AtomicUsize>) -> (Outbox, Inbox) {
+pub(crate) fn outbox(held: &Budget) -> (Outbox, Inbox) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let queued = Arc::new(Queued { own: AtomicUsize::new(0), node: Arc::clone(held) });
+    let queued = Arc::new(Queued { own: AtomicUsize::new(0), node: held.clone() });
     (Outbox { sender, queued: Arc::clone(&queued) }, Inbox { receiver, queued })
 }
 
 /// Bytes in one caller's queue; they count in the node's budget too.
 pub(crate) struct Queued {
     own: AtomicUsize,
-    node: Arc<AtomicUsize>,
+    node: Budget,
 }
 
 impl Queued {
-    /// Counts a message in; `false` when the caller's or the node's limit is reached.
+    /// Counts a message in; `false`, and nothing counted, when the caller's or the node's limit is reached.
     fn add(&self, bytes: usize) -> bool {
-        let own = self.own.fetch_add(bytes, Ordering::Relaxed);
-        let node = self.node.fetch_add(bytes, Ordering::Relaxed);
-        own <= limit::OUTBOX_BYTES && node <= limit::NODE_BYTES
+        // the first message always fits: a caller that reads may be given anything
+        if self.own.fetch_add(bytes, Ordering::Relaxed) <= limit::OUTBOX_BYTES && self.node.add(bytes) {
+            return true;
+        }
+        self.own.fetch_sub(bytes, Ordering::Relaxed);
+        false
     }
 
     fn take(&self, bytes: usize) {
         self.own.fetch_sub(bytes, Ordering::Relaxed);
-        self.node.fetch_sub(bytes, Ordering::Relaxed);
+        self.node.take(bytes);
     }
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        self.node.fetch_sub(*self.own.get_mut(), Ordering::Relaxed);
+        self.node.take(*self.own.get_mut());
     }
 }
 

@@ -87,7 +87,15 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Queues a message; `false` when the caller is gone or takes nothing.
     pub(super) fn put(&self, message: Bytes) -> bool {
-        self.queued.add(message.len()) && self.sender.send(message).is_ok()
+        let bytes = message.len();
+        let taken = !self.sender.is_closed() && self.queued.add(bytes);
+        if taken && self.sender.send(message).is_ok() {
+            return true;
+        }
+        if taken {
+            self.queued.take(bytes);
+        }
+        false
     }
 }
 
@@ -340,7 +348,8 @@ impl Task {
                         return "input closed by the process";
                     }
                 }
-                read = self.stdout.read_buf(&mut input) => match read {
+                // answers of ours to a child that does not read must not pile up
+                read = self.stdout.read_buf(&mut input), if output.len() < UNWRITTEN_BYTES => match read {
                     Ok(0) | Err(_) => return "output closed",
                     Ok(_) => {
                         while let Some(end) = memchr::memchr(b'\n', &input) {

@@ -24,6 +24,8 @@ pub(super) struct Routes {
     /// Requests of legacy sessions by their own id, for cancellation.
     by_session: HashMap<([u8; 16], Bytes), u64>,
     sessions: HashMap<[u8; 16], Session>,
+    /// Progress tokens of answered requests that became tasks: good for the task's lifetime (2025-11-25 *Progress*).
+    of_tasks: VecDeque<(u64, [u8; 16], Bytes)>,
     /// The most verbose level any session asked for.
     level: Option<u8>,
 }
@@ -69,6 +71,7 @@ impl Routes {
             pending: HashMap::new(),
             by_session: HashMap::new(),
             sessions: HashMap::new(),
+            of_tasks: VecDeque::new(),
             level: None,
         }
     }
@@ -160,7 +163,10 @@ impl Routes {
             }
             Method::ResourcesSubscribe => {
                 let Some(uri) = text(scanned.p.uri) else { return false };
-                self.sessions.entry(key).or_default().subscriptions.insert(uri);
+                let subscriptions = &mut self.sessions.entry(key).or_default().subscriptions;
+                if subscriptions.len() < limit::SUBSCRIPTIONS && uri.len() <= limit::REMEMBERED_BYTES {
+                    subscriptions.insert(uri);
+                }
                 false
             }
             Method::ResourcesUnsubscribe => {
@@ -220,6 +226,7 @@ impl Routes {
 
     fn detach(&mut self, session: [u8; 16], out: &mut BytesMut) {
         self.sessions.remove(&session);
+        self.of_tasks.retain(|(_, of, _)| *of != session);
         let left: Vec<u64> =
             self.pending.iter().filter(|(_, p)| p.caller.session == Some(session)).map(|(t, _)| *t).collect();
         for ticket in left {
@@ -254,6 +261,14 @@ impl Routes {
         let Some(pending) = self.pending.remove(&ticket) else { return };
         if let Some(session) = pending.caller.session {
             self.by_session.remove(&(session, pending.id.clone()));
+        }
+        if let (Some(session), Some(token), Some(_)) =
+            (pending.caller.session, &pending.progress, message.r.task_task_id)
+        {
+            if self.of_tasks.len() >= limit::TASK_TOKENS {
+                self.of_tasks.pop_front();
+            }
+            self.of_tasks.push_back((ticket, session, token.clone()));
         }
         let mut edits = Vec::with_capacity(2);
         edits.extend(message.id.map(|span| Edit { span, with: pending.id.clone() }));
@@ -298,7 +313,7 @@ impl Routes {
             return self.belongs(ticket, &line, message, out);
         }
         match message.method {
-            Method::NotificationProgress => {}
+            Method::NotificationProgress => self.task_progress(&line, message),
             Method::NotificationToolsListChanged
             | Method::NotificationPromptsListChanged
             | Method::NotificationResourcesListChanged => {
@@ -339,6 +354,18 @@ impl Routes {
         edits.extend(self.mine(line, message.p.request_id, ticket, &pending.id));
         if !pending.outbox.put(join(&splice(line, &mut edits))) {
             self.cancel(ticket, out);
+        }
+    }
+
+    /// Progress of a request that was answered with a task.
+    fn task_progress(&mut self, line: &Bytes, message: &Message) {
+        let Some(span) = message.p.progress_token else { return self.undeliverable() };
+        let ticket = number(span.of(line));
+        // anything else is late progress of an answered or cancelled request
+        if let Some((_, session, token)) = self.of_tasks.iter().find(|(of, ..)| Some(*of) == ticket) {
+            let (session, token) = (*session, token.clone());
+            let line = join(&splice(line, &mut [Edit { span, with: token }]));
+            self.deliver(session, &line, Relation::Unrelated);
         }
     }
 

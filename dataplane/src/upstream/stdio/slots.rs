@@ -1,0 +1,168 @@
+//! Places for the children of one server: one per key, bounded per server and per principal, given back when nothing runs
+//! there and nobody is about to start something there.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sluice_snapshot::model::Limits;
+
+use super::{Child, Key};
+use crate::auth::PrincipalId;
+use crate::reason::Reason;
+
+/// All places of one server.
+#[derive(Default)]
+pub(super) struct Slots(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    slots: HashMap<Key, Arc<Slot>>,
+    /// The server is let go: nothing is started any more.
+    closed: bool,
+}
+
+/// One place.
+pub(super) struct Slot {
+    /// Whom it counts for.
+    owner: Option<PrincipalId>,
+    /// Held while a child is started: everybody else waits for the one start.
+    pub starting: tokio::sync::Mutex<()>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+enum Held {
+    #[default]
+    Nothing,
+    /// Known here already, so that it can be told to stop.
+    Starting(Arc<Child>),
+    Ready(Arc<Child>),
+}
+
+/// A caller's interest in a place.
+pub(super) struct Place<'s> {
+    slots: &'s Slots,
+    key: Key,
+    pub slot: Arc<Slot>,
+}
+
+/// A start that is under way; given up (and its child stopped) unless it is said to be [`Start::done`].
+pub(super) struct Start<'s> {
+    slot: &'s Slot,
+    pub child: Arc<Child>,
+    done: bool,
+}
+
+impl Slots {
+    /// The place of that key, made if there is none.
+    ///
+    /// # Errors
+    /// [`Reason::ChildLimit`], [`Reason::Draining`].
+    pub(super) fn place(&self, key: &Key, owner: Option<PrincipalId>, limits: &Limits) -> Result<Place<'_>, Reason> {
+        let mut table = self.lock();
+        if table.closed {
+            return Err(Reason::Draining);
+        }
+        let slot = match table.slots.get(key) {
+            Some(slot) => Arc::clone(slot),
+            None => {
+                let of_owner = table.slots.values().filter(|s| owner.is_some() && s.owner == owner).count();
+                if table.slots.len() >= limits.children_per_server as usize
+                    || of_owner >= limits.children_per_principal as usize
+                {
+                    return Err(Reason::ChildLimit);
+                }
+                let slot = Arc::new(Slot { owner, starting: tokio::sync::Mutex::default(), held: Mutex::default() });
+                table.slots.insert(key.clone(), Arc::clone(&slot));
+                slot
+            }
+        };
+        Ok(Place { slots: self, key: key.clone(), slot })
+    }
+
+    /// Forgets the place of that key.
+    pub(super) fn vacate(&self, key: &Key) {
+        self.lock().slots.remove(key);
+    }
+
+    /// Looks at every ready child, and gives back the places of ended ones.
+    pub(super) fn sweep(&self, look: impl Fn(&Child)) {
+        self.lock().slots.retain(|_, slot| match &*slot.lock() {
+            Held::Ready(child) => {
+                look(child);
+                child.is_running()
+            }
+            Held::Starting(_) => true,
+            Held::Nothing => Arc::strong_count(slot) > 1,
+        });
+    }
+
+    /// Closes the table and tells every child to stop, those that are starting too.
+    pub(super) fn close(&self) -> Vec<Arc<Child>> {
+        let mut table = self.lock();
+        table.closed = true;
+        let children: Vec<_> = table.slots.drain().filter_map(|(_, slot)| slot.child()).collect();
+        children.iter().for_each(|child| child.stop());
+        children
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// The child that serves here now.
+    pub(super) fn running(&self) -> Option<Arc<Child>> {
+        match &*self.lock() {
+            Held::Ready(child) if child.is_running() => Some(Arc::clone(child)),
+            _ => None,
+        }
+    }
+
+    /// Begins a start; [`Slot::starting`] is held by the caller.
+    pub(super) fn start(&self, child: Arc<Child>) -> Start<'_> {
+        *self.lock() = Held::Starting(Arc::clone(&child));
+        Start { slot: self, child, done: false }
+    }
+
+    fn child(&self) -> Option<Arc<Child>> {
+        match &*self.lock() {
+            Held::Starting(child) | Held::Ready(child) => Some(Arc::clone(child)),
+            Held::Nothing => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Start<'_> {
+    /// The child answered: it serves from now on.
+    pub(super) fn done(mut self) -> Arc<Child> {
+        self.done = true;
+        *self.slot.lock() = Held::Ready(Arc::clone(&self.child));
+        Arc::clone(&self.child)
+    }
+}
+
+impl Drop for Start<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.child.stop();
+            *self.slot.lock() = Held::Nothing;
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    /// Gives the place back if nothing runs there and no other caller waits for it (the table and this are the last two).
+    fn drop(&mut self) {
+        let mut table = self.slots.lock();
+        let same = table.slots.get(&self.key).is_some_and(|slot| Arc::ptr_eq(slot, &self.slot));
+        if same && Arc::strong_count(&self.slot) == 2 && self.slot.child().is_none() {
+            table.slots.remove(&self.key);
+        }
+    }
+}
