@@ -29,18 +29,19 @@ fn build() -> PathBuf {
     let lock = std::fs::File::create(folder.join(".sluice-tests.lock")).unwrap();
     lock.lock().unwrap();
     let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_default();
-    let done = !run.is_empty() && std::fs::read_to_string(&stamp).is_ok_and(|last| last == run);
-    if !done {
+    let last = std::fs::read_to_string(&stamp).unwrap_or_default();
+    let failed = format!("{run} failed");
+    assert!(run.is_empty() || last != failed, "cargo build --bin sluice failed, see the first test of this run");
+    if run.is_empty() || last != run {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo
-            .args(["build", "--quiet", "--package", "sluice-ctl", "--bin", "sluice", "--target-dir"])
-            .arg(folder.parent().unwrap());
+        cargo.args(["build", "--quiet", "--package", "sluice-ctl", "--bin", "sluice", "--target-dir"]);
+        cargo.arg(folder.parent().unwrap()).current_dir(env!("CARGO_MANIFEST_DIR"));
         if folder.ends_with("release") {
             cargo.arg("--release");
         }
-        let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
-        assert!(status.success(), "cargo build --bin sluice failed");
-        std::fs::write(&stamp, run).unwrap();
+        let built = cargo.status().unwrap().success();
+        std::fs::write(&stamp, if built { &run } else { &failed }).unwrap();
+        assert!(built, "cargo build --bin sluice failed");
     }
     path
 }

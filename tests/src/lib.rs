@@ -6,6 +6,7 @@
 
 pub mod binary;
 pub mod call;
+pub mod door;
 pub mod events;
 pub mod gateway;
 pub mod message;

@@ -34,7 +34,7 @@ async fn an_address_beyond_loopback_needs_authentication_or_the_word_that_there_
     for proxy in [json!({ "host": "0.0.0.0", "port": port::free() }), json!({ "host": "::", "port": port::free() })] {
         let (status, text) = Start::new(config(proxy)).refused();
         assert!(!status.success());
-        assert!(text.contains("authentication") && text.contains("loopback"), "{text}");
+        assert!(text.contains("authentication: none") && text.contains("other machines"), "{text}");
     }
     let port = port::free();
     let (status, _) = Start::new(config(json!({}))).arg("--listen").arg(&format!("0.0.0.0:{port}")).refused();
@@ -156,9 +156,8 @@ async fn requests_per_minute_are_counted_per_client() {
     assert!((1..=60).contains(&wait), "{wait}");
     assert_eq!(server.calls("echo").len(), n);
     assert_eq!(echo().key(BOB).send(gateway.port).await.status, 200, "another client has its own");
-    for path in ["/health", "/healthz"] {
-        assert!([200, 404].contains(&Call::get(path).bare().send(gateway.port).await.status));
-    }
+    let reply = Call::get("/health").bare().send(gateway.port).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
 }
 
 #[tokio::test]
@@ -213,7 +212,9 @@ async fn web_pages_that_are_allowed_get_what_cors_needs() {
         "last-event-id",
         "authorization",
     ] {
-        assert!(headers.contains(name), "{name} in {headers}");
+        // `*` stands for every header but Authorization (Fetch standard).
+        let any = headers.split(", ").any(|allowed| allowed == "*") && name != "authorization";
+        assert!(any || headers.contains(name), "{name} in {headers}");
     }
     assert!(
         reply.headers.get_all("vary").iter().any(|vary| vary.to_str().unwrap().to_ascii_lowercase().contains("origin"))

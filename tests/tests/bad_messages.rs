@@ -68,6 +68,7 @@ fn bodies() -> Vec<(&'static str, Vec<u8>, i64)> {
         ("id an array", with_id("[1]"), INVALID),
         ("id a boolean", with_id("true"), INVALID),
         ("no id", call.replace(r#""id":1,"#, ""), INVALID),
+        ("params an array", call.replace(r#"{"name":"echo"}"#, "[1]"), -32602),
         ("too deep", nested(200), PARSE),
         ("far too deep", nested(100_000), PARSE),
         ("method and result", call.replace(r#""params""#, r#""result":{},"params""#), INVALID),

@@ -18,7 +18,7 @@ fn legacy_bodies() -> Vec<String> {
     vec![
         format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"echo","arguments":{ARGUMENTS}}}}}"#),
         format!("\r\n\t {{\"params\":{{\"arguments\":{ARGUMENTS} ,\"name\" : \"\\u0065cho\",\"x-unknown\":[1.0]}},\n\"method\":\"tools\\/call\",\"id\":1 ,\"jsonrpc\":\"2.0\",\"extra\":{{}} }}\n"),
-        r#"{"jsonrpc":"2.0","id":1,"method":"vendor/made-up","params":[1,2.0,"positional"]}"#.into(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"vendor/made-up","params":{"x":[1,2.0,"positional"]}}"#.into(),
         r#"{"jsonrpc":"2.0","id":1,"method":"vendor/no-params"}"#.into(),
         r#"{"jsonrpc":"2.0","method":"notifications/vendor","params":{"n":1.50}}"#.into(),
         r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":"v"},"context":{"arguments":{"q":1.0}}}}"#.into(),
