@@ -85,12 +85,14 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
     }
     drop(sockets);
 
+    let log = node.log.clone();
     let run = Control { node, adopt, snapshots, guard, certificates, admin };
     control.block_on(run.run());
     stop.send_replace(true);
     for worker in workers {
         let _ = worker.join();
     }
+    log.flush();
     Ok(())
 }
 

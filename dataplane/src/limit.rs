@@ -108,5 +108,10 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(20);
 pub(crate) const DRAIN_LEAD: Duration = Duration::from_millis(500);
 /// Lines of the access log waiting for the writer; beyond it lines are counted as lost, traffic goes on.
 pub(crate) const LOG_QUEUE: usize = 65_536;
+/// How long the access log's writer gathers lines when they come faster than this: at most 100 wake-ups a second, and a
+/// queue that takes 6 million lines a second in between.
+pub(crate) const LOG_PAUSE: Duration = Duration::from_millis(10);
+/// How long a stopping node waits for its last lines to be written: stderr may be a pipe that nobody reads.
+pub(crate) const LOG_FLUSH: Duration = Duration::from_secs(1);
 /// Principals whose limits are remembered.
 pub(crate) const PRINCIPALS: usize = 100_000;

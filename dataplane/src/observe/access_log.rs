@@ -5,12 +5,14 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
 
 use super::metrics::Metrics;
 use crate::limit;
 
 /// What is told of one request. Names are cut at [`NAME_BYTES`]; bodies, keys and session ids have no place here.
 #[derive(serde::Serialize)]
+#[serde(tag = "log", rename = "access")]
 pub(crate) struct Line {
     pub at_ms: u64,
     pub request: String,
@@ -29,10 +31,17 @@ pub(crate) struct Line {
 /// Longest name of a tool, prompt or resource in a line.
 pub(crate) const NAME_BYTES: usize = 256;
 
+/// What goes to the writer.
+enum Entry {
+    Line(Line),
+    /// Everything before is to be written now.
+    Flush(SyncSender<()>),
+}
+
 /// The log's sending end.
 #[derive(Clone)]
 pub(crate) struct AccessLog {
-    lines: SyncSender<Line>,
+    lines: SyncSender<Entry>,
     metrics: Arc<Metrics>,
 }
 
@@ -45,29 +54,49 @@ impl AccessLog {
     }
 
     pub(crate) fn record(&self, line: Line) {
-        if self.lines.try_send(line).is_err() {
+        if self.lines.try_send(Entry::Line(line)).is_err() {
             self.metrics.log_lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits, for a bounded time, until what was recorded so far is written.
+    pub(crate) fn flush(&self) {
+        let (done, wait) = sync_channel(1);
+        if self.lines.try_send(Entry::Flush(done)).is_ok() {
+            let _ = wait.recv_timeout(limit::LOG_FLUSH);
         }
     }
 }
 
-fn write(queue: &Receiver<Line>) {
-    #[derive(serde::Serialize)]
-    struct Tagged<'a> {
-        log: &'static str,
-        #[serde(flatten)]
-        line: &'a Line,
-    }
+fn write(queue: &Receiver<Entry>) {
     let mut buffer = Vec::with_capacity(64 << 10);
+    let mut written: Option<Instant> = None;
     while let Ok(first) = queue.recv() {
-        let mut next = Some(first);
-        while let Some(line) = next {
-            if serde_json::to_writer(&mut buffer, &Tagged { log: "access", line: &line }).is_ok() {
-                buffer.push(b'\n');
-            }
-            next = if buffer.len() < 60 << 10 { queue.try_recv().ok() } else { None };
+        // waking this thread costs the path more than filling the record: a lone line goes out at once, many go together
+        if written.is_some_and(|at| at.elapsed() < limit::LOG_PAUSE) && matches!(first, Entry::Line(_)) {
+            std::thread::sleep(limit::LOG_PAUSE);
         }
-        let _ = std::io::stderr().lock().write_all(&buffer);
-        buffer.clear();
+        let mut next = Some(first);
+        while let Some(entry) = next {
+            match entry {
+                Entry::Line(line) if serde_json::to_writer(&mut buffer, &line).is_ok() => buffer.push(b'\n'),
+                Entry::Line(_) => {}
+                Entry::Flush(done) => {
+                    put(&mut buffer);
+                    let _ = done.send(());
+                }
+            }
+            if buffer.len() >= 60 << 10 {
+                put(&mut buffer);
+            }
+            next = queue.try_recv().ok();
+        }
+        put(&mut buffer);
+        written = Some(Instant::now());
     }
+}
+
+fn put(buffer: &mut Vec<u8>) {
+    let _ = std::io::stderr().lock().write_all(buffer);
+    buffer.clear();
 }
