@@ -172,7 +172,7 @@ async fn find_session(worker: &Worker, call: &Call) -> Result<InUse, Reason> {
     }
     let id = SessionId::open(&worker.node.seal, call.principal.id, id).ok_or(Reason::SessionUnknown)?;
     let session = worker.node.sessions.get(&id).await.ok_or(Reason::SessionUnknown)?;
-    if session.owner != call.principal.id || session.server != *call.upstream.name() {
+    if session.owner != call.principal.id || session.definition != call.upstream.id {
         return Err(Reason::SessionUnknown);
     }
     Ok(session.hold(worker.node.clock))
@@ -255,6 +255,8 @@ fn handles_of(worker: &Worker, call: &Call, request: Option<(Bytes, sluice_mcp::
         node: Arc::clone(&worker.node),
         principal: call.principal.id,
         server: Arc::clone(call.upstream.name()),
+        tasks: Arc::clone(&call.upstream.tasks),
+        shared: matches!(call.upstream.config.transport, Transport::Stdio(_)),
         request,
     }
 }

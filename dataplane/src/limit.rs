@@ -69,6 +69,8 @@ pub(crate) const AFTER_ANSWER: Duration = Duration::from_millis(500);
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Time for a stdio server to answer its first message: `npx` may first have to fetch a package.
 pub(crate) const CHILD_START: Duration = Duration::from_secs(60);
+/// Time for a stdio server to answer the probe for its era, cold start included.
+pub(crate) const CHILD_PROBE: Duration = Duration::from_secs(30);
 /// Time for a child to leave by itself once its input is closed, and again after SIGTERM.
 pub(crate) const CHILD_GRACE: Duration = Duration::from_secs(2);
 /// First pause before a crashed stdio server is started again; doubles with each failure.
@@ -89,6 +91,8 @@ pub(crate) const BACKLOG_BYTES: usize = 256 << 10;
 pub(crate) const ASKED: usize = 256;
 /// Cancelled requests of one session whose calls have not noticed yet: more than a client has in flight at once.
 pub(crate) const CANCELLED: usize = 64;
+/// Tasks of one server whose owners are remembered.
+pub(crate) const TASKS: usize = 10_000;
 /// Progress tokens of tasks remembered per child.
 pub(crate) const TASK_TOKENS: usize = 1024;
 /// Bytes of an `initialize`: it is kept as long as its session. Capabilities with extensions take a few KB.

@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -35,13 +36,15 @@ pub(crate) struct Session {
     pub principal: PrincipalId,
     /// The server's key; the server itself is looked up in the current plane on each use.
     pub server: Arc<str>,
+    /// The server's definition it was opened with: one that changed is another server, which knows nothing of it.
+    pub definition: u64,
     /// The client's `initialize`, as it came: sent again when a server forgets the session.
     pub initialize: Bytes,
     /// What the client declared.
     pub declared: Declared,
     state: ArcSwap<State>,
-    /// One re-initialisation at a time.
-    pub renewal: tokio::sync::Mutex<()>,
+    /// One re-initialisation at a time; when the last one failed, so that those who waited need not try again.
+    pub renewal: tokio::sync::Mutex<Option<Instant>>,
     /// Messages the client is told when it next opens a stream: after a renewal, that lists may have changed.
     notes: Mutex<Vec<Bytes>>,
     /// The connection to a stdio server, which cannot leave this node.
@@ -84,6 +87,7 @@ pub(crate) struct Opening {
     pub owner: PrincipalId,
     pub principal: PrincipalId,
     pub server: Arc<str>,
+    pub definition: u64,
     pub initialize: Bytes,
     pub declared: Declared,
     pub upstream: Option<HeaderValue>,
@@ -99,10 +103,11 @@ impl Session {
             owner: opening.owner,
             principal: opening.principal,
             server: opening.server,
+            definition: opening.definition,
             initialize: opening.initialize,
             declared: opening.declared,
             state: ArcSwap::from_pointee(State { upstream: opening.upstream, ..State::default() }),
-            renewal: tokio::sync::Mutex::new(()),
+            renewal: tokio::sync::Mutex::new(None),
             notes: Mutex::default(),
             attachment: tokio::sync::Mutex::new(opening.attachment),
             last_used: AtomicU64::new(now),

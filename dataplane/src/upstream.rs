@@ -10,6 +10,7 @@ pub(crate) mod era;
 pub(crate) mod http;
 pub(crate) mod parameters;
 pub(crate) mod stdio;
+pub(crate) mod tasks;
 
 /// One configured server.
 pub(crate) struct Upstream {
@@ -22,6 +23,8 @@ pub(crate) struct Upstream {
     pub era: era::Memory,
     /// Which of its tools' parameters are mirrored into headers.
     pub parameters: parameters::Parameters,
+    /// Whose its tasks are.
+    pub tasks: Arc<tasks::Owners>,
     /// The last attempt to reach it failed.
     down: AtomicBool,
     /// Its child processes; empty for HTTP servers.
@@ -42,6 +45,7 @@ impl Upstream {
             target,
             era,
             parameters: Default::default(),
+            tasks: Arc::clone(children.tasks()),
             down: AtomicBool::new(false),
             children: Arc::new(children),
         }

@@ -75,7 +75,7 @@ fn start(args: Args) -> Result<(), Failure> {
     let keys = Keys::new(args.state.folder()?);
     let mut publisher = publisher(&args, &configuration, keys.clone());
     let mut published = publisher.publish().map_err(|error| refused(&configuration, error))?;
-    log::start(configuration.config.proxy.log_level);
+    let _written = log::start(configuration.config.proxy.log_level);
     warn(&args, &configuration, &published.warnings);
     // Only now: a configuration that is refused leaves nothing behind.
     if make_first_key(&configuration, &keys)? {

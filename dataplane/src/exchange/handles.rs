@@ -17,6 +17,7 @@ use crate::limit;
 use crate::node::Node;
 use crate::reason::Reason;
 use crate::seal::{Binding, Kind};
+use crate::upstream::tasks::Owners;
 
 /// Seals and opens the handles of one call.
 #[derive(Clone)]
@@ -24,6 +25,10 @@ pub(crate) struct Handles {
     pub node: Arc<Node>,
     pub principal: PrincipalId,
     pub server: Arc<str>,
+    /// Whose the server's tasks are.
+    pub tasks: Arc<Owners>,
+    /// The server sees one client where there are many: a task of unknown origin may be anybody's.
+    pub shared: bool,
     /// The request a `requestState` is bound to; `None` on streams that belong to no request.
     pub request: Option<(Bytes, Message)>,
 }
@@ -55,10 +60,30 @@ impl Handles {
         found
             .into_iter()
             .map(|(kind, span): (HandleKind, Span)| {
-                let sealed = self.seal(kind, &decode_string(span.of(body)));
+                let value = decode_string(span.of(body));
+                if kind == HandleKind::Task {
+                    self.tasks.note(&value, self.principal);
+                }
+                let sealed = self.seal(kind, &value);
                 Edit { span, with: encode_string(&sealed).into() }
             })
             .collect()
+    }
+
+    /// An answer to `tasks/list` without the tasks of others; `None` when nothing is to be left out.
+    pub(crate) fn own_tasks(&self, body: &[u8]) -> Option<Bytes> {
+        let (_, request) = self.request.as_ref()?;
+        if request.method != Method::TasksList {
+            return None;
+        }
+        let mut message: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let tasks = message.get_mut("result")?.get_mut("tasks")?.as_array_mut()?;
+        let before = tasks.len();
+        tasks.retain(|task| {
+            let owner = task["taskId"].as_str().and_then(|id| self.tasks.of(id));
+            owner.map_or(!self.shared, |owner| owner == self.principal)
+        });
+        (tasks.len() < before).then(|| message.to_string().into())
     }
 
     /// Opens the handles a client brings back.

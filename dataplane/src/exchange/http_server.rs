@@ -330,6 +330,7 @@ async fn json_answer(
         return Err(refuse(&mut call, reason, id));
     }
     call.record.outcome = if message.error.is_some() { "error" } else { "ok" };
+    let body = handles.own_tasks(&body).unwrap_or(body);
     let mut edits = handles.sealing(&body);
     Ok(Reply::json(status, edited(&body, &mut edits)))
 }

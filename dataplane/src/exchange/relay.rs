@@ -247,6 +247,11 @@ impl Relay {
         Some((item, self.failed.or(self.answered.then_some(StatusCode::OK))))
     }
 
+    /// Whether the answer came, or none is owed.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered
+    }
+
     /// Puts an item back, to be passed on first.
     pub(crate) fn unread(&mut self, item: Item) {
         self.before.push_front(item);
@@ -369,6 +374,8 @@ impl Relay {
             self.record.outcome = if message.error.is_some() { "error" } else { "ok" };
             self.timer.as_mut().reset((Instant::now() + limit::AFTER_ANSWER).into());
         }
+        let own = self.handles.own_tasks(data);
+        let data = own.as_ref().unwrap_or(data);
         let mut edits = self.handles.sealing(data);
         Ok(Some(edited(data, &mut edits)))
     }

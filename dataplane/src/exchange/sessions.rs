@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::HeaderValue;
@@ -65,6 +66,7 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
         owner,
         principal: call.principal.id,
         server: Arc::clone(call.upstream.name()),
+        definition: call.upstream.id,
         // a copy of its own: the body is a slice of a larger read buffer, which a session would keep alive
         initialize: Bytes::copy_from_slice(&posted.body),
         declared: declared(&posted),
@@ -151,7 +153,7 @@ async fn open_child(call: &mut Call, posted: &Posted, session: SessionId) -> Res
     super::stdio_server::note(&call.upstream, child.as_ref().err());
     match child {
         Ok(child) => {
-            child.attach(session.0);
+            child.attach(caller);
             let body = answer(id.as_deref(), child.initialize_result());
             Ok(Opened::Session { upstream: None, attachment: Some(Attachment { child, key }), body })
         }
@@ -247,10 +249,25 @@ pub(super) async fn renew(
     session: &Session,
     epoch: u64,
 ) -> Result<(), Reason> {
-    let _one = session.renewal.lock().await;
+    let waiting = Instant::now();
+    let mut failed = session.renewal.lock().await;
     if session.state().epoch != epoch {
         return Ok(());
     }
+    if failed.is_some_and(|at| at >= waiting) {
+        return Err(Reason::ServerForgot);
+    }
+    let renewed = initialize_again(worker, upstream, session, epoch).await;
+    *failed = renewed.is_err().then(Instant::now);
+    renewed
+}
+
+async fn initialize_again(
+    worker: &Rc<Worker>,
+    upstream: &Arc<Upstream>,
+    session: &Session,
+    epoch: u64,
+) -> Result<(), Reason> {
     tracing::info!(server = %upstream.name(), "the server forgot a session; initialising it again");
     let response = own(worker, upstream, None, session.initialize.clone()).await.ok_or(Reason::ServerUnreachable)?;
     if !response.status().is_success() {
@@ -359,7 +376,7 @@ pub(super) async fn attached(upstream: &Arc<Upstream>, session: &Session) -> Res
         Err(NoChild::Reason(reason)) => return Err(reason),
         Err(NoChild::Refused(_)) => return Err(Reason::ServerForgot),
     };
-    child.attach(session.id.0);
+    child.attach(caller);
     for body in restoration(&session.state()) {
         if let Ok(message) = scan(&body, ScanLimits { depth: u16::MAX }) {
             // the answer is of no interest: its queue is dropped

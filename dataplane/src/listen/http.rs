@@ -33,12 +33,10 @@ pub(crate) async fn accept(worker: Rc<Worker>, connections: Rc<Connections>, lis
     let drain = worker.node.drain.clone();
     let mut closing = Box::pin(async move { drain.reached(Phase::Closing).await });
     loop {
-        while connections.is_full() {
-            connections.freed.notified().await;
-        }
         let accepted = tokio::select! {
             () = &mut closing => break,
-            accepted = listener.socket.accept() => accepted,
+            () = connections.freed.notified(), if connections.is_full() => continue,
+            accepted = listener.socket.accept(), if !connections.is_full() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {

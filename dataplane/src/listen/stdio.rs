@@ -180,7 +180,7 @@ impl Door {
                 if message.method == Method::Initialize && !modern {
                     self.begin_session(&reply).await;
                 }
-                self.out(reply).await;
+                self.out(reply, id.clone()).await;
             }
             Err(refusal) if is_request => self.refuse(&refusal).await,
             Err(refusal) => tracing::warn!(reason = %refusal.reason.text(), "a notification was refused"),
@@ -283,7 +283,7 @@ impl Door {
             let mut last = None;
             loop {
                 match door.resume(last.take()).await {
-                    Ok(Reply { content: Content::Messages(relay), .. }) => last = door.pass(*relay).await.0,
+                    Ok(Reply { content: Content::Messages(relay), .. }) => last = door.pass(*relay).await.last,
                     Ok(_) => {}
                     Err(refusal) if matches!(refusal.reason, Reason::MethodNotAllowed(_) | Reason::SessionUnknown) => {
                         return;
@@ -313,48 +313,60 @@ impl Door {
         get(&self.worker, self.admitted(headers)?).await
     }
 
-    async fn out(&self, reply: Reply) {
-        match reply.content {
-            Content::Empty => {}
-            Content::Json(body) => self.line(body).await,
-            Content::JsonStream(stream) => {
-                if let Some(body) = whole(*stream).await {
+    /// Writes an answer. Whatever becomes of its stream, a request gets one: stdio has no other way to end it.
+    async fn out(&self, reply: Reply, id: Option<Bytes>) {
+        let answered = match reply.content {
+            Content::Empty => true,
+            Content::Json(body) => {
+                self.line(body).await;
+                true
+            }
+            Content::JsonStream(stream) => match whole(*stream).await {
+                Some(body) => {
                     self.line(body).await;
+                    true
                 }
-            }
-            Content::Messages(relay) => {
-                let (mut last, mut pause) = self.pass(*relay).await;
-                // a stream that broke off before its answer is resumed here: stdio has no way for the client to do it
-                while let Some(id) = last.take() {
-                    tokio::time::sleep(pause).await;
-                    match self.resume(Some(id)).await {
-                        Ok(Reply { content: Content::Messages(relay), .. }) => (last, pause) = self.pass(*relay).await,
-                        Ok(_) => return,
-                        Err(refusal) => {
-                            return tracing::warn!(reason = %refusal.reason.text(), "a stream cannot be resumed");
-                        }
-                    }
-                }
-            }
+                None => false,
+            },
+            Content::Messages(relay) => self.stream(*relay).await,
+        };
+        if let Some(id) = id.filter(|_| !answered) {
+            self.refuse(&Refusal { reason: Reason::ServerClosed, id: Some(id) }).await;
         }
     }
 
-    /// Passes a stream's messages on. Returns where to resume, if it broke off before an answer, and how soon.
-    async fn pass(&self, mut relay: Relay) -> (Option<String>, Duration) {
-        let (mut last, mut pause) = (None, RECONNECT);
+    /// Passes a call's stream on, resumed where it breaks off: the client cannot do it. `true` when its answer came.
+    async fn stream(&self, relay: Relay) -> bool {
+        let mut end = self.pass(relay).await;
+        while !end.answered {
+            let Some(id) = end.last.take() else { return false };
+            tokio::time::sleep(end.pause).await;
+            let Ok(Reply { content: Content::Messages(relay), .. }) = self.resume(Some(id.clone())).await else {
+                return false;
+            };
+            end = self.pass(*relay).await;
+            end.last = end.last.or(Some(id)).filter(|_| end.progressed);
+        }
+        true
+    }
+
+    /// Passes a stream's messages on, to its end or to an answer.
+    async fn pass(&self, mut relay: Relay) -> End {
+        let mut end = End { answered: false, progressed: false, last: None, pause: RECONNECT };
         while let Some(item) = poll_fn(|cx| relay.poll_item(cx)).await {
-            last = item.id.or(last);
-            pause = item.retry.map_or(pause, Duration::from_millis);
-            if let Some(data) = item.data.filter(|d| !d.is_empty()) {
-                if scan(&data, ScanLimits { depth: u16::MAX }).is_ok_and(|m| m.kind == Kind::Response) {
-                    last = None;
-                    self.line(data).await;
-                    break;
-                }
-                self.line(data).await;
+            end.progressed = true;
+            end.last = item.id.or(end.last);
+            end.pause = item.retry.map_or(end.pause, Duration::from_millis);
+            let Some(data) = item.data.filter(|d| !d.is_empty()) else { continue };
+            end.answered = scan(&data, ScanLimits { depth: u16::MAX }).is_ok_and(|m| m.kind == Kind::Response);
+            self.line(data).await;
+            if end.answered {
+                break;
             }
         }
-        (last, pause)
+        // a relay that ended in order (its client cancelled it) owes no answer
+        end.answered |= relay.is_answered();
+        end
     }
 
     async fn line(&self, message: Bytes) {
@@ -375,6 +387,16 @@ impl Door {
         }
         state.session = None;
     }
+}
+
+/// How a stream ended.
+struct End {
+    answered: bool,
+    /// It brought anything at all.
+    progressed: bool,
+    /// Where to resume it, and how soon.
+    last: Option<String>,
+    pause: Duration,
 }
 
 /// A message says itself that it is modern.

@@ -31,6 +31,7 @@ use crate::limit;
 use crate::observe::metrics::Metrics;
 use crate::reason::Reason;
 use crate::upstream::era::{Known, Memory};
+use crate::upstream::tasks::Owners;
 
 /// Whom a child serves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -101,11 +102,17 @@ pub(crate) struct Children {
     metrics: Arc<Metrics>,
     slots: Slots,
     backoff: Arc<Backoff>,
+    tasks: Arc<Owners>,
 }
 
 impl Children {
     pub(crate) fn new(server: Arc<Server>, limits: Limits, guard: Arc<guard::Guard>, metrics: Arc<Metrics>) -> Self {
-        Self { server, limits, guard, metrics, slots: Slots::default(), backoff: Arc::default() }
+        Self { server, limits, guard, metrics, slots: Slots::default(), backoff: Arc::default(), tasks: Arc::default() }
+    }
+
+    /// Whose the server's tasks are.
+    pub(super) fn tasks(&self) -> &Arc<Owners> {
+        &self.tasks
     }
 
     /// The key under which a legacy client finds its child.
@@ -180,7 +187,7 @@ impl Children {
         attachment.child.detach(session);
         if matches!(attachment.key, Key::Session(_)) {
             attachment.child.stop();
-            self.slots.vacate(&attachment.key);
+            self.slots.vacate(&attachment.key, &attachment.child);
         }
     }
 
@@ -210,6 +217,8 @@ impl Children {
             guard: Arc::clone(&self.guard),
             metrics: Arc::clone(&self.metrics),
             backoff: Arc::clone(&self.backoff),
+            tasks: Arc::clone(&self.tasks),
+            timeout: self.server.timeout,
         };
         Child::spawn(command, parts).map_err(|error| {
             tracing::error!(server = %self.server.name, program = command.program, %error, "cannot start the server's process");

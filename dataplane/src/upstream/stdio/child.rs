@@ -20,13 +20,18 @@ use super::{Caller, Inbox, NoChild, Queued, guard::Guard, outbox, scanned};
 use crate::limit;
 use crate::observe::metrics::Metrics;
 use crate::reason::Reason;
+use crate::upstream::tasks::Owners;
 
 /// Bytes waiting for a child that does not read; beyond it no message is taken from the queue.
 const UNWRITTEN_BYTES: usize = 1 << 20;
 
+/// A child ends because nobody holds it any more: no fault of its own.
+const UNUSED: &str = "no longer used";
+
 /// A running (or ended) child as callers hold it.
 pub(crate) struct Child {
-    commands: mpsc::Sender<ToChild>,
+    /// Unbounded in form: messages are counted against [`limit::CHILD_QUEUE`], bookkeeping must never be lost.
+    commands: mpsc::UnboundedSender<ToChild>,
     metrics: Arc<Metrics>,
     /// The next request's number, its id towards the server.
     tickets: AtomicU64,
@@ -41,9 +46,12 @@ struct Life {
     stopping: AtomicBool,
     ended: watch::Sender<bool>,
     started: Instant,
-    /// Milliseconds after `started` of the last request; `u64::MAX` while one is pending.
+    /// Milliseconds after `started` of the last message.
     last_used: AtomicU64,
+    /// Requests that wait and streams that are open.
     pending: AtomicUsize,
+    /// Messages not taken from the queue yet.
+    queued: AtomicUsize,
 }
 
 /// What a child is told.
@@ -70,7 +78,7 @@ pub(crate) enum ToChild {
         outbox: Outbox,
     },
     Attach {
-        session: [u8; 16],
+        caller: Caller,
     },
     Detach {
         session: [u8; 16],
@@ -85,6 +93,11 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// Whether somebody still takes messages.
+    pub(super) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
     /// Queues a message; `false` when the caller is gone or takes nothing.
     pub(super) fn put(&self, message: Bytes) -> bool {
         let bytes = message.len();
@@ -108,6 +121,9 @@ pub(super) struct Parts {
     pub guard: Arc<Guard>,
     pub metrics: Arc<Metrics>,
     pub backoff: Arc<Backoff>,
+    pub tasks: Arc<Owners>,
+    /// How long a call may take whose caller is gone.
+    pub timeout: Duration,
 }
 
 impl Child {
@@ -128,7 +144,7 @@ impl Child {
         let stdin = process.stdin.take().ok_or_else(missing)?;
         let stdout = process.stdout.take().ok_or_else(missing)?;
         let stderr = process.stderr.take().ok_or_else(missing)?;
-        let (commands, queue) = mpsc::channel(limit::CHILD_QUEUE);
+        let (commands, queue) = mpsc::unbounded_channel();
         let life = Arc::new(Life {
             stop: Notify::new(),
             stopping: AtomicBool::new(false),
@@ -136,12 +152,13 @@ impl Child {
             started: Instant::now(),
             last_used: AtomicU64::new(0),
             pending: AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
         });
         parts.metrics.child_starts.fetch_add(1, Ordering::Relaxed);
         tracing::info!(server = %parts.server, pid = group.map(|g| g.as_raw_nonzero().get()), "started the server's process");
         tokio::spawn(log_stderr(Arc::clone(&parts.server), stderr));
         let metrics = Arc::clone(&parts.metrics);
-        let routes = Routes::new(Arc::clone(&parts.server), parts.exclusive, parts.depth, Arc::clone(&parts.metrics));
+        let routes = Routes::new(&parts);
         let task = Task {
             process,
             group,
@@ -196,7 +213,7 @@ impl Child {
 
     /// Cancels a request whose caller went away.
     pub(crate) fn abandon(&self, ticket: u64) {
-        let _ = self.send(ToChild::Abandon { ticket });
+        let _ = self.commands.send(ToChild::Abandon { ticket });
     }
 
     /// Opens a session's standalone stream.
@@ -206,22 +223,26 @@ impl Child {
         Ok(inbox)
     }
 
-    pub(crate) fn attach(&self, session: [u8; 16]) {
-        let _ = self.send(ToChild::Attach { session });
+    /// A session begins to use this child.
+    pub(crate) fn attach(&self, caller: Caller) {
+        let _ = self.commands.send(ToChild::Attach { caller });
     }
 
+    /// A session no longer uses it.
     pub(super) fn detach(&self, session: [u8; 16]) {
-        let _ = self.send(ToChild::Detach { session });
+        let _ = self.commands.send(ToChild::Detach { session });
     }
 
+    /// Queues a message, if there is room.
     fn send(&self, command: ToChild) -> Result<(), Reason> {
         if !self.is_running() {
             return Err(Reason::ChildEnded);
         }
-        self.commands.try_send(command).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Reason::ChildQueueFull,
-            mpsc::error::TrySendError::Closed(_) => Reason::ChildEnded,
-        })
+        if self.life.queued.fetch_add(1, Ordering::Relaxed) >= limit::CHILD_QUEUE {
+            self.life.queued.fetch_sub(1, Ordering::Relaxed);
+            return Err(Reason::ChildQueueFull);
+        }
+        self.commands.send(command).map_err(|_| Reason::ChildEnded)
     }
 
     /// Asks the child to end: input closed, then SIGTERM, then SIGKILL, to its whole process group.
@@ -254,7 +275,7 @@ impl Child {
     /// Probes the era: the versions of a modern server, `None` for a legacy one.
     pub(super) async fn discover(&self) -> Result<Option<Vec<String>>, Reason> {
         let probe = Bytes::from_static(DISCOVER.as_bytes());
-        let Some(answer) = self.own_request(probe, limit::PROBE).await? else { return Ok(None) };
+        let Some(answer) = self.own_request(probe, limit::CHILD_PROBE).await? else { return Ok(None) };
         let Ok(message) = scanned(&answer, u16::MAX) else { return Ok(None) };
         if let Some(versions) = message.r.supported_versions {
             return Ok(Some(protocol_versions(versions.of(&answer))));
@@ -307,7 +328,7 @@ struct Task {
     group: Option<Pid>,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
-    queue: mpsc::Receiver<ToChild>,
+    queue: mpsc::UnboundedReceiver<ToChild>,
     routes: Routes,
     life: Arc<Life>,
     inside: crate::observe::metrics::Inside,
@@ -319,7 +340,7 @@ struct Task {
 impl Task {
     async fn run(mut self) {
         let cause = self.serve().await;
-        if !self.life.stopping.load(Ordering::Relaxed) {
+        if !self.life.stopping.load(Ordering::Relaxed) && cause != UNUSED {
             self.backoff.ended(self.life.started.elapsed());
         }
         self.life.stopping.store(true, Ordering::Relaxed);
@@ -338,6 +359,7 @@ impl Task {
     async fn serve(&mut self) -> &'static str {
         let mut input = BytesMut::with_capacity(16 << 10);
         let mut output = BytesMut::with_capacity(16 << 10);
+        let mut tick = tokio::time::interval(limit::SWEEP);
         loop {
             let Some(stdin) = self.stdin.as_mut() else { return "input closed" };
             tokio::select! {
@@ -363,18 +385,29 @@ impl Task {
                     }
                 },
                 command = self.queue.recv(), if output.len() < UNWRITTEN_BYTES => {
-                    let Some(command) = command else { return "no longer used" };
-                    self.routes.told(command, &mut output);
+                    let Some(command) = command else { return UNUSED };
+                    self.tell(command, &mut output);
                     while output.len() < UNWRITTEN_BYTES {
                         let Ok(command) = self.queue.try_recv() else { break };
-                        self.routes.told(command, &mut output);
+                        self.tell(command, &mut output);
                     }
                 }
+                _ = tick.tick() => {
+                    self.routes.expire(&mut output);
+                    self.life.pending.store(self.routes.in_use(), Ordering::Relaxed);
+                    continue;
+                }
             }
-            let pending = self.routes.pending();
-            self.life.pending.store(pending, Ordering::Relaxed);
+            self.life.pending.store(self.routes.in_use(), Ordering::Relaxed);
             self.life.last_used.store(self.life.started.elapsed().as_millis() as u64, Ordering::Relaxed);
         }
+    }
+
+    fn tell(&mut self, command: ToChild, output: &mut BytesMut) {
+        if matches!(command, ToChild::Request { .. } | ToChild::Tell { .. } | ToChild::Listen { .. }) {
+            self.life.queued.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.routes.told(command, output);
     }
 
     /// Ends the whole process group: input closed, a pause, SIGTERM, a pause, SIGKILL.

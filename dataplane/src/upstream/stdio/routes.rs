@@ -4,22 +4,27 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use sluice_mcp::{Edit, Kind, Message, Method, Span, code, decode_string, error_body, join, splice, without_newlines};
 
 use super::Caller;
-use super::child::{Outbox, ToChild};
+use super::child::{Outbox, Parts, ToChild};
 use super::scanned;
+use crate::auth::PrincipalId;
 use crate::limit;
 use crate::observe::metrics::Metrics;
+use crate::upstream::tasks::Owners;
 
 /// The routing state of one child.
 pub(super) struct Routes {
     server: Arc<str>,
     exclusive: bool,
     depth: u16,
+    timeout: Duration,
     metrics: Arc<Metrics>,
+    tasks: Arc<Owners>,
     pending: HashMap<u64, Pending>,
     /// Requests of legacy sessions by their own id, for cancellation.
     by_session: HashMap<([u8; 16], Bytes), u64>,
@@ -28,6 +33,9 @@ pub(super) struct Routes {
     of_tasks: VecDeque<(u64, [u8; 16], Bytes)>,
     /// The most verbose level any session asked for.
     level: Option<u8>,
+    /// The principal served last, and whether there was another one: what names nobody could then be anybody's.
+    served: Option<PrincipalId>,
+    mixed: bool,
 }
 
 struct Pending {
@@ -39,17 +47,48 @@ struct Pending {
     listen: bool,
     /// Modern: the request asked for log messages.
     logs: bool,
+    since: Instant,
 }
 
-#[derive(Default)]
 struct Session {
+    principal: PrincipalId,
     listen: Option<Outbox>,
     backlog: VecDeque<Bytes>,
     backlog_bytes: usize,
     subscriptions: HashSet<String>,
-    /// Ids of the server's requests that wait for the client's answer.
-    asked: HashSet<Bytes>,
+    /// Ids of the server's requests that wait for the client's answer, oldest first.
+    asked: VecDeque<Bytes>,
     level: Option<u8>,
+}
+
+impl Session {
+    fn new(principal: PrincipalId) -> Self {
+        Self {
+            principal,
+            listen: None,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            subscriptions: HashSet::new(),
+            asked: VecDeque::new(),
+            level: None,
+        }
+    }
+
+    /// Whether the client is interested in a resource: it subscribed to it, or to what it is part of (2025-11-25
+    /// *Resource Updated*: the URI may be a sub-resource).
+    fn is_subscribed(&self, uri: &str) -> bool {
+        self.subscriptions.contains(uri)
+            || self
+                .subscriptions
+                .iter()
+                .any(|s| uri.strip_prefix(s.trim_end_matches('/')).is_some_and(|r| r.starts_with('/')))
+    }
+
+    /// Forgets a question; `true` if it was open.
+    fn answered(&mut self, id: &[u8]) -> bool {
+        let at = self.asked.iter().position(|asked| asked == id);
+        at.and_then(|at| self.asked.remove(at)).is_some()
+    }
 }
 
 /// Which of a session's streams a message goes to first.
@@ -62,23 +101,37 @@ enum Relation {
 }
 
 impl Routes {
-    pub(super) fn new(server: Arc<str>, exclusive: bool, depth: u16, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(parts: &Parts) -> Self {
         Self {
-            server,
-            exclusive,
-            depth,
-            metrics,
+            server: Arc::clone(&parts.server),
+            exclusive: parts.exclusive,
+            depth: parts.depth,
+            timeout: parts.timeout,
+            metrics: Arc::clone(&parts.metrics),
+            tasks: Arc::clone(&parts.tasks),
             pending: HashMap::new(),
             by_session: HashMap::new(),
             sessions: HashMap::new(),
             of_tasks: VecDeque::new(),
             level: None,
+            served: None,
+            mixed: false,
         }
     }
 
-    /// Requests that wait for an answer.
-    pub(super) fn pending(&self) -> usize {
-        self.pending.len()
+    /// Requests that wait for an answer, and open streams.
+    pub(super) fn in_use(&self) -> usize {
+        let listening = |session: &&Session| session.listen.as_ref().is_some_and(Outbox::is_open);
+        self.pending.len() + self.sessions.values().filter(listening).count()
+    }
+
+    /// Gives up calls whose callers are gone and that took longer than the server's timeout: nobody else minds them.
+    pub(super) fn expire(&mut self, out: &mut BytesMut) {
+        let over = |pending: &Pending| !pending.outbox.is_open() && pending.since.elapsed() >= self.timeout;
+        let over: Vec<u64> = self.pending.iter().filter(|(_, p)| over(p)).map(|(ticket, _)| *ticket).collect();
+        for ticket in over {
+            self.cancel(ticket, out);
+        }
     }
 
     /// The child is gone: every caller's queue ends.
@@ -95,10 +148,16 @@ impl Routes {
             }
             ToChild::Tell { caller, message, scanned } => self.tell(caller, &message, &scanned, out),
             ToChild::Abandon { ticket } => self.cancel(ticket, out),
-            ToChild::Attach { session } => drop(self.sessions.entry(session).or_default()),
+            ToChild::Attach { caller } => {
+                if let Some(session) = caller.session {
+                    self.mixed |= self.served.is_some_and(|before| before != caller.principal);
+                    self.served = Some(caller.principal);
+                    self.sessions.entry(session).or_insert_with(|| Session::new(caller.principal));
+                }
+            }
             ToChild::Detach { session } => self.detach(session, out),
             ToChild::Listen { session, outbox } => {
-                let session = self.sessions.entry(session).or_default();
+                let Some(session) = self.sessions.get_mut(&session) else { return };
                 session.backlog_bytes = 0;
                 for message in session.backlog.drain(..) {
                     outbox.put(message);
@@ -137,6 +196,7 @@ impl Routes {
             outbox,
             listen: scanned.method == Method::SubscriptionsListen,
             logs: scanned.p.meta_log_level.is_some(),
+            since: Instant::now(),
         };
         self.pending.insert(ticket, pending);
     }
@@ -151,19 +211,19 @@ impl Routes {
         id: &Bytes,
         outbox: &Outbox,
     ) -> bool {
-        let Some(key) = caller.session else { return false };
+        let Some(session) = caller.session.and_then(|key| self.sessions.get_mut(&key)) else { return false };
         let text = |span: Option<Span>| span.map(|s| decode_string(s.of(message)).into_owned());
         let needless = match scanned.method {
             Method::LoggingSetLevel => {
                 let Some(level) = scanned.p.level.and_then(|s| severity(s.of(message))) else { return false };
-                self.sessions.entry(key).or_default().level = Some(level);
+                session.level = Some(level);
                 let enough = self.level.is_some_and(|now| now <= level);
                 self.level = Some(self.level.map_or(level, |now| now.min(level)));
                 enough
             }
             Method::ResourcesSubscribe => {
                 let Some(uri) = text(scanned.p.uri) else { return false };
-                let subscriptions = &mut self.sessions.entry(key).or_default().subscriptions;
+                let subscriptions = &mut session.subscriptions;
                 if subscriptions.len() < limit::SUBSCRIPTIONS && uri.len() <= limit::REMEMBERED_BYTES {
                     subscriptions.insert(uri);
                 }
@@ -171,7 +231,7 @@ impl Routes {
             }
             Method::ResourcesUnsubscribe => {
                 let Some(uri) = text(scanned.p.uri) else { return false };
-                self.sessions.entry(key).or_default().subscriptions.remove(&uri);
+                session.subscriptions.remove(&uri);
                 self.sessions.values().any(|s| s.subscriptions.contains(&uri))
             }
             _ => false,
@@ -189,7 +249,7 @@ impl Routes {
         match (scanned.kind, scanned.method) {
             (Kind::Response, _) => {
                 let (Some(session), Some(id)) = (caller.session, scanned.id) else { return };
-                let asked = self.sessions.get_mut(&session).is_some_and(|s| s.asked.remove(id.of(message)));
+                let asked = self.sessions.get_mut(&session).is_some_and(|s| s.answered(id.of(message)));
                 if asked {
                     write(message, &mut [], out);
                 }
@@ -291,11 +351,17 @@ impl Routes {
             return;
         }
         let only = self.sessions.keys().next().copied().filter(|_| self.exclusive);
-        let room = only
-            .and_then(|s| self.sessions.get_mut(&s))
-            .is_some_and(|session| session.asked.len() < limit::ASKED && session.asked.insert(id.clone()));
-        match only.filter(|_| room) {
-            Some(session) => self.deliver(session, &line, Relation::Call),
+        match only {
+            Some(key) => {
+                if let Some(session) = self.sessions.get_mut(&key) {
+                    // a server that withdraws or forgets its questions does not use up the session's
+                    if session.asked.len() >= limit::ASKED {
+                        session.asked.pop_front();
+                    }
+                    session.asked.push_back(id);
+                }
+                self.deliver(key, &line, Relation::Call);
+            }
             None => {
                 let text = "no client on this connection declared that it answers this request";
                 out.extend_from_slice(&error_body(Some(&id), code::METHOD_NOT_FOUND, text, None));
@@ -327,7 +393,7 @@ impl Routes {
                 let concerned: Vec<_> = self
                     .sessions
                     .iter()
-                    .filter(|(_, s)| everyone || s.subscriptions.contains(&uri))
+                    .filter(|(_, s)| everyone || s.is_subscribed(&uri))
                     .map(|(key, _)| *key)
                     .collect();
                 for session in concerned {
@@ -336,10 +402,29 @@ impl Routes {
             }
             Method::NotificationMessage => self.log_message(&line, message),
             Method::NotificationCancelled if self.is_listen_end(&line, message) => self.listen_end(&line, message, out),
-            _ => match self.only_session() {
-                Some(session) => self.deliver(session, &line, Relation::Call),
+            Method::NotificationTasksStatus if !self.exclusive => self.task_status(&line, message),
+            method => match self.only_session() {
+                Some(key) => {
+                    if let (Method::NotificationCancelled, Some(id)) = (method, message.p.request_id)
+                        && let Some(session) = self.sessions.get_mut(&key)
+                    {
+                        session.answered(id.of(&line));
+                    }
+                    self.deliver(key, &line, Relation::Call);
+                }
                 None => self.undeliverable(),
             },
+        }
+    }
+
+    /// A task's status concerns the sessions of whoever started it.
+    fn task_status(&mut self, line: &Bytes, message: &Message) {
+        let task = message.p.task_id.map(|s| decode_string(s.of(line)).into_owned());
+        let Some(owner) = task.and_then(|task| self.tasks.of(&task)) else { return self.undeliverable() };
+        let concerned: Vec<_> =
+            self.sessions.iter().filter(|(_, s)| s.principal == owner).map(|(key, _)| *key).collect();
+        for session in concerned {
+            self.deliver(session, line, Relation::Unrelated);
         }
     }
 
@@ -384,25 +469,39 @@ impl Routes {
     /// A log message names no request. It goes to whom it can only concern, and to nobody where that is not sure: it may
     /// hold another client's data.
     fn log_message(&mut self, line: &Bytes, message: &Message) {
-        if let Some(session) = self.only_session() {
-            let level = message.p.level.and_then(|s| severity(s.of(line)));
-            let wanted = self.sessions.get(&session).and_then(|s| s.level).unwrap_or(0);
-            if self.exclusive || level.is_none_or(|level| level >= wanted) {
-                self.deliver(session, line, Relation::Call);
+        let level = message.p.level.and_then(|s| severity(s.of(line))).unwrap_or(u8::MAX);
+        if self.mixed {
+            return self.undeliverable();
+        }
+        let mut in_flight = self.pending.values().filter(|p| !p.listen);
+        let only = match (in_flight.next(), in_flight.next()) {
+            (Some(one), None) => Some(one),
+            _ => None,
+        };
+        if self.sessions.is_empty() {
+            // modern: the request asks for messages, and says so itself
+            match only.filter(|one| one.logs) {
+                Some(one) => drop(one.outbox.put(line.clone())),
+                None => self.undeliverable(),
             }
             return;
         }
-        let mut in_flight = self.pending.values().filter(|p| !p.listen);
-        match (in_flight.next(), in_flight.next()) {
-            (Some(one), None) if one.logs || one.caller.session.is_some() => {
-                one.outbox.put(line.clone());
-            }
-            _ => self.undeliverable(),
+        let cause = only.and_then(|one| one.caller.session);
+        let wants = |session: &Session| self.exclusive || level >= session.level.unwrap_or(0);
+        let concerned: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|(key, session)| cause.is_none_or(|cause| cause == **key) && wants(session))
+            .map(|(key, _)| *key)
+            .collect();
+        for session in concerned {
+            self.deliver(session, line, Relation::Call);
         }
     }
 
+    /// The one session that a message which names nobody can concern.
     fn only_session(&self) -> Option<[u8; 16]> {
-        (self.sessions.len() == 1).then(|| self.sessions.keys().next().copied()).flatten()
+        (!self.mixed && self.sessions.len() == 1).then(|| self.sessions.keys().next().copied()).flatten()
     }
 
     fn deliver(&mut self, key: [u8; 16], line: &Bytes, relation: Relation) {

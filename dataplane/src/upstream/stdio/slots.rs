@@ -80,9 +80,12 @@ impl Slots {
         Ok(Place { slots: self, key: key.clone(), slot })
     }
 
-    /// Forgets the place of that key.
-    pub(super) fn vacate(&self, key: &Key) {
-        self.lock().slots.remove(key);
+    /// Forgets the place of that key, if this child has it.
+    pub(super) fn vacate(&self, key: &Key, child: &Arc<Child>) {
+        let mut table = self.lock();
+        if table.slots.get(key).and_then(|slot| slot.child()).is_some_and(|held| Arc::ptr_eq(&held, child)) {
+            table.slots.remove(key);
+        }
     }
 
     /// Looks at every ready child, and gives back the places of ended ones.
