@@ -53,7 +53,7 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut call: Call, body: Bytes, held:
     tracing::trace!(?era, method = message.method.as_str(), "post");
     match era {
         Era::Modern => modern(worker, call, posted).await,
-        Era::Legacy if message.method == Method::Initialize => sessions::open(worker, call, posted).await,
+        Era::Legacy if message.method == Method::Initialize => Box::pin(sessions::open(worker, call, posted)).await,
         Era::Legacy => legacy(worker, call, posted).await,
     }
 }
@@ -69,7 +69,7 @@ async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
     }
     match call.upstream.config.transport {
         Transport::Http(_) => http_server::modern(worker, call, posted).await,
-        Transport::Stdio(_) => stdio_server::modern(worker, call, posted).await,
+        Transport::Stdio(_) => Box::pin(stdio_server::modern(worker, call, posted)).await,
     }
 }
 
@@ -83,7 +83,7 @@ async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
     call.principal.act_in(&in_use.session.id);
     match call.upstream.config.transport {
         Transport::Http(_) => http_server::legacy(worker, call, posted, in_use).await,
-        Transport::Stdio(_) => stdio_server::legacy(worker, call, posted, in_use).await,
+        Transport::Stdio(_) => Box::pin(stdio_server::legacy(worker, call, posted, in_use)).await,
     }
 }
 

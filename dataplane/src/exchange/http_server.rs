@@ -46,7 +46,7 @@ pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) 
         Err(failure) => return Err(failed(&mut call, failure, id)),
     };
     if response.status().is_client_error() {
-        return modern_refused(worker, call, posted, response).await;
+        return Box::pin(modern_refused(worker, call, posted, response)).await;
     }
     relay_answer(worker, call, posted, response, None, handles).await
 }
@@ -122,7 +122,7 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
         let status = response.status();
         if !renewed && state.upstream.is_some() && sessions::is_lost(worker, &call.upstream, &state, status).await {
             drop(response);
-            if let Err(reason) = sessions::renew(worker, &call.upstream, &session, state.epoch).await {
+            if let Err(reason) = Box::pin(sessions::renew(worker, &call.upstream, &session, state.epoch)).await {
                 return Err(refuse(&mut call, reason, id));
             }
             renewed = true;
@@ -165,7 +165,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         let status = response.status();
         if !renewed && state.upstream.is_some() && sessions::is_gone(worker, &call.upstream, &state, status).await {
             drop(response);
-            if let Err(reason) = sessions::renew(worker, &call.upstream, &session, state.epoch).await {
+            if let Err(reason) = Box::pin(sessions::renew(worker, &call.upstream, &session, state.epoch)).await {
                 return Err(refuse(&mut call, reason, None));
             }
             renewed = true;
@@ -232,7 +232,7 @@ async fn relay_answer(
         return Ok(Reply::empty(StatusCode::ACCEPTED));
     }
     if !status.is_success() {
-        return refused(call, posted, response).await;
+        return Box::pin(refused(call, posted, response)).await;
     }
     match content_type(response.headers()) {
         Kinds::Json => json_answer(worker, call, posted, response, session, handles).await,

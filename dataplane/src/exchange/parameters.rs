@@ -38,7 +38,7 @@ pub(super) async fn check(call: &Call, posted: &Posted, child: &Child) -> Result
     let arguments = posted.raw(posted.message.p.arguments);
     let mut second = false;
     loop {
-        let listed = parameters.get(list(&call.upstream, From::Child(child))).await;
+        let listed = Box::pin(parameters.get(list(&call.upstream, From::Child(child)))).await;
         let Some(headers) = listed.tools.get(&tool) else { return Ok(()) };
         let sent = |name: &str| call.headers.get(name).map(HeaderValue::as_bytes);
         match check_params(headers, sent, arguments.as_deref()) {
@@ -54,7 +54,7 @@ pub(super) async fn check(call: &Call, posted: &Posted, child: &Child) -> Result
 pub(super) async fn mirror(worker: &Rc<Worker>, call: &Call, posted: &Posted, headers: &mut HeaderMap) {
     let Some(tool) = tool(posted).filter(|_| call.synthesized) else { return };
     let Some(arguments) = posted.raw(posted.message.p.arguments) else { return };
-    let listed = call.upstream.parameters.get(list(&call.upstream, From::Http(worker))).await;
+    let listed = Box::pin(call.upstream.parameters.get(list(&call.upstream, From::Http(worker)))).await;
     for parameter in listed.tools.get(&tool).into_iter().flatten() {
         let Some(value) = param_value(&arguments, parameter) else { continue };
         let name = HeaderName::from_bytes(parameter.header.as_bytes());

@@ -168,8 +168,8 @@ async fn call(
     };
     match read {
         Some((body, held)) => post(worker, call, body, held).await,
-        None if parts.method == Verb::GET => get(worker, call).await,
-        None => delete(worker, call).await,
+        None if parts.method == Verb::GET => Box::pin(get(worker, call)).await,
+        None => Box::pin(delete(worker, call)).await,
     }
 }
 

@@ -166,7 +166,8 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let busy = connection.begin();
-    let mut response = door::answer(&worker, peer, request).await;
+    // a future of some KB: boxed it is moved once, and a connection that idles keeps no room for it
+    let mut response = Box::pin(door::answer(&worker, peer, request)).await;
     response.body_mut().keep(busy);
     Ok(response)
 }

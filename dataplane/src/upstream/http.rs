@@ -180,7 +180,7 @@ impl Pools {
                 },
             }
         }
-        let mut sender = self.connect(endpoint).await?;
+        let mut sender = Box::pin(self.connect(endpoint)).await?;
         match sender.try_send_request(request).await {
             Ok(response) => Ok(self.answer(upstream, sender, response)),
             Err(mut failed) => Err(match failed.take_message() {
