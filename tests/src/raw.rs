@@ -98,6 +98,16 @@ impl Raw {
         .flatten()
     }
 
+    /// Waits until what was read contains `text`.
+    pub async fn reads(&mut self, text: &str) {
+        let read = async {
+            while !String::from_utf8_lossy(&self.read).contains(text) {
+                assert!(self.more().await, "closed before {text:?} came");
+            }
+        };
+        crate::wait::soon(&format!("{text:?} is read"), read).await;
+    }
+
     /// Waits until the other side closes: all it sent; `None` if it does not close in time.
     pub async fn closed_within(&mut self, deadline: Duration) -> Option<String> {
         let all = tokio::time::timeout(deadline, async { while self.more().await {} }).await;

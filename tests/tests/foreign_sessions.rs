@@ -71,7 +71,7 @@ async fn unknown_and_forged_session_ids_are_404() {
         "upstream-session-0",
         "00000000-0000-0000-0000-000000000000",
         "../../etc/passwd",
-        "'; DROP TABLE",
+        "';DROP-TABLE",
         std::str::from_utf8(&flipped).unwrap(),
         &session.id[..session.id.len() - 1],
         &longer,

@@ -10,8 +10,11 @@ use sluice_tests::peer::Peer;
 use sluice_tests::upstream::{Legacy, Modern};
 use sluice_tests::{Call, Gateway, Session, port, until};
 
-/// The samples of a Prometheus text: name, labels, value. Panics where the text is not of that form.
-fn samples(text: &str) -> Vec<(String, Vec<(String, String)>, f64)> {
+/// Name, labels, value.
+type Sample = (String, Vec<(String, String)>, f64);
+
+/// The samples of a Prometheus text. Panics where the text is not of that form.
+fn samples(text: &str) -> Vec<Sample> {
     let mut typed = BTreeSet::new();
     let mut all = Vec::new();
     for line in text.lines().filter(|line| !line.is_empty()) {

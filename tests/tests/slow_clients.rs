@@ -124,3 +124,21 @@ async fn clients_that_vanish_in_the_middle_leave_nothing_behind() {
     let streams = gateway.metric("sluice_streams", &[]).await;
     assert!(streams.abs() < f64::EPSILON, "{streams} streams are left");
 }
+
+#[tokio::test]
+async fn a_request_sent_ahead_does_not_hold_back_the_answer_before_it() {
+    let server = Legacy::start();
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let session = Session::open(gateway.port, PATH).await;
+    let head = |method: &str, rest: &str| {
+        let host = format!("{method} {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n", gateway.port);
+        format!("{host}Mcp-Session-Id: {}\r\nAccept: text/event-stream, application/json\r\n{rest}\r\n", session.id)
+    };
+    let ahead = head("DELETE", "");
+    let mut raw = Raw::send(gateway.port, format!("{}{ahead}", head("GET", ""))).await;
+    let note =
+        json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": "info", "data": "seen" } });
+    assert!(server.stream().await.event(&note).await);
+    raw.reads("seen").await;
+    assert!(server.verbs("DELETE").is_empty(), "one after the other");
+}
