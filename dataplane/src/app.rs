@@ -58,6 +58,7 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
         drain: Drain::new(),
         boot: u32::from_be_bytes(seal::random()),
         planes,
+        emptied: tokio::sync::Notify::new(),
         metrics: Arc::clone(&metrics),
     });
 
@@ -207,11 +208,16 @@ async fn sweep(connections: Rc<Connections>) {
     }
 }
 
-/// Ends sessions that idle, towards their servers too.
+/// Ends sessions that idle, towards their servers too; and all of them at the end.
 async fn expire_sessions(worker: Rc<Worker>) {
     let mut tick = tokio::time::interval(limit::SWEEP);
+    let drain = worker.node.drain.clone();
+    let mut emptying = Box::pin(async move { drain.reached(Phase::Emptying).await });
     loop {
-        tick.tick().await;
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = &mut emptying => return end_sessions(&worker).await,
+        }
         let plane = worker.plane();
         let idle = plane.snapshot.limits.session_idle.as_millis() as u64;
         for session in worker.node.sessions.expire(worker.node.clock.ms(), idle) {
@@ -221,6 +227,22 @@ async fn expire_sessions(worker: Rc<Worker>) {
             }
         }
     }
+}
+
+/// Tells the servers that their sessions are over, many at a time; the caller bounds how long.
+async fn end_sessions(worker: &Rc<Worker>) {
+    let plane = worker.plane();
+    let mut ending = tokio::task::JoinSet::new();
+    for session in worker.node.sessions.drain() {
+        let Some(upstream) = plane.server(&session.server).cloned() else { continue };
+        while ending.len() >= limit::SESSIONS_ENDING {
+            ending.join_next().await;
+        }
+        let worker = Rc::clone(worker);
+        ending.spawn_local(async move { exchange::end_session(&worker, &upstream, &session).await });
+    }
+    while ending.join_next().await.is_some() {}
+    worker.node.emptied.notify_one();
 }
 
 /// The control runtime's work.
@@ -285,7 +307,7 @@ impl Control {
     async fn leave(self) {
         let drain = &self.node.drain;
         tracing::info!("stopping: not ready, calls in flight finish");
-        let already = drain.phase() == Phase::Closing;
+        let already = drain.phase() >= Phase::Closing;
         drain.enter(Phase::Leaving);
         if !already {
             tokio::time::sleep(limit::DRAIN_LEAD).await;
@@ -295,6 +317,8 @@ impl Control {
         while drain.still_open() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        drain.enter(Phase::Emptying);
+        let _ = tokio::time::timeout(limit::SESSIONS_END, self.node.emptied.notified()).await;
         let plane = Arc::clone(&self.adopt.borrow());
         let mut stopping = tokio::task::JoinSet::new();
         for upstream in plane.servers() {

@@ -13,6 +13,8 @@ pub(crate) enum Phase {
     Leaving,
     /// Listeners are closed; calls finish, streams end.
     Closing,
+    /// Nothing is in flight any more: sessions are ended towards their servers.
+    Emptying,
 }
 
 /// The node's phase, and the calls that are still open.

@@ -108,6 +108,10 @@ pub(crate) const REQUEST_STATE: Duration = Duration::from_secs(3600);
 pub(crate) const STREAMS_PER_PRINCIPAL: u32 = 20_000;
 /// After a stop signal, calls in flight have this long to finish.
 pub(crate) const DRAIN: Duration = Duration::from_secs(20);
+/// At the end, servers are told that their sessions are over, for at most this long.
+pub(crate) const SESSIONS_END: Duration = Duration::from_secs(2);
+/// Sessions ended at a time.
+pub(crate) const SESSIONS_ENDING: usize = 64;
 /// Between readiness going off and listeners closing, so that balancers see it first.
 pub(crate) const DRAIN_LEAD: Duration = Duration::from_millis(500);
 /// Lines of the access log waiting for the writer; beyond it lines are counted as lost, traffic goes on.

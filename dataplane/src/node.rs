@@ -34,6 +34,8 @@ pub(crate) struct Node {
     /// Distinguishes this process in request ids.
     pub boot: u32,
     pub planes: watch::Receiver<Arc<Plane>>,
+    /// All sessions were ended towards their servers.
+    pub emptied: tokio::sync::Notify,
 }
 
 impl Node {

@@ -272,6 +272,13 @@ impl Store {
         }
     }
 
+    /// Takes all sessions out, at the end of the process.
+    pub(crate) fn drain(&self) -> Vec<Arc<Session>> {
+        match self {
+            Self::Memory(store) => store.drain(),
+        }
+    }
+
     /// How many sessions there are.
     pub(crate) fn len(&self) -> usize {
         match self {

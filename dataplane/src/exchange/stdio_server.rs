@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
-use sluice_mcp::{Kind, Method, ScanLimits, scan};
+use sluice_mcp::{Kind, Method, ScanLimits, header, scan};
 
 use super::call::{Call, Posted, Refusal, Reply};
 use super::handles::Handles;
@@ -45,6 +45,10 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
 
 /// The standalone stream of a session.
 pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> Outcome {
+    if call.headers.contains_key(header::LAST_EVENT_ID) {
+        // no event of a stdio server has an id: this one is not ours
+        return Err(refuse(&mut call, Reason::EventIdUnknown, None));
+    }
     let child = match sessions::attached(&call.upstream, &in_use.session).await {
         Ok(child) => child,
         Err(reason) => return Err(refuse(&mut call, reason, None)),

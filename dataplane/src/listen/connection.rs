@@ -70,10 +70,14 @@ impl Connections {
         self.freed.notify_one();
     }
 
-    /// Ends all connections after what is in flight.
+    /// Ends all connections: those without a request at once, the others after what is in flight.
     pub(crate) fn close_all(&self) {
         for connection in self.all.borrow().values() {
-            connection.close.notify_one();
+            if connection.in_flight.get() == 0 && connection.head_since.get().is_none() {
+                connection.cut.notify_one();
+            } else {
+                connection.close.notify_one();
+            }
         }
     }
 

@@ -77,8 +77,15 @@ async fn serve(
     let (id, connection) = connections.add();
     match tls {
         None => {
-            let h2 = tokio::time::timeout(limit::HEAD_READ, is_http2(&stream)).await.unwrap_or(false);
-            speak(worker, Watched { io: stream, connection: Rc::clone(&connection) }, connection, peer, h2).await;
+            let first = tokio::select! {
+                h2 = tokio::time::timeout(limit::HEAD_READ, is_http2(&stream)) => h2.ok(),
+                () = connection.cut.notified() => None,
+            };
+            // nothing came in time, or nothing more is taken
+            if let Some(h2) = first {
+                let io = Watched { io: stream, connection: Rc::clone(&connection) };
+                speak(worker, io, connection, peer, h2).await;
+            }
         }
         Some(config) => {
             let watched = Watched { io: stream, connection: Rc::clone(&connection) };
@@ -143,7 +150,6 @@ where
         let served = http1::Builder::new()
             .max_headers(limit::HEADERS)
             .max_buf_size(limit::HEAD_BYTES)
-            .pipeline_flush(true)
             .serve_connection(io, service);
         let mut served = std::pin::pin!(served);
         loop {

@@ -66,7 +66,7 @@ pub(crate) async fn serve(worker: Rc<Worker>) {
         while calls.try_join_next().is_some() {}
     }
     let answers = async { while calls.join_next().await.is_some() {} };
-    let told = worker.node.drain.phase() == Phase::Closing;
+    let told = worker.node.drain.phase() >= Phase::Closing;
     let _ = tokio::time::timeout(if told { limit::DRAIN } else { LAST_ANSWERS }, answers).await;
     door.close();
     drop(door);

@@ -1,7 +1,7 @@
 //! TLS for clients: certificates by server name (SNI), read again when their files change, without a restart.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,8 @@ use sluice_snapshot::model::Certificate;
 pub(crate) struct Certificates {
     configured: Vec<Certificate>,
     entries: ArcSwap<Vec<Entry>>,
+    /// The files as they were when they could not be used: said once per change.
+    refused: Mutex<Vec<Stamp>>,
 }
 
 #[derive(Debug)]
@@ -43,7 +45,11 @@ impl Certificates {
     /// The first file that cannot be read, or a key that does not fit its certificate.
     pub(crate) fn load(configured: &[Certificate]) -> Result<Arc<Self>, CertificateError> {
         let entries = configured.iter().map(entry).collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self { configured: configured.to_vec(), entries: ArcSwap::from_pointee(entries) }))
+        Ok(Arc::new(Self {
+            configured: configured.to_vec(),
+            entries: ArcSwap::from_pointee(entries),
+            refused: Mutex::default(),
+        }))
     }
 
     /// Reads files again that have changed. One that cannot be read keeps its last good certificate.
@@ -57,7 +63,14 @@ impl Certificates {
                 self.entries.store(Arc::new(entries));
                 tracing::info!("certificates read again");
             }
-            Err(error) => tracing::warn!(%error, "changed certificates are not usable; the last good ones stay"),
+            Err(error) => {
+                let stamps: Vec<Stamp> = self.configured.iter().map(stamp).collect();
+                let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                if *refused != stamps {
+                    tracing::warn!(%error, "changed certificates are not usable; the last good ones stay");
+                    *refused = stamps;
+                }
+            }
         }
     }
 

@@ -7,6 +7,10 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
+use serde::Serialize as _;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+
 use super::metrics::Metrics;
 use crate::limit;
 
@@ -79,7 +83,9 @@ fn write(queue: &Receiver<Entry>) {
         let mut next = Some(first);
         while let Some(entry) = next {
             match entry {
-                Entry::Line(line) if serde_json::to_writer(&mut buffer, &line).is_ok() => buffer.push(b'\n'),
+                Entry::Line(line) if line.serialize(&mut Serializer::with_formatter(&mut buffer, Plain)).is_ok() => {
+                    buffer.push(b'\n');
+                }
                 Entry::Line(_) => {}
                 Entry::Flush(done) => {
                     put(&mut buffer);
@@ -99,4 +105,28 @@ fn write(queue: &Receiver<Entry>) {
 fn put(buffer: &mut Vec<u8>) {
     let _ = std::io::stderr().lock().write_all(buffer);
     buffer.clear();
+}
+
+/// Compact JSON in which no character of a client's can end a line, hide text or turn it around in a log viewer.
+struct Plain;
+
+impl Formatter for Plain {
+    fn write_string_fragment<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> std::io::Result<()> {
+        let mut rest = fragment;
+        while let Some((at, odd)) = rest.char_indices().find(|(_, c)| is_odd(*c)) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            write!(writer, "\\u{:04x}", u32::from(odd))?;
+            rest = &rest[at + odd.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+/// C1 controls, line and paragraph separators, direction marks and overrides.
+fn is_odd(c: char) -> bool {
+    matches!(c, '\u{7f}'..='\u{9f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

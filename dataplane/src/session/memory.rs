@@ -31,6 +31,13 @@ impl Memory {
         idle.into_iter().filter(|session| sessions.remove(&session.id).is_some()).collect()
     }
 
+    pub(super) fn drain(&self) -> Vec<Arc<Session>> {
+        let sessions = self.sessions.pin();
+        let all: Vec<_> = sessions.values().cloned().collect();
+        sessions.clear();
+        all
+    }
+
     pub(super) fn len(&self) -> usize {
         self.sessions.len()
     }
