@@ -18,11 +18,15 @@ async fn a_head_with_too_many_or_too_large_headers_is_refused() {
     let body = message::initialize(LEGACY, json!({})).to_string();
     let good = "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n";
     let many: String = (0..150).map(|n| format!("X-{n}: 1\r\n")).collect();
-    let large = format!("X-Large: {}\r\n", "x".repeat(100 << 10));
-    for headers in [many, large] {
-        let answer = Raw::post(gateway.port, PATH, &format!("{good}{headers}"), &body).await;
-        assert_eq!(answer.status, 431, "{}", &answer.text[..answer.text.len().min(300)]);
-    }
+    let large = format!("X-Large: {}\r\n", "x".repeat(300 << 10));
+    let answer = Raw::post(gateway.port, PATH, &format!("{good}{many}"), &body).await;
+    assert_eq!(answer.status, 431, "{}", &answer.text[..answer.text.len().min(300)]);
+    let head = format!("POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{good}{large}", gateway.port);
+    let mut raw = Raw::connect(gateway.port).await;
+    // The rest of the head is not read, which may reset the connection before the answer is seen.
+    let _ = raw.write(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())).await;
+    let answer = raw.answer().await;
+    assert!(answer.as_ref().is_none_or(|answer| answer.status == 431), "{answer:?}");
     let fitting = format!("{good}X-Large: {}\r\n", "x".repeat(16 << 10));
     assert_eq!(Raw::post(gateway.port, PATH, &fitting, &body).await.status, 200);
     assert_eq!(server.got("initialize").len(), 1);
