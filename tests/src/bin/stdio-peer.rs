@@ -172,6 +172,16 @@ impl Server {
                     &json!({ "jsonrpc": "2.0", "id": id, "method": arguments["method"], "params": arguments["params"] }),
                 );
             }
+            "input" if request["params"].get("inputResponses").is_none() => {
+                let asked =
+                    json!({ "q": { "method": "elicitation/create", "params": { "mode": "form", "message": "?" } } });
+                let state = "state-of-the-peer";
+                reply(
+                    request,
+                    &json!({ "resultType": "input_required", "inputRequests": asked, "requestState": state }),
+                );
+            }
+            "input" => text(request, &request["params"].to_string()),
             "unknown" => refuse(request, -32602, "Unknown tool: unknown"),
             "changed" => {
                 say(&json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" }));
