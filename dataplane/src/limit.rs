@@ -23,7 +23,8 @@ pub(crate) const SWEEP: Duration = Duration::from_secs(1);
 pub(crate) const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 /// Connections per worker; each idle one costs about 10 KB. Beyond it new connections wait in the kernel's queue.
 pub(crate) const CONNECTIONS_PER_WORKER: usize = 40_000;
-/// Bytes of a request head (HTTP/1 and HTTP/2): a 4 KiB URI and tool parameters mirrored into headers fit.
+/// Bytes of a request head (HTTP/1 and HTTP/2): a 4 KiB URI and tool parameters mirrored into headers fit. HTTP/1 looks
+/// before each read, so that a head may be larger by what one read brings.
 pub(crate) const HEAD_BYTES: usize = 64 << 10;
 /// Headers of one request.
 pub(crate) const HEADERS: usize = 100;
