@@ -226,7 +226,8 @@ pub(super) fn remember(session: &Session, posted: &Posted) {
 pub(super) async fn is_lost(worker: &Rc<Worker>, upstream: &Upstream, state: &State, status: StatusCode) -> bool {
     match status {
         StatusCode::NOT_FOUND => true,
-        StatusCode::BAD_REQUEST => is_gone(worker, upstream, state, status).await,
+        // boxed: rare, and every call's future would otherwise have room for it
+        StatusCode::BAD_REQUEST => Box::pin(is_gone(worker, upstream, state, status)).await,
         _ => false,
     }
 }
