@@ -507,6 +507,7 @@ pub(crate) struct JsonStream {
     ready: VecDeque<Bytes>,
     /// How long the server may pause, and when it has.
     timeout: Duration,
+    last_in: Instant,
     timer: Pin<Box<Sleep>>,
     pub record: Record,
     _ticket: Ticket,
@@ -531,7 +532,8 @@ impl JsonStream {
             handles,
             ready: VecDeque::new(),
             timeout,
-            timer: Box::pin(tokio::time::sleep(timeout)),
+            last_in: Instant::now(),
+            timer: Box::pin(tokio::time::sleep(timeout.min(limit::KEEP_ALIVE))),
             record,
             _ticket: ticket,
             _in_use: in_use,
@@ -562,11 +564,17 @@ impl JsonStream {
             let polled = Pin::new(answer).poll_frame(cx);
             if polled.is_pending() {
                 ready!(self.timer.as_mut().poll(cx));
-                return self.broken("no byte in time");
+                let silent = self.last_in.elapsed();
+                if silent >= self.timeout {
+                    return self.broken("no byte in time");
+                }
+                // looked at now and then also while nothing comes: whoever is not looked at has a client that does not read
+                self.timer.as_mut().reset((Instant::now() + (self.timeout - silent).min(limit::KEEP_ALIVE)).into());
+                continue;
             }
             match ready!(polled) {
                 Some(Ok(frame)) => {
-                    self.timer.as_mut().reset((Instant::now() + self.timeout).into());
+                    self.last_in = Instant::now();
                     if let Ok(data) = frame.into_data()
                         && self.feed(&data).is_err()
                     {

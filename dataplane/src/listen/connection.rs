@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     in_flight: Cell<u32>,
     served: Cell<bool>,
     multiplexed: Cell<bool>,
+    /// HTTP/2: when each answer on its way was last asked for more. One that is not asked waits for its client to read.
+    answers: RefCell<Vec<Weak<Cell<u32>>>>,
     /// End after what is in flight.
     pub close: Notify,
     /// End now.
@@ -40,7 +42,10 @@ pub(crate) struct Connection {
 }
 
 /// A request in flight on a connection.
-pub(crate) struct Busy(Rc<Connection>);
+pub(crate) struct Busy {
+    connection: Rc<Connection>,
+    asked: Option<Rc<Cell<u32>>>,
+}
 
 impl Connections {
     pub(crate) fn is_full(&self) -> bool {
@@ -58,6 +63,7 @@ impl Connections {
             in_flight: Cell::new(0),
             served: Cell::new(false),
             multiplexed: Cell::new(false),
+            answers: RefCell::default(),
             close: Notify::new(),
             cut: Notify::new(),
         });
@@ -102,14 +108,22 @@ impl Connection {
         self.head_since.set(None);
         self.served.set(true);
         self.in_flight.set(self.in_flight.get() + 1);
-        Busy(Rc::clone(self))
+        Busy { connection: Rc::clone(self), asked: None }
     }
 
     fn judge(&self, now: u32) {
         let over = |since: Option<u32>, limit: std::time::Duration| {
             since.is_some_and(|since| u64::from(now.saturating_sub(since)) > limit.as_secs())
         };
-        if over(self.stalled_since.get(), limit::WRITE_STALL) || over(self.head_since.get(), limit::HEAD_READ) {
+        let unread = || {
+            let mut answers = self.answers.borrow_mut();
+            answers.retain(|asked| asked.strong_count() > 0);
+            answers.iter().filter_map(Weak::upgrade).any(|asked| over(Some(asked.get()), limit::WRITE_STALL))
+        };
+        if over(self.stalled_since.get(), limit::WRITE_STALL)
+            || self.multiplexed.get() && unread()
+            || over(self.head_since.get(), limit::HEAD_READ)
+        {
             self.cut.notify_one();
         } else if self.in_flight.get() == 0 {
             let since = Some(self.idle_since.get());
@@ -136,11 +150,27 @@ impl Connection {
     }
 }
 
+impl Busy {
+    /// The answer is asked for its next piece (or, the first time, ready to be).
+    pub(crate) fn asked(&mut self) {
+        let now = self.connection.now.get();
+        match &self.asked {
+            Some(asked) => asked.set(now),
+            None if self.connection.multiplexed.get() => {
+                let asked = Rc::new(Cell::new(now));
+                self.connection.answers.borrow_mut().push(Rc::downgrade(&asked));
+                self.asked = Some(asked);
+            }
+            None => {}
+        }
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
-        let left = self.0.in_flight.get() - 1;
-        self.0.in_flight.set(left);
-        self.0.idle_since.set(self.0.now.get());
+        let connection = &self.connection;
+        connection.in_flight.set(connection.in_flight.get() - 1);
+        connection.idle_since.set(connection.now.get());
     }
 }
 

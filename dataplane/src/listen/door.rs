@@ -391,7 +391,8 @@ impl Body {
     }
 
     /// Keeps the connection busy until the answer has gone out.
-    pub(crate) fn keep(&mut self, busy: Busy) {
+    pub(crate) fn keep(&mut self, mut busy: Busy) {
+        busy.asked();
         self.busy = Some(busy);
     }
 }
@@ -404,6 +405,9 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        if let Some(busy) = &mut self.busy {
+            busy.asked();
+        }
         let piece = match &mut self.inner {
             Inner::Full(body) => {
                 let body = std::mem::take(body);
