@@ -15,6 +15,7 @@ use sluice_snapshot::model::{Protocol, Transport};
 pub(crate) mod call;
 pub(crate) mod handles;
 mod http_server;
+pub(crate) mod json_stream;
 mod parameters;
 pub(crate) mod record;
 pub(crate) mod relay;

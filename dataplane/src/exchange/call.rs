@@ -6,8 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use sluice_mcp::{Message, Span, decode_string};
 
+use super::json_stream::JsonStream;
 use super::record::Record;
-use super::relay::{JsonStream, Relay};
+use super::relay::Relay;
 use crate::auth::Principal;
 use crate::auth::quota::{Account, Ticket};
 use crate::budget::Held;

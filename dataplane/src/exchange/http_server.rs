@@ -13,7 +13,8 @@ use sluice_mcp::{
 use sluice_snapshot::model::Protocol;
 
 use super::call::{Call, Content, Posted, Refusal, Reply};
-use super::relay::{self, Expected, JsonStream, Numbering, Parts, Relay, Source, same_id};
+use super::json_stream::JsonStream;
+use super::relay::{self, Expected, Numbering, Parts, Relay, Source, same_id};
 use super::{Outcome, edited, forwarded, handles_of, parameters, refuse, sessions, stream, taken_notes};
 use crate::limit;
 use crate::node::Worker;

@@ -12,9 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
-use sluice_mcp::{
-    Edit, Event, HandleFilter, Kind, Method, ScanLimits, SseDecoder, decode_string, error_body, join, scan, splice,
-};
+use sluice_mcp::{Edit, Event, Kind, Method, ScanLimits, SseDecoder, decode_string, error_body, join, scan, splice};
 use tokio::time::Sleep;
 
 use super::handles::Handles;
@@ -496,111 +494,6 @@ impl Drop for Relay {
         if unfinished && !self.ended {
             self.record.outcome = "cancelled";
         }
-    }
-}
-
-/// A JSON reply too large to hold: it streams through, its handles sealed on the way.
-pub(crate) struct JsonStream {
-    answer: Option<Answer>,
-    filter: HandleFilter,
-    handles: Handles,
-    ready: VecDeque<Bytes>,
-    /// How long the server may pause, and when it has.
-    timeout: Duration,
-    last_in: Instant,
-    timer: Pin<Box<Sleep>>,
-    pub record: Record,
-    _ticket: Ticket,
-    _in_use: Option<InUse>,
-}
-
-impl JsonStream {
-    /// A stream that begins with what was read already.
-    pub(crate) fn new(
-        answer: Answer,
-        read: Vec<Bytes>,
-        handles: Handles,
-        timeout: Duration,
-        record: Record,
-        ticket: Ticket,
-        in_use: Option<InUse>,
-    ) -> Result<Self, Reason> {
-        let filter = HandleFilter::new(limit::HANDLE_BYTES);
-        let mut stream = Self {
-            answer: Some(answer),
-            filter,
-            handles,
-            ready: VecDeque::new(),
-            timeout,
-            last_in: Instant::now(),
-            timer: Box::pin(tokio::time::sleep(timeout.min(limit::KEEP_ALIVE))),
-            record,
-            _ticket: ticket,
-            _in_use: in_use,
-        };
-        for chunk in read {
-            stream.feed(&chunk)?;
-        }
-        Ok(stream)
-    }
-
-    fn feed(&mut self, chunk: &Bytes) -> Result<(), Reason> {
-        let mut out = Vec::new();
-        let handles = &self.handles;
-        self.filter
-            .feed(chunk, &mut out, &mut |kind, value| handles.seal(kind, value))
-            .map_err(|_| Reason::ServerGarbage("a handle longer than the limit"))?;
-        self.ready.extend(out);
-        Ok(())
-    }
-
-    /// The next piece; an error ends the connection, because the length of what was promised cannot be taken back.
-    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, std::io::Error>>> {
-        loop {
-            if let Some(piece) = self.ready.pop_front() {
-                return Poll::Ready(Some(Ok(piece)));
-            }
-            let Some(answer) = &mut self.answer else { return Poll::Ready(None) };
-            let polled = Pin::new(answer).poll_frame(cx);
-            if polled.is_pending() {
-                ready!(self.timer.as_mut().poll(cx));
-                let silent = self.last_in.elapsed();
-                if silent >= self.timeout {
-                    return self.broken("no byte in time");
-                }
-                // looked at now and then also while nothing comes: whoever is not looked at has a client that does not read
-                self.timer.as_mut().reset((Instant::now() + (self.timeout - silent).min(limit::KEEP_ALIVE)).into());
-                continue;
-            }
-            match ready!(polled) {
-                Some(Ok(frame)) => {
-                    self.last_in = Instant::now();
-                    if let Ok(data) = frame.into_data()
-                        && self.feed(&data).is_err()
-                    {
-                        return self.broken("handle too long");
-                    }
-                }
-                Some(Err(error)) => return self.broken(&error.to_string()),
-                None => {
-                    self.answer = None;
-                    let mut out = Vec::new();
-                    if self.filter.finish(&mut out).is_err() {
-                        return self.broken("handle too long");
-                    }
-                    self.ready.extend(out);
-                    self.record.outcome = "ok";
-                }
-            }
-        }
-    }
-
-    fn broken(&mut self, cause: &str) -> Poll<Option<Result<Bytes, std::io::Error>>> {
-        self.answer = None;
-        self.ready.clear();
-        self.record.outcome = Reason::ServerClosed.row().outcome;
-        self.record.cause = Some(cause.to_owned());
-        Poll::Ready(Some(Err(std::io::Error::other("the server's answer broke off"))))
     }
 }
 

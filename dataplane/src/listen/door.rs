@@ -4,22 +4,20 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method as Verb, Request, Response, StatusCode};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use hyper::body::Incoming;
-use sluice_mcp::{encode_event, error_body};
+use sluice_mcp::error_body;
 
-use super::connection::Busy;
+use super::body::{Body, Inner};
 use crate::auth::origin::Rules;
 use crate::budget::Held;
 use crate::exchange::call::{Call, Content, Refusal, Reply};
 use crate::exchange::record::Record;
-use crate::exchange::relay::{Item, JsonStream, Relay};
 use crate::exchange::{delete, get, post};
 use crate::limit;
 use crate::node::Worker;
@@ -367,77 +365,4 @@ fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
             "Mcp-Session-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Retry-After, WWW-Authenticate",
         ),
     );
-}
-
-/// The body of an HTTP answer.
-pub(crate) struct Body {
-    inner: Inner,
-    busy: Option<Busy>,
-}
-
-enum Inner {
-    Full(Bytes),
-    JsonStream(Box<JsonStream>),
-    Events(Box<Relay>),
-}
-
-impl Body {
-    fn of(inner: Inner) -> Self {
-        Self { inner, busy: None }
-    }
-
-    fn full(body: Bytes) -> Self {
-        Self::of(Inner::Full(body))
-    }
-
-    /// Keeps the connection busy until the answer has gone out.
-    pub(crate) fn keep(&mut self, mut busy: Busy) {
-        busy.asked();
-        self.busy = Some(busy);
-    }
-}
-
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        if let Some(busy) = &mut self.busy {
-            busy.asked();
-        }
-        let piece = match &mut self.inner {
-            Inner::Full(body) => {
-                let body = std::mem::take(body);
-                (!body.is_empty()).then_some(Ok(body))
-            }
-            Inner::JsonStream(stream) => ready!(stream.poll_piece(cx)),
-            Inner::Events(relay) => ready!(relay.poll_item(cx)).map(|item| Ok(event(item))),
-        };
-        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(&self.inner, Inner::Full(body) if body.is_empty())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.inner {
-            Inner::Full(body) => SizeHint::with_exact(body.len() as u64),
-            _ => SizeHint::default(),
-        }
-    }
-}
-
-/// An item as an event: the bytes it came in, or written anew where something changed.
-fn event(item: Item) -> Bytes {
-    if let Some(raw) = item.raw {
-        return raw;
-    }
-    let mut out = Vec::with_capacity(item.data.as_ref().map_or(0, Bytes::len) + 96);
-    let named = item.event.as_deref().or(item.data.as_ref().filter(|d| !d.is_empty()).map(|_| &b"message"[..]));
-    encode_event(&mut out, item.id.as_ref().map(String::as_bytes), named, item.data.as_deref(), item.retry);
-    out.into()
 }

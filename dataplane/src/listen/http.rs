@@ -15,8 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::body::Body;
 use super::connection::{Connection, Connections, Watched};
-use super::door::{self, Body, Peer};
+use super::door::{self, Peer};
 use crate::drain::Phase;
 use crate::limit;
 use crate::node::Worker;

@@ -1,0 +1,86 @@
+//! The body of an HTTP answer: whole, streaming JSON, or an event stream.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use sluice_mcp::encode_event;
+
+use super::connection::Busy;
+use crate::exchange::json_stream::JsonStream;
+use crate::exchange::relay::{Item, Relay};
+
+/// The body of an HTTP answer.
+pub(crate) struct Body {
+    inner: Inner,
+    busy: Option<Busy>,
+}
+
+/// What a body consists of.
+pub(super) enum Inner {
+    Full(Bytes),
+    JsonStream(Box<JsonStream>),
+    Events(Box<Relay>),
+}
+
+impl Body {
+    pub(super) fn of(inner: Inner) -> Self {
+        Self { inner, busy: None }
+    }
+
+    pub(super) fn full(body: Bytes) -> Self {
+        Self::of(Inner::Full(body))
+    }
+
+    /// Keeps the connection busy until the answer has gone out.
+    pub(crate) fn keep(&mut self, mut busy: Busy) {
+        busy.asked();
+        self.busy = Some(busy);
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        if let Some(busy) = &mut self.busy {
+            busy.asked();
+        }
+        let piece = match &mut self.inner {
+            Inner::Full(body) => {
+                let body = std::mem::take(body);
+                (!body.is_empty()).then_some(Ok(body))
+            }
+            Inner::JsonStream(stream) => ready!(stream.poll_piece(cx)),
+            Inner::Events(relay) => ready!(relay.poll_item(cx)).map(|item| Ok(event(item))),
+        };
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(&self.inner, Inner::Full(body) if body.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Inner::Full(body) => SizeHint::with_exact(body.len() as u64),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+/// An item as an event: the bytes it came in, or written anew where something changed.
+fn event(item: Item) -> Bytes {
+    if let Some(raw) = item.raw {
+        return raw;
+    }
+    let mut out = Vec::with_capacity(item.data.as_ref().map_or(0, Bytes::len) + 96);
+    let named = item.event.as_deref().or(item.data.as_ref().filter(|d| !d.is_empty()).map(|_| &b"message"[..]));
+    encode_event(&mut out, item.id.as_ref().map(String::as_bytes), named, item.data.as_deref(), item.retry);
+    out.into()
+}
