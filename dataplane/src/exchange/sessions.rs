@@ -184,9 +184,11 @@ fn is_modern(upstream: &Upstream, posted: &Posted) -> Reason {
     Reason::ServerIsModern { requested, supported }
 }
 
-/// The session id a server gave.
+/// The session id a server gave, in memory of its own: the header is a slice of the connection's read buffer, which a
+/// session would keep alive.
 fn session_of<B>(response: &http::Response<B>) -> Option<HeaderValue> {
-    response.headers().get(header::SESSION_ID).filter(|v| !v.is_empty()).cloned()
+    let given = response.headers().get(header::SESSION_ID).filter(|v| !v.is_empty())?;
+    HeaderValue::from_bytes(given.as_bytes()).ok()
 }
 
 /// Whether the client declared that it answers a server's requests.
