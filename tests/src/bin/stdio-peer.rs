@@ -23,6 +23,8 @@ struct Server {
     /// Requests that wait for the client's answer to a question of ours, which has the id `ask-<n>`.
     asked: Vec<Value>,
     parked: Vec<Value>,
+    /// What the tasks that were started hold, by their number.
+    tasks: Vec<Value>,
 }
 
 fn main() {
@@ -32,7 +34,7 @@ fn main() {
     let modes: Vec<String> = args.collect();
     let starts = std::fs::read_dir(&folder).unwrap().count();
     let mut record = File::create(folder.join(format!("{starts:04}-{}.in", std::process::id()))).unwrap();
-    let mut server = Server { folder, era, modes, asked: Vec::new(), parked: Vec::new() };
+    let mut server = Server { folder, era, modes, asked: Vec::new(), parked: Vec::new(), tasks: Vec::new() };
     if server.is("crash") || server.is("crash-once") && starts == 0 {
         exit(3);
     }
@@ -111,6 +113,23 @@ impl Server {
             }
             Some(_) if message.get("id").is_none() => self.noticed(message),
             Some(_) if is_modern && !modern || !is_modern && !legacy => refuse(message, -32601, "Method not found"),
+            Some("tools/call") if message["params"]["task"].is_object() => {
+                self.tasks.push(message["params"]["arguments"].clone());
+                let task = json!({ "taskId": format!("task-{}", self.tasks.len() - 1), "status": "working" });
+                reply(message, &json!({ "task": task }));
+            }
+            Some("tasks/list") => {
+                let task = |n: usize| json!({ "taskId": format!("task-{n}"), "status": "working" });
+                reply(message, &json!({ "tasks": (0..self.tasks.len()).map(task).collect::<Vec<_>>() }));
+            }
+            Some("tasks/result") => {
+                let id = message["params"]["taskId"].as_str().unwrap_or_default();
+                let number = id.strip_prefix("task-").and_then(|n| n.parse::<usize>().ok());
+                match number.and_then(|n| self.tasks.get(n)) {
+                    Some(held) => text(message, &held.to_string()),
+                    None => refuse(message, -32602, "no such task"),
+                }
+            }
             Some("tools/call") => self.tool(message),
             Some("tools/list") => {
                 let tools = json!([{ "name": "echo", "inputSchema": { "type": "object" } }]);
