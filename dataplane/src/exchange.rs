@@ -23,9 +23,11 @@ mod sessions;
 mod stdio_server;
 
 use call::{Call, Content, Posted, Refusal, Reply};
+use record::Record;
 use relay::edited;
 pub(crate) use sessions::end_upstream as end_session;
 
+use crate::auth::quota::Ticket;
 use crate::budget::Held;
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -210,6 +212,14 @@ fn note(call: &mut Call, posted: &Posted) {
 fn refuse(call: &mut Call, reason: Reason, id: Option<Bytes>) -> Refusal {
     call.record.fail(&reason);
     Refusal { reason, id }
+}
+
+/// The place of a long-lived stream, in exchange for that of a call.
+fn stream_ticket(ticket: Ticket, record: &mut Record, id: Option<&Bytes>) -> Result<Ticket, Refusal> {
+    ticket.into_stream().map_err(|reason| {
+        record.fail(&reason);
+        Refusal { reason, id: id.cloned() }
+    })
 }
 
 fn caller(call: &Call, session: Option<&SessionId>) -> Caller {

@@ -15,7 +15,7 @@ use sluice_snapshot::model::Protocol;
 use super::call::{Call, Content, Posted, Refusal, Reply};
 use super::json_stream::JsonStream;
 use super::relay::{self, Expected, Numbering, Parts, Relay, Source, same_id};
-use super::{Outcome, edited, forwarded, handles_of, parameters, refuse, sessions, stream, taken_notes};
+use super::{Outcome, edited, forwarded, handles_of, parameters, refuse, sessions, stream, stream_ticket, taken_notes};
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -189,13 +189,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         if let Some(reason) = reason {
             return Err(refuse(&mut call, reason, None));
         }
-        let ticket = match call.ticket.into_stream() {
-            Ok(ticket) => ticket,
-            Err(reason) => {
-                call.record.fail(&reason);
-                return Err(Refusal { reason, id: None });
-            }
-        };
+        let ticket = stream_ticket(call.ticket, &mut call.record, None)?;
         let depth = call.plane.snapshot.limits.json_depth;
         return Ok(stream(Relay::new(Parts {
             worker: Rc::clone(worker),
@@ -242,13 +236,7 @@ async fn relay_answer(
             let numbering = session.as_ref().map(|(s, epoch)| Numbering { session: s.session.id, epoch: *epoch });
             let modern = session.is_none();
             let listen = posted.message.method == Method::SubscriptionsListen;
-            let ticket = match if listen { call.ticket.into_stream() } else { Ok(call.ticket) } {
-                Ok(ticket) => ticket,
-                Err(reason) => {
-                    call.record.fail(&reason);
-                    return Err(Refusal { reason, id: Some(id) });
-                }
-            };
+            let ticket = if listen { stream_ticket(call.ticket, &mut call.record, Some(&id))? } else { call.ticket };
             let on_timeout = session.as_ref().map(|(in_use, _)| {
                 let (worker, upstream) = (Rc::clone(worker), Arc::clone(&call.upstream));
                 let (session, id) = (Arc::clone(&in_use.session), id.clone());
@@ -320,7 +308,7 @@ async fn json_answer(
         return Err(refuse(&mut call, Reason::ServerGarbage("the answer to another request"), id));
     }
     if posted.message.method == Method::ServerDiscover
-        && let Some(reason) = learn_from_discover(worker, &call.upstream, &body, &message)
+        && let Some(reason) = learn_from_discover(&call.upstream, &body, &message)
     {
         return Err(refuse(&mut call, reason, id));
     }
@@ -357,7 +345,7 @@ async fn judge_modern_result(
 
 /// What an answer to a client's own `server/discover` tells of the server's era. Only a server that does not know the method,
 /// and was never seen to be modern, is legacy: other errors a client could provoke for everybody.
-fn learn_from_discover(_: &Rc<Worker>, upstream: &Upstream, body: &[u8], message: &Message) -> Option<Reason> {
+fn learn_from_discover(upstream: &Upstream, body: &[u8], message: &Message) -> Option<Reason> {
     match (message.r.supported_versions, message.error_code) {
         (Some(versions), _) => upstream.era.learn(Known::Modern(protocol_versions(versions.of(body)).into())),
         (None, Some(code::METHOD_NOT_FOUND))

@@ -8,10 +8,13 @@ use bytes::Bytes;
 use http::StatusCode;
 use sluice_mcp::{Kind, Method, ScanLimits, header, scan};
 
-use super::call::{Call, Posted, Refusal, Reply};
+use super::call::{Call, Posted, Reply};
 use super::handles::Handles;
 use super::relay::{Expected, Item, Parts, Relay, Source};
-use super::{Outcome, caller, edited, first_or_stream, handles_of, parameters, refuse, sessions, stream, taken_notes};
+use super::{
+    Outcome, caller, edited, first_or_stream, handles_of, parameters, refuse, sessions, stream, stream_ticket,
+    taken_notes,
+};
 use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::InUse;
@@ -58,13 +61,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         Err(reason) => return Err(refuse(&mut call, reason, None)),
     };
     let handles = handles_of(worker, &call, None);
-    let ticket = match call.ticket.into_stream() {
-        Ok(ticket) => ticket,
-        Err(reason) => {
-            call.record.fail(&reason);
-            return Err(Refusal { reason, id: None });
-        }
-    };
+    let ticket = stream_ticket(call.ticket, &mut call.record, None)?;
     Ok(stream(Relay::new(Parts {
         worker: Rc::clone(worker),
         source: Source::Child { inbox, child, ticket: None },
@@ -106,15 +103,11 @@ async fn ask(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: Option
         Err(reason) => return Err(refuse(&mut call, reason, Some(id))),
     };
     let method = posted.message.method;
-    let ticket_of_principal =
-        match if method == Method::SubscriptionsListen { call.ticket.into_stream() } else { Ok(call.ticket) } {
-            Ok(ticket) => ticket,
-            Err(reason) => {
-                child.abandon(ticket);
-                call.record.fail(&reason);
-                return Err(Refusal { reason, id: Some(id) });
-            }
-        };
+    let place = if method == Method::SubscriptionsListen {
+        stream_ticket(call.ticket, &mut call.record, Some(&id)).inspect_err(|_| child.abandon(ticket))?
+    } else {
+        call.ticket
+    };
     let relay = Relay::new(Parts {
         worker: Rc::clone(worker),
         source: Source::Child { inbox, child, ticket: Some(ticket) },
@@ -126,7 +119,7 @@ async fn ask(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: Option
         on_timeout: None,
         principal: call.principal,
         record: call.record,
-        ticket: ticket_of_principal,
+        ticket: place,
         in_use,
         held: Some(posted.held),
     });
