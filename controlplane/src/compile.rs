@@ -61,6 +61,7 @@ pub fn compile(config: &Config, keys: &[StoredKey], node: &Node, revision: u64) 
         servers: server::compile_all(&config.servers, node, &mut notes),
         limits: Some(listener::limits(config, &mut notes)),
         monitoring: Some(listener::monitoring(config, &mut notes)),
+        prefix: v1::Prefix::Always.into(),
     };
     notes.origins.key("name", Path::of(["proxy", "name"]));
     let proof = sluice_snapshot::parse(&snapshot).err().unwrap_or_default();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use sluice_mcp::{Era, Kind, Method, Mirror, ScanLimits, era_of, header};
-use sluice_snapshot::model::{Protocol, Transport};
+use sluice_snapshot::model::Protocol;
 
 pub(crate) mod call;
 pub(crate) mod handles;
@@ -32,6 +32,7 @@ use crate::budget::Held;
 use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::{InUse, SessionId};
+use crate::upstream::Carrier;
 use crate::upstream::stdio::Caller;
 
 type Outcome = Result<Reply, Refusal>;
@@ -70,9 +71,9 @@ async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
     if call.upstream.era.is_legacy() {
         return Err(refuse(&mut call, Reason::ServerIsLegacy, id));
     }
-    match call.upstream.config.transport {
-        Transport::Http(_) => http_server::modern(worker, call, posted).await,
-        Transport::Stdio(_) => Box::pin(stdio_server::modern(worker, call, posted)).await,
+    match call.upstream.carrier() {
+        Carrier::Requests => http_server::modern(worker, call, posted).await,
+        Carrier::Pipe => Box::pin(stdio_server::modern(worker, call, posted)).await,
     }
 }
 
@@ -84,9 +85,9 @@ async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
         Err(reason) => return Err(refuse(&mut call, reason, id)),
     };
     call.principal.act_in(&in_use.session.id);
-    match call.upstream.config.transport {
-        Transport::Http(_) => http_server::legacy(worker, call, posted, in_use).await,
-        Transport::Stdio(_) => Box::pin(stdio_server::legacy(worker, call, posted, in_use)).await,
+    match call.upstream.carrier() {
+        Carrier::Requests => http_server::legacy(worker, call, posted, in_use).await,
+        Carrier::Pipe => Box::pin(stdio_server::legacy(worker, call, posted, in_use)).await,
     }
 }
 
@@ -97,9 +98,9 @@ pub(crate) async fn get(worker: &Rc<Worker>, mut call: Call) -> Outcome {
         Err(reason) => return Err(refuse(&mut call, reason, None)),
     };
     call.principal.act_in(&in_use.session.id);
-    match call.upstream.config.transport {
-        Transport::Http(_) => http_server::get(worker, call, in_use).await,
-        Transport::Stdio(_) => stdio_server::get(worker, call, in_use).await,
+    match call.upstream.carrier() {
+        Carrier::Requests => http_server::get(worker, call, in_use).await,
+        Carrier::Pipe => stdio_server::get(worker, call, in_use).await,
     }
 }
 
@@ -267,7 +268,7 @@ fn handles_of(worker: &Worker, call: &Call, request: Option<(Bytes, sluice_mcp::
         principal: call.principal.id,
         server: Arc::clone(call.upstream.name()),
         tasks: Arc::clone(&call.upstream.tasks),
-        shared: matches!(call.upstream.config.transport, Transport::Stdio(_)),
+        shared: call.upstream.carrier() == Carrier::Pipe,
         request,
     }
 }

@@ -74,11 +74,13 @@ impl Plane {
             .iter()
             .map(|server| {
                 let transport = match &server.transport {
-                    Transport::Http(endpoint) => serde_json::json!({
-                        "transport": "http",
-                        "url": format!("{}://{}", if endpoint.tls { "https" } else { "http" }, endpoint.authority),
-                        "headers": endpoint.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-                    }),
+                    Transport::Http(endpoint) | Transport::Sse(endpoint) | Transport::WebSocket(endpoint) => {
+                        serde_json::json!({
+                            "transport": transport_name(&server.transport),
+                            "url": format!("{}://{}", if endpoint.tls { "https" } else { "http" }, endpoint.authority),
+                            "headers": endpoint.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+                        })
+                    }
                     Transport::Stdio(command) => serde_json::json!({
                         "transport": "stdio",
                         "command": command.program,
@@ -99,5 +101,15 @@ impl Plane {
             "clients": clients,
             "servers": servers,
         })
+    }
+}
+
+/// The word of the configuration for a transport.
+fn transport_name(transport: &Transport) -> &'static str {
+    match transport {
+        Transport::Http(_) => "http",
+        Transport::Sse(_) => "sse",
+        Transport::WebSocket(_) => "websocket",
+        Transport::Stdio(_) => "stdio",
     }
 }

@@ -12,6 +12,16 @@ pub(crate) mod parameters;
 pub(crate) mod stdio;
 pub(crate) mod tasks;
 
+/// What carries the messages of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// Each message is an HTTP request, its answer the response (streamable HTTP).
+    Requests,
+    /// One connection for both directions, on which answers are told apart by their ids only: a process's pipes, a
+    /// WebSocket, HTTP+SSE.
+    Pipe,
+}
+
 /// One configured server.
 pub(crate) struct Upstream {
     /// Unique in the process: pools are keyed by it.
@@ -37,7 +47,7 @@ impl Upstream {
         let era = era::Memory::new(config.protocol);
         let target = match &config.transport {
             Transport::Http(endpoint) => Some(http::Target::new(endpoint)),
-            Transport::Stdio(_) => None,
+            Transport::Stdio(_) | Transport::Sse(_) | Transport::WebSocket(_) => None,
         };
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -48,6 +58,14 @@ impl Upstream {
             tasks: Arc::clone(children.tasks()),
             down: AtomicBool::new(false),
             children: Arc::new(children),
+        }
+    }
+
+    /// What carries its messages.
+    pub(crate) fn carrier(&self) -> Carrier {
+        match self.config.transport {
+            Transport::Http(_) => Carrier::Requests,
+            Transport::Stdio(_) | Transport::Sse(_) | Transport::WebSocket(_) => Carrier::Pipe,
         }
     }
 

@@ -32,7 +32,7 @@ pub(super) fn compile(server: &Server, path: &Path, wire: &str, notes: &mut Note
         notes.origins.value(format!("{wire}.http.headers[{}].value", headers.len()), path.key(field));
         headers.push(credential(auth, &path, notes)?);
     }
-    Some(v1::HttpEndpoint { url: url.trim().to_owned(), headers })
+    Some(v1::HttpEndpoint { url: url.trim().to_owned(), headers, ..v1::HttpEndpoint::default() })
 }
 
 fn credential(auth: &Auth, path: &Path, notes: &mut Notes) -> Option<v1::Header> {

@@ -43,6 +43,7 @@ pub(super) fn compile_all(servers: &IndexMap<String, Server>, node: &Node, notes
             protocol: protocol(server).into(),
             isolation: isolation(server).into(),
             timeout_ms: milliseconds(server.timeout, DEFAULT_TIMEOUT),
+            curation: None,
         });
     }
     compiled

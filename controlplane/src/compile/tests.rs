@@ -218,7 +218,7 @@ fn our_own_program_is_found_where_path_has_none() {
         .iter()
         .map(|server| match &server.transport {
             Transport::Stdio(command) => (command.program.as_str(), command.cwd.as_deref()),
-            Transport::Http(_) => panic!("not stdio"),
+            _ => panic!("not stdio"),
         })
         .collect();
     let cwd = std::path::Path::new("/etc/sluice/x");

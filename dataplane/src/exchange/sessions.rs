@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::HeaderValue;
 use http::{Method as Verb, StatusCode};
 use sluice_mcp::{Kind, Method, ScanLimits, header, is_modern_error, scan};
-use sluice_snapshot::model::{Protocol, Transport};
+use sluice_snapshot::model::Protocol;
 
 use super::call::{Call, Content, Posted, Reply};
 use super::http_server::{failed, first_message, probe, send, unusual};
@@ -18,9 +18,9 @@ use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::{Declared, Opening, Session, SessionId, State};
-use crate::upstream::Upstream;
 use crate::upstream::http::{Answer, Outgoing};
 use crate::upstream::stdio::{Attachment, Caller, Child, NoChild};
+use crate::upstream::{Carrier, Upstream};
 
 /// `initialize`: the server is asked with the client's own bytes; a session begins when it agrees.
 pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
@@ -49,9 +49,9 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
     let session = SessionId::random();
     let owner = call.principal.id;
     call.principal.act_in(&session);
-    let opened = match call.upstream.config.transport {
-        Transport::Http(_) => open_http(worker, &mut call, &posted).await?,
-        Transport::Stdio(_) => open_child(&mut call, &posted, session).await?,
+    let opened = match call.upstream.carrier() {
+        Carrier::Requests => open_http(worker, &mut call, &posted).await?,
+        Carrier::Pipe => open_child(&mut call, &posted, session).await?,
     };
     let (upstream, attachment, body, status) = match opened {
         Opened::Session { upstream, attachment, body } => (upstream, attachment, body, StatusCode::OK),

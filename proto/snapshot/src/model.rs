@@ -23,6 +23,18 @@ pub struct Snapshot {
     pub limits: Limits,
     /// What is counted and shown.
     pub monitoring: Monitoring,
+    /// How the merged door names tools and prompts.
+    pub prefix: Prefix,
+}
+
+/// How tools and prompts are named on the merged door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Prefix {
+    /// `server_tool`.
+    #[default]
+    Always,
+    /// As the servers name them; a name belongs to the first configured server that has it.
+    Never,
 }
 
 impl Snapshot {
@@ -91,6 +103,118 @@ pub struct Server {
     pub isolation: Isolation,
     /// Time without a byte or progress before a request is given up. Default 60 s.
     pub timeout: Duration,
+    /// What of its offer clients see, and how.
+    pub curation: Curation,
+}
+
+/// What of a server's offer clients see, and how. The default shows everything as it is.
+///
+/// Selections, defaults and forced arguments hold on every door; names are changed on the merged door only.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Curation {
+    /// Tools, by the server's own names.
+    pub tools: Selection,
+    /// Prompts, by the server's own names.
+    pub prompts: Selection,
+    /// Resources by URI, and templates as they are written.
+    pub resources: Selection,
+    /// Changed tools, by the server's own name.
+    pub tool_edits: HashMap<String, ToolEdit>,
+    /// Changed prompts, by the server's own name.
+    pub prompt_edits: HashMap<String, PromptEdit>,
+}
+
+impl Curation {
+    /// Whether everything is shown as it is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Which names are shown: those `allow` matches (all, where it is empty), without those `deny` matches.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// Empty: all.
+    pub allow: Vec<Pattern>,
+    /// Wins over `allow`.
+    pub deny: Vec<Pattern>,
+}
+
+impl Selection {
+    /// Whether clients see this name.
+    #[must_use]
+    pub fn shows(&self, name: &str) -> bool {
+        (self.allow.is_empty() || self.allow.iter().any(|p| p.matches(name)))
+            && !self.deny.iter().any(|p| p.matches(name))
+    }
+}
+
+/// A whole name in which `*` stands for any text and `?` for one character.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(Arc<str>);
+
+impl Pattern {
+    /// A pattern as it is written.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether the pattern stands for this name. Takes time linear in the name for each `*`.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        let (pattern, name): (Vec<char>, Vec<char>) = (self.0.chars().collect(), name.chars().collect());
+        let (mut p, mut n) = (0, 0);
+        // where to go on when what follows the last `*` turns out not to fit
+        let mut retry = None;
+        while n < name.len() {
+            match pattern.get(p) {
+                Some('*') => {
+                    retry = Some((p, n));
+                    p += 1;
+                }
+                Some(c) if *c == '?' || *c == name[n] => {
+                    p += 1;
+                    n += 1;
+                }
+                _ => {
+                    let Some((star, taken)) = retry else { return false };
+                    retry = Some((star, taken + 1));
+                    p = star + 1;
+                    n = taken + 1;
+                }
+            }
+        }
+        pattern[p..].iter().all(|c| *c == '*')
+    }
+}
+
+/// How a tool is shown and called.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ToolEdit {
+    /// Its name on the merged door, before the prefix.
+    pub name: Option<String>,
+    /// Replaces `title`.
+    pub title: Option<String>,
+    /// Replaces `description`.
+    pub description: Option<String>,
+    /// Members that replace those of `annotations`: name and raw JSON value.
+    pub annotations: Vec<(String, String)>,
+    /// Arguments set where the caller leaves them out: name and raw JSON value.
+    pub defaults: Vec<(String, Secret)>,
+    /// Arguments always set, and not shown: name and raw JSON value.
+    pub forced: Vec<(String, Secret)>,
+}
+
+/// How a prompt is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PromptEdit {
+    /// Its name on the merged door, before the prefix.
+    pub name: Option<String>,
+    /// Replaces `title`.
+    pub title: Option<String>,
+    /// Replaces `description`.
+    pub description: Option<String>,
 }
 
 /// How a server is reached.
@@ -98,11 +222,15 @@ pub struct Server {
 pub enum Transport {
     /// Streamable HTTP.
     Http(HttpEndpoint),
+    /// HTTP+SSE of 2024-11-05; the path is that of the event stream.
+    Sse(HttpEndpoint),
+    /// WebSocket, subprotocol `mcp`.
+    WebSocket(HttpEndpoint),
     /// A child process speaking newline-delimited JSON-RPC.
     Stdio(Command),
 }
 
-/// A streamable HTTP endpoint.
+/// An endpoint reached over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpEndpoint {
     /// `https` when true.
@@ -117,6 +245,11 @@ pub struct HttpEndpoint {
     pub authority: Arc<str>,
     /// Fixed headers added to every request: credentials and configured headers; names are lower case.
     pub headers: Vec<(String, Secret)>,
+    /// Absolute path of the Unix socket to connect to instead of host and port.
+    pub socket: Option<PathBuf>,
+    /// Nobody said which HTTP transport it is: when streamable HTTP is refused, HTTP+SSE is tried (2025-11-25
+    /// *Transports: Backwards Compatibility*).
+    pub maybe_sse: bool,
 }
 
 /// The command line of a stdio server: an argument vector, never a shell line.

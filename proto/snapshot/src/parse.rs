@@ -16,7 +16,7 @@ use std::fmt;
 
 use sluice_contract::v1;
 
-use crate::model::Snapshot;
+use crate::model::{Prefix, Snapshot};
 
 /// One thing wrong with a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,12 +48,28 @@ pub fn parse(wire: &v1::Snapshot) -> Result<Snapshot, Vec<Fault>> {
     let servers = server::parse_all(&wire.servers, &mut faults);
     let limits = faults.required(wire.limits.as_ref(), "limits", limits::parse);
     let monitoring = faults.required(wire.monitoring.as_ref(), "monitoring", limits::parse_monitoring);
+    let prefix = match wire.prefix() {
+        v1::Prefix::Always => Some(Prefix::Always),
+        v1::Prefix::Never => Some(Prefix::Never),
+        v1::Prefix::Unspecified => faults.note("prefix", "is not one this version knows"),
+    };
     if let (Some(listener), Some(access)) = (&listener, &access) {
         listener::check_openness(listener, access, &mut faults);
     }
-    match (name, listener, access, limits, monitoring) {
-        (Some(name), Some(listener), Some(access), Some(limits), Some(monitoring)) if faults.0.is_empty() => {
-            Ok(Snapshot { revision: wire.revision, name: name.into(), listener, access, servers, limits, monitoring })
+    match (name, listener, access, limits, monitoring, prefix) {
+        (Some(name), Some(listener), Some(access), Some(limits), Some(monitoring), Some(prefix))
+            if faults.0.is_empty() =>
+        {
+            Ok(Snapshot {
+                revision: wire.revision,
+                name: name.into(),
+                listener,
+                access,
+                servers,
+                limits,
+                monitoring,
+                prefix,
+            })
         }
         _ => Err(faults.0),
     }

@@ -78,6 +78,8 @@ fn address(url: &str) -> Result<HttpEndpoint, &'static str> {
         path: path.into(),
         authority: authority.into(),
         headers: Vec::new(),
+        socket: None,
+        maybe_sse: false,
     })
 }
 

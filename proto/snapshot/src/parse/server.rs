@@ -8,7 +8,7 @@ use sluice_contract::v1;
 
 use super::Faults;
 use super::{command, endpoint};
-use crate::model::{Isolation, Protocol, Server, Transport};
+use crate::model::{Curation, Isolation, Protocol, Server, Transport};
 
 /// Longest silence a request may be given: the absolute limit of a call, so that more would have no effect.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
@@ -43,6 +43,12 @@ fn parse(wire: &v1::Server, path: &str, faults: &mut Faults) -> Option<Server> {
         Some(v1::server::Transport::Stdio(stdio)) => {
             command::parse(stdio, &format!("{path}.stdio"), faults).map(Transport::Stdio)
         }
+        Some(v1::server::Transport::Sse(sse)) => {
+            endpoint::parse(sse, &format!("{path}.sse"), faults).map(Transport::Sse)
+        }
+        Some(v1::server::Transport::Websocket(websocket)) => {
+            endpoint::parse(websocket, &format!("{path}.websocket"), faults).map(Transport::WebSocket)
+        }
         None => faults.note(format!("{path}.transport"), "is missing, or of a kind this version does not know"),
     };
     let protocol = protocol(wire.protocol, path, faults);
@@ -56,6 +62,7 @@ fn parse(wire: &v1::Server, path: &str, faults: &mut Faults) -> Option<Server> {
         protocol: protocol?,
         isolation: isolation?,
         timeout: Duration::from_millis(wire.timeout_ms),
+        curation: Curation::default(),
     };
     (faults.0.len() == before).then_some(server)
 }

@@ -13,10 +13,12 @@ fn http(name: &str, url: &str) -> v1::Server {
         transport: Some(v1::server::Transport::Http(v1::HttpEndpoint {
             url: url.into(),
             headers: vec![v1::Header { name: "Authorization".into(), value: "Bearer t0ken".into() }],
+            ..v1::HttpEndpoint::default()
         })),
         protocol: v1::Protocol::Auto.into(),
         isolation: v1::Isolation::Auto.into(),
         timeout_ms: 60_000,
+        curation: None,
     }
 }
 
@@ -36,6 +38,7 @@ fn stdio(name: &str) -> v1::Server {
 fn good() -> v1::Snapshot {
     v1::Snapshot {
         revision: 7,
+        prefix: v1::Prefix::Always.into(),
         name: "sluice".into(),
         listener: Some(v1::Listener {
             addresses: vec!["127.0.0.1:8000".into(), "[::1]:8000".into()],

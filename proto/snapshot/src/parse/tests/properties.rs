@@ -40,13 +40,14 @@ prop_compose! {
                 1 => Some(v1::server::Transport::Http(v1::HttpEndpoint {
                     url: a.clone(),
                     headers: vec![v1::Header { name: b.clone(), value: a }, v1::Header { name: b.clone(), value: b }],
+                    ..v1::HttpEndpoint::default()
                 })),
                 _ => Some(v1::server::Transport::Stdio(v1::Command {
                     program: a.clone(), args: vec![b.clone()], env: vec![v1::Variable { name: b, value: a }],
                     cwd: String::new(),
                 })),
             },
-            protocol, isolation, timeout_ms,
+            protocol, isolation, timeout_ms, curation: None,
         })
     }
 }
@@ -62,6 +63,7 @@ prop_compose! {
     ) -> Opaque<v1::Snapshot> {
         Opaque(v1::Snapshot {
             revision: 1,
+            prefix: v1::Prefix::Always.into(),
             name: texts[0].clone(),
             listener: parts[0].then(|| v1::Listener {
                 addresses: vec![texts[1].clone()],
