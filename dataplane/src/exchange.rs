@@ -22,7 +22,7 @@ pub(crate) mod relay;
 mod sessions;
 mod stdio_server;
 
-use call::{Call, Content, Posted, Refusal, Reply};
+use call::{Arrival, Call, Content, Posted, Refusal, Reply, Scope};
 use record::Record;
 use relay::edited;
 pub(crate) use sessions::end_upstream as end_session;
@@ -38,23 +38,30 @@ use crate::upstream::stdio::Caller;
 type Outcome = Result<Reply, Refusal>;
 
 /// A POSTed message.
-pub(crate) async fn post(worker: &Rc<Worker>, mut call: Call, body: Bytes, held: Held) -> Outcome {
+pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes, held: Held) -> Outcome {
     // scan: one pass, strict; what we saw is what the server sees
-    let depth = call.plane.snapshot.limits.json_depth;
+    let depth = arrival.plane.snapshot.limits.json_depth;
     let message = sluice_mcp::scan(&body, ScanLimits { depth }).map_err(|error| {
         let id = error.id.map(|s| body.slice(s.range()));
-        refuse(&mut call, Reason::Message { code: error.code(), text: error.to_string() }, id)
+        refuse(&mut arrival, Reason::Message { code: error.code(), text: error.to_string() }, id)
     })?;
     let posted = Posted { body, message, held };
-    note(&mut call, &posted);
+    note(&mut arrival, &posted);
     let id = posted.id();
 
     // era: said by each request itself
-    let era = match era(&call, &posted) {
+    let era = match era(&arrival, &posted) {
         Ok(era) => era,
-        Err(reason) => return Err(refuse(&mut call, reason, id)),
+        Err(reason) => return Err(refuse(&mut arrival, reason, id)),
     };
     tracing::trace!(?era, method = message.method.as_str(), "post");
+    let call = match &arrival.upstream {
+        Scope::Server(upstream) => {
+            let upstream = Arc::clone(upstream);
+            arrival.towards(upstream)
+        }
+        Scope::Merged => return Err(refuse(&mut arrival, Reason::NoSingleServer, id)),
+    };
     match era {
         Era::Modern => modern(worker, call, posted).await,
         Era::Legacy if message.method == Method::Initialize => Box::pin(sessions::open(worker, call, posted)).await,
@@ -92,7 +99,12 @@ async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
 }
 
 /// A GET: the standalone stream of a legacy session, or the resumption of one of its streams.
-pub(crate) async fn get(worker: &Rc<Worker>, mut call: Call) -> Outcome {
+pub(crate) async fn get(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
+    let Scope::Server(upstream) = &arrival.upstream else {
+        return Err(refuse(&mut arrival, Reason::NoSingleServer, None));
+    };
+    let upstream = Arc::clone(upstream);
+    let mut call = arrival.towards(upstream);
     let in_use = match find_stream_session(worker, &call).await {
         Ok(in_use) => in_use,
         Err(reason) => return Err(refuse(&mut call, reason, None)),
@@ -105,7 +117,12 @@ pub(crate) async fn get(worker: &Rc<Worker>, mut call: Call) -> Outcome {
 }
 
 /// A DELETE: the client ends its session.
-pub(crate) async fn delete(worker: &Rc<Worker>, mut call: Call) -> Outcome {
+pub(crate) async fn delete(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
+    let Scope::Server(upstream) = &arrival.upstream else {
+        return Err(refuse(&mut arrival, Reason::NoSingleServer, None));
+    };
+    let upstream = Arc::clone(upstream);
+    let mut call = arrival.towards(upstream);
     let in_use = match find_stream_session(worker, &call).await {
         Ok(in_use) => in_use,
         Err(reason) => return Err(refuse(&mut call, reason, None)),
@@ -119,7 +136,7 @@ pub(crate) async fn delete(worker: &Rc<Worker>, mut call: Call) -> Outcome {
 
 /// The era a message belongs to: a modern request says so in its `_meta` or its header; everything else is legacy
 /// (2026-07-28 *Versioning*); so is `initialize`, whatever version it asks for.
-fn era(call: &Call, posted: &Posted) -> Result<Era, Reason> {
+fn era<To>(call: &Call<To>, posted: &Posted) -> Result<Era, Reason> {
     if posted.message.p.meta_protocol_version.is_some() {
         return Ok(Era::Modern);
     }
@@ -195,7 +212,7 @@ async fn find_stream_session(worker: &Worker, call: &Call) -> Result<InUse, Reas
 }
 
 /// Fills the record with what the scan found.
-fn note(call: &mut Call, posted: &Posted) {
+fn note<To>(call: &mut Call<To>, posted: &Posted) {
     let message = &posted.message;
     call.record.method = message.method;
     if call.record.is_logged() {
@@ -210,7 +227,7 @@ fn note(call: &mut Call, posted: &Posted) {
     }
 }
 
-fn refuse(call: &mut Call, reason: Reason, id: Option<Bytes>) -> Refusal {
+fn refuse<To>(call: &mut Call<To>, reason: Reason, id: Option<Bytes>) -> Refusal {
     call.record.fail(&reason);
     Refusal { reason, id }
 }

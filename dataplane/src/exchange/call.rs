@@ -16,10 +16,21 @@ use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::upstream::Upstream;
 
+/// Which door a call came through.
+pub(crate) enum Scope {
+    /// `/servers/{server}`: one server.
+    Server(Arc<Upstream>),
+    /// All servers as one.
+    Merged,
+}
+
+/// A call whose server is not decided yet: on the merged door, that takes a look at the message.
+pub(crate) type Arrival = Call<Scope>;
+
 /// A request on its way: who asks which server, with the client's headers, and what is accounted at its end.
-pub(crate) struct Call {
+pub(crate) struct Call<To = Arc<Upstream>> {
     pub plane: Arc<Plane>,
-    pub upstream: Arc<Upstream>,
+    pub upstream: To,
     pub principal: Principal,
     pub account: Arc<Account>,
     pub headers: HeaderMap,
@@ -27,6 +38,15 @@ pub(crate) struct Call {
     pub synthesized: bool,
     pub record: Record,
     pub ticket: Ticket,
+}
+
+impl Arrival {
+    /// The call, now that its server is known.
+    pub(crate) fn towards(self, upstream: Arc<Upstream>) -> Call {
+        let Self { plane, upstream: _, principal, account, headers, synthesized, mut record, ticket } = self;
+        record.upstream = Some(Arc::clone(&upstream));
+        Call { plane, upstream, principal, account, headers, synthesized, record, ticket }
+    }
 }
 
 /// A POSTed message: its bytes, what the scan found, and the room they take.

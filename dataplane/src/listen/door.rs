@@ -16,7 +16,7 @@ use sluice_mcp::error_body;
 use super::body::{Body, Inner};
 use crate::auth::origin::Rules;
 use crate::budget::Held;
-use crate::exchange::call::{Call, Content, Refusal, Reply};
+use crate::exchange::call::{Call, Content, Refusal, Reply, Scope};
 use crate::exchange::record::Record;
 use crate::exchange::{delete, get, post};
 use crate::limit;
@@ -24,7 +24,6 @@ use crate::node::Worker;
 use crate::observe::metrics::Levels;
 use crate::plane::Plane;
 use crate::reason::Reason;
-use crate::upstream::Upstream;
 
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +36,8 @@ pub(crate) struct Peer {
 
 /// Where a path leads.
 enum Path {
-    /// An MCP door: a server, or why there is none.
-    Mcp(Result<Arc<Upstream>, Reason>),
+    /// An MCP door, or why there is none.
+    Mcp(Result<Scope, Reason>),
     Health,
     Metrics,
 }
@@ -48,11 +47,13 @@ fn path(path: &str, plane: &Plane) -> Path {
         let name = rest.strip_suffix("/mcp").or_else(|| rest.strip_suffix("/mcp/"));
         let name = name.filter(|name| !name.is_empty() && !name.contains('/'));
         return Path::Mcp(
-            name.ok_or(Reason::NoSuchDoor).and_then(|n| plane.server(n).cloned().ok_or(Reason::UnknownServer)),
+            name.ok_or(Reason::NoSuchDoor)
+                .and_then(|n| plane.server(n).cloned().ok_or(Reason::UnknownServer))
+                .map(Scope::Server),
         );
     }
     match path {
-        "/mcp" | "/mcp/" => Path::Mcp(plane.single().cloned().ok_or(Reason::NoSingleServer)),
+        "/mcp" | "/mcp/" => Path::Mcp(Ok(plane.single().cloned().map_or(Scope::Merged, Scope::Server))),
         "/health" => Path::Health,
         _ if plane.snapshot.monitoring.metrics_path.as_deref() == Some(path) => Path::Metrics,
         _ => Path::Mcp(Err(Reason::NoSuchDoor)),
@@ -116,7 +117,7 @@ async fn call(
     worker: &Rc<Worker>,
     plane: &Arc<Plane>,
     peer: Peer,
-    door: Result<Arc<Upstream>, Reason>,
+    door: Result<Scope, Reason>,
     parts: http::request::Parts,
     body: &mut Incoming,
     mut record: Record,
@@ -125,13 +126,12 @@ async fn call(
         let required = plane.snapshot.access.required;
         let principal = plane.known.authenticate(required, peer.address, &parts.headers)?.clone();
         record.principal = Some(Arc::clone(&principal.name));
-        let upstream = door?;
-        record.upstream = Some(Arc::clone(&upstream));
+        let scope = door?;
         let account = worker.node.quotas.account(principal.id);
         let ticket = worker.node.quotas.admit(&account, &plane.snapshot.limits, Instant::now())?;
-        Ok((principal, upstream, account, ticket))
+        Ok((principal, scope, account, ticket))
     })();
-    let (principal, upstream, account, ticket) = match admitted {
+    let (principal, scope, account, ticket) = match admitted {
         Ok(admitted) => admitted,
         Err(reason) => {
             record.fail(&reason);
@@ -156,7 +156,7 @@ async fn call(
     };
     let call = Call {
         plane: Arc::clone(plane),
-        upstream,
+        upstream: scope,
         principal,
         account,
         headers: parts.headers,

@@ -19,7 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::auth::Principal;
 use crate::drain::Phase;
-use crate::exchange::call::{Call, Content, Refusal, Reply};
+use crate::exchange::call::{Arrival, Call, Content, Refusal, Reply, Scope};
 use crate::exchange::json_stream::JsonStream;
 use crate::exchange::record::Record;
 use crate::exchange::relay::Relay;
@@ -197,19 +197,15 @@ impl Door {
         post(&self.worker, call, body, held).await
     }
 
-    fn admitted(&self, headers: HeaderMap) -> Result<Call, Reason> {
+    fn admitted(&self, headers: HeaderMap) -> Result<Arrival, Reason> {
         let plane = self.worker.plane();
         let mut record = Record::begin(&self.worker, plane.snapshot.monitoring.access_log);
         record.principal = Some(self.principal.name.clone());
-        let admitted = plane.single().cloned().ok_or(Reason::NoSingleServer).and_then(|upstream| {
-            record.upstream = Some(upstream.clone());
-            let account = self.worker.node.quotas.account(self.principal.id);
-            let ticket = self.worker.node.quotas.admit(&account, &plane.snapshot.limits, Instant::now())?;
-            Ok((upstream, account, ticket))
-        });
-        match admitted {
-            Ok((upstream, account, ticket)) => Ok(Call {
-                upstream,
+        let account = self.worker.node.quotas.account(self.principal.id);
+        let scope = plane.single().cloned().map_or(Scope::Merged, Scope::Server);
+        match self.worker.node.quotas.admit(&account, &plane.snapshot.limits, Instant::now()) {
+            Ok(ticket) => Ok(Call {
+                upstream: scope,
                 principal: self.principal.clone(),
                 account,
                 headers,
