@@ -87,6 +87,8 @@ pub(crate) enum Content {
     Empty,
     /// One message.
     Json(Bytes),
+    /// One message in pieces that others share (a list from the catalogue).
+    Pieces(sluice_mcp::Chunks),
     /// One large message that streams through.
     JsonStream(Box<JsonStream>),
     /// A stream of messages.

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use sluice_mcp::encode_event;
+use sluice_mcp::{Chunks, encode_event};
 
 use super::connection::Busy;
 use crate::exchange::json_stream::JsonStream;
@@ -20,6 +20,7 @@ pub(crate) struct Body {
 /// What a body consists of.
 pub(super) enum Inner {
     Full(Bytes),
+    Pieces { pieces: smallvec::IntoIter<[Bytes; 5]>, left: u64 },
     JsonStream(Box<JsonStream>),
     Events(Box<Relay>),
 }
@@ -27,6 +28,11 @@ pub(super) enum Inner {
 impl Body {
     pub(super) fn of(inner: Inner) -> Self {
         Self { inner, busy: None }
+    }
+
+    pub(super) fn pieces(pieces: Chunks) -> Self {
+        let left = pieces.iter().map(|piece| piece.len() as u64).sum();
+        Self::of(Inner::Pieces { pieces: pieces.into_iter(), left })
     }
 
     pub(super) fn full(body: Bytes) -> Self {
@@ -56,6 +62,11 @@ impl http_body::Body for Body {
                 let body = std::mem::take(body);
                 (!body.is_empty()).then_some(Ok(body))
             }
+            Inner::Pieces { pieces, left } => {
+                let piece = pieces.find(|piece| !piece.is_empty());
+                *left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
+                piece.map(Ok)
+            }
             Inner::JsonStream(stream) => ready!(stream.poll_piece(cx)),
             Inner::Events(relay) => ready!(relay.poll_item(cx)).map(|item| Ok(event(item))),
         };
@@ -63,12 +74,17 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(&self.inner, Inner::Full(body) if body.is_empty())
+        match &self.inner {
+            Inner::Full(body) => body.is_empty(),
+            Inner::Pieces { left, .. } => *left == 0,
+            _ => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
             Inner::Full(body) => SizeHint::with_exact(body.len() as u64),
+            Inner::Pieces { left, .. } => SizeHint::with_exact(*left),
             _ => SizeHint::default(),
         }
     }

@@ -291,6 +291,11 @@ fn http(reply: Reply) -> Response<Body> {
     let mut response = match reply.content {
         Content::Empty => Response::new(Body::of(Inner::Full(Bytes::new()))),
         Content::Json(body) => json(reply.status, body),
+        Content::Pieces(pieces) => {
+            let mut response = Response::new(Body::pieces(pieces));
+            response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+            response
+        }
         Content::JsonStream(stream) => {
             let mut response = Response::new(Body::of(Inner::JsonStream(stream)));
             response.headers_mut().insert(header::CONTENT_TYPE, JSON);

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use sluice_mcp::{
-    Era, Kind, Message, Method, Mirrored, ScanLimits, decode_string, era_of, error_body, header, scan, without_newlines,
+    Era, Kind, Message, Method, Mirrored, ScanLimits, decode_string, era_of, error_body, header, join, scan,
+    without_newlines,
 };
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc;
@@ -316,6 +317,10 @@ impl Door {
             Content::Empty => true,
             Content::Json(body) => {
                 self.line(body).await;
+                true
+            }
+            Content::Pieces(pieces) => {
+                self.line(join(&pieces)).await;
                 true
             }
             Content::JsonStream(stream) => match whole(*stream).await {
