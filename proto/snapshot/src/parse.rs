@@ -4,7 +4,9 @@
 
 mod access;
 mod command;
+mod curation;
 mod endpoint;
+mod json;
 mod limits;
 mod listener;
 mod server;

@@ -1,6 +1,7 @@
-//! A streamable HTTP endpoint: its URL, split, and the headers that go with every request.
+//! An endpoint reached over HTTP: its URL, split, the Unix socket in its place, and the headers of every request.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue, Uri};
 use sluice_contract::v1;
@@ -28,12 +29,49 @@ const RESERVED: [&str; 16] = [
     "upgrade",
 ];
 
-pub(super) fn parse(wire: &v1::HttpEndpoint, path: &str, faults: &mut Faults) -> Option<HttpEndpoint> {
-    let headers = headers(&wire.headers, path, faults);
+/// Longest path of a Unix socket: what `sockaddr_un` has room for.
+const MAX_SOCKET: usize = 107;
+
+/// What is spoken at the endpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carrier {
+    Http,
+    Sse,
+    WebSocket,
+}
+
+pub(super) fn parse(
+    wire: &v1::HttpEndpoint,
+    carrier: Carrier,
+    path: &str,
+    faults: &mut Faults,
+) -> Option<HttpEndpoint> {
+    let headers = headers(&wire.headers, carrier, path, faults);
+    let socket = socket(&wire.socket, path, faults);
+    if wire.maybe_sse && carrier != Carrier::Http {
+        faults.note::<()>(format!("{path}.maybe_sse"), "belongs to streamable HTTP; this transport is decided already");
+    }
     match address(&wire.url) {
-        Ok(endpoint) => Some(HttpEndpoint { headers: headers?, ..endpoint }),
+        Ok(endpoint) => {
+            Some(HttpEndpoint { headers: headers?, socket: socket?, maybe_sse: wire.maybe_sse, ..endpoint })
+        }
         Err(reason) => faults.note(format!("{path}.url"), reason),
     }
+}
+
+/// The socket to connect to; `Some(None)` where there is none.
+fn socket(wire: &str, path: &str, faults: &mut Faults) -> Option<Option<PathBuf>> {
+    if wire.is_empty() {
+        return Some(None);
+    }
+    let path = format!("{path}.socket");
+    if !wire.starts_with('/') {
+        return faults.note(path, "is not an absolute path such as `/run/server.sock`");
+    }
+    if wire.len() > MAX_SOCKET {
+        return faults.note(path, format!("is longer than the {MAX_SOCKET} bytes the system has room for"));
+    }
+    text::without_nul(wire, path, faults).map(|path| Some(path.into()))
 }
 
 /// Splits a URL; the headers are left empty. The URL may hold a key in its query, so it is never quoted.
@@ -52,7 +90,7 @@ fn address(url: &str) -> Result<HttpEndpoint, &'static str> {
     let tls = match scheme.to_ascii_lowercase().as_str() {
         "http" => false,
         "https" => true,
-        "ws" | "wss" => return Err("is a WebSocket URL; that transport comes with a later version"),
+        "ws" | "wss" => return Err("is a WebSocket URL, and this transport is another; write `http://` or `https://`"),
         _ => return Err("does not begin with `http://` or `https://`"),
     };
     let uri: Uri = url.parse().map_err(|_| SHAPE)?;
@@ -83,7 +121,7 @@ fn address(url: &str) -> Result<HttpEndpoint, &'static str> {
     })
 }
 
-fn headers(wire: &[v1::Header], path: &str, faults: &mut Faults) -> Option<Vec<(String, Secret)>> {
+fn headers(wire: &[v1::Header], carrier: Carrier, path: &str, faults: &mut Faults) -> Option<Vec<(String, Secret)>> {
     let before = faults.0.len();
     let mut seen = HashSet::new();
     let mut headers = Vec::with_capacity(wire.len());
@@ -93,7 +131,8 @@ fn headers(wire: &[v1::Header], path: &str, faults: &mut Faults) -> Option<Vec<(
             faults.note::<()>(format!("{path}.name"), "is not a header name");
             continue;
         };
-        if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("mcp-param-") {
+        let handshake = carrier == Carrier::WebSocket && name.as_str().starts_with("sec-websocket-");
+        if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("mcp-param-") || handshake {
             faults.note::<()>(format!("{path}.name"), format!("`{name}` is set by the gateway on every request"));
         } else if !seen.insert(name.clone()) {
             faults.note::<()>(format!("{path}.name"), format!("`{name}` is given twice"));

@@ -7,8 +7,9 @@ use std::time::Duration;
 use sluice_contract::v1;
 
 use super::Faults;
-use super::{command, endpoint};
-use crate::model::{Curation, Isolation, Protocol, Server, Transport};
+use super::endpoint::{self, Carrier};
+use super::{command, curation};
+use crate::model::{Isolation, Protocol, Server, Transport};
 
 /// Longest silence a request may be given: the absolute limit of a call, so that more would have no effect.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
@@ -36,35 +37,38 @@ fn parse(wire: &v1::Server, path: &str, faults: &mut Faults) -> Option<Server> {
     if !well_formed {
         faults.note::<()>(format!("{path}.name"), "is not 1 to 32 letters, digits and hyphens");
     }
-    let transport = match &wire.transport {
-        Some(v1::server::Transport::Http(http)) => {
-            endpoint::parse(http, &format!("{path}.http"), faults).map(Transport::Http)
-        }
-        Some(v1::server::Transport::Stdio(stdio)) => {
-            command::parse(stdio, &format!("{path}.stdio"), faults).map(Transport::Stdio)
-        }
-        Some(v1::server::Transport::Sse(sse)) => {
-            endpoint::parse(sse, &format!("{path}.sse"), faults).map(Transport::Sse)
-        }
-        Some(v1::server::Transport::Websocket(websocket)) => {
-            endpoint::parse(websocket, &format!("{path}.websocket"), faults).map(Transport::WebSocket)
-        }
-        None => faults.note(format!("{path}.transport"), "is missing, or of a kind this version does not know"),
-    };
+    let transport = transport(wire.transport.as_ref(), path, faults);
     let protocol = protocol(wire.protocol, path, faults);
     let isolation = isolation(wire.isolation, path, faults);
     if !(1..=MAX_TIMEOUT_MS).contains(&wire.timeout_ms) {
         faults.note::<()>(format!("{path}.timeout_ms"), "is not between 1 ms and 3600 s");
     }
+    if matches!((&transport, protocol), (Some(Transport::Sse(_)), Some(Protocol::Modern))) {
+        faults
+            .note::<()>(format!("{path}.protocol"), "is `modern`, but HTTP+SSE is a transport of legacy servers only");
+    }
+    let curation = wire.curation.as_ref().map(|wire| curation::parse(wire, &format!("{path}.curation"), faults));
     let server = Server {
         name: wire.name.as_str().into(),
         transport: transport?,
         protocol: protocol?,
         isolation: isolation?,
         timeout: Duration::from_millis(wire.timeout_ms),
-        curation: Curation::default(),
+        curation: curation.unwrap_or_default(),
     };
     (faults.0.len() == before).then_some(server)
+}
+
+fn transport(wire: Option<&v1::server::Transport>, path: &str, faults: &mut Faults) -> Option<Transport> {
+    use v1::server::Transport as Wire;
+    let mut endpoint = |wire, carrier, field| endpoint::parse(wire, carrier, &format!("{path}.{field}"), faults);
+    match wire {
+        Some(Wire::Http(http)) => endpoint(http, Carrier::Http, "http").map(Transport::Http),
+        Some(Wire::Sse(sse)) => endpoint(sse, Carrier::Sse, "sse").map(Transport::Sse),
+        Some(Wire::Websocket(socket)) => endpoint(socket, Carrier::WebSocket, "websocket").map(Transport::WebSocket),
+        Some(Wire::Stdio(stdio)) => command::parse(stdio, &format!("{path}.stdio"), faults).map(Transport::Stdio),
+        None => faults.note(format!("{path}.transport"), "is missing, or of a kind this version does not know"),
+    }
 }
 
 fn protocol(wire: i32, path: &str, faults: &mut Faults) -> Option<Protocol> {

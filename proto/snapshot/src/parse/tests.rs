@@ -1,5 +1,6 @@
 //! What is accepted and what is refused, with the exact path; `properties` has what holds for any message.
 
+mod curation;
 mod properties;
 
 use sluice_contract::v1;
@@ -134,7 +135,7 @@ fn urls_that_cannot_be_dialled_are_refused_without_being_quoted() {
         ("example.com/mcp", "does not begin with"),
         ("/mcp", "does not begin with"),
         ("ftp://example.com", "does not begin with"),
-        ("wss://example.com", "WebSocket"),
+        ("wss://example.com", "is a WebSocket URL"),
         ("https://user:s3cret@example.com", "has credentials in it"),
         ("https://example.com/#s3cret", "fragment"),
         ("https://exämple.com", "not ASCII"),
@@ -216,4 +217,50 @@ fn the_gateway_s_own_headers_and_paths_are_not_for_configuration() {
         let found = faults(|wire| wire.monitoring.as_mut().unwrap().metrics_path = path.into());
         assert_eq!(found.len(), 1, "{path}");
     }
+}
+
+#[test]
+fn further_transports_are_parsed_with_what_belongs_to_them() {
+    let wire = |transport| {
+        let mut wire = good();
+        wire.servers = vec![v1::Server { transport: Some(transport), ..http("s", "") }];
+        wire
+    };
+    let endpoint = |socket: &str, maybe_sse| v1::HttpEndpoint {
+        url: "https://localhost/sse".into(),
+        socket: socket.into(),
+        maybe_sse,
+        ..v1::HttpEndpoint::default()
+    };
+    let parsed = |transport| parse(&wire(transport)).map(|snapshot| snapshot.servers[0].transport.clone());
+    let Ok(Transport::Http(http)) = parsed(v1::server::Transport::Http(endpoint("/run/x.sock", true))) else {
+        panic!("not HTTP")
+    };
+    assert_eq!(http.socket.as_deref(), Some(std::path::Path::new("/run/x.sock")));
+    assert!(http.maybe_sse && http.tls);
+    let sse = parsed(v1::server::Transport::Sse(endpoint("", false)));
+    assert!(matches!(sse, Ok(Transport::Sse(sse)) if &*sse.path == "/sse" && sse.socket.is_none()));
+    let websocket = parsed(v1::server::Transport::Websocket(endpoint("", false)));
+    assert!(matches!(websocket, Ok(Transport::WebSocket(_))));
+
+    let refused = |transport| parsed(transport).unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>();
+    for (socket, reason) in [
+        ("run/x.sock", "is not an absolute path"),
+        (&*format!("/{}", "x".repeat(107)), "is longer than the 107 bytes"),
+        ("/a\0b", "contains a NUL"),
+    ] {
+        let found = refused(v1::server::Transport::Http(endpoint(socket, false)));
+        assert!(found.len() == 1 && found[0].starts_with("servers[0].http.socket: "), "{found:?}");
+        assert!(found[0].contains(reason), "{found:?}");
+    }
+    let found = refused(v1::server::Transport::Sse(endpoint("", true)));
+    assert!(found[0].starts_with("servers[0].sse.maybe_sse: belongs to streamable HTTP"), "{found:?}");
+    let mut modern = wire(v1::server::Transport::Sse(endpoint("", false)));
+    modern.servers[0].protocol = v1::Protocol::Modern.into();
+    assert!(parse(&modern).unwrap_err()[0].to_string().starts_with("servers[0].protocol: is `modern`"));
+    let mut handshake = endpoint("", false);
+    handshake.headers = vec![v1::Header { name: "Sec-WebSocket-Protocol".into(), value: "x".into() }];
+    assert!(parsed(v1::server::Transport::Http(handshake.clone())).is_ok());
+    let found = refused(v1::server::Transport::Websocket(handshake));
+    assert!(found[0].contains("is set by the gateway"), "{found:?}");
 }

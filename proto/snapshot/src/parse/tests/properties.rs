@@ -29,25 +29,62 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_curation()(
+        texts in prop::collection::vec(any_text(), 6),
+        json in prop::sample::select(vec!["", "1", " {\"a\" : [1, \"\\n\"]}\n", "{\"a\":1,\"a\":2}", "[", "\"\\ud800\"",
+            "{\"title\":\"x\"}", "nul"]),
+        there in prop::collection::vec(any::<bool>(), 4),
+    ) -> Opaque<Option<v1::Curation>> {
+        let argument = |name: &String| v1::Argument { name: name.clone(), value_json: json.to_owned() };
+        Opaque(there[0].then(|| v1::Curation {
+            tools: there[1].then(|| v1::Selection { allow: vec![texts[0].clone()], deny: vec![texts[1].clone()] }),
+            prompts: None,
+            resources: None,
+            tool_edits: vec![v1::ToolEdit {
+                tool: texts[2].clone(),
+                name: there[2].then(|| texts[3].clone()),
+                title: None,
+                description: Some(texts[4].clone()),
+                annotations_json: there[3].then(|| json.to_owned()),
+                defaults: vec![argument(&texts[5])],
+                forced: vec![argument(&texts[4])],
+            }],
+            prompt_edits: vec![v1::PromptEdit { prompt: texts[5].clone(), ..v1::PromptEdit::default() }],
+        }))
+    }
+}
+
+prop_compose! {
     fn any_server()(
-        name in any_text(), a in any_text(), b in any_text(), kind in 0u8..3,
+        name in any_text(), a in any_text(), b in any_text(), kind in 0u8..5,
+        curation in any_curation(), socket in any_text(), maybe_sse in any::<bool>(),
         protocol in -1i32..6, isolation in -1i32..6, timeout_ms in prop_oneof![Just(0), 1u64..10, any::<u64>()],
     ) -> Opaque<v1::Server> {
         Opaque(v1::Server {
             name,
             transport: match kind {
                 0 => None,
-                1 => Some(v1::server::Transport::Http(v1::HttpEndpoint {
-                    url: a.clone(),
-                    headers: vec![v1::Header { name: b.clone(), value: a }, v1::Header { name: b.clone(), value: b }],
-                    ..v1::HttpEndpoint::default()
-                })),
+                1..=3 => {
+                    let endpoint = v1::HttpEndpoint {
+                        url: a.clone(),
+                        headers: vec![
+                            v1::Header { name: b.clone(), value: a }, v1::Header { name: b.clone(), value: b },
+                        ],
+                        socket,
+                        maybe_sse,
+                    };
+                    Some(match kind {
+                        1 => v1::server::Transport::Http(endpoint),
+                        2 => v1::server::Transport::Sse(endpoint),
+                        _ => v1::server::Transport::Websocket(endpoint),
+                    })
+                }
                 _ => Some(v1::server::Transport::Stdio(v1::Command {
                     program: a.clone(), args: vec![b.clone()], env: vec![v1::Variable { name: b, value: a }],
                     cwd: String::new(),
                 })),
             },
-            protocol, isolation, timeout_ms, curation: None,
+            protocol, isolation, timeout_ms, curation: curation.0,
         })
     }
 }
@@ -100,8 +137,15 @@ proptest! {
                 for server in &snapshot.servers {
                     prop_assert!((1..=32).contains(&server.name.len()));
                     prop_assert!(!server.timeout.is_zero());
-                    if let Transport::Http(http) = &server.transport {
+                    if let Transport::Http(http) | Transport::Sse(http) | Transport::WebSocket(http) = &server.transport {
                         prop_assert!(http.path.starts_with('/') && http.port > 0 && !http.host.is_empty());
+                        prop_assert!(http.socket.as_ref().is_none_or(|socket| socket.is_absolute()));
+                    }
+                    for edit in server.curation.tool_edits.values() {
+                        let values = edit.defaults.iter().chain(&edit.forced).map(|(_, value)| value.expose());
+                        for value in values {
+                            prop_assert!(!value.contains('\n') && serde_json::from_str::<serde_json::Value>(value).is_ok());
+                        }
                     }
                 }
                 let open = !snapshot.access.required && !snapshot.access.explicitly_open;
