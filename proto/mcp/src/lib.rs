@@ -4,28 +4,38 @@
 //! headers that mirror it, [`splice()`] changes the few parts that must change, and everything else travels as it came.
 
 pub mod canonical;
+pub mod completion;
+pub mod curate;
 pub mod error;
 pub mod handles;
 pub mod header;
+pub mod list;
 pub mod message;
 pub mod method;
+pub mod names;
 pub mod path;
 pub mod scan;
 pub mod span;
 pub mod splice;
 pub mod sse;
 pub mod text;
+pub mod uri;
 pub mod version;
 
 pub use canonical::canonical_digest_input;
+pub use completion::{name_in_ref, uris_in_ref};
+pub use curate::{ArgumentError, ItemEdit, edit_arguments, edit_item};
 pub use error::{code, error_body, is_modern_error};
 pub use handles::{HandleError, HandleFilter, HandleKind, handles};
 pub use header::{HeaderError, Mirror, ParamHeader, ParamKind};
+pub use list::{ListError, ListItem, ListPage, list_page};
 pub use message::{Kind, Message, Params, ResultFields};
 pub use method::{Method, Mirrored};
+pub use names::{EXPOSED_NAME_CHARS, exposed_name, split_server};
 pub use scan::{Reason, ScanError, ScanLimits, batch, scan};
 pub use span::Span;
 pub use splice::{Chunks, Edit, join, splice, without_newlines};
 pub use sse::{Event, SseDecoder, SseError, encode_event};
 pub use text::{decode_string, encode_string};
+pub use uri::{expose_uri, split_uri, template_matches, uri_token};
 pub use version::{Era, Feature, Version, era_of, protocol_versions};

@@ -13,7 +13,7 @@ mod fault;
 mod fields;
 mod lanes;
 mod number;
-mod seen;
+pub(crate) mod seen;
 mod skip;
 mod string;
 pub(crate) mod window;
