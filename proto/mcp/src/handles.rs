@@ -1,7 +1,9 @@
-//! Handles: values a server minted and a client hands back (`requestState`, cursors, task ids). Where they stand in a
-//! reply, and how to replace them while the reply streams past. This is no validator: what is malformed passes.
+//! Handles: values a server minted and a client hands back (`requestState`, cursors, task ids, and, where many servers
+//! share a door, resource URIs). Where they stand in a reply, and how to replace them while the reply streams past. This is
+//! no validator: what is malformed passes.
 
 mod filter;
+mod link;
 mod place;
 mod walk;
 
@@ -24,6 +26,8 @@ pub enum HandleKind {
     Cursor,
     /// A task's id (tasks of 2025-11-25, and the tasks extension).
     Task,
+    /// The URI of a resource; found only where links are asked for.
+    Uri,
 }
 
 /// Lists the handles of one complete message: raw string tokens, in order.
@@ -37,7 +41,7 @@ pub fn handles(body: &[u8], out: &mut SmallVec<[(HandleKind, Span); 4]>) {
         return;
     }
     let first = out.len();
-    let mut walk = Walk::new(true);
+    let mut walk = Walk::new(true, false);
     let (mut at, mut begin) = (0, 0);
     let mut window = Window::new();
     let mut method = Method::Other;
@@ -65,6 +69,26 @@ pub fn handles(body: &[u8], out: &mut SmallVec<[(HandleKind, Span); 4]>) {
             place += 1;
             place <= first || !refused(span.start)
         });
+    }
+}
+
+/// Lists what [`handles`] lists, and the URIs of resources ([`HandleKind::Uri`]) in a complete message on its way to the
+/// client: raw string tokens, in order.
+///
+/// At any depth of `result` and `params`, `structuredContent` included: `uri` of objects whose `type` is `resource_link`,
+/// `resource.uri` of those whose `type` is `resource`, and what begins with `ui://` in `_meta.ui.resourceUri` and
+/// `_meta["ui/resourceUri"]` (MCP Apps). Beside them `result.contents[].uri`, `params.uri` of
+/// `notifications/resources/updated`, and `params.notifications.resourceSubscriptions[]` of
+/// `notifications/subscriptions/acknowledged`. The items of `resources/list` are not among them: see [`crate::list_page`].
+///
+/// Where a key occurs twice in one object, the last one counts, as with most parsers. A message that mentions no URI costs
+/// a search for the keys.
+pub fn handles_and_links(body: &[u8], out: &mut SmallVec<[(HandleKind, Span); 4]>) {
+    let first = out.len();
+    handles(body, out);
+    if link::may_hold(body) {
+        link::find(body, &mut |span| out.push((HandleKind::Uri, span)));
+        out[first..].sort_unstable_by_key(|(_, span)| span.start);
     }
 }
 

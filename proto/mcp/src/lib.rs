@@ -26,7 +26,7 @@ pub use canonical::canonical_digest_input;
 pub use completion::{name_in_ref, uris_in_ref};
 pub use curate::{ArgumentError, ItemEdit, edit_arguments, edit_item};
 pub use error::{code, error_body, is_modern_error};
-pub use handles::{HandleError, HandleFilter, HandleKind, handles};
+pub use handles::{HandleError, HandleFilter, HandleKind, handles, handles_and_links};
 pub use header::{HeaderError, Mirror, ParamHeader, ParamKind};
 pub use list::{ListError, ListItem, ListPage, list_page};
 pub use message::{Kind, Message, Params, ResultFields};

@@ -7,13 +7,13 @@ use super::{
     place::Site,
     walk::{Hit, Walk},
 };
-use crate::{scan::window::Window, text};
+use crate::{scan::window::Window, text, uri};
 
 /// Why a reply cannot be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HandleError {
-    /// A handle exceeds the limit; it would have to be held to be replaced.
-    #[error("a handle in the reply exceeds {limit} bytes")]
+    /// A handle, or a URI, exceeds the limit; it would have to be held to be replaced.
+    #[error("a handle or URI in the reply exceeds {limit} bytes")]
     TooLarge {
         /// The limit, in bytes.
         limit: usize,
@@ -24,7 +24,9 @@ pub enum HandleError {
 /// and the task id of `result._meta["io.modelcontextprotocol/related-task"]` in one JSON reply, in a batch of them, or in
 /// several that follow each other. Only strings, and only at these places; all else passes as slices of the input.
 ///
-/// Holds back nothing but a handle that has begun and not ended.
+/// One made by [`HandleFilter::with_links`] replaces URIs, too.
+///
+/// Holds back nothing but a handle or URI that has begun and not ended.
 pub struct HandleFilter {
     limit: usize,
     walk: Walk,
@@ -44,7 +46,19 @@ impl HandleFilter {
     /// included.
     #[must_use]
     pub fn new(max_value_bytes: usize) -> Self {
-        Self { limit: max_value_bytes, walk: Walk::new(false), held: Vec::new(), broken: false }
+        Self { limit: max_value_bytes, walk: Walk::new(false, false), held: Vec::new(), broken: false }
+    }
+
+    /// A filter at the start of a reply that replaces resource URIs as well ([`HandleKind::Uri`]): `uri` and `resource.uri`
+    /// of `result.content` and of each `result.messages[].content`, item or array of items; `result.contents[].uri`; what
+    /// begins with `ui://` in `result._meta.ui.resourceUri` and `result._meta["ui/resourceUri"]`. No URI may be larger than
+    /// `max_value_bytes` either.
+    ///
+    /// It goes by place, not by `type`, which may come after the URI. What lies deeper, as in `structuredContent`, passes
+    /// as it is; [`super::handles_and_links`] finds it in a complete message.
+    #[must_use]
+    pub fn with_links(max_value_bytes: usize) -> Self {
+        Self { walk: Walk::new(false, true), ..Self::new(max_value_bytes) }
     }
 
     /// Takes the next chunk and appends what can go on to `out`. `map` gets each handle decoded and gives what stands
@@ -123,6 +137,10 @@ impl HandleFilter {
             Bytes::from(std::mem::take(&mut self.held))
         };
         let handle = text::decode_string(&token);
+        if site == Site::Ui && !uri::is_ui(&handle) {
+            out.push(token.clone());
+            return;
+        }
         let new = map(site.kind(), &handle);
         if new == *handle {
             out.push(token.clone());

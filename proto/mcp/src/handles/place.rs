@@ -1,4 +1,4 @@
-//! The few places of a message that hold handles: which containers lead to them, by which keys.
+//! The few places of a message that hold handles, and in replies URIs: which containers lead to them, by which keys.
 
 use super::HandleKind;
 use crate::Method;
@@ -22,6 +22,20 @@ pub(super) enum Place {
     Filter,
     /// An array of task ids.
     Ids,
+    /// An array of content items: text, images, links, embedded resources.
+    Items,
+    /// One of those.
+    Item,
+    /// An array of resource contents.
+    Resources,
+    /// An object with a `uri`.
+    Resource,
+    /// An array of a prompt's messages.
+    Messages,
+    /// One of those; its `content` is an item or an array of them.
+    PromptMessage,
+    /// What MCP Apps say in `_meta`.
+    Ui,
 }
 
 /// A string value that matters.
@@ -34,6 +48,10 @@ pub(super) enum Site {
     NotifiedTask,
     /// A member of `params.notifications.taskIds`.
     ListenedTask,
+    /// The URI of a resource.
+    Link,
+    /// The URI of a resource if it begins with `ui://`.
+    Ui,
     /// Not a handle: the message's method.
     Method,
 }
@@ -43,6 +61,7 @@ impl Site {
         match self {
             Site::RequestState => HandleKind::RequestState,
             Site::Cursor => HandleKind::Cursor,
+            Site::Link | Site::Ui => HandleKind::Uri,
             _ => HandleKind::Task,
         }
     }
@@ -78,7 +97,8 @@ const RELATED_TASK: &[u8] = b"io.modelcontextprotocol/related-task";
 impl Place {
     /// Whether its members follow each other without keys.
     pub(super) fn is_array(self) -> bool {
-        matches!(self, Place::Batch | Place::Tasks | Place::Ids)
+        use Place::{Batch, Ids, Items, Messages, Resources, Tasks};
+        matches!(self, Batch | Tasks | Ids | Items | Resources | Messages)
     }
 
     /// What a decoded key says of the value that follows it. Without `params`, only responses matter.
@@ -101,12 +121,29 @@ impl Place {
         }
     }
 
+    /// What a decoded key says that means nothing for handles, where URIs matter, too.
+    pub(super) fn link(self, key: &[u8]) -> Target {
+        match (self, key) {
+            (Place::Result | Place::PromptMessage, b"content") => Target::Enter(Place::Items),
+            (Place::Result, b"contents") => Target::Enter(Place::Resources),
+            (Place::Result, b"messages") => Target::Enter(Place::Messages),
+            (Place::Item, b"resource") => Target::Enter(Place::Resource),
+            (Place::Item | Place::Resource, b"uri") => Target::String(Site::Link),
+            (Place::Meta, b"ui") => Target::Enter(Place::Ui),
+            (Place::Meta, b"ui/resourceUri") | (Place::Ui, b"resourceUri") => Target::String(Site::Ui),
+            _ => Target::Nothing,
+        }
+    }
+
     /// What a value without a key, which begins with this byte, is here.
     pub(super) fn member(self, first: u8) -> Target {
         match (self, first) {
             (Place::Top, b'[') => Target::Enter(Place::Batch),
             (Place::Top | Place::Batch, b'{') => Target::Enter(Place::Message),
             (Place::Tasks, b'{') => Target::Enter(Place::Task),
+            (Place::Items, b'{') => Target::Enter(Place::Item),
+            (Place::Resources, b'{') => Target::Enter(Place::Resource),
+            (Place::Messages, b'{') => Target::Enter(Place::PromptMessage),
             (Place::Ids, b'"') => Target::String(Site::ListenedTask),
             _ => Target::Nothing,
         }

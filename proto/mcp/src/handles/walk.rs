@@ -27,8 +27,9 @@ pub(super) enum Hit {
     End(Site),
 }
 
-/// Batch, message, params, filter, ids: nothing that matters lies deeper.
-const DEEPEST: usize = 6;
+/// The top, batch, message, result, messages, one of them, its items, one of them, its resource: nothing that matters lies
+/// deeper.
+const DEEPEST: usize = 9;
 
 pub(super) struct Walk {
     /// Containers that matter, the outermost first; `depth` of them are open.
@@ -47,10 +48,12 @@ pub(super) struct Walk {
     key: SmallVec<[u8; 64]>,
     /// Requests and notifications matter, too.
     params: bool,
+    /// URIs matter, too.
+    links: bool,
 }
 
 impl Walk {
-    pub(super) fn new(params: bool) -> Self {
+    pub(super) fn new(params: bool, links: bool) -> Self {
         Self {
             open: [Place::Top; DEEPEST],
             depth: 1,
@@ -61,6 +64,7 @@ impl Walk {
             target: Target::Nothing,
             key: SmallVec::new(),
             params,
+            links,
         }
     }
 
@@ -131,7 +135,12 @@ impl Walk {
     }
 
     fn enter(&mut self, bracket: u8) {
-        match self.take_target(bracket) {
+        let target = match self.take_target(bracket) {
+            // One item may stand where an array of them is expected.
+            Target::Enter(Place::Items) if bracket == b'{' => Target::Enter(Place::Item),
+            target => target,
+        };
+        match target {
             Target::Enter(place) if place.is_array() == (bracket == b'[') && self.depth < DEEPEST => {
                 self.open[self.depth] = place;
                 self.depth += 1;
@@ -214,8 +223,15 @@ impl Walk {
             return Target::Nothing;
         }
         if memchr::memchr(b'\\', key).is_some() {
-            return self.place().meaning(text::decode_string(key).as_bytes(), self.params);
+            return self.meaning(text::decode_string(key).as_bytes());
         }
-        self.place().meaning(key, self.params)
+        self.meaning(key)
+    }
+
+    fn meaning(&self, key: &[u8]) -> Target {
+        match self.place().meaning(key, self.params) {
+            Target::Nothing if self.links => self.place().link(key),
+            target => target,
+        }
     }
 }
