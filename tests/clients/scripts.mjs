@@ -1,7 +1,9 @@
 // The scripts: what a client does with each server, and what must come out of it at least.
 //
 // `expect` looks at the result of the direct run; a run through Sluice is compared with the direct one as a whole, or
-// as far as `compare` says.
+// as far as `compare` says. `unknown` names something that no server has, which the merged door refuses by itself.
+
+import { hideVariable } from './compare.mjs';
 
 const textOf = result => result.content?.[0]?.text;
 const says = text => result => textOf(result) === text;
@@ -17,12 +19,24 @@ const call = (tool, args, expect, more) => ({
     ...more
 });
 
+const saidBy = blob => hideVariable(Buffer.from(blob, 'base64').toString());
+const links = (tool, args, count, more) => ({
+    name: `read what ${tool} links to`,
+    op: 'links',
+    tool,
+    arguments: args,
+    expect: result => result.distinct === count && result.contents.every(([part]) => part.uri === '‹as asked›'),
+    // The binary ones say when they were made.
+    compare: result => JSON.parse(JSON.stringify(result), (key, value) => (key === 'blob' ? saidBy(value) : value)),
+    ...more
+});
+
 export const reference = [
     // Python's pinned client asks nothing when it connects, and knows no more than its own version.
     {
         op: 'info',
         expect: result => result.server?.name === 'sluice-reference-server' && result.capabilities.tools,
-        not: ['py-2-pin']
+        not: ['py-2-pin', 'fastmcp-pin']
     },
     { op: 'tools', expect: result => result.length > 30 },
     { op: 'prompts', expect: result => result.length === 5 },
@@ -39,7 +53,7 @@ export const reference = [
     { op: 'level', level: 'info', expect: result => result.error === undefined },
     call('test_tool_with_logging', {}, result => result.logs.length === 3, { log: 'info' }),
     call('test_error_handling', {}, result => result.isError && holds('intentionally')(result)),
-    call('no_such_tool', {}, refused),
+    call('no_such_tool', {}, refused, { unknown: true }),
     call('test_sampling', {}, refused, { name: 'call without a required argument' }),
     call('test_sampling', { prompt: 'Grüße ∑' }, says('LLM response: Sampled.')),
     call('test_elicitation', { message: 'Who?' }, holds('my username'), { elicits: true }),
@@ -91,7 +105,7 @@ export const reference = [
     { name: 'read binary', op: 'read', uri: 'test://static-binary', expect: holds('blob') },
     { name: 'read an app', op: 'read', uri: 'ui://reference/app.html', expect: holds('profile=mcp-app') },
     { name: 'read a template', op: 'read', uri: 'test://template/123/data', expect: holds('Data for ID: 123') },
-    { name: 'read what does not exist', op: 'read', uri: 'test://none', expect: refused },
+    { name: 'read what does not exist', op: 'read', uri: 'test://none', expect: refused, unknown: true },
     { name: 'prompt', op: 'prompt', prompt: 'test_simple_prompt', expect: holds('simple prompt') },
     {
         name: 'prompt with arguments',
@@ -133,8 +147,9 @@ export const reference = [
         op: 'subscribe',
         uri: 'test://watched-resource',
         other: 'test://static-text',
+        touched: 'test://watched-resource',
         touch: 'test_touch_resource',
-        expect: result => result.seen?.join() === 'updated test://watched-resource' && result.after.length === 0
+        expect: result => result.seen?.join() === 'updated as asked' && result.after.length === 0
     },
     {
         name: 'hear of changed tools',
@@ -144,12 +159,12 @@ export const reference = [
         hears: 'tools changed',
         listen: { toolsListChanged: true }
     },
-    { op: 'cancel', expect: result => result.cancelled === 1 && result.finished === 0 },
+    { op: 'cancel', slow: 'test_slow', stats: 'test_stats', expect: result => result.cancelled === 1 && result.finished === 0 },
     { op: 'ping', expect: result => result.error === undefined }
 ];
 
 export const everything = [
-    { op: 'info', expect: result => result.capabilities.tools, not: ['py-2-pin'] },
+    { op: 'info', expect: result => result.capabilities.tools, not: ['py-2-pin', 'fastmcp-pin'] },
     { op: 'tools', expect: result => result.length > 10 },
     { op: 'prompts', expect: result => result.length === 4 },
     { op: 'resources', expect: nonEmpty },
@@ -159,11 +174,11 @@ export const everything = [
     call('get-sum', { a: 'two' }, refused, { name: 'call with a wrong argument' }),
     call('get-tiny-image', {}, holds('image/png')),
     call('get-structured-content', { location: 'Chicago' }, result => result.structuredContent !== undefined, {
-        not: ['ts-1.10', 'ts-1.12']
+        not: ['ts-1.4', 'ts-1.10', 'ts-1.12']
     }),
     call('get-annotated-message', { messageType: 'error', includeImage: true }, holds('priority')),
-    call('get-resource-links', { count: 3 }, holds('resource_link'), { not: ['ts-1.10', 'ts-1.12'] }),
-    call('get-resource-reference', { resourceType: 'Text', resourceId: 1 }, holds('demo://resource')),
+    links('get-resource-links', { count: 3 }, 3, { not: ['ts-1.4', 'ts-1.10', 'ts-1.12'] }),
+    links('get-resource-reference', { resourceType: 'Text', resourceId: 1 }, 1),
     call('trigger-long-running-operation', { duration: 0.4, steps: 4 }, result => result.progress.length >= 3, {
         progress: true,
         // The last report comes with the result, and some clients do not look at it any more.
@@ -172,10 +187,10 @@ export const everything = [
     call('get-roots-list', {}, holds('file:///somewhere')),
     call('trigger-sampling-request', { prompt: 'What?' }, holds('Sampled.')),
     call('trigger-elicitation-request', {}, result => result.asked.length === 1, {
-        only: ['ts-1.32', 'ts-2-legacy', 'ts-2-auto', 'py-1', 'py-2-legacy', 'py-2-auto']
+        not: ['ts-1.4', 'ts-1.10', 'ts-1.12', 'ts-1.13', 'inspector']
     }),
     call('trigger-url-elicitation', { url: 'https://example.com/pay', elicitationId: 'e-1' }, holds('example.com/pay'), {
-        only: ['ts-1.32', 'ts-2-legacy', 'ts-2-auto']
+        only: ['ts-1.32', 'ts-2-legacy', 'ts-2-auto', 'mcp-remote']
     }),
     {
         name: 'a task',
@@ -196,12 +211,33 @@ export const everything = [
         argument: { name: 'department', value: 'E' },
         expect: result => result.values.length > 0
     },
+    {
+        name: 'complete a template',
+        op: 'complete',
+        ref: { type: 'ref/resource', uri: 'demo://resource/dynamic/text/{resourceId}' },
+        argument: { name: 'resourceId', value: '4' },
+        expect: result => result.values.join() === '4'
+    },
+    {
+        name: 'prompt with a resource',
+        op: 'prompt',
+        prompt: 'resource-prompt',
+        arguments: { resourceType: 'Text', resourceId: '3' },
+        expect: holds('Resource 3')
+    },
+    {
+        name: 'updates of a resource',
+        op: 'updates',
+        uri: 'demo://resource/static/document/features.md',
+        toggle: 'toggle-subscriber-updates',
+        expect: result => result === 'updated as asked'
+    },
     { op: 'level', level: 'debug', expect: result => result.error === undefined },
     { op: 'ping', expect: result => result.error === undefined }
 ];
 
 export const filesystem = directory => [
-    { op: 'info', expect: result => result.capabilities.tools, not: ['py-2-pin'] },
+    { op: 'info', expect: result => result.capabilities.tools, not: ['py-2-pin', 'fastmcp-pin'] },
     { op: 'tools', expect: result => result.length > 10 },
     call('list_allowed_directories', {}, holds('‹directory›')),
     call('create_directory', { path: `${directory}/inside` }, result => !result.isError),
@@ -218,7 +254,7 @@ export const filesystem = directory => [
 ];
 
 export const memory = [
-    { op: 'info', expect: result => result.capabilities.tools, not: ['py-2-pin'] },
+    { op: 'info', expect: result => result.capabilities.tools, not: ['py-2-pin', 'fastmcp-pin'] },
     { op: 'tools', expect: result => result.length === 9 },
     { op: 'resources', expect: nonEmpty },
     call(
@@ -238,7 +274,7 @@ export const memory = [
 ];
 
 export const time = [
-    { op: 'info', expect: result => result.capabilities.tools, not: ['py-2-pin'] },
+    { op: 'info', expect: result => result.capabilities.tools, not: ['py-2-pin', 'fastmcp-pin'] },
     { op: 'tools', expect: result => result.length === 2 },
     call(
         'convert_time',
@@ -252,8 +288,25 @@ export const time = [
 ];
 
 export const demo = [
-    { op: 'info', expect: result => result.version !== undefined, not: ['py-2-pin'] },
+    { op: 'info', expect: result => result.version !== undefined, not: ['py-2-pin', 'fastmcp-pin'] },
     { op: 'tools', expect: nonEmpty },
     { op: 'prompts', expect: nonEmpty },
     { op: 'resources', expect: nonEmpty }
+];
+
+export const git = directory => [
+    { op: 'info', expect: result => result.capabilities.tools, not: ['py-2-pin', 'fastmcp-pin'] },
+    { op: 'tools', expect: result => result.length > 8 },
+    call('git_log', { repo_path: directory }, holds('The first')),
+    call('git_status', { repo_path: directory }, holds('clean')),
+    call('git_show', { repo_path: directory, revision: 'no-such' }, refused, { name: 'show what is not there' })
+];
+
+export const fetch = url => [
+    { op: 'info', expect: result => result.capabilities.tools, not: ['py-2-pin', 'fastmcp-pin'] },
+    { op: 'tools', expect: result => result.length === 1 },
+    { op: 'prompts', expect: result => result.length === 1 },
+    call('fetch', { url: `${url}/page.txt` }, holds('Sluice is a gateway')),
+    call('fetch', { url: `${url}/none` }, refused, { name: 'fetch what is not there' }),
+    { name: 'prompt', op: 'prompt', prompt: 'fetch', arguments: { url: `${url}/page.txt` }, expect: holds('gateway') }
 ];

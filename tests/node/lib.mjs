@@ -192,11 +192,14 @@ export function sluiceArguments(servers, more = {}) {
     return ['run', '--config', file, '--state-dir', join(directory, 'state')];
 }
 
-/** A Sluice in front of `servers`; `url(name)` is the door to one of them. */
-export async function startSluice(servers, env) {
+/**
+ * A Sluice in front of `servers`; `url(name)` is the door to one of them, `door(path)` any other (`ws:` before the path
+ * for WebSocket). `proxy` is more for that part of the configuration.
+ */
+export async function startSluice(servers, env, proxy) {
     for (let attempt = 1; ; attempt++) {
         const [port, admin] = await Promise.all([freePort(), freePort()]);
-        const args = sluiceArguments(servers, { proxy: { host: '127.0.0.1', port } });
+        const args = sluiceArguments(servers, { proxy: { ...proxy, host: '127.0.0.1', port } });
         const sluice = start(sluiceBinary(), [...args, '--admin', `127.0.0.1:${admin}`], {
             stdio: ['ignore', 'ignore', 'pipe'],
             env
@@ -217,6 +220,8 @@ export async function startSluice(servers, env) {
         }
         return {
             url: name => `http://127.0.0.1:${port}/servers/${name}/mcp`,
+            door: path =>
+                path.startsWith('ws:') ? `ws://127.0.0.1:${port}${path.slice(3)}` : `http://127.0.0.1:${port}${path}`,
             admin: `http://127.0.0.1:${admin}`,
             log: () => sluice.err,
             pid: sluice.pid,
