@@ -49,10 +49,14 @@ pub fn expose_uri(token: &str, uri: &str) -> String {
     format!("{token}+{colon}{uri}")
 }
 
-/// The token, in lower case, and the server's own URI. `None` for what [`expose_uri`] does not make.
+/// The token, in lower case, and the server's own URI. `None` for what neither [`expose_uri`] nor the expansion of an
+/// exposed template makes.
 ///
 /// `split_uri(expose_uri(t, u))` is `(t, u)` for every text `u`. If a client has put the scheme of the exposed URI in
 /// lower case meanwhile, as many URI libraries do, the server's scheme comes back in lower case; it means the same.
+///
+/// Not the other way round: `fs+:{scheme}://a` may expand to `fs+:file://a`, which leads to `file://a` as `fs+file://a`
+/// does. Whatever is decided about a resource is decided about what comes back from here.
 #[must_use]
 pub fn split_uri(exposed: &str) -> Option<(String, String)> {
     if let Some((head, rest)) = exposed.split_at_checked(UI.len())

@@ -230,16 +230,21 @@ impl Tree {
 }
 
 pub(crate) fn tree() -> impl Strategy<Value = Tree> {
+    tree_of(KEYS, TEXTS)
+}
+
+/// A tree of these keys and texts.
+pub(crate) fn tree_of(keys: &'static [&'static str], texts: &'static [&'static str]) -> impl Strategy<Value = Tree> {
     let leaf = prop_oneof![
         select(&["null", "true", "false"][..]).prop_map(Tree::Raw),
         select(NUMBERS).prop_map(Tree::Raw),
-        select(TEXTS).prop_map(Tree::Text),
-        select(TEXTS).prop_map(Tree::Text),
+        select(texts).prop_map(Tree::Text),
+        select(texts).prop_map(Tree::Text),
     ];
-    leaf.prop_recursive(5, 40, 6, |inner| {
+    leaf.prop_recursive(5, 40, 6, move |inner| {
         prop_oneof![
             vec(inner.clone(), 0..5).prop_map(Tree::Array),
-            vec((select(KEYS), inner), 0..6).prop_map(Tree::Object),
+            vec((select(keys), inner), 0..6).prop_map(Tree::Object),
         ]
     })
 }
