@@ -39,7 +39,7 @@ pub struct ItemEdit<'a> {
 ///
 /// Members are replaced where they stand, all of them if a key occurs twice, or put at the end of their object. Forced
 /// arguments vanish from `inputSchema.properties` and `inputSchema.required`; those with a default from `required`, and
-/// their property says `"default"`. Other keywords that name arguments (`dependentRequired`, `oneOf`, …) are left alone.
+/// their property, if there is one, says `"default"`. Other keywords that name arguments (`dependentRequired`, `oneOf`, …) are left alone.
 ///
 /// `item` must come from a scanned message; what is no object comes back as it is.
 #[must_use]

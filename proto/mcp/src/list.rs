@@ -51,8 +51,9 @@ pub enum ListError {
         /// Which, counted from 0.
         index: usize,
     },
-    /// An item lacks what it is called by, has it twice, or it is no string.
-    #[error("item {index} must have one string \"{key}\"")]
+    /// An item lacks what it is called by, has it twice, or it is no string, or one with half of a surrogate pair: nobody
+    /// could call it by that.
+    #[error("item {index} must have one \"{key}\", a string of whole characters")]
     NoName {
         /// Which, counted from 0.
         index: usize,
@@ -165,8 +166,10 @@ impl Reader<'_> {
                 return cursor.skip().map(drop);
             }
             names += 1;
+            cursor.lone = None;
             let string = cursor.token() == Some(b'"');
-            name = Some(cursor.skip()?).filter(|_| string);
+            let span = cursor.skip()?;
+            name = Some(span).filter(|_| string && cursor.lone.is_none());
             Ok(())
         })?;
         match name {

@@ -1,13 +1,14 @@
-//! However a reply is cut, the same handles are replaced, and a map that changes nothing changes no byte. The first byte
+//! However a reply is cut, the same handles and links are replaced, and a map that changes nothing changes no byte. The first byte
 //! says how to cut.
 #![no_main]
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use sluice_mcp::{HandleFilter, HandleKind, ScanLimits, handles, scan};
+use sluice_mcp::{HandleFilter, HandleKind, ScanLimits, handles, handles_and_links, scan};
 
-fn filter(body: &[u8], size: usize, map: &mut dyn FnMut(HandleKind, &str) -> String) -> Vec<u8> {
-    let mut filter = HandleFilter::new(usize::MAX);
+type Map<'m> = &'m mut dyn FnMut(HandleKind, &str) -> String;
+
+fn filter(mut filter: HandleFilter, body: &[u8], size: usize, map: Map<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     for chunk in body.chunks(size) {
         filter.feed(&Bytes::copy_from_slice(chunk), &mut out, map).expect("no limit");
@@ -19,11 +20,21 @@ fn filter(body: &[u8], size: usize, map: &mut dyn FnMut(HandleKind, &str) -> Str
 fuzz_target!(|input: &[u8]| {
     let [how, body @ ..] = input else { return };
     let size = usize::from(*how) + 1;
-    assert_eq!(filter(body, size, &mut |_, handle| handle.to_owned()), body);
-    let mut mark = |kind, handle: &str| format!("{kind:?} {handle}");
-    assert_eq!(filter(body, size, &mut mark), filter(body, usize::MAX, &mut mark));
+    for new in [HandleFilter::new, HandleFilter::with_links] {
+        let new = || new(usize::MAX);
+        assert_eq!(filter(new(), body, size, &mut |_, handle| handle.to_owned()), body);
+        let mut mark = |kind, handle: &str| format!("{kind:?} {handle}");
+        assert_eq!(filter(new(), body, size, &mut mark), filter(new(), body, usize::MAX, &mut mark));
+    }
     let mut listed = smallvec::SmallVec::new();
     handles(body, &mut listed);
+    let mut linked = smallvec::SmallVec::new();
+    handles_and_links(body, &mut linked);
+    // In order, apart from each other, and all tokens of strings.
+    assert!(linked.windows(2).all(|pair| pair[0].1.end <= pair[1].1.start));
+    assert!(linked.iter().all(|(_, span)| span.of(body).starts_with(b"\"")));
+    linked.retain(|(kind, _)| *kind != HandleKind::Uri);
+    assert_eq!(linked, listed);
     let Ok(message) = scan(body, ScanLimits::default()) else { return };
     let is_text = |span: &sluice_mcp::Span| body[span.start as usize] == b'"';
     let r = message.r;

@@ -9,11 +9,11 @@ fn page(method: Method, result: &str) -> Result<(ListPage, String), ListError> {
 
 #[test]
 fn items_lie_where_they_are_said_to_lie() {
-    let result = r#"{ "tools" : [ {"x":{"name":"no"},"name":"a\u0062"} ,{ "name" : "b" }, {"name":"b"}],"nextCursor":"","ttlMs":600000,"cacheScope":"private"}"#;
+    let result = r#"{ "tools" : [ {"x":{"name":"\ud800"},"name":"a\u0062"} ,{ "name" : "b" }, {"name":"b"}],"nextCursor":"","ttlMs":600000,"cacheScope":"private"}"#;
     let (page, body) = page(Method::ToolsList, result).unwrap();
     let items: Vec<_> = page.items.iter().map(|item| (&body[item.span.range()], &body[item.name.range()])).collect();
     let expected = [
-        (r#"{"x":{"name":"no"},"name":"a\u0062"}"#, r#""a\u0062""#),
+        (r#"{"x":{"name":"\ud800"},"name":"a\u0062"}"#, r#""a\u0062""#),
         (r#"{ "name" : "b" }"#, r#""b""#),
         (r#"{"name":"b"}"#, r#""b""#),
     ];
@@ -58,10 +58,10 @@ fn what_is_wrong_is_named() {
     assert_eq!(error(r#"{"tools":{}}"#), ListError::NoItems("tools"));
     assert_eq!(error(r#"{"tools":[],"nextCursor":7}"#), ListError::BadCursor);
     assert_eq!(error(r#"{"tools":[{"name":"a"},7]}"#), ListError::NotAnObject { index: 1 });
-    for item in ["{}", r#"{"name":7}"#, r#"{"name":"a","n\u0061me":"b"}"#] {
+    for item in ["{}", r#"{"name":7}"#, r#"{"name":"a","n\u0061me":"b"}"#, r#"{"name":"\ud800"}"#] {
         assert_eq!(error(&format!(r#"{{"tools":[{item}]}}"#)), ListError::NoName { index: 0, key: "name" });
     }
-    assert_eq!(error(r#"{"tools":[{}]}"#).to_string(), "item 0 must have one string \"name\"");
+    assert_eq!(error(r#"{"tools":[{}]}"#).to_string(), "item 0 must have one \"name\", a string of whole characters");
 }
 
 #[test]
