@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use crate::auth::quota::Quotas;
+use crate::catalog::{Changes, Kind, Offers};
 use crate::clock::Clock;
 use crate::drain::{Drain, Phase};
 use crate::exchange;
@@ -47,7 +48,8 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
     let certificates = Certificates::load(&first.listener.certificates)?;
     let metrics = Arc::new(Metrics::default());
     let guard = Arc::new(Guard::new(settings.guard.clone()));
-    let plane = Arc::new(Plane::build(first, None, &guard, &metrics));
+    let changes = Arc::new(Changes::default());
+    let plane = Arc::new(Plane::build(first, None, &guard, &metrics, &changes));
     let (adopt, planes) = watch::channel(plane);
     let node = Arc::new(Node {
         clock: Clock::start(),
@@ -59,6 +61,8 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
         boot: u32::from_be_bytes(seal::random()),
         planes,
         emptied: tokio::sync::Notify::new(),
+        changes,
+        offers: Offers::default(),
         metrics: Arc::clone(&metrics),
     });
 
@@ -221,10 +225,8 @@ async fn expire_sessions(worker: Rc<Worker>) {
         let plane = worker.plane();
         let idle = plane.snapshot.limits.session_idle.as_millis() as u64;
         for session in worker.node.sessions.expire(worker.node.clock.ms(), idle) {
-            if let Some(upstream) = plane.server(&session.server) {
-                let (worker, upstream) = (Rc::clone(&worker), Arc::clone(upstream));
-                tokio::task::spawn_local(async move { exchange::end_session(&worker, &upstream, &session).await });
-            }
+            let (worker, plane) = (Rc::clone(&worker), Arc::clone(&plane));
+            tokio::task::spawn_local(async move { exchange::end_session(&worker, &plane, &session).await });
         }
     }
 }
@@ -234,12 +236,11 @@ async fn end_sessions(worker: &Rc<Worker>) {
     let plane = worker.plane();
     let mut ending = tokio::task::JoinSet::new();
     for session in worker.node.sessions.drain() {
-        let Some(upstream) = plane.server(&session.server).cloned() else { continue };
         while ending.len() >= limit::SESSIONS_ENDING {
             ending.join_next().await;
         }
-        let worker = Rc::clone(worker);
-        ending.spawn_local(async move { exchange::end_session(&worker, &upstream, &session).await });
+        let (worker, plane) = (Rc::clone(worker), Arc::clone(&plane));
+        ending.spawn_local(async move { exchange::end_session(&worker, &plane, &session).await });
     }
     while ending.join_next().await.is_some() {}
     worker.node.emptied.notify_one();
@@ -288,7 +289,7 @@ impl Control {
     fn adopt(&mut self) {
         let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
         let old = Arc::clone(&self.adopt.borrow());
-        let plane = Plane::build(snapshot, Some(&old), &self.guard, &self.node.metrics);
+        let plane = Plane::build(snapshot, Some(&old), &self.guard, &self.node.metrics, &self.node.changes);
         tracing::info!(
             revision = plane.snapshot.revision,
             servers = plane.snapshot.servers.len(),
@@ -300,7 +301,11 @@ impl Control {
                 tokio::spawn(async move { children.stop().await });
             }
         }
+        let differs = plane.shows_otherwise_than(&old);
         self.adopt.send_replace(Arc::new(plane));
+        if differs {
+            self.node.changes.tell(&Kind::ALL);
+        }
     }
 
     /// The way out; see [`crate::drain`].

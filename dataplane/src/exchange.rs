@@ -16,6 +16,7 @@ pub(crate) mod call;
 pub(crate) mod handles;
 mod http_server;
 pub(crate) mod json_stream;
+mod merged;
 mod parameters;
 pub(crate) mod record;
 pub(crate) mod relay;
@@ -25,7 +26,7 @@ mod stdio_server;
 use call::{Arrival, Call, Content, Posted, Refusal, Reply, Scope};
 use record::Record;
 use relay::edited;
-pub(crate) use sessions::end_upstream as end_session;
+pub(crate) use sessions::end as end_session;
 
 use crate::auth::quota::Ticket;
 use crate::budget::Held;
@@ -45,7 +46,7 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
         let id = error.id.map(|s| body.slice(s.range()));
         refuse(&mut arrival, Reason::Message { code: error.code(), text: error.to_string() }, id)
     })?;
-    let posted = Posted { body, message, held };
+    let posted = Posted::new(body, message, held);
     note(&mut arrival, &posted);
     let id = posted.id();
 
@@ -60,7 +61,7 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
             let upstream = Arc::clone(upstream);
             arrival.towards(upstream)
         }
-        Scope::Merged => return Err(refuse(&mut arrival, Reason::NoSingleServer, id)),
+        Scope::Merged => return Box::pin(merged::post(worker, arrival, posted, era)).await,
     };
     match era {
         Era::Modern => modern(worker, call, posted).await,
@@ -87,7 +88,7 @@ async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
 /// A legacy message inside a session.
 async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
     let id = posted.id();
-    let in_use = match find_session(worker, &call).await {
+    let in_use = match find_session(worker, &call, call.upstream.id).await {
         Ok(in_use) => in_use,
         Err(reason) => return Err(refuse(&mut call, reason, id)),
     };
@@ -99,11 +100,11 @@ async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
 }
 
 /// A GET: the standalone stream of a legacy session, or the resumption of one of its streams.
-pub(crate) async fn get(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
-    let Scope::Server(upstream) = &arrival.upstream else {
-        return Err(refuse(&mut arrival, Reason::NoSingleServer, None));
+pub(crate) async fn get(worker: &Rc<Worker>, arrival: Arrival) -> Outcome {
+    let upstream = match &arrival.upstream {
+        Scope::Server(upstream) => Arc::clone(upstream),
+        Scope::Merged => return merged::get(worker, arrival).await,
     };
-    let upstream = Arc::clone(upstream);
     let mut call = arrival.towards(upstream);
     let in_use = match find_stream_session(worker, &call).await {
         Ok(in_use) => in_use,
@@ -117,18 +118,18 @@ pub(crate) async fn get(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
 }
 
 /// A DELETE: the client ends its session.
-pub(crate) async fn delete(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
-    let Scope::Server(upstream) = &arrival.upstream else {
-        return Err(refuse(&mut arrival, Reason::NoSingleServer, None));
+pub(crate) async fn delete(worker: &Rc<Worker>, arrival: Arrival) -> Outcome {
+    let upstream = match &arrival.upstream {
+        Scope::Server(upstream) => Arc::clone(upstream),
+        Scope::Merged => return merged::delete(worker, arrival).await,
     };
-    let upstream = Arc::clone(upstream);
     let mut call = arrival.towards(upstream);
     let in_use = match find_stream_session(worker, &call).await {
         Ok(in_use) => in_use,
         Err(reason) => return Err(refuse(&mut call, reason, None)),
     };
     if worker.node.sessions.remove(&in_use.session.id).await {
-        sessions::end_upstream(worker, &call.upstream, &in_use.session).await;
+        sessions::end(worker, &call.plane, &in_use.session).await;
     }
     call.record.outcome = "ok";
     Ok(Reply::empty(StatusCode::OK))
@@ -153,8 +154,14 @@ fn era<To>(call: &Call<To>, posted: &Posted) -> Result<Era, Reason> {
     }
 }
 
-/// What every modern message must satisfy before it goes anywhere: required `_meta`, headers that agree with the body.
+/// What every modern message must satisfy before it goes to a server.
 fn check_modern(call: &Call, posted: &Posted) -> Result<(), Reason> {
+    check_modern_message(call, posted, call.upstream.era.modern())
+}
+
+/// What every modern message must satisfy: required `_meta`, headers that agree with the body, a version that is spoken
+/// (`supported`: by the server, where that is known).
+fn check_modern_message<To>(call: &Call<To>, posted: &Posted, supported: Option<Arc<[String]>>) -> Result<(), Reason> {
     match posted.message.kind {
         Kind::Response => return Err(Reason::ResponseNotAllowed),
         Kind::Notification => return Ok(()),
@@ -175,7 +182,7 @@ fn check_modern(call: &Call, posted: &Posted) -> Result<(), Reason> {
     header::check(&mirror, &posted.body, &posted.message).map_err(|error| Reason::HeaderMismatch(error.to_string()))?;
     let version = posted.text(posted.message.p.meta_protocol_version).unwrap_or_default();
     if era_of(version.as_bytes()) != Some(Era::Modern) {
-        let known = call.upstream.era.modern().filter(|v| !v.is_empty());
+        let known = supported.filter(|v| !v.is_empty());
         let supported =
             known.map_or_else(|| vec![sluice_mcp::Version::V2026_07_28.as_str().to_owned()], |v| v.to_vec());
         return Err(Reason::UnsupportedVersion { requested: version, supported });
@@ -184,7 +191,7 @@ fn check_modern(call: &Call, posted: &Posted) -> Result<(), Reason> {
 }
 
 /// The session a request names. Owner and server are checked on every use; whatever does not fit is unknown.
-async fn find_session(worker: &Worker, call: &Call) -> Result<InUse, Reason> {
+async fn find_session<To>(worker: &Worker, call: &Call<To>, definition: u64) -> Result<InUse, Reason> {
     let mut named = call.headers.get_all(header::SESSION_ID).iter();
     let id = named.next().map(http::HeaderValue::as_bytes).filter(|id| !id.is_empty()).ok_or(Reason::SessionMissing)?;
     // several values in one field are a list (RFC 9110 section 5.3); our ids hold neither commas nor spaces
@@ -193,7 +200,7 @@ async fn find_session(worker: &Worker, call: &Call) -> Result<InUse, Reason> {
     }
     let id = SessionId::open(&worker.node.seal, call.principal.id, id).ok_or(Reason::SessionUnknown)?;
     let session = worker.node.sessions.get(&id).await.ok_or(Reason::SessionUnknown)?;
-    if session.owner != call.principal.id || session.definition != call.upstream.id {
+    if session.owner != call.principal.id || session.definition != definition {
         return Err(Reason::SessionUnknown);
     }
     Ok(session.hold(worker.node.clock))
@@ -201,14 +208,18 @@ async fn find_session(worker: &Worker, call: &Call) -> Result<InUse, Reason> {
 
 /// The session of a GET or DELETE. Towards a modern server, or from a modern client, there is none to name.
 async fn find_stream_session(worker: &Worker, call: &Call) -> Result<InUse, Reason> {
-    let found = find_session(worker, call).await;
-    let modern_client =
-        call.headers.get(header::PROTOCOL_VERSION).is_some_and(|v| era_of(v.as_bytes()) == Some(Era::Modern));
+    let found = find_session(worker, call, call.upstream.id).await;
+    let modern_client = is_modern_client(&call.headers);
     let modern_server = call.upstream.era.modern().is_some() || call.upstream.era.configured() == Protocol::Modern;
     match found {
         Err(Reason::SessionMissing) if modern_client || modern_server => Err(Reason::MethodNotAllowed("POST")),
         found => found,
     }
+}
+
+/// Whether the headers say that the client is a modern one.
+fn is_modern_client(headers: &http::HeaderMap) -> bool {
+    headers.get(header::PROTOCOL_VERSION).is_some_and(|v| era_of(v.as_bytes()) == Some(Era::Modern))
 }
 
 /// Fills the record with what the scan found.
@@ -265,8 +276,8 @@ fn stream(relay: relay::Relay) -> Reply {
 }
 
 /// The header fields of a client that servers see: those of the protocol and the trace context. Credentials never.
-fn forwarded(call: &Call) -> impl Iterator<Item = (&http::HeaderName, &http::HeaderValue)> {
-    call.headers.iter().filter(|(name, _)| {
+fn forwarded(headers: &http::HeaderMap) -> impl Iterator<Item = (&http::HeaderName, &http::HeaderValue)> {
+    headers.iter().filter(|(name, _)| {
         let name = name.as_str();
         name.starts_with("mcp-") && name != header::SESSION_ID
             || matches!(name, "traceparent" | "tracestate" | "baggage")
@@ -286,6 +297,8 @@ fn handles_of(worker: &Worker, call: &Call, request: Option<(Bytes, sluice_mcp::
         server: Arc::clone(call.upstream.name()),
         tasks: Arc::clone(&call.upstream.tasks),
         shared: call.upstream.carrier() == Carrier::Pipe,
+        naming: call.naming,
+        exposure: Arc::clone(&call.upstream.exposure),
         request,
     }
 }

@@ -7,6 +7,7 @@ mod admin;
 mod app;
 mod auth;
 mod budget;
+mod catalog;
 mod clock;
 mod drain;
 mod exchange;

@@ -125,3 +125,43 @@ pub(crate) const LOG_PAUSE: Duration = Duration::from_millis(10);
 pub(crate) const LOG_FLUSH: Duration = Duration::from_secs(1);
 /// Principals whose limits are remembered.
 pub(crate) const PRINCIPALS: usize = 100_000;
+/// Audiences whose lists are kept per server: as many kinds of clients as a fleet has. Beyond it, those nobody watches are
+/// fetched again when they are needed.
+pub(crate) const AUDIENCES: usize = 256;
+/// Offers (all lists of a door, serialised) kept per node.
+pub(crate) const OFFERS: usize = 256;
+/// How long a list is good without asking, of a server that has an open stream to say that it changed.
+pub(crate) const CATALOGUE_WATCHED: Duration = Duration::from_secs(3600);
+/// The same where there is no such stream, and the server does not say how long: a new tool is there within a minute.
+pub(crate) const CATALOGUE_UNWATCHED: Duration = Duration::from_secs(60);
+/// After a server's lists could not be fetched, it is asked again after this pause, which doubles up to the last.
+pub(crate) const CATALOGUE_RETRY_FIRST: Duration = Duration::from_millis(500);
+/// Longest such pause: a server that is back is noticed within half a minute.
+pub(crate) const CATALOGUE_RETRY_LAST: Duration = Duration::from_secs(30);
+/// Bytes of one page of a list: above 10,000 tools of ordinary size, because not every client asks for a second page.
+pub(crate) const LIST_PAGE_BYTES: usize = 8 << 20;
+/// Bytes of all pages of one server's list.
+pub(crate) const LIST_BYTES: usize = 64 << 20;
+/// How long a list waits for servers that were never listed before: a cold start of `npx` or `uvx` takes several seconds.
+/// What comes later is announced.
+pub(crate) const LIST_WAIT: Duration = Duration::from_secs(15);
+/// How long `initialize` and `server/discover` of the merged door wait for servers that are not known yet.
+pub(crate) const OPENING_WAIT: Duration = Duration::from_secs(5);
+/// Servers asked at a time on behalf of one request: starts of processes come in moderate numbers.
+pub(crate) const ASKED_AT_A_TIME: usize = 8;
+/// Requests in flight of one merged session whose server is noted for a cancellation.
+pub(crate) const IN_FLIGHT_NOTED: usize = 4096;
+/// The same where all were listed before: what was shown then may be shown on.
+pub(crate) const LIST_REFRESH_WAIT: Duration = Duration::from_secs(5);
+/// How long clients may keep what `server/discover` of the merged door says.
+pub(crate) const DISCOVERY_TTL: Duration = Duration::from_secs(60);
+/// Messages of several servers waiting for the client's one stream; beyond it the servers wait.
+pub(crate) const GATHERED: usize = 32;
+/// A server's stream that ended is opened again after this pause, which doubles up to the last.
+pub(crate) const GATHER_RETRY_FIRST: Duration = Duration::from_millis(500);
+/// Longest such pause.
+pub(crate) const GATHER_RETRY_LAST: Duration = Duration::from_secs(30);
+/// How long one server may take to answer what all are told.
+pub(crate) const EVERYBODY: Duration = Duration::from_secs(5);
+/// Characters of an unknown name that an error repeats: enough to recognise it.
+pub(crate) const SHOWN_NAME_CHARS: usize = 200;

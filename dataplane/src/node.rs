@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::auth::quota::Quotas;
 use crate::budget::Held;
+use crate::catalog::{Changes, Offers};
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::limit;
@@ -36,6 +37,10 @@ pub(crate) struct Node {
     pub planes: watch::Receiver<Arc<Plane>>,
     /// All sessions were ended towards their servers.
     pub emptied: tokio::sync::Notify,
+    /// What changed in any server's lists.
+    pub changes: Arc<Changes>,
+    /// What the merged door shows, serialised.
+    pub offers: Offers,
 }
 
 impl Node {
@@ -52,6 +57,8 @@ impl Node {
 pub(crate) struct Worker {
     pub node: Arc<Node>,
     pub pools: Rc<Pools>,
+    /// Turns for what may start processes.
+    pub asking: tokio::sync::Semaphore,
     index: u8,
     requests: Cell<u64>,
     plane: RefCell<Arc<Plane>>,
@@ -64,6 +71,7 @@ impl Worker {
         let plane = Arc::clone(&node.planes.borrow());
         Rc::new(Self {
             pools: Rc::new(Pools::new(Arc::clone(&node.metrics.upstream_connections))),
+            asking: tokio::sync::Semaphore::new(limit::ASKED_AT_A_TIME),
             metrics: node.metrics.worker(),
             index,
             requests: Cell::new(0),

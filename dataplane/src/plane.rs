@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sluice_snapshot::model::{Snapshot, Transport};
+use sluice_snapshot::model::{Isolation, Snapshot, Transport};
 
+use crate::auth::PrincipalId;
 use crate::auth::origin::Rules;
 use crate::auth::principal::Known;
+use crate::catalog::{Changes, Holder};
 use crate::observe::metrics::Metrics;
 use crate::upstream::Upstream;
 use crate::upstream::stdio::{Children, guard::Guard};
@@ -18,7 +20,8 @@ pub(crate) struct Plane {
     pub known: Known,
     pub rules: Rules,
     servers: HashMap<Arc<str>, Arc<Upstream>, foldhash::fast::RandomState>,
-    single: Option<Arc<Upstream>>,
+    /// By what stands for them in URIs.
+    tokens: HashMap<Box<str>, Arc<Upstream>, foldhash::fast::RandomState>,
 }
 
 impl Plane {
@@ -28,8 +31,9 @@ impl Plane {
         previous: Option<&Self>,
         guard: &Arc<Guard>,
         metrics: &Arc<Metrics>,
+        changes: &Arc<Changes>,
     ) -> Self {
-        let servers: HashMap<_, _, _> = snapshot
+        let servers: HashMap<Arc<str>, Arc<Upstream>, _> = snapshot
             .servers
             .iter()
             .map(|server| {
@@ -44,26 +48,52 @@ impl Plane {
                         Arc::clone(guard),
                         Arc::clone(metrics),
                     );
-                    Arc::new(Upstream::new(Arc::clone(server), children))
+                    Arc::new(Upstream::new(Arc::clone(server), children, Arc::clone(changes)))
                 });
                 (Arc::clone(&server.name), upstream)
             })
             .collect();
-        let single = (servers.len() == 1).then(|| servers.values().next().cloned()).flatten();
-        Self { known: Known::new(&snapshot.access), rules: Rules::new(&snapshot.listener), servers, single, snapshot }
+        let tokens = servers.values().map(|upstream| (upstream.exposure.token.clone(), Arc::clone(upstream))).collect();
+        Self { known: Known::new(&snapshot.access), rules: Rules::new(&snapshot.listener), servers, tokens, snapshot }
     }
 
     pub(crate) fn server(&self, name: &str) -> Option<&Arc<Upstream>> {
         self.servers.get(name)
     }
 
-    /// The server behind `/mcp` where only one is configured.
-    pub(crate) fn single(&self) -> Option<&Arc<Upstream>> {
-        self.single.as_ref()
+    /// The server that this token stands for in URIs.
+    pub(crate) fn by_token(&self, token: &str) -> Option<&Arc<Upstream>> {
+        self.tokens.get(token)
     }
 
+    /// The one server, where there is only one: its own names and URIs lead to it on the merged door, too.
+    pub(crate) fn single(&self) -> Option<&Arc<Upstream>> {
+        let mut servers = self.servers();
+        servers.next().filter(|_| servers.next().is_none())
+    }
+
+    /// All servers, as they are configured.
     pub(crate) fn servers(&self) -> impl Iterator<Item = &Arc<Upstream>> {
-        self.servers.values()
+        self.snapshot.servers.iter().filter_map(|server| self.servers.get(&server.name))
+    }
+
+    /// Whether the merged door shows other servers, or the same in another way.
+    pub(crate) fn shows_otherwise_than(&self, other: &Self) -> bool {
+        self.snapshot.prefix != other.snapshot.prefix
+            || self.snapshot.servers.len() != other.snapshot.servers.len()
+            || !self.servers().zip(other.servers()).all(|(one, two)| Arc::ptr_eq(one, two))
+    }
+
+    /// For whom lists of the merged door are kept apart: as far as any server's configuration asks for it.
+    pub(crate) fn holder(&self, principal: PrincipalId, session: [u8; 16]) -> Holder {
+        let any = |isolation| self.snapshot.servers.iter().any(|server| server.isolation == isolation);
+        if any(Isolation::PerSession) {
+            Holder::Session(session)
+        } else if any(Isolation::PerPrincipal) {
+            Holder::Principal(principal)
+        } else {
+            Holder::Everybody
+        }
     }
 
     /// What `/config` shows: no secret, no environment, no header value, no argument.

@@ -12,25 +12,34 @@ pub(crate) enum Reason {
     // the client's fault
     NoSuchDoor,
     UnknownServer,
-    NoSingleServer,
     MethodNotAllowed(&'static str),
     BadHost,
     HostMalformed,
     BadOrigin,
     Unauthenticated,
-    RateLimited { retry_after: u32 },
+    RateLimited {
+        retry_after: u32,
+    },
     TooManyInFlight,
     TooManyStreams,
     TooManySessions,
     MediaType,
     NotAcceptable(&'static str),
-    BodyTooLarge { limit: usize },
+    BodyTooLarge {
+        limit: usize,
+    },
     BodyTooSlow,
     BodyBroken,
-    Message { code: i64, text: String },
+    Message {
+        code: i64,
+        text: String,
+    },
     HeaderMismatch(String),
     MissingMeta(&'static str),
-    UnsupportedVersion { requested: String, supported: Vec<String> },
+    UnsupportedVersion {
+        requested: String,
+        supported: Vec<String>,
+    },
     UnsupportedVersionHeader,
     SessionMissing,
     SessionRepeated,
@@ -38,9 +47,26 @@ pub(crate) enum Reason {
     HandleUnknown(&'static str),
     EventIdUnknown,
     ResponseNotAllowed,
+    UnknownTool(String),
+    UnknownPrompt(String),
+    UnknownResource(String),
+    UnknownMethod {
+        modern: bool,
+    },
+    NameMissing,
+    ReferenceMissing,
+    FilterMissing,
+    BadArguments(String),
+    /// An answer to a question nobody asked; never shown, because such answers are taken and dropped.
+    Unasked,
+    NobodyLogs,
     // eras that do not meet
     ServerIsLegacy,
-    ServerIsModern { requested: String, supported: Vec<String> },
+    DoorIsLegacy(String),
+    ServerIsModern {
+        requested: String,
+        supported: Vec<String>,
+    },
     // the node's state
     Busy,
     Draining,
@@ -53,8 +79,11 @@ pub(crate) enum Reason {
     ServerRedirect,
     ServerGarbage(&'static str),
     ServerForgot,
+    ServerRefused(String),
     ChildStart,
-    ChildBackoff { retry_after: u32 },
+    ChildBackoff {
+        retry_after: u32,
+    },
     ChildLimit,
     ChildEnded,
     ChildQueueFull,
@@ -81,7 +110,6 @@ impl Reason {
         match self {
             NoSuchDoor => row(S::NOT_FOUND, code::INVALID_REQUEST, "no_such_door"),
             UnknownServer => row(S::NOT_FOUND, code::INVALID_REQUEST, "unknown_server"),
-            NoSingleServer => row(S::NOT_FOUND, code::INVALID_REQUEST, "no_single_server"),
             MethodNotAllowed(_) => row(S::METHOD_NOT_ALLOWED, code::INVALID_REQUEST, "method_not_allowed"),
             BadHost => row(S::FORBIDDEN, code::INVALID_REQUEST, "bad_host"),
             HostMalformed => row(S::BAD_REQUEST, code::INVALID_REQUEST, "host_malformed"),
@@ -111,6 +139,17 @@ impl Reason {
             HandleUnknown(_) => row(S::OK, code::INVALID_PARAMS, "handle_unknown"),
             EventIdUnknown => row(S::BAD_REQUEST, code::INVALID_REQUEST, "event_id_unknown"),
             ResponseNotAllowed => row(S::BAD_REQUEST, code::INVALID_REQUEST, "response_not_allowed"),
+            // answers of the protocol, as HandleUnknown
+            UnknownTool(_) => row(S::OK, code::INVALID_PARAMS, "unknown_tool"),
+            UnknownPrompt(_) => row(S::OK, code::INVALID_PARAMS, "unknown_prompt"),
+            UnknownResource(_) => row(S::OK, code::INVALID_PARAMS, "unknown_resource"),
+            NameMissing | ReferenceMissing | FilterMissing => row(S::OK, code::INVALID_PARAMS, "bad_params"),
+            BadArguments(_) => row(S::OK, code::INVALID_PARAMS, "bad_arguments"),
+            UnknownMethod { modern: true } => row(S::NOT_FOUND, code::METHOD_NOT_FOUND, "unknown_method"),
+            UnknownMethod { modern: false } => row(S::OK, code::METHOD_NOT_FOUND, "unknown_method"),
+            NobodyLogs => row(S::OK, code::METHOD_NOT_FOUND, "unknown_method"),
+            Unasked => row(S::ACCEPTED, code::INVALID_REQUEST, "unasked"),
+            DoorIsLegacy(_) => row(S::BAD_REQUEST, code::INVALID_REQUEST, "door_is_legacy"),
             ServerIsLegacy => row(S::BAD_REQUEST, code::INVALID_REQUEST, "server_is_legacy"),
             ServerIsModern { .. } => row(S::BAD_REQUEST, code::UNSUPPORTED_VERSION, "server_is_modern"),
             Busy => retry(S::SERVICE_UNAVAILABLE, "busy"),
@@ -123,6 +162,7 @@ impl Reason {
             ServerRedirect => row(S::BAD_GATEWAY, code::INTERNAL, "server_redirect"),
             ServerGarbage(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_garbage"),
             ServerForgot => row(S::BAD_GATEWAY, code::INTERNAL, "server_forgot"),
+            ServerRefused(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_refused"),
             ChildStart => row(S::BAD_GATEWAY, code::INTERNAL, "child_start"),
             ChildBackoff { retry_after } => {
                 Row { retry_after: Some(*retry_after), ..row(S::SERVICE_UNAVAILABLE, code::INTERNAL, "child_backoff") }
@@ -137,11 +177,8 @@ impl Reason {
     pub(crate) fn text(&self) -> Cow<'static, str> {
         use Reason::*;
         Cow::Borrowed(match self {
-            NoSuchDoor => {
-                "nothing is served at this path; MCP is at /servers/{server}/mcp and, with a single server, at /mcp"
-            }
+            NoSuchDoor => "nothing is served at this path; MCP is at /mcp and /servers/{server}/mcp",
             UnknownServer => "no server of that name is configured; see `servers` in the configuration",
-            NoSingleServer => "several servers are configured; use /servers/{server}/mcp",
             MethodNotAllowed(allow) => return format!("this path takes {allow}").into(),
             BadHost => {
                 "the Host header names a host this listener does not answer for; add it to `proxy.allowed_hosts`"
@@ -173,6 +210,26 @@ impl Reason {
             HandleUnknown(what) => return format!("unknown or expired {what}").into(),
             EventIdUnknown => "the Last-Event-ID does not belong to this session",
             ResponseNotAllowed => "responses are not sent by clients of this protocol version",
+            UnknownTool(name) => return format!("Unknown tool: {name}").into(),
+            UnknownPrompt(name) => return format!("Unknown prompt: {name}").into(),
+            UnknownResource(_) => "Resource not found",
+            UnknownMethod { .. } => {
+                "this door serves the methods of MCP only; a server's own methods are at /servers/{server}/mcp"
+            }
+            NameMissing => {
+                "params must name what is asked for: `name` of a tool or prompt, `uri` of a resource, a string"
+            }
+            ReferenceMissing => "params.ref must be a `ref/prompt` with a `name` or a `ref/resource` with a `uri`",
+            FilterMissing => "params.notifications is required: an object that says what to be told",
+            BadArguments(text) => return format!("params.arguments: {text}").into(),
+            Unasked => "nobody waits for this answer",
+            NobodyLogs => "none of the servers takes a log level",
+            DoorIsLegacy(server) => {
+                return format!(
+                    "not all servers behind this door speak protocol version 2026-07-28 ({server} does not); start with `initialize`, or use /servers/{{server}}/mcp"
+                )
+                .into();
+            }
             ServerIsLegacy => "this server speaks protocol versions up to 2025-11-25 only; start with `initialize`",
             ServerIsModern { supported, .. } => {
                 return format!("this server does not take `initialize`; it speaks {}", supported.join(", ")).into();
@@ -191,6 +248,7 @@ impl Reason {
                 return format!("the server's answer is not MCP: {what}; the request may have run").into();
             }
             ServerForgot => "the server no longer knows this session and could not be initialised again",
+            ServerRefused(text) => return format!("the server refused: {text}").into(),
             ChildStart => "the server's process could not be started or did not answer; see the gateway's log",
             ChildBackoff { retry_after } => {
                 return format!("the server's process keeps ending; it is started again in {retry_after} s").into();
@@ -201,12 +259,37 @@ impl Reason {
         })
     }
 
+    /// Whether a server is at fault, not the client or the node.
+    pub(crate) fn is_the_servers(&self) -> bool {
+        use Reason::*;
+        matches!(
+            self,
+            ServerUnreachable
+                | ServerTimeout
+                | ServerClosed
+                | ServerStatus(_)
+                | ServerCredential
+                | ServerRedirect
+                | ServerGarbage(_)
+                | ServerForgot
+                | ServerRefused(_)
+                | ServerIsModern { .. }
+                | ServerIsLegacy
+                | ChildStart
+                | ChildBackoff { .. }
+                | ChildLimit
+                | ChildEnded
+                | ChildQueueFull
+        )
+    }
+
     /// `error.data`, raw JSON, where the specification defines one.
     pub(crate) fn data(&self) -> Option<String> {
         match self {
             Self::UnsupportedVersion { requested, supported } | Self::ServerIsModern { requested, supported } => {
                 Some(serde_json::json!({ "supported": supported, "requested": requested }).to_string())
             }
+            Self::UnknownResource(uri) => Some(serde_json::json!({ "uri": uri }).to_string()),
             _ => None,
         }
     }

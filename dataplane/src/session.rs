@@ -23,8 +23,10 @@ use crate::upstream::stdio::Attachment;
 
 pub(crate) mod id;
 pub(crate) mod memory;
+pub(crate) mod merged;
 
 pub(crate) use id::SessionId;
+pub(crate) use merged::Merged;
 
 /// One legacy session between a client and one server.
 pub(crate) struct Session {
@@ -37,7 +39,10 @@ pub(crate) struct Session {
     /// The server's key; the server itself is looked up in the current plane on each use.
     pub server: Arc<str>,
     /// The server's definition it was opened with: one that changed is another server, which knows nothing of it.
+    /// [`Merged::DEFINITION`] for a session of the merged door.
     pub definition: u64,
+    /// A session of the merged door: its parts, one session per server that was needed.
+    pub merged: Option<Box<Merged>>,
     /// The client's `initialize`, as it came: sent again when a server forgets the session.
     pub initialize: Bytes,
     /// What the client declared.
@@ -58,9 +63,10 @@ pub(crate) struct Session {
     /// Raw ids of requests the client cancelled whose calls have not noticed yet.
     cancelled: Mutex<VecDeque<Bytes>>,
     cancelling: Notify,
-    account: Arc<Account>,
+    /// Where its place is counted; parts of a merged session take none.
+    account: Option<Arc<Account>>,
     /// What the session keeps counts in the node's byte budget.
-    _held: Held,
+    _held: Option<Held>,
 }
 
 /// The capabilities with which a server may ask the client something.
@@ -76,6 +82,8 @@ pub(crate) struct State {
     pub epoch: u64,
     /// The server's own session id, `None` when it gave none.
     pub upstream: Option<HeaderValue>,
+    /// The revision the server agreed to, where that may be another one than the client's (parts of a merged session).
+    pub version: Option<HeaderValue>,
     /// The client's last `logging/setLevel`, as it came.
     pub log_level: Option<Bytes>,
     /// URIs subscribed to, as raw JSON tokens.
@@ -91,9 +99,11 @@ pub(crate) struct Opening {
     pub initialize: Bytes,
     pub declared: Declared,
     pub upstream: Option<HeaderValue>,
+    pub version: Option<HeaderValue>,
     pub attachment: Option<Attachment>,
-    pub account: Arc<Account>,
-    pub held: Held,
+    pub merged: Option<Box<Merged>>,
+    pub account: Option<Arc<Account>>,
+    pub held: Option<Held>,
 }
 
 impl Session {
@@ -104,9 +114,14 @@ impl Session {
             principal: opening.principal,
             server: opening.server,
             definition: opening.definition,
+            merged: opening.merged,
             initialize: opening.initialize,
             declared: opening.declared,
-            state: ArcSwap::from_pointee(State { upstream: opening.upstream, ..State::default() }),
+            state: ArcSwap::from_pointee(State {
+                upstream: opening.upstream,
+                version: opening.version,
+                ..State::default()
+            }),
             renewal: tokio::sync::Mutex::new(None),
             notes: Mutex::default(),
             attachment: tokio::sync::Mutex::new(opening.attachment),
@@ -148,7 +163,7 @@ impl Session {
     /// Marks the session used for as long as the guard lives.
     pub(crate) fn hold(self: &Arc<Self>, clock: Clock) -> InUse {
         self.in_use.fetch_add(1, Ordering::Relaxed);
-        InUse { session: Arc::clone(self), clock }
+        InUse { session: Arc::clone(self), clock, whole: None, request: None }
     }
 
     /// Milliseconds of disuse at `now`; 0 while a request or stream is open.
@@ -164,7 +179,12 @@ impl Session {
     /// The session is over: its place is free at once, and its streams end. A store may keep the memory a while longer.
     pub(crate) fn end(&self) {
         if !self.ended.swap(true, Ordering::AcqRel) {
-            self.account.close_session();
+            if let Some(account) = &self.account {
+                account.close_session();
+            }
+            if let Some(merged) = &self.merged {
+                merged.parts().iter().for_each(|part| part.end());
+            }
             self.ending.notify_waiters();
         }
     }
@@ -198,6 +218,11 @@ impl Session {
         at.and_then(|at| cancelled.remove(at)).is_some()
     }
 
+    /// Whether the session has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// Waits for the end of the session.
     pub(crate) async fn over(&self) {
         let mut told = std::pin::pin!(self.ending.notified());
@@ -219,12 +244,34 @@ impl Drop for Session {
 pub(crate) struct InUse {
     pub session: Arc<Session>,
     clock: Clock,
+    /// The merged session this one is a part of.
+    whole: Option<Box<InUse>>,
+    /// The request of the merged session this is held for.
+    request: Option<Bytes>,
+}
+
+impl InUse {
+    /// A part is in use for a request, and the merged session with it. `request` is the request's raw id, noted until
+    /// this is dropped.
+    pub(crate) fn part(self, part: &Arc<Session>, request: Option<&Bytes>) -> Self {
+        let mut in_use = part.hold(self.clock);
+        if let (Some(merged), Some(id)) = (&self.session.merged, request) {
+            merged.sent(id, &part.server);
+            in_use.request = Some(id.clone());
+        }
+        in_use.whole = Some(Box::new(self));
+        in_use
+    }
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
         self.session.last_used.store(self.clock.ms(), Ordering::Relaxed);
         self.session.in_use.fetch_sub(1, Ordering::Relaxed);
+        let merged = self.whole.as_ref().and_then(|whole| whole.session.merged.as_ref());
+        if let (Some(merged), Some(id)) = (merged, &self.request) {
+            merged.answered(id);
+        }
     }
 }
 

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use sluice_snapshot::model::{Server, Transport};
+use sluice_snapshot::model::{Isolation, Server, Transport};
+
+use crate::auth::PrincipalId;
+use crate::catalog::{Audience, Catalogue, Changes, Exposure, Holder};
 
 pub(crate) mod era;
 pub(crate) mod http;
@@ -39,10 +42,14 @@ pub(crate) struct Upstream {
     down: AtomicBool,
     /// Its child processes; empty for HTTP servers.
     pub children: Arc<stdio::Children>,
+    /// What it offers.
+    pub catalogue: Catalogue,
+    /// How doors show that.
+    pub exposure: Arc<Exposure>,
 }
 
 impl Upstream {
-    pub(crate) fn new(config: Arc<Server>, children: stdio::Children) -> Self {
+    pub(crate) fn new(config: Arc<Server>, children: stdio::Children, changes: Arc<Changes>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let era = era::Memory::new(config.protocol);
         let target = match &config.transport {
@@ -51,6 +58,8 @@ impl Upstream {
         };
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
+            catalogue: Catalogue::new(changes),
+            exposure: Arc::new(Exposure::new(&config)),
             config,
             target,
             era,
@@ -67,6 +76,16 @@ impl Upstream {
             Transport::Http(_) => Carrier::Requests,
             Transport::Stdio(_) | Transport::Sse(_) | Transport::WebSocket(_) => Carrier::Pipe,
         }
+    }
+
+    /// The audience of this server's lists that a client of the merged door belongs to.
+    pub(crate) fn audience(&self, merged: &Audience, principal: PrincipalId, session: [u8; 16]) -> Audience {
+        let holder = match self.config.isolation {
+            Isolation::PerSession => Holder::Session(session),
+            Isolation::PerPrincipal => Holder::Principal(principal),
+            Isolation::Auto | Isolation::Shared => Holder::Everybody,
+        };
+        Audience { holder, ..*merged }
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {

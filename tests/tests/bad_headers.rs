@@ -218,12 +218,12 @@ async fn doors_that_do_not_exist_say_so() {
     let (one, two) = (Legacy::start(), Legacy::start());
     let gateway = Gateway::with(json!({ "one": one.config(), "two": two.config() })).await;
     let body: Value = message::initialize(LEGACY, json!({}));
-    for path in ["/servers/three/mcp", "/servers//mcp", "/servers/one", "/elsewhere", "/", "/mcp", "/mcp/"] {
+    for path in ["/servers/three/mcp", "/servers//mcp", "/servers/one", "/elsewhere", "/", "/mcp/one"] {
         let reply = Call::post(path, body.to_string()).send(gateway.port).await;
         assert_eq!(reply.status, 404, "{path}: {reply:?}");
         assert!(!reply.rpc()["error"]["message"].as_str().unwrap().is_empty());
     }
-    assert!(Call::post("/mcp", body.to_string()).send(gateway.port).await.text().contains("/servers/"));
+    assert!(Call::post("/elsewhere", body.to_string()).send(gateway.port).await.text().contains("/servers/"));
     let reply = Call::get(PATH).method("PUT").send(gateway.port).await;
     assert_eq!(reply.status, 405);
     assert!(reply.header("allow").is_some_and(|allow| allow.contains("POST")), "{reply:?}");

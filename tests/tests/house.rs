@@ -17,8 +17,8 @@ const CRATES: &[(&str, &[&str])] = &[
 
 /// The data plane's modules, lowest first: one imports only from those before it.
 const DATAPLANE: &[&str] = &[
-    "limit", "clock", "reason", "drain", "budget", "observe", "auth", "seal", "upstream", "session", "plane", "node",
-    "exchange", "listen", "settings", "admin", "app",
+    "limit", "clock", "reason", "drain", "budget", "observe", "auth", "seal", "catalog", "upstream", "session",
+    "plane", "node", "exchange", "listen", "settings", "admin", "app",
 ];
 
 fn root() -> PathBuf {

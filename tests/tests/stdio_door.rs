@@ -27,7 +27,7 @@ fn initialize(door: &mut Door, capabilities: Value) -> Value {
 async fn a_legacy_client_works_and_no_port_is_opened() {
     let peer = Peer::new("legacy");
     let mut door = open(&peer.config());
-    assert_eq!(initialize(&mut door, json!({}))["serverInfo"]["name"], "stdio-peer");
+    assert_eq!(initialize(&mut door, json!({}))["serverInfo"]["name"], "sluice");
     door.send(&message::call("echo", 1, json!({ "n": 1 })));
     assert_eq!(door.answer(&json!(1)).0["result"]["content"][0]["text"], r#"{"n":1}"#);
     assert_eq!(process::listening(door.pid()), [0; 0], "no TCP port");

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use sluice_mcp::{Message, Span, decode_string};
+use sluice_mcp::{Edit, Message, Span, decode_string};
+use smallvec::SmallVec;
 
 use super::json_stream::JsonStream;
 use super::record::Record;
@@ -12,16 +13,28 @@ use super::relay::Relay;
 use crate::auth::Principal;
 use crate::auth::quota::{Account, Ticket};
 use crate::budget::Held;
+use crate::catalog::exposure::Naming;
 use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::upstream::Upstream;
 
 /// Which door a call came through.
+#[derive(Clone)]
 pub(crate) enum Scope {
     /// `/servers/{server}`: one server.
     Server(Arc<Upstream>),
     /// All servers as one.
     Merged,
+}
+
+impl Scope {
+    /// How this door names what servers offer.
+    pub(crate) fn naming(&self, plane: &Plane) -> Naming {
+        match self {
+            Self::Server(_) => Naming::Own,
+            Self::Merged => Naming::merged(plane.snapshot.prefix),
+        }
+    }
 }
 
 /// A call whose server is not decided yet: on the merged door, that takes a look at the message.
@@ -38,14 +51,16 @@ pub(crate) struct Call<To = Arc<Upstream>> {
     pub synthesized: bool,
     pub record: Record,
     pub ticket: Ticket,
+    /// How the door names what the server offers.
+    pub naming: Naming,
 }
 
 impl Arrival {
     /// The call, now that its server is known.
     pub(crate) fn towards(self, upstream: Arc<Upstream>) -> Call {
-        let Self { plane, upstream: _, principal, account, headers, synthesized, mut record, ticket } = self;
+        let Self { plane, upstream: _, principal, account, headers, synthesized, mut record, ticket, naming } = self;
         record.upstream = Some(Arc::clone(&upstream));
-        Call { plane, upstream, principal, account, headers, synthesized, record, ticket }
+        Call { plane, upstream, principal, account, headers, synthesized, record, ticket, naming }
     }
 }
 
@@ -54,9 +69,23 @@ pub(crate) struct Posted {
     pub body: Bytes,
     pub message: Message,
     pub held: Held,
+    /// What the door changes before the server sees it; the parts of the message stay where they are.
+    pub edits: SmallVec<[Edit; 2]>,
+    /// The server's own name (or URI) of what is asked for, where that is not what the client sent.
+    pub name: Option<String>,
 }
 
 impl Posted {
+    pub(crate) fn new(body: Bytes, message: Message, held: Held) -> Self {
+        Self { body, message, held, edits: SmallVec::new(), name: None }
+    }
+
+    /// The raw token of a span as the server sees it.
+    pub(crate) fn sent(&self, span: Option<Span>) -> Option<Bytes> {
+        let edit = self.edits.iter().find(|edit| Some(edit.span) == span);
+        edit.map(|edit| edit.with.clone()).or_else(|| self.raw(span))
+    }
+
     /// The raw token of a span.
     pub(crate) fn raw(&self, span: Option<Span>) -> Option<Bytes> {
         span.map(|s| self.body.slice(s.range()))

@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
+use sluice_mcp::handles::handles_and_links;
 use sluice_mcp::path::member;
+use sluice_mcp::uri::expose_uri;
 use sluice_mcp::{
-    Edit, HandleKind, Message, Method, Span, canonical_digest_input, decode_string, encode_string, handles,
+    Edit, HandleKind, Kind as MessageKind, Message, Method, Span, canonical_digest_input, decode_string, encode_string,
+    handles,
 };
 use smallvec::SmallVec;
 
 use super::call::Posted;
 use crate::auth::PrincipalId;
+use crate::catalog::Exposure;
+use crate::catalog::exposure::Naming;
 use crate::clock::epoch_seconds;
 use crate::limit;
 use crate::node::Node;
@@ -29,6 +34,9 @@ pub(crate) struct Handles {
     pub tasks: Arc<Owners>,
     /// The server sees one client where there are many: a task of unknown origin may be anybody's.
     pub shared: bool,
+    /// How the door names what the server offers.
+    pub naming: Naming,
+    pub exposure: Arc<Exposure>,
     /// The request a `requestState` is bound to; `None` on streams that belong to no request.
     pub request: Option<(Bytes, Message)>,
 }
@@ -41,7 +49,7 @@ impl Handles {
     /// Seals one value.
     pub(crate) fn seal(&self, kind: HandleKind, value: &str) -> String {
         let sealed = |kind, context: &[u8], expires| {
-            self.node.seal.seal(&self.binding(kind, context), expires, value.as_bytes())
+            self.of_server(self.node.seal.seal(&self.binding(kind, context), expires, value.as_bytes()))
         };
         match kind {
             HandleKind::Cursor => sealed(Kind::Cursor, &[], 0),
@@ -50,13 +58,40 @@ impl Handles {
                 let digest = self.request.as_ref().map_or([0; 32], |(body, message)| digest_of(body, message));
                 sealed(Kind::RequestState, &digest, epoch_seconds() + limit::REQUEST_STATE.as_secs())
             }
+            HandleKind::Uri => expose_uri(&self.exposure.token, value),
         }
     }
 
-    /// The edits that seal every handle in a whole message of the server.
+    /// A handle as the door gives it out: on the merged door it says whose it is.
+    pub(crate) fn of_server(&self, sealed: String) -> String {
+        match self.naming {
+            Naming::Own => sealed,
+            Naming::Prefixed | Naming::Plain => format!("{}.{sealed}", self.server),
+        }
+    }
+
+    /// A handle as it was sealed.
+    pub(crate) fn sealed<'h>(&self, handle: &'h str) -> &'h str {
+        let ours = |rest: &'h str| rest.strip_prefix(&*self.server)?.strip_prefix('.');
+        match self.naming {
+            Naming::Own => handle,
+            Naming::Prefixed | Naming::Plain => ours(handle).unwrap_or(handle),
+        }
+    }
+
+    /// Whether links to resources change on their way to the client.
+    pub(crate) fn rewrites_links(&self) -> bool {
+        self.naming == Naming::Prefixed
+    }
+
+    /// The edits that seal every handle in a whole message of the server, and rewrite its links.
     pub(crate) fn sealing(&self, body: &[u8]) -> SmallVec<[Edit; 4]> {
         let mut found = SmallVec::new();
-        handles(body, &mut found);
+        if self.rewrites_links() {
+            handles_and_links(body, &mut found);
+        } else {
+            handles(body, &mut found);
+        }
         found
             .into_iter()
             .map(|(kind, span): (HandleKind, Span)| {
@@ -68,6 +103,22 @@ impl Handles {
                 Edit { span, with: encode_string(&sealed).into() }
             })
             .collect()
+    }
+
+    /// On the merged door, what says of a server's question whose it is, so that the answer finds the way back: its id, its
+    /// progress token, and the id where the server withdraws it.
+    pub(crate) fn marking(&self, body: &[u8], message: &Message) -> SmallVec<[Edit; 2]> {
+        let marked = match (self.naming, message.kind, message.method) {
+            (Naming::Own, ..) => [None, None],
+            (_, MessageKind::Request, _) => [message.id, message.p.meta_progress_token],
+            (_, MessageKind::Notification, Method::NotificationCancelled) => [message.p.request_id, None],
+            _ => [None, None],
+        };
+        let mark = |span: Span| {
+            let marked = format!("{}/{}", self.server, String::from_utf8_lossy(span.of(body)));
+            Edit { span, with: encode_string(&marked).into() }
+        };
+        marked.into_iter().flatten().map(mark).collect()
     }
 
     /// An answer to `tasks/list` without the tasks of others; `None` when nothing is to be left out.
@@ -141,9 +192,17 @@ impl Handles {
     }
 
     fn open(&self, kind: Kind, context: &[u8], handle: &str) -> Option<String> {
-        let value = self.node.seal.open(&self.binding(kind, context), epoch_seconds(), handle.as_bytes())?;
+        let sealed = self.sealed(handle).as_bytes();
+        let value = self.node.seal.open(&self.binding(kind, context), epoch_seconds(), sealed)?;
         String::from_utf8(value).ok()
     }
+}
+
+/// What a client says of a server's question on the merged door: whose it is, and the server's own token for it.
+pub(crate) fn unmarked(token: &[u8]) -> Option<(String, Bytes)> {
+    let marked = decode_string(token.starts_with(b"\"").then_some(token)?);
+    let (server, own) = marked.split_once('/')?;
+    Some((server.to_owned(), Bytes::copy_from_slice(own.as_bytes())))
 }
 
 /// What opening the handles of a request changes.

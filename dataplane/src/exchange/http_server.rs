@@ -19,7 +19,7 @@ use super::{Outcome, edited, forwarded, handles_of, parameters, refuse, sessions
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
-use crate::session::InUse;
+use crate::session::{InUse, State};
 use crate::upstream::Upstream;
 use crate::upstream::era::Known;
 use crate::upstream::http::{Answer, Failure, Outgoing};
@@ -33,10 +33,12 @@ pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) 
         Ok(opened) => opened,
         Err(reason) => return Err(refuse(&mut call, reason, id)),
     };
+    opened.edits.extend(posted.edits.iter().cloned());
     let chunks = splice(&posted.body, &mut opened.edits);
     let mut request = request(&call, Verb::POST, None, Outgoing::new(chunks));
     // the header mirrors the body also where the body changed
-    if let Some(task) = opened.task.and_then(|task| HeaderValue::from_str(&header::encode_value(&task)).ok())
+    let mirrored = opened.task.as_ref().or(posted.name.as_ref());
+    if let Some(task) = mirrored.and_then(|value| HeaderValue::from_str(&header::encode_value(value)).ok())
         && request.headers().contains_key(header::NAME)
     {
         request.headers_mut().insert(header::NAME, task);
@@ -97,12 +99,13 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
         Ok(opened) => opened,
         Err(reason) => return Err(refuse(&mut call, reason, id)),
     };
+    opened.edits.extend(posted.edits.iter().cloned());
     let chunks = splice(&posted.body, &mut opened.edits);
     sessions::remember(&session, &posted);
     let mut renewed = false;
     loop {
         let state = session.state();
-        let request = request(&call, Verb::POST, state.upstream.as_ref(), Outgoing::new(chunks.clone()));
+        let request = request(&call, Verb::POST, Some(&state), Outgoing::new(chunks.clone()));
         let sent = tokio::select! {
             biased;
             sent = send(worker, &call.upstream, request) => sent,
@@ -130,7 +133,7 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
             continue;
         }
         if posted.message.method == Method::NotificationCancelled
-            && let Some(cancelled) = posted.raw(posted.message.p.request_id)
+            && let Some(cancelled) = posted.sent(posted.message.p.request_id)
         {
             session.cancel(&cancelled);
         }
@@ -155,7 +158,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
             },
             None => None,
         };
-        let mut request = request(&call, Verb::GET, state.upstream.as_ref(), Outgoing::empty());
+        let mut request = request(&call, Verb::GET, Some(&state), Outgoing::empty());
         if let Some(last) = last.and_then(|last| HeaderValue::from_bytes(&last).ok()) {
             request.headers_mut().insert(header::LAST_EVENT_ID, last);
         }
@@ -194,12 +197,13 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         return Ok(stream(Relay::new(Parts {
             worker: Rc::clone(worker),
             source: events(response.into_body()),
-            handles,
+            handles: Some(handles),
             numbering: Some(numbering),
             expected: None,
             depth,
             before: taken_notes(&session),
             on_timeout: None,
+            upstream: Some(call.upstream),
             principal: call.principal,
             record: call.record,
             ticket,
@@ -247,12 +251,13 @@ async fn relay_answer(
             Ok(stream(Relay::new(Parts {
                 worker: Rc::clone(worker),
                 source: events(response.into_body()),
-                handles,
+                handles: Some(handles),
                 numbering,
                 expected: Some(Expected { id, method: posted.message.method, modern, timeout }),
                 depth,
                 before: Default::default(),
                 on_timeout,
+                upstream: Some(call.upstream),
                 principal: call.principal,
                 record: call.record,
                 ticket,
@@ -419,7 +424,7 @@ pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Resu
     if status.is_server_error() || status.is_redirection() {
         return Err(unusual(status));
     }
-    let body = first_message(response).await;
+    let body = first_message(response, limit::SMALL_REPLY_BYTES).await;
     let message = body.as_ref().and_then(|b| scan(b, ScanLimits::default()).ok().map(|m| (b, m)));
     let versions = message.as_ref().and_then(|(body, m)| {
         let listed = m.r.supported_versions.map(|v| protocol_versions(v.of(body)));
@@ -432,14 +437,15 @@ pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Resu
 }
 
 /// The first response message of an answer, be it JSON or an event stream.
-pub(super) async fn first_message(response: Response<Answer>) -> Option<Bytes> {
+/// `limit` bounds it in bytes.
+pub(super) async fn first_message(response: Response<Answer>, limit: usize) -> Option<Bytes> {
     let kind = content_type(response.headers());
     let mut answer = response.into_body();
     if kind != Kinds::Events {
-        return answer.collect(limit::SMALL_REPLY_BYTES, limit::PROBE).await.ok().filter(|b| !b.is_empty());
+        return answer.collect(limit, limit::PROBE).await.ok().filter(|b| !b.is_empty());
     }
     let reading = async {
-        let mut decoder = SseDecoder::new(limit::SMALL_REPLY_BYTES);
+        let mut decoder = SseDecoder::new(limit);
         loop {
             while let Some(event) = decoder.next().ok()? {
                 let Some(data) = event.data.filter(|d| !d.is_empty()) else { continue };
@@ -471,15 +477,18 @@ pub(super) async fn send(
 }
 
 /// A request of the client, as the server sees it.
-fn request(call: &Call, verb: Verb, session: Option<&HeaderValue>, body: Outgoing) -> Request<Outgoing> {
+fn request(call: &Call, verb: Verb, state: Option<&State>, body: Outgoing) -> Request<Outgoing> {
     let Some(target) = &call.upstream.target else { return Request::new(body) };
     let mut request = target.request(verb, body);
     let headers = request.headers_mut();
-    for (name, value) in forwarded(call) {
+    for (name, value) in forwarded(&call.headers) {
         headers.append(name, value.clone());
     }
-    if let Some(session) = session {
+    if let Some(session) = state.and_then(|state| state.upstream.as_ref()) {
         headers.insert(header::SESSION_ID, session.clone());
+    }
+    if let Some(version) = state.and_then(|state| state.version.as_ref()) {
+        headers.insert(header::PROTOCOL_VERSION, version.clone());
     }
     request
 }
@@ -525,13 +534,19 @@ pub(super) fn unusual(status: StatusCode) -> Reason {
     }
 }
 
-pub(super) fn failed(call: &mut Call, failure: Failure, id: Option<Bytes>) -> Refusal {
+fn failed(call: &mut Call, failure: Failure, id: Option<Bytes>) -> Refusal {
+    let (reason, cause) = what_failed(&call.upstream, failure);
+    call.record.cause = Some(cause);
+    refuse(call, reason, id)
+}
+
+/// What a failure is called, and its cause, which is told inside only.
+pub(super) fn what_failed(upstream: &Upstream, failure: Failure) -> (Reason, String) {
     let (reason, cause) = match failure {
         Failure::Unreachable(cause) => (Reason::ServerUnreachable, cause),
         Failure::Broken(cause) => (Reason::ServerClosed, cause),
         Failure::Timeout => (Reason::ServerTimeout, String::new()),
     };
-    tracing::warn!(server = %call.upstream.name(), cause, outcome = reason.row().outcome, "the server gave no answer");
-    call.record.cause = Some(cause);
-    refuse(call, reason, id)
+    tracing::warn!(server = %upstream.name(), cause, outcome = reason.row().outcome, "the server gave no answer");
+    (reason, cause)
 }

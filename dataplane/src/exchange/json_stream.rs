@@ -45,7 +45,10 @@ impl JsonStream {
         ticket: Ticket,
         in_use: Option<InUse>,
     ) -> Result<Self, Reason> {
-        let filter = HandleFilter::new(limit::HANDLE_BYTES);
+        let filter = match handles.rewrites_links() {
+            true => HandleFilter::with_links(limit::HANDLE_BYTES),
+            false => HandleFilter::new(limit::HANDLE_BYTES),
+        };
         let mut stream = Self {
             answer: Some(answer),
             filter,

@@ -66,7 +66,7 @@ pub(super) async fn mirror(worker: &Rc<Worker>, call: &Call, posted: &Posted, he
 
 fn tool(posted: &Posted) -> Option<String> {
     let name = posted.message.p.name.filter(|_| posted.message.method == Method::ToolsCall)?;
-    Some(decode_string(name.of(&posted.body)).into_owned())
+    Some(posted.name.clone().unwrap_or_else(|| decode_string(name.of(&posted.body)).into_owned()))
 }
 
 #[derive(Deserialize)]
@@ -130,7 +130,7 @@ async fn page(upstream: &Upstream, from: From<'_>, cursor: Option<&str>) -> Opti
             headers.insert(header::PROTOCOL_VERSION, HeaderValue::from_static("2026-07-28"));
             headers.insert(header::METHOD, HeaderValue::from_static("tools/list"));
             let response = send(worker, upstream, request).await.ok()?;
-            first_message(response).await
+            first_message(response, limit::SMALL_REPLY_BYTES).await
         }
     }
 }

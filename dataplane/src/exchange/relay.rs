@@ -13,6 +13,8 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
 use sluice_mcp::{Edit, Event, Kind, Method, ScanLimits, SseDecoder, decode_string, error_body, join, scan, splice};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio::time::Sleep;
 
 use super::handles::Handles;
@@ -20,6 +22,8 @@ use super::record::Record;
 use crate::auth::Principal;
 use crate::auth::quota::Ticket;
 use crate::budget::Held;
+use crate::catalog::Kind as Kinds;
+use crate::catalog::exposure::Naming;
 use crate::drain::Phase;
 use crate::limit;
 use crate::node::{Node, Worker};
@@ -54,8 +58,20 @@ impl Item {
 
 /// Where messages come from.
 pub(crate) enum Source {
-    Http { answer: Box<Answer>, decoder: SseDecoder },
-    Child { inbox: Inbox, child: Arc<Child>, ticket: Option<u64> },
+    Http {
+        answer: Box<Answer>,
+        decoder: SseDecoder,
+    },
+    Child {
+        inbox: Inbox,
+        child: Arc<Child>,
+        ticket: Option<u64>,
+    },
+    /// Streams of several servers, gathered elsewhere: what comes is passed on as it is.
+    Gathered {
+        items: mpsc::Receiver<Item>,
+        gathering: AbortHandle,
+    },
 }
 
 /// What the stream answers.
@@ -89,7 +105,7 @@ pub(crate) fn seal_event(handles: &Handles, numbering: Numbering, value: &[u8]) 
     let context = numbering.context();
     let binding =
         Binding { kind: Handle::Event, principal: handles.principal, server: &handles.server, context: &context };
-    handles.node.seal.seal(&binding, 0, value)
+    handles.of_server(handles.node.seal.seal(&binding, 0, value))
 }
 
 /// Opens an event id a client brings back; `None` when it is not of this session (or of its server session).
@@ -97,14 +113,16 @@ pub(crate) fn open_event(handles: &Handles, numbering: Numbering, handle: &[u8])
     let context = numbering.context();
     let binding =
         Binding { kind: Handle::Event, principal: handles.principal, server: &handles.server, context: &context };
-    handles.node.seal.open(&binding, 0, handle)
+    let handle = std::str::from_utf8(handle).ok()?;
+    handles.node.seal.open(&binding, 0, handles.sealed(handle).as_bytes())
 }
 
 /// A stream of messages to one client.
 pub(crate) struct Relay {
     worker: Rc<Worker>,
     source: Source,
-    handles: Handles,
+    /// Those of the one server the stream is from.
+    handles: Option<Handles>,
     numbering: Option<Numbering>,
     expected: Option<Expected>,
     depth: u16,
@@ -121,6 +139,7 @@ pub(crate) struct Relay {
     /// When the stream ends though the server does not end it.
     ending: Option<Pin<Box<dyn Future<Output = End>>>>,
     on_timeout: Option<Box<dyn FnOnce()>>,
+    upstream: Option<Arc<Upstream>>,
     record: Record,
     _ticket: Ticket,
     _in_use: Option<InUse>,
@@ -132,7 +151,8 @@ pub(crate) struct Relay {
 pub(crate) struct Parts {
     pub worker: Rc<Worker>,
     pub source: Source,
-    pub handles: Handles,
+    /// Those of the server; `None` for a gathered stream.
+    pub handles: Option<Handles>,
     pub numbering: Option<Numbering>,
     pub expected: Option<Expected>,
     pub depth: u16,
@@ -140,6 +160,8 @@ pub(crate) struct Parts {
     /// Told when the server is given up for taking too long.
     pub on_timeout: Option<Box<dyn FnOnce()>>,
     pub principal: Principal,
+    /// The server; `None` for a gathered stream.
+    pub upstream: Option<Arc<Upstream>>,
     pub record: Record,
     pub ticket: Ticket,
     pub in_use: Option<InUse>,
@@ -183,7 +205,8 @@ async fn ending(
                     return End::Leaving;
                 }
                 let plane = Arc::clone(&planes.borrow_and_update());
-                let same = upstream.as_ref().is_some_and(|u| plane.server(u.name()).is_some_and(|now| Arc::ptr_eq(now, u)));
+                // a stream of the merged door is bound to no single server
+                let same = upstream.as_ref().is_none_or(|u| plane.server(u.name()).is_some_and(|now| Arc::ptr_eq(now, u)));
                 if !same || !plane.known.admits(plane.snapshot.access.required, &principal) {
                     return End::NotAllowed;
                 }
@@ -201,7 +224,7 @@ impl Relay {
         let session = parts.in_use.as_ref().map(|in_use| Arc::clone(&in_use.session));
         let ending: Option<Pin<Box<dyn Future<Output = End>>>> = match (long_lived, session, &parts.expected) {
             (true, session, _) => {
-                let upstream = parts.record.upstream.clone();
+                let upstream = parts.upstream.clone();
                 Some(Box::pin(ending(Arc::clone(&parts.worker.node), parts.principal, upstream, session)))
             }
             (false, Some(session), Some(expected)) => {
@@ -231,6 +254,7 @@ impl Relay {
             last_out: now,
             timer: Box::pin(tokio::time::sleep(first)),
             on_timeout: parts.on_timeout,
+            upstream: parts.upstream,
             record: parts.record,
             _ticket: parts.ticket,
             _in_use: parts.in_use,
@@ -330,6 +354,7 @@ impl Relay {
                     }
                     None => return Poll::Ready(Ok(None)),
                 },
+                Source::Gathered { items, .. } => return items.poll_recv(cx).map(Ok),
             }
         }
     }
@@ -337,7 +362,8 @@ impl Relay {
     /// One event of an HTTP stream; `None` when there is nothing to pass on.
     fn event(&mut self, event: Event) -> Result<Option<Item>, Reason> {
         let id = event.id.as_ref().filter(|id| !id.is_empty()).zip(self.numbering);
-        let id = id.map(|(id, numbering)| seal_event(&self.handles, numbering, id));
+        let id = id.zip(self.handles.as_ref());
+        let id = id.map(|((id, numbering), handles)| seal_event(handles, numbering, id));
         // an empty data field primes the client for resumption: an event without a message
         let Some(data) = event.data.as_ref().filter(|d| !d.is_empty()) else {
             let raw = id.is_none().then_some(event.raw);
@@ -355,10 +381,11 @@ impl Relay {
     /// # Errors
     /// [`Reason::ServerGarbage`] for an answer that is not to this request.
     fn message(&mut self, data: &Bytes) -> Result<Option<Bytes>, Reason> {
+        let Some(handles) = &self.handles else { return Ok(Some(data.clone())) };
         let message = match scan(data, ScanLimits { depth: self.depth }) {
             Ok(message) => message,
             Err(error) => {
-                tracing::warn!(server = %self.handles.server, %error, "the server sent an event that is not MCP");
+                tracing::warn!(server = %handles.server, %error, "the server sent an event that is not MCP");
                 self.worker.node.metrics.undeliverable.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 return Ok(None);
             }
@@ -372,10 +399,25 @@ impl Relay {
             self.record.outcome = if message.error.is_some() { "error" } else { "ok" };
             self.timer.as_mut().reset((Instant::now() + limit::AFTER_ANSWER).into());
         }
-        let own = self.handles.own_tasks(data);
+        if handles.naming != Naming::Own && self.absorbed(&message) {
+            return Ok(None);
+        }
+        let own = handles.own_tasks(data);
         let data = own.as_ref().unwrap_or(data);
-        let mut edits = self.handles.sealing(data);
+        let mut edits = handles.sealing(data);
+        if own.is_none() {
+            edits.extend(handles.marking(data, &message));
+        }
         Ok(Some(edited(data, &mut edits)))
+    }
+
+    /// On the merged door a change of lists is told by the catalogue, to everybody and once.
+    fn absorbed(&self, message: &sluice_mcp::Message) -> bool {
+        let kinds = Kinds::changed_by(message.method);
+        if let (false, Some(upstream)) = (kinds.is_empty(), &self.upstream) {
+            upstream.catalogue.changed(kinds);
+        }
+        !kinds.is_empty()
     }
 
     /// The server's stream is over. What was not answered gets an error, unless the client can resume.
@@ -393,7 +435,7 @@ impl Relay {
             return;
         }
         let reason = match self.source {
-            Source::Http { .. } => Reason::ServerClosed,
+            Source::Http { .. } | Source::Gathered { .. } => Reason::ServerClosed,
             Source::Child { .. } => Reason::ChildEnded,
         };
         self.give_up(&reason);
@@ -487,6 +529,9 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        if let Source::Gathered { gathering, .. } = &self.source {
+            gathering.abort();
+        }
         let unfinished = self.expected.as_ref().is_some_and(|e| e.modern) && !self.answered;
         if let (true, Source::Child { child, ticket: Some(ticket), .. }) = (unfinished, &self.source) {
             child.abandon(*ticket);

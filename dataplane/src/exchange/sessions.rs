@@ -6,55 +6,53 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::HeaderValue;
-use http::{Method as Verb, StatusCode};
-use sluice_mcp::{Kind, Method, ScanLimits, header, is_modern_error, scan};
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method as Verb, StatusCode};
+use sluice_mcp::{Kind, Message, Method, ScanLimits, decode_string, header, is_modern_error, scan};
 use sluice_snapshot::model::Protocol;
 
 use super::call::{Call, Content, Posted, Reply};
-use super::http_server::{failed, first_message, probe, send, unusual};
+use super::http_server::{first_message, probe, send, unusual, what_failed};
 use super::{Outcome, caller, forwarded, refuse};
+use crate::budget::Held;
+use crate::catalog::{About, Kind as Kinds};
 use crate::limit;
 use crate::node::Worker;
+use crate::plane::Plane;
 use crate::reason::Reason;
-use crate::session::{Declared, Opening, Session, SessionId, State};
+use crate::session::{Declared, Merged, Opening, Session, SessionId, State};
 use crate::upstream::http::{Answer, Outgoing};
 use crate::upstream::stdio::{Attachment, Caller, Child, NoChild};
 use crate::upstream::{Carrier, Upstream};
 
 /// `initialize`: the server is asked with the client's own bytes; a session begins when it agrees.
 pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
-    let Some(id) = posted.id() else {
-        return Err(refuse(&mut call, Reason::Message { code: -32600, text: "`initialize` needs an id".into() }, None));
-    };
     if call.upstream.era.configured() == Protocol::Modern {
-        let reason = is_modern(&call.upstream, &posted);
-        return Err(refuse(&mut call, reason, Some(id)));
+        let requested = posted.text(posted.message.p.protocol_version).unwrap_or_default();
+        let reason = Reason::ServerIsModern { requested, supported: modern_versions(&call.upstream) };
+        let id = posted.id();
+        return Err(refuse(&mut call, reason, id));
     }
-    if posted.body.len() > limit::INITIALIZE_BYTES {
-        return Err(refuse(&mut call, Reason::BodyTooLarge { limit: limit::INITIALIZE_BYTES }, Some(id)));
-    }
-    if worker.node.drain.phase() != crate::drain::Phase::Serving {
-        return Err(refuse(&mut call, Reason::Draining, Some(id)));
-    }
-    let limit = call.plane.snapshot.limits.sessions_per_principal;
-    if let Err(reason) = call.account.open_session(limit) {
-        return Err(refuse(&mut call, reason, Some(id)));
-    }
-    let place = Place(Some(Arc::clone(&call.account)));
-    let held = match worker.node.hold(posted.body.len()) {
-        Ok(held) => held,
-        Err(reason) => return Err(refuse(&mut call, reason, Some(id))),
-    };
+    let (id, place, held) = admit(worker, &mut call, &posted)?;
     let session = SessionId::random();
     let owner = call.principal.id;
     call.principal.act_in(&session);
-    let opened = match call.upstream.carrier() {
-        Carrier::Requests => open_http(worker, &mut call, &posted).await?,
-        Carrier::Pipe => open_child(&mut call, &posted, session).await?,
+    let greeting = Greeting {
+        initialize: &posted.body,
+        message: &posted.message,
+        headers: Some(&call.headers),
+        caller: caller(&call, Some(&session)),
+        declared: declared(&posted),
     };
-    let (upstream, attachment, body, status) = match opened {
-        Opened::Session { upstream, attachment, body } => (upstream, attachment, body, StatusCode::OK),
+    let opened = match greet(worker, &call.upstream, &greeting).await {
+        Ok(opened) => opened,
+        Err(trouble) => {
+            call.record.cause = trouble.cause;
+            return Err(refuse(&mut call, trouble.reason, Some(id)));
+        }
+    };
+    let (upstream, attachment, body) = match opened {
+        Opened::Session { upstream, attachment, body } => (upstream, attachment, body),
         Opened::Refused { body, status } => {
             call.record.outcome = "error";
             call.record.status = status;
@@ -71,14 +69,185 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
         initialize: Bytes::copy_from_slice(&posted.body),
         declared: declared(&posted),
         upstream,
+        version: None,
         attachment,
-        account: place.keep(),
-        held,
+        merged: None,
+        account: Some(place.keep()),
+        held: Some(held),
     };
     let now = worker.node.clock.ms();
     worker.node.sessions.insert(Arc::new(Session::new(session, opening, now))).await;
     call.record.outcome = "ok";
-    Ok(Reply { status, session: Some(sealed), content: Content::Json(body) })
+    Ok(Reply { status: StatusCode::OK, session: Some(sealed), content: Content::Json(body) })
+}
+
+/// What a session must satisfy before it begins, on any door: the id to answer to, its place in the principal's limit, and
+/// the room that what it keeps takes.
+pub(super) fn admit<To>(
+    worker: &Worker,
+    call: &mut Call<To>,
+    posted: &Posted,
+) -> Result<(Bytes, Place, Held), super::Refusal> {
+    let Some(id) = posted.id() else {
+        return Err(refuse(call, Reason::Message { code: -32600, text: "`initialize` needs an id".into() }, None));
+    };
+    let admitted = (|| {
+        if posted.body.len() > limit::INITIALIZE_BYTES {
+            return Err(Reason::BodyTooLarge { limit: limit::INITIALIZE_BYTES });
+        }
+        if worker.node.drain.phase() != crate::drain::Phase::Serving {
+            return Err(Reason::Draining);
+        }
+        let place = Place::take(&call.account, call.plane.snapshot.limits.sessions_per_principal)?;
+        Ok((place, worker.node.hold(posted.body.len())?))
+    })();
+    match admitted {
+        Ok((place, held)) => Ok((id, place, held)),
+        Err(reason) => Err(refuse(call, reason, Some(id))),
+    }
+}
+
+/// The part of a merged session that is with this server, opened with the client's own `initialize` if it is not open.
+/// One opening at a time; whoever waited for one that failed fails with it.
+pub(super) async fn part(
+    worker: &Rc<Worker>,
+    upstream: &Arc<Upstream>,
+    whole: &Arc<Session>,
+) -> Result<Arc<Session>, Reason> {
+    let Some(merged) = &whole.merged else { return Err(Reason::SessionUnknown) };
+    if let Some(part) = merged.open_part(upstream.name()).filter(|part| part.definition == upstream.id) {
+        return Ok(part);
+    }
+    Box::pin(open_part(worker, upstream, whole, merged)).await
+}
+
+async fn open_part(
+    worker: &Rc<Worker>,
+    upstream: &Arc<Upstream>,
+    whole: &Arc<Session>,
+    merged: &Merged,
+) -> Result<Arc<Session>, Reason> {
+    let place = merged.part(upstream.name());
+    let waiting = Instant::now();
+    let mut failed = place.opening.lock().await;
+    if let Some(part) = place.session(upstream.id) {
+        return Ok(part);
+    }
+    if let Some((at, reason)) = failed.as_ref().filter(|(at, _)| *at >= waiting) {
+        tracing::trace!(?at, "failed with whom it waited for");
+        return Err(reason.clone());
+    }
+    let opened = greet_part(worker, upstream, whole, merged).await;
+    *failed = opened.as_ref().err().map(|reason| (Instant::now(), reason.clone()));
+    let part = opened?;
+    if let Some(before) = place.open(Arc::clone(&part)) {
+        // the server is configured otherwise than it was: its old session is nobody's any more
+        before.end();
+    }
+    if whole.is_over() {
+        // ended meanwhile: nobody else would end this one
+        end_upstream(worker, upstream, &part).await;
+        return Err(Reason::SessionUnknown);
+    }
+    merged.opened.notify_waiters();
+    Ok(part)
+}
+
+async fn greet_part(
+    worker: &Rc<Worker>,
+    upstream: &Arc<Upstream>,
+    whole: &Arc<Session>,
+    merged: &Merged,
+) -> Result<Arc<Session>, Reason> {
+    if upstream.era.configured() == Protocol::Modern {
+        return Err(Reason::ServerIsModern { requested: String::new(), supported: modern_versions(upstream) });
+    }
+    let message =
+        scan(&whole.initialize, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("initialize"))?;
+    let greeting = Greeting {
+        initialize: &whole.initialize,
+        message: &message,
+        headers: None,
+        caller: Caller { principal: whole.principal, session: Some(whole.id.0) },
+        declared: whole.declared,
+    };
+    let opened = greet(worker, upstream, &greeting).await.map_err(|trouble| trouble.reason)?;
+    let (session_id, attachment, body) = match opened {
+        Opened::Session { upstream, attachment, body } => (upstream, attachment, body),
+        Opened::Refused { body, .. } => return Err(Reason::ServerRefused(error_text(&body))),
+    };
+    let answer = scan(&body, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("initialize"))?;
+    let version = answer.r.protocol_version.map(|s| decode_string(s.of(&body)).into_owned());
+    let opening = Opening {
+        owner: whole.owner,
+        principal: whole.principal,
+        server: Arc::clone(upstream.name()),
+        definition: upstream.id,
+        initialize: whole.initialize.clone(),
+        declared: whole.declared,
+        upstream: session_id,
+        version: version.and_then(|version| HeaderValue::from_str(&version).ok()),
+        attachment,
+        merged: None,
+        account: None,
+        held: None,
+    };
+    let part = Arc::new(Session::new(whole.id, opening, worker.node.clock.ms()));
+    if let Some(result) = answer.result {
+        let audience = upstream.audience(&merged.audience, whole.principal, whole.id.0);
+        upstream.catalogue.entry(&audience).about.store(Some(Arc::new(About::of(result.of(&body)))));
+    }
+    let level = merged.log_level.load_full();
+    if let Some(level) = &level {
+        part.update(|state| state.log_level = Some(Bytes::clone(level)));
+    }
+    if upstream.carrier() == Carrier::Requests {
+        let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        let state = part.state();
+        for message in [initialized].into_iter().chain(restoration(&state)) {
+            if let Some(response) = own(worker, upstream, &state, message).await {
+                let _ = first_message(response, limit::SMALL_REPLY_BYTES).await;
+            }
+        }
+    } else if let Some(attachment) = part.attachment.lock().await.as_ref() {
+        for body in restoration(&part.state()) {
+            if let Ok(message) = scan(&body, ScanLimits { depth: u16::MAX }) {
+                // the answer is of no interest: its queue is dropped
+                let _ = attachment.child.request(greeting.caller, body, message);
+            }
+        }
+    }
+    Ok(part)
+}
+
+/// The message of a JSON-RPC error.
+pub(super) fn error_text(body: &[u8]) -> String {
+    let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    value["error"]["message"].as_str().unwrap_or("no reason given").chars().take(200).collect()
+}
+
+/// How a session with a server begins.
+struct Greeting<'a> {
+    /// The client's `initialize`.
+    initialize: &'a Bytes,
+    message: &'a Message,
+    /// The client's header fields, where they belong to this message.
+    headers: Option<&'a HeaderMap>,
+    caller: Caller,
+    declared: Declared,
+}
+
+/// Why it did not begin.
+struct Trouble {
+    reason: Reason,
+    /// What is told inside only.
+    cause: Option<String>,
+}
+
+impl From<Reason> for Trouble {
+    fn from(reason: Reason) -> Self {
+        Self { reason, cause: None }
+    }
 }
 
 /// How a server answered `initialize`.
@@ -88,10 +257,16 @@ enum Opened {
 }
 
 /// The place of a session in its principal's limit, given back unless the session begins.
-struct Place(Option<Arc<crate::auth::quota::Account>>);
+pub(super) struct Place(Option<Arc<crate::auth::quota::Account>>);
 
 impl Place {
-    fn keep(mut self) -> Arc<crate::auth::quota::Account> {
+    /// Takes a place.
+    pub(super) fn take(account: &Arc<crate::auth::quota::Account>, limit: u32) -> Result<Self, Reason> {
+        account.open_session(limit)?;
+        Ok(Self(Some(Arc::clone(account))))
+    }
+
+    pub(super) fn keep(mut self) -> Arc<crate::auth::quota::Account> {
         self.0.take().unwrap_or_default()
     }
 }
@@ -104,64 +279,65 @@ impl Drop for Place {
     }
 }
 
-async fn open_http(worker: &Rc<Worker>, call: &mut Call, posted: &Posted) -> Result<Opened, super::Refusal> {
-    let id = posted.id();
-    let Some(target) = &call.upstream.target else {
-        return Err(refuse(call, Reason::ServerUnreachable, id));
-    };
-    let mut request = target.request(Verb::POST, Outgoing::whole(posted.body.clone()));
-    for (name, value) in forwarded(call) {
+async fn greet(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Greeting<'_>) -> Result<Opened, Trouble> {
+    match upstream.carrier() {
+        Carrier::Requests => greet_http(worker, upstream, greeting).await,
+        Carrier::Pipe => greet_child(upstream, greeting).await,
+    }
+}
+
+async fn greet_http(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Greeting<'_>) -> Result<Opened, Trouble> {
+    let Some(target) = &upstream.target else { return Err(Reason::ServerUnreachable.into()) };
+    let mut request = target.request(Verb::POST, Outgoing::whole(greeting.initialize.clone()));
+    for (name, value) in greeting.headers.into_iter().flat_map(forwarded) {
         request.headers_mut().append(name, value.clone());
     }
-    let response = match send(worker, &call.upstream, request).await {
-        Ok(response) => response,
-        Err(failure) => return Err(failed(call, failure, id)),
-    };
+    let response = send(worker, upstream, request).await.map_err(|failure| {
+        let (reason, cause) = what_failed(upstream, failure);
+        Trouble { reason, cause: Some(cause) }
+    })?;
     let status = response.status();
     if status.is_server_error() || status.is_redirection() || unusual(status) == Reason::ServerCredential {
-        let reason = unusual(status);
-        return Err(refuse(call, reason, id));
+        return Err(unusual(status).into());
     }
-    let upstream = session_of(&response);
-    let body = first_message(response).await.unwrap_or_default();
+    let session = session_of(&response);
+    let body = first_message(response, limit::SMALL_REPLY_BYTES).await.unwrap_or_default();
     let message = scan(&body, ScanLimits::default()).ok().filter(|m| m.kind == Kind::Response);
     if let (true, Some(message)) = (status.is_success(), &message)
         && message.result.is_some()
     {
-        return Ok(Opened::Session { upstream, attachment: None, body });
+        return Ok(Opened::Session { upstream: session, attachment: None, body });
     }
     // refused: by a legacy server that has its reasons, or by a modern one that does not know the method
     let modern_error = message.as_ref().and_then(|m| m.error_code).is_some_and(is_modern_error);
-    let maybe = call.upstream.era.configured() == Protocol::Auto;
-    if modern_error || (maybe && probe(worker, &call.upstream).await == Ok(true)) {
-        let reason = is_modern(&call.upstream, posted);
-        return Err(refuse(call, reason, id));
+    let maybe = upstream.era.configured() == Protocol::Auto;
+    if modern_error || (maybe && probe(worker, upstream).await == Ok(true)) {
+        return Err(is_modern(upstream, greeting).into());
     }
     match message {
         Some(message) if message.error.is_some() => Ok(Opened::Refused { body, status }),
-        _ if status.is_success() => Err(refuse(call, Reason::ServerGarbage("no answer to `initialize`"), id)),
-        _ => Err(refuse(call, unusual(status), id)),
+        _ if status.is_success() => Err(Reason::ServerGarbage("no answer to `initialize`").into()),
+        _ => Err(unusual(status).into()),
     }
 }
 
-async fn open_child(call: &mut Call, posted: &Posted, session: SessionId) -> Result<Opened, super::Refusal> {
-    let id = posted.id();
-    let caller = caller(call, Some(&session));
-    let children = &call.upstream.children;
-    let key = children.legacy_key(caller, &posted.body, &posted.message, declared(posted).asks);
-    let child = children.legacy(&key, caller, &posted.body).await;
-    super::stdio_server::note(&call.upstream, child.as_ref().err());
+async fn greet_child(upstream: &Arc<Upstream>, greeting: &Greeting<'_>) -> Result<Opened, Trouble> {
+    let children = &upstream.children;
+    let caller = greeting.caller;
+    let key = children.legacy_key(caller, greeting.initialize, greeting.message, greeting.declared.asks);
+    let child = children.legacy(&key, caller, greeting.initialize).await;
+    super::stdio_server::note(upstream, child.as_ref().err());
     match child {
         Ok(child) => {
             child.attach(caller);
-            let body = answer(id.as_deref(), child.initialize_result());
+            let id = greeting.message.id.map(|s| s.of(greeting.initialize));
+            let body = answer(id, child.initialize_result());
             Ok(Opened::Session { upstream: None, attachment: Some(Attachment { child, key }), body })
         }
-        Err(NoChild::Reason(reason)) => Err(refuse(call, reason, id)),
+        Err(NoChild::Reason(reason)) => Err(reason.into()),
         Err(NoChild::Refused(error)) => {
-            if call.upstream.era.configured() == Protocol::Auto && children.modern(&call.upstream.era).await.is_ok() {
-                let reason = is_modern(&call.upstream, posted);
-                return Err(refuse(call, reason, id));
+            if upstream.era.configured() == Protocol::Auto && children.modern(&upstream.era).await.is_ok() {
+                return Err(is_modern(upstream, greeting).into());
             }
             Ok(Opened::Refused { body: error, status: StatusCode::OK })
         }
@@ -177,11 +353,14 @@ fn answer(id: Option<&[u8]>, result: Option<&Bytes>) -> Bytes {
     body.into()
 }
 
-fn is_modern(upstream: &Upstream, posted: &Posted) -> Reason {
+fn is_modern(upstream: &Upstream, greeting: &Greeting<'_>) -> Reason {
+    let requested = greeting.message.p.protocol_version.map(|s| decode_string(s.of(greeting.initialize)).into_owned());
+    Reason::ServerIsModern { requested: requested.unwrap_or_default(), supported: modern_versions(upstream) }
+}
+
+fn modern_versions(upstream: &Upstream) -> Vec<String> {
     let known = upstream.era.modern().filter(|v| !v.is_empty());
-    let supported = known.map_or_else(|| vec!["2026-07-28".to_owned()], |v| v.to_vec());
-    let requested = posted.text(posted.message.p.protocol_version).unwrap_or_default();
-    Reason::ServerIsModern { requested, supported }
+    known.map_or_else(|| vec!["2026-07-28".to_owned()], |v| v.to_vec())
 }
 
 /// The session id a server gave, in memory of its own: the header is a slice of the connection's read buffer, which a
@@ -192,7 +371,7 @@ fn session_of<B>(response: &http::Response<B>) -> Option<HeaderValue> {
 }
 
 /// Whether the client declared that it answers a server's requests.
-fn declared(posted: &Posted) -> Declared {
+pub(super) fn declared(posted: &Posted) -> Declared {
     let capabilities = posted.message.p.capabilities.map(|s| s.of(&posted.body));
     let capabilities: serde_json::Map<String, serde_json::Value> =
         capabilities.and_then(|raw| serde_json::from_slice(raw).ok()).unwrap_or_default();
@@ -205,7 +384,7 @@ pub(super) fn remember(session: &Session, posted: &Posted) {
         _ if posted.body.len() > limit::REMEMBERED_BYTES => {}
         Method::LoggingSetLevel => session.update(|state| state.log_level = Some(Bytes::copy_from_slice(&posted.body))),
         Method::ResourcesSubscribe => {
-            if let Some(uri) = posted.raw(posted.message.p.uri) {
+            if let Some(uri) = posted.sent(posted.message.p.uri) {
                 session.update(|state| {
                     if state.subscriptions.len() < limit::SUBSCRIPTIONS {
                         state.subscriptions.insert(Bytes::copy_from_slice(&uri));
@@ -214,7 +393,7 @@ pub(super) fn remember(session: &Session, posted: &Posted) {
             }
         }
         Method::ResourcesUnsubscribe => {
-            if let Some(uri) = posted.raw(posted.message.p.uri) {
+            if let Some(uri) = posted.sent(posted.message.p.uri) {
                 session.update(|state| {
                     state.subscriptions.remove(&uri);
                 });
@@ -240,7 +419,7 @@ pub(super) async fn is_gone(worker: &Rc<Worker>, upstream: &Upstream, state: &St
         return false;
     }
     let ping = br#"{"jsonrpc":"2.0","id":"sluice-ping","method":"ping"}"#;
-    let answer = own(worker, upstream, state.upstream.as_ref(), Bytes::from_static(ping)).await;
+    let answer = own(worker, upstream, state, Bytes::from_static(ping)).await;
     answer.is_some_and(|r| matches!(r.status(), StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND))
 }
 
@@ -272,23 +451,26 @@ async fn initialize_again(
     epoch: u64,
 ) -> Result<(), Reason> {
     tracing::info!(server = %upstream.name(), "the server forgot a session; initialising it again");
-    let response = own(worker, upstream, None, session.initialize.clone()).await.ok_or(Reason::ServerUnreachable)?;
+    let nothing = State::default();
+    let response =
+        own(worker, upstream, &nothing, session.initialize.clone()).await.ok_or(Reason::ServerUnreachable)?;
     if !response.status().is_success() {
         return Err(Reason::ServerForgot);
     }
     let fresh = session_of(&response);
-    let body = first_message(response).await.ok_or(Reason::ServerForgot)?;
+    let body = first_message(response, limit::SMALL_REPLY_BYTES).await.ok_or(Reason::ServerForgot)?;
     let message = scan(&body, ScanLimits::default()).map_err(|_| Reason::ServerForgot)?;
     let Some(result) = message.result else { return Err(Reason::ServerForgot) };
-    let state = session.state();
+    let renewed = State { upstream: fresh.clone(), ..State::clone(&session.state()) };
     let restoring = [Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)]
         .into_iter()
-        .chain(restoration(&state));
+        .chain(restoration(&renewed));
     for message in restoring {
-        if let Some(response) = own(worker, upstream, fresh.as_ref(), message).await {
-            let _ = first_message(response).await;
+        if let Some(response) = own(worker, upstream, &renewed, message).await {
+            let _ = first_message(response, limit::SMALL_REPLY_BYTES).await;
         }
     }
+    upstream.catalogue.changed(&Kinds::ALL);
     session.update(|state| {
         state.epoch = epoch + 1;
         state.upstream = fresh.clone();
@@ -322,17 +504,33 @@ fn changed_notes(initialize_result: &[u8]) -> Vec<Bytes> {
 }
 
 /// A message of our own inside a server session.
-async fn own(
-    worker: &Rc<Worker>,
-    upstream: &Upstream,
-    session: Option<&HeaderValue>,
-    body: Bytes,
-) -> Option<http::Response<Answer>> {
-    let mut request = upstream.target.as_ref()?.request(Verb::POST, Outgoing::whole(body));
-    if let Some(session) = session {
-        request.headers_mut().insert(header::SESSION_ID, session.clone());
-    }
+async fn own(worker: &Rc<Worker>, upstream: &Upstream, state: &State, body: Bytes) -> Option<http::Response<Answer>> {
+    let request = own_request(upstream, state, body)?;
     send(worker, upstream, request).await.ok()
+}
+
+/// A request of our own inside a server session.
+pub(super) fn own_request(upstream: &Upstream, state: &State, body: Bytes) -> Option<http::Request<Outgoing>> {
+    let mut request = upstream.target.as_ref()?.request(Verb::POST, Outgoing::whole(body));
+    let headers = request.headers_mut();
+    headers.extend(state.upstream.clone().map(|id| (HeaderName::from_static(header::SESSION_ID), id)));
+    headers.extend(state.version.clone().map(|version| (HeaderName::from_static(header::PROTOCOL_VERSION), version)));
+    Some(request)
+}
+
+/// A notification of the client to the server of a part.
+pub(super) async fn tell_part(
+    worker: &Rc<Worker>,
+    upstream: &Arc<Upstream>,
+    part: &Arc<Session>,
+    body: Bytes,
+) -> Result<(), Reason> {
+    if upstream.carrier() == Carrier::Pipe {
+        let child = attached(upstream, part).await?;
+        let message = scan(&body, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("notification"))?;
+        return child.tell(Caller { principal: part.principal, session: Some(part.id.0) }, body, message);
+    }
+    own(worker, upstream, &part.state(), body).await.map(drop).ok_or(Reason::ServerUnreachable)
 }
 
 /// Tells the server that nobody waits for this request any more.
@@ -344,12 +542,24 @@ pub(super) fn cancel_later(worker: &Rc<Worker>, upstream: &Arc<Upstream>, sessio
     let (worker, upstream, session) = (Rc::clone(worker), Arc::clone(upstream), Arc::clone(session));
     tokio::task::spawn_local(async move {
         let state = session.state();
-        drop(own(&worker, &upstream, state.upstream.as_ref(), body.into()).await);
+        drop(own(&worker, &upstream, &state, body.into()).await);
     });
 }
 
-/// Ends a session towards its server.
-pub(crate) async fn end_upstream(worker: &Rc<Worker>, upstream: &Arc<Upstream>, session: &Session) {
+/// Ends a session towards its server, or the servers of its parts.
+pub(crate) async fn end(worker: &Rc<Worker>, plane: &Plane, session: &Session) {
+    let Some(merged) = &session.merged else {
+        if let Some(upstream) = plane.server(&session.server) {
+            end_upstream(worker, upstream, session).await;
+        }
+        return;
+    };
+    let parts = merged.parts();
+    let ending = parts.iter().filter_map(|part| Some((plane.server(&part.server)?, part)));
+    futures_util::future::join_all(ending.map(|(upstream, part)| end_upstream(worker, upstream, part))).await;
+}
+
+async fn end_upstream(worker: &Rc<Worker>, upstream: &Arc<Upstream>, session: &Session) {
     if let Some(attachment) = session.attachment.lock().await.take() {
         upstream.children.release(&attachment, session.id.0);
     }
@@ -387,6 +597,7 @@ pub(super) async fn attached(upstream: &Arc<Upstream>, session: &Session) -> Res
         }
     }
     session.leave_notes(child.initialize_result().map(|r| changed_notes(r)).unwrap_or_default());
+    upstream.catalogue.changed(&Kinds::ALL);
     *attachment = Some(Attachment { child: Arc::clone(&child), key });
     Ok(child)
 }

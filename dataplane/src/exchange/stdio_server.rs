@@ -65,12 +65,13 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
     Ok(stream(Relay::new(Parts {
         worker: Rc::clone(worker),
         source: Source::Child { inbox, child, ticket: None },
-        handles,
+        handles: Some(handles),
         numbering: None,
         expected: None,
         depth: call.plane.snapshot.limits.json_depth,
         before: taken_notes(&in_use.session),
         on_timeout: None,
+        upstream: Some(call.upstream),
         principal: call.principal,
         record: call.record,
         ticket,
@@ -111,12 +112,13 @@ async fn ask(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: Option
     let relay = Relay::new(Parts {
         worker: Rc::clone(worker),
         source: Source::Child { inbox, child, ticket: Some(ticket) },
-        handles,
+        handles: Some(handles),
         numbering: None,
         expected: Some(Expected { id, method, modern: in_use.is_none(), timeout: call.upstream.config.timeout }),
         depth: call.plane.snapshot.limits.json_depth,
         before: VecDeque::<Item>::new(),
         on_timeout: None,
+        upstream: Some(call.upstream),
         principal: call.principal,
         record: call.record,
         ticket: place,
@@ -129,6 +131,7 @@ async fn ask(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: Option
 /// The message with its handles opened, scanned anew where that moved its parts.
 fn opened(handles: &Handles, posted: &Posted) -> Result<(Bytes, sluice_mcp::Message), Reason> {
     let mut edits = handles.opening(posted)?.edits;
+    edits.extend(posted.edits.iter().cloned());
     if edits.is_empty() {
         return Ok((posted.body.clone(), posted.message));
     }

@@ -53,7 +53,7 @@ fn path(path: &str, plane: &Plane) -> Path {
         );
     }
     match path {
-        "/mcp" | "/mcp/" => Path::Mcp(Ok(plane.single().cloned().map_or(Scope::Merged, Scope::Server))),
+        "/mcp" | "/mcp/" => Path::Mcp(Ok(Scope::Merged)),
         "/health" => Path::Health,
         _ if plane.snapshot.monitoring.metrics_path.as_deref() == Some(path) => Path::Metrics,
         _ => Path::Mcp(Err(Reason::NoSuchDoor)),
@@ -127,6 +127,9 @@ async fn call(
         let principal = plane.known.authenticate(required, peer.address, &parts.headers)?.clone();
         record.principal = Some(Arc::clone(&principal.name));
         let scope = door?;
+        if let Scope::Server(upstream) = &scope {
+            record.upstream = Some(Arc::clone(upstream));
+        }
         let account = worker.node.quotas.account(principal.id);
         let ticket = worker.node.quotas.admit(&account, &plane.snapshot.limits, Instant::now())?;
         Ok((principal, scope, account, ticket))
@@ -156,6 +159,7 @@ async fn call(
     };
     let call = Call {
         plane: Arc::clone(plane),
+        naming: scope.naming(plane),
         upstream: scope,
         principal,
         account,

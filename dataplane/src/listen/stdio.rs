@@ -203,9 +203,10 @@ impl Door {
         let mut record = Record::begin(&self.worker, plane.snapshot.monitoring.access_log);
         record.principal = Some(self.principal.name.clone());
         let account = self.worker.node.quotas.account(self.principal.id);
-        let scope = plane.single().cloned().map_or(Scope::Merged, Scope::Server);
+        let scope = Scope::Merged;
         match self.worker.node.quotas.admit(&account, &plane.snapshot.limits, Instant::now()) {
             Ok(ticket) => Ok(Call {
+                naming: scope.naming(&plane),
                 upstream: scope,
                 principal: self.principal.clone(),
                 account,

@@ -1,0 +1,432 @@
+//! The catalogue: what servers offer, as they last said, per server and [`Audience`]. It only keeps and arranges; who
+//! fetches lists, and when, is the business of `exchange/merged`.
+//!
+//! Each server keeps its own [`Catalogue`], carried over from plane to plane with the server. What a door shows of all of
+//! them together is an [`Offer`], made of one plane and one state of the catalogues and used to the end of a request.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use papaya::HashMap;
+use sluice_mcp::{Era, Method};
+use tokio::sync::watch;
+
+pub(crate) mod exposure;
+pub(crate) mod list;
+pub(crate) mod offer;
+
+pub(crate) use exposure::Exposure;
+pub(crate) use list::List;
+pub(crate) use offer::{Offer, Offers};
+
+use crate::auth::PrincipalId;
+use crate::limit;
+use crate::reason::Reason;
+
+/// The kinds of lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Tools,
+    Prompts,
+    Resources,
+    Templates,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
+
+    /// The kind a list method asks for.
+    pub(crate) fn of(method: Method) -> Option<Self> {
+        Some(match method {
+            Method::ToolsList => Self::Tools,
+            Method::PromptsList => Self::Prompts,
+            Method::ResourcesList => Self::Resources,
+            Method::ResourcesTemplatesList => Self::Templates,
+            _ => return None,
+        })
+    }
+
+    /// The kinds that a notification says have changed.
+    pub(crate) fn changed_by(method: Method) -> &'static [Self] {
+        match method {
+            Method::NotificationToolsListChanged => &[Self::Tools],
+            Method::NotificationPromptsListChanged => &[Self::Prompts],
+            Method::NotificationResourcesListChanged => &[Self::Resources, Self::Templates],
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Tools => Method::ToolsList,
+            Self::Prompts => Method::PromptsList,
+            Self::Resources => Method::ResourcesList,
+            Self::Templates => Method::ResourcesTemplatesList,
+        }
+    }
+
+    /// The member of the result that holds the items.
+    pub(crate) fn member(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+            Self::Templates => "resourceTemplates",
+        }
+    }
+
+    /// That nothing of this kind has that name.
+    pub(crate) fn unknown(self, name: &str) -> Reason {
+        let name = name.chars().take(limit::SHOWN_NAME_CHARS).collect();
+        match self {
+            Self::Tools => Reason::UnknownTool(name),
+            Self::Prompts => Reason::UnknownPrompt(name),
+            Self::Resources | Self::Templates => Reason::UnknownResource(name),
+        }
+    }
+
+    /// The server capability without which there is no such list.
+    pub(crate) fn capability(self) -> &'static str {
+        match self {
+            Self::Templates => "resources",
+            kind => kind.member(),
+        }
+    }
+}
+
+/// On what a server's lists may depend: two clients of one audience see the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Audience {
+    pub era: Era,
+    /// A digest of the capabilities the client declared, `None` for none: servers show tools that need a capability only to
+    /// clients that have it.
+    pub declared: Option<[u8; 16]>,
+    /// Where the configuration separates clients further, whom the lists were fetched for.
+    pub holder: Holder,
+}
+
+/// Whom lists were fetched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Holder {
+    Everybody,
+    Principal(PrincipalId),
+    Session([u8; 16]),
+}
+
+/// What changed, told to everybody on the node who shows lists.
+pub(crate) struct Changes {
+    /// Rises with everything that may change what a list shows, or how long it is good for.
+    version: AtomicU64,
+    /// Per kind of list (tools, prompts, resources), how often clients were to be told.
+    told: watch::Sender<[u64; 3]>,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self { version: AtomicU64::new(0), told: watch::Sender::new([0; 3]) }
+    }
+}
+
+impl Changes {
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn told(&self) -> watch::Receiver<[u64; 3]> {
+        self.told.subscribe()
+    }
+
+    fn touch(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Clients are to be told that these lists may have changed.
+    pub(crate) fn tell(&self, kinds: &[Kind]) {
+        self.touch();
+        self.told.send_modify(|told| {
+            for kind in kinds {
+                let at = match kind {
+                    Kind::Tools => 0,
+                    Kind::Prompts => 1,
+                    // one notification for both (*List Changed Notification*)
+                    Kind::Resources => 2,
+                    Kind::Templates => continue,
+                };
+                told[at] += 1;
+            }
+        });
+    }
+}
+
+/// What one server offers.
+pub(crate) struct Catalogue {
+    entries: HashMap<Audience, Arc<Entry>, foldhash::fast::RandomState>,
+    changes: Arc<Changes>,
+}
+
+impl Catalogue {
+    pub(crate) fn new(changes: Arc<Changes>) -> Self {
+        Self { entries: HashMap::default(), changes }
+    }
+
+    /// What that audience is shown.
+    pub(crate) fn entry(&self, audience: &Audience) -> Arc<Entry> {
+        let entries = self.entries.pin();
+        if let Some(entry) = entries.get(audience) {
+            return Arc::clone(entry);
+        }
+        if entries.len() >= limit::AUDIENCES {
+            // whoever still needs one of these fetches it again
+            entries.retain(|_, entry| entry.watching().streams > 0);
+        }
+        let fresh = || Arc::new(Entry::new(Arc::clone(&self.changes)));
+        Arc::clone(entries.get_or_insert_with(*audience, fresh))
+    }
+
+    /// The same, if it was ever fetched.
+    pub(crate) fn known(&self, audience: &Audience) -> Option<Arc<Entry>> {
+        self.entries.pin().get(audience).cloned()
+    }
+
+    /// What the server last said of itself, to whomever.
+    pub(crate) fn about(&self) -> Option<Arc<About>> {
+        self.entries.pin().values().find_map(|entry| entry.about.load_full())
+    }
+
+    /// The server says that lists changed: whatever the audience, they are fetched again before they are shown, and clients
+    /// are told.
+    pub(crate) fn changed(&self, kinds: &[Kind]) {
+        if kinds.is_empty() {
+            return;
+        }
+        for entry in self.entries.pin().values() {
+            for kind in kinds {
+                entry.kept[*kind as usize].stale.store(true, Ordering::Release);
+            }
+        }
+        self.changes.tell(kinds);
+    }
+
+    /// For people: how many of each kind are known (the audience that sees most), and the last failure.
+    pub(crate) fn counts(&self) -> [usize; 4] {
+        let mut counts = [0; 4];
+        for entry in self.entries.pin().values() {
+            for kind in Kind::ALL {
+                let count = entry.list(kind).map_or(0, |list| list.items.len());
+                counts[kind as usize] = counts[kind as usize].max(count);
+            }
+        }
+        counts
+    }
+}
+
+/// What a server said of itself when it was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct About {
+    /// Its `capabilities`, raw JSON.
+    pub capabilities: Bytes,
+    pub instructions: Option<String>,
+}
+
+impl About {
+    /// From the raw result of `initialize` or `server/discover`.
+    pub(crate) fn of(result: &[u8]) -> Self {
+        let value: serde_json::Value = serde_json::from_slice(result).unwrap_or_default();
+        let capabilities = value.get("capabilities").filter(|c| c.is_object());
+        Self {
+            capabilities: capabilities.map_or_else(|| "{}".to_owned(), ToString::to_string).into(),
+            instructions: value["instructions"].as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned),
+        }
+    }
+
+    /// The capabilities as a value.
+    pub(crate) fn capabilities(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.capabilities).unwrap_or_default()
+    }
+}
+
+/// What one server shows one audience.
+pub(crate) struct Entry {
+    kept: [Kept; 4],
+    /// What the server said of itself.
+    pub about: ArcSwapOption<About>,
+    watching: Mutex<Watching>,
+    trouble: Mutex<Option<Trouble>>,
+    changes: Arc<Changes>,
+}
+
+/// Open streams on which the server would say that lists change, and since when there has been one.
+#[derive(Default)]
+struct Watching {
+    streams: usize,
+    since: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Kept {
+    list: ArcSwapOption<List>,
+    stale: AtomicBool,
+    fetching: tokio::sync::Mutex<()>,
+    /// Clients were shown lists without this one: when it comes, they are told.
+    missed: AtomicBool,
+}
+
+/// The last attempts to fetch failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Trouble {
+    reason: Reason,
+    times: u32,
+    retry: Instant,
+}
+
+impl Entry {
+    fn new(changes: Arc<Changes>) -> Self {
+        Self {
+            kept: Default::default(),
+            about: ArcSwapOption::empty(),
+            watching: Mutex::default(),
+            trouble: Mutex::default(),
+            changes,
+        }
+    }
+
+    /// The list as last fetched, be it fresh or not.
+    pub(crate) fn list(&self, kind: Kind) -> Option<Arc<List>> {
+        self.kept[kind as usize].list.load_full()
+    }
+
+    /// Until when the list is good without asking the server; `None` when it must be asked first.
+    pub(crate) fn good_until(&self, kind: Kind, now: Instant) -> Option<Instant> {
+        let kept = &self.kept[kind as usize];
+        let list = kept.list.load();
+        let list = list.as_ref()?;
+        if kept.stale.load(Ordering::Acquire) {
+            return None;
+        }
+        // what was fetched before the stream was open may have changed in between
+        if self.watching().since.is_some_and(|since| since <= list.begun) && self.announces(kind) {
+            return Some(now + limit::CATALOGUE_WATCHED);
+        }
+        let until = list.fetched + list.ttl.unwrap_or(limit::CATALOGUE_UNWATCHED);
+        (until > now).then_some(until)
+    }
+
+    /// Whether the server said that it tells of changes.
+    fn announces(&self, kind: Kind) -> bool {
+        let about = self.about.load();
+        about.as_ref().is_some_and(|about| about.capabilities()[kind.capability()]["listChanged"] == true)
+    }
+
+    /// One fetch at a time; whoever waited looks again before fetching.
+    pub(crate) async fn fetching(&self, kind: Kind) -> tokio::sync::MutexGuard<'_, ()> {
+        self.kept[kind as usize].fetching.lock().await
+    }
+
+    /// A fetch begins: what the server says from now on makes its outcome stale.
+    pub(crate) fn begin(&self, kind: Kind) {
+        self.kept[kind as usize].stale.store(false, Ordering::Release);
+    }
+
+    /// Keeps what was fetched. Clients are told when it differs from what they were shown.
+    pub(crate) fn keep(&self, kind: Kind, list: List) {
+        let kept = &self.kept[kind as usize];
+        *self.trouble() = None;
+        let list = Arc::new(list);
+        let before = kept.list.swap(Some(Arc::clone(&list)));
+        let missed = kept.missed.swap(false, Ordering::AcqRel);
+        let differs = match before {
+            Some(before) => !before.same(&list),
+            None => missed && !list.items.is_empty(),
+        };
+        if differs {
+            self.changes.tell(&[kind]);
+        } else {
+            self.changes.touch();
+        }
+    }
+
+    /// A fetch failed; what was kept before is shown on.
+    pub(crate) fn fail(&self, kind: Kind, reason: Reason) {
+        let kept = &self.kept[kind as usize];
+        // without a list there is nothing that could be stale
+        kept.stale.store(kept.list.load().is_some(), Ordering::Release);
+        let mut trouble = self.trouble();
+        let times = trouble.as_ref().map_or(0, |trouble| trouble.times).saturating_add(1);
+        let pause = limit::CATALOGUE_RETRY_FIRST * 2u32.saturating_pow(times.saturating_sub(1).min(8));
+        *trouble = Some(Trouble { reason, times, retry: Instant::now() + pause.min(limit::CATALOGUE_RETRY_LAST) });
+        drop(trouble);
+        self.changes.touch();
+    }
+
+    /// Why the server was not reached last time, while it is too early to try again.
+    pub(crate) fn held_back(&self, now: Instant) -> Option<Trouble> {
+        self.trouble().clone().filter(|trouble| trouble.retry > now)
+    }
+
+    /// Why the server could not be asked last time, however long ago.
+    pub(crate) fn failure(&self) -> Option<Reason> {
+        self.trouble().as_ref().map(|trouble| trouble.reason.clone())
+    }
+
+    /// Clients were shown lists without this server's.
+    pub(crate) fn miss(&self, kind: Kind) {
+        self.kept[kind as usize].missed.store(true, Ordering::Release);
+    }
+
+    /// Whether some client was shown lists without this server's, so that it should be tried again without being asked.
+    pub(crate) fn is_missed(&self) -> bool {
+        self.kept.iter().any(|kept| kept.missed.load(Ordering::Acquire))
+    }
+
+    /// The same for one list.
+    pub(crate) fn is_missed_in(&self, kind: Kind) -> bool {
+        self.kept[kind as usize].missed.load(Ordering::Acquire)
+    }
+
+    /// Whether the list is being fetched.
+    pub(crate) fn is_fetching(&self, kind: Kind) -> bool {
+        self.kept[kind as usize].fetching.try_lock().is_err()
+    }
+
+    /// A stream is open on which the server says when lists change.
+    pub(crate) fn watch(self: &Arc<Self>) -> Watch {
+        let mut watching = self.watching();
+        watching.streams += 1;
+        watching.since.get_or_insert_with(Instant::now);
+        drop(watching);
+        Watch(Arc::clone(self))
+    }
+
+    fn watching(&self) -> std::sync::MutexGuard<'_, Watching> {
+        self.watching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trouble(&self) -> std::sync::MutexGuard<'_, Option<Trouble>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Trouble {
+    /// How long until it makes sense to try again.
+    pub(crate) fn wait(&self, now: Instant) -> Duration {
+        self.retry.saturating_duration_since(now)
+    }
+}
+
+/// Held while a stream is open on which the server says when lists change; see [`Entry::watch`].
+pub(crate) struct Watch(Arc<Entry>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut watching = self.0.watching();
+        watching.streams -= 1;
+        if watching.streams == 0 {
+            watching.since = None;
+        }
+        drop(watching);
+        self.0.changes.touch();
+    }
+}

@@ -1,0 +1,161 @@
+//! What a door shows of one kind: the lists of all its servers in configured order, serialised once for all who ask.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use papaya::HashMap as Concurrent;
+
+use super::exposure::{Exposure, Naming};
+use super::{Audience, Kind, List};
+use crate::limit;
+
+/// One server's part in an offer.
+pub(crate) struct Part {
+    pub server: Arc<str>,
+    pub exposure: Arc<Exposure>,
+    pub list: Arc<List>,
+}
+
+/// The lists of one kind of all servers of a door, as one audience sees them. Never changes; replaced when something does.
+pub(crate) struct Offer {
+    /// The state of catalogues and configuration it was made from.
+    version: u64,
+    revision: u64,
+    /// Until when nobody need be asked.
+    pub good_until: Instant,
+    naming: Naming,
+    parts: Vec<Part>,
+    /// Where names do not say which server they belong to.
+    owners: HashMap<Box<str>, (u32, u32), foldhash::fast::RandomState>,
+    first: Page,
+    /// Until when the servers promise their lists to be good, where all promise it.
+    pub promised_until: Option<Instant>,
+    /// Not for other principals.
+    pub private: bool,
+}
+
+/// A part of an offer that fits into one answer.
+#[derive(Clone)]
+pub(crate) struct Page {
+    /// Members of an array, separated by commas.
+    pub items: Bytes,
+    /// Where the next page begins: after this item.
+    pub last: Option<String>,
+}
+
+impl Offer {
+    pub(crate) fn new(state: (u64, u64), naming: Naming, parts: Vec<Part>, good_until: Instant) -> Self {
+        let (version, revision) = state;
+        let mut owners: HashMap<Box<str>, (u32, u32), _> = HashMap::default();
+        if naming == Naming::Plain {
+            for (p, part) in parts.iter().enumerate() {
+                for (i, item) in part.list.shown(&part.exposure, naming).items.iter().enumerate() {
+                    owners.entry(item.exposed.clone()).or_insert((p as u32, i as u32));
+                }
+            }
+        }
+        let promised = |part: &Part| Some(part.list.fetched + part.list.ttl?);
+        let promised_until = parts.iter().map(promised).min_by_key(|at| (at.is_some(), *at)).flatten();
+        let private = parts.iter().any(|part| part.list.private);
+        let first = Page { items: Bytes::new(), last: None };
+        let mut offer = Self { version, revision, good_until, naming, parts, owners, first, promised_until, private };
+        offer.first = offer.page_from(0, 0);
+        offer
+    }
+
+    /// Whether it shows what would be shown now.
+    pub(crate) fn is_good(&self, state: (u64, u64), now: Instant) -> bool {
+        (self.version, self.revision) == state && self.good_until > now
+    }
+
+    /// The first page.
+    pub(crate) fn first(&self) -> &Page {
+        &self.first
+    }
+
+    /// The page after an item that [`Page::last`] named; `None` when it names nothing that could have been.
+    pub(crate) fn after(&self, last: &str) -> Option<Page> {
+        let mut fields = last.splitn(3, '\0');
+        let at: usize = fields.next()?.parse().ok()?;
+        let (server, name) = (fields.next()?, fields.next()?);
+        let Some(p) = self.parts.iter().position(|part| &*part.server == server) else {
+            // the server is gone: what came before it is known, what follows it is not
+            return Some(self.page_from(0, 0));
+        };
+        let part = &self.parts[p];
+        let items = &part.list.shown(&part.exposure, self.naming).items;
+        // the item itself may be gone: then what stands at its place now comes next
+        let next = items.iter().position(|item| *item.exposed == *name).map_or(at, |found| found + 1);
+        Some(self.page_from(p, next))
+    }
+
+    /// The owner of a name and the owner's own name for it, where names do not say whose they are.
+    pub(crate) fn owner(&self, name: &str) -> Option<(&Arc<str>, &str)> {
+        let (p, i) = *self.owners.get(name)?;
+        let part = self.parts.get(p as usize)?;
+        let item = part.list.shown(&part.exposure, self.naming).items.get(i as usize)?;
+        Some((&part.server, &item.original))
+    }
+
+    /// Every item: its server and the server's own name.
+    pub(crate) fn items(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
+        self.parts.iter().flat_map(|part| {
+            let shown = part.list.shown(&part.exposure, self.naming);
+            shown.items.iter().map(|item| (&part.server, &*item.original))
+        })
+    }
+
+    fn page_from(&self, part: usize, item: usize) -> Page {
+        let mut items = BytesMut::new();
+        let mut begin = item;
+        for (p, part) in self.parts.iter().enumerate().skip(part) {
+            let shown = part.list.shown(&part.exposure, self.naming);
+            for (i, item) in shown.items.iter().enumerate().skip(begin) {
+                let elsewhere = self.owners.get(&item.exposed).is_some_and(|owner| *owner != (p as u32, i as u32));
+                if elsewhere {
+                    continue;
+                }
+                if !items.is_empty() {
+                    items.extend_from_slice(b",");
+                }
+                items.extend_from_slice(shown.json(item));
+                if items.len() >= limit::LIST_PAGE_BYTES {
+                    let last = format!("{i}\0{}\0{}", part.server, item.exposed);
+                    return Page { items: items.freeze(), last: self.follows(p, i).then_some(last) };
+                }
+            }
+            begin = 0;
+        }
+        Page { items: items.freeze(), last: None }
+    }
+
+    /// Whether anything comes after that item.
+    fn follows(&self, part: usize, item: usize) -> bool {
+        let count = |part: &Part| part.list.shown(&part.exposure, self.naming).items.len();
+        count(&self.parts[part]) > item + 1 || self.parts[part + 1..].iter().any(|part| count(part) > 0)
+    }
+}
+
+/// The offers of a node that somebody asked for.
+#[derive(Default)]
+pub(crate) struct Offers {
+    made: Concurrent<(Audience, Kind), Arc<Offer>, foldhash::fast::RandomState>,
+}
+
+impl Offers {
+    /// The offer, if one was made that is still good.
+    pub(crate) fn get(&self, audience: &Audience, kind: Kind, state: (u64, u64), now: Instant) -> Option<Arc<Offer>> {
+        self.made.pin().get(&(*audience, kind)).filter(|offer| offer.is_good(state, now)).cloned()
+    }
+
+    /// Keeps an offer for the next who asks.
+    pub(crate) fn keep(&self, audience: &Audience, kind: Kind, offer: &Arc<Offer>) {
+        let made = self.made.pin();
+        if made.len() >= limit::OFFERS {
+            made.clear();
+        }
+        made.insert((*audience, kind), Arc::clone(offer));
+    }
+}

@@ -1,0 +1,260 @@
+//! The merged door: all servers as one. What it answers itself, what goes to the one server it concerns, and what goes to
+//! all, readable from top to bottom; the legacy and the modern era differ only in who asks ([`Client`]).
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use sluice_mcp::{Era, Kind, Method, encode_string, error_body};
+
+mod everybody;
+mod gather;
+mod listen;
+mod lists;
+mod opening;
+mod quiet;
+mod route;
+mod tasks;
+mod union;
+
+use super::call::{Arrival, Content, Posted, Refusal, Reply};
+use super::{Outcome, check_modern_message, find_session, http_server, refuse, sessions, stdio_server};
+use crate::catalog::{Audience, Kind as Kinds};
+use crate::node::Worker;
+use crate::reason::Reason;
+use crate::session::{InUse, Merged, Session};
+use crate::upstream::{Carrier, Upstream};
+use route::Route;
+
+/// Who asks.
+enum Client {
+    /// A client inside a session of this door.
+    Legacy(InUse),
+    /// A modern client: its request says everything.
+    Modern(Stated),
+}
+
+/// What a modern request says of its client, as raw JSON.
+#[derive(Clone)]
+struct Stated {
+    /// The members of `_meta` that every request must carry.
+    meta: Bytes,
+    audience: Audience,
+}
+
+impl Client {
+    /// The audience of one server's lists the client belongs to.
+    fn audience_of(&self, upstream: &Upstream) -> Audience {
+        self.asker().audience_of(upstream)
+    }
+
+    /// On whose behalf servers are asked for lists, also after the request is answered.
+    fn asker(&self) -> lists::Asker {
+        match self {
+            Self::Legacy(whole) => lists::Asker::Legacy(Arc::clone(&whole.session)),
+            Self::Modern(stated) => lists::Asker::Modern(stated.clone()),
+        }
+    }
+}
+
+/// What a session of this door has beyond others.
+fn merged_of(session: &Session) -> &Merged {
+    session.merged.as_deref().expect("only sessions of the merged door are found by `Merged::DEFINITION`")
+}
+
+/// A POSTed message.
+pub(super) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, posted: Posted, era: Era) -> Outcome {
+    let id = posted.id();
+    let client = match era {
+        Era::Legacy if posted.message.method == Method::Initialize => {
+            return opening::initialize(worker, arrival, posted).await;
+        }
+        Era::Legacy => match find_session(worker, &arrival, Merged::DEFINITION).await {
+            Ok(whole) => {
+                arrival.principal.act_in(&whole.session.id);
+                Client::Legacy(whole)
+            }
+            Err(reason) => return Err(refuse(&mut arrival, reason, id)),
+        },
+        Era::Modern => {
+            if let Err(reason) = check_modern_message(&arrival, &posted, None) {
+                return Err(refuse(&mut arrival, reason, id));
+            }
+            if posted.message.kind == Kind::Notification {
+                // a modern client has no notification to send over HTTP but its own methods'
+                return Ok(Reply::empty(StatusCode::ACCEPTED));
+            }
+            let stated = Stated::of(&arrival, &posted);
+            if let Err(reason) = opening::modern_door(worker, &arrival.plane, &stated).await {
+                return Err(refuse(&mut arrival, reason, id));
+            }
+            Client::Modern(stated)
+        }
+    };
+    match answer(worker, arrival, posted, client).await {
+        // the door is well; one of its servers is not, and clients take an error status for a broken transport
+        Err(Refusal { reason, id: Some(id) }) if reason.is_the_servers() => {
+            let text = error_body(Some(&id), reason.row().code, &reason.text(), reason.data().as_deref());
+            Ok(Reply::json(StatusCode::OK, text.into()))
+        }
+        answered => answered,
+    }
+}
+
+/// Where a message of the client goes.
+async fn answer(worker: &Rc<Worker>, mut arrival: Arrival, posted: Posted, client: Client) -> Outcome {
+    let id = posted.id();
+    let routed = match (posted.message.kind, posted.message.method) {
+        // an answer to a server's question names the server
+        (Kind::Response, _) => route::by_token(&arrival, &posted, posted.message.id),
+        (_, Method::Ping) => return Ok(own_result(arrival, &posted, b"{}")),
+        (_, Method::ServerDiscover) => return opening::discover(worker, arrival, posted, &client).await,
+        (_, method) if method.is_list() => return lists::answer(worker, arrival, posted, &client).await,
+        (_, Method::ToolsCall) => route::by_name(worker, &arrival, &posted, &client, Kinds::Tools).await,
+        (_, Method::PromptsGet) => route::by_name(worker, &arrival, &posted, &client, Kinds::Prompts).await,
+        (_, Method::ResourcesRead | Method::ResourcesSubscribe | Method::ResourcesUnsubscribe) => {
+            route::by_uri(worker, &arrival, &posted, &client).await
+        }
+        (_, Method::CompletionComplete) => route::by_reference(worker, &arrival, &posted, &client).await,
+        (_, Method::SubscriptionsListen) => return listen::open(worker, arrival, posted, client).await,
+        (_, Method::TasksList) => return tasks::list(worker, arrival, posted, client).await,
+        (_, Method::TasksGet | Method::TasksResult | Method::TasksCancel | Method::TasksUpdate) => {
+            route::by_task(&arrival, &posted)
+        }
+        (_, Method::LoggingSetLevel | Method::NotificationRootsListChanged) => {
+            return everybody::tell(worker, arrival, posted, client).await;
+        }
+        (_, Method::NotificationCancelled) => match route::by_request(&arrival, &posted, &client) {
+            Some(route) => Ok(route),
+            // answered already, or answered here
+            None => return Ok(accepted(arrival)),
+        },
+        (_, Method::NotificationProgress) => route::by_token(&arrival, &posted, posted.message.p.progress_token),
+        // what parts of the session need is sent when they open
+        (_, Method::NotificationInitialized) => return Ok(accepted(arrival)),
+        (Kind::Notification, _) => {
+            worker.node.metrics.undeliverable.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            return Ok(accepted(arrival));
+        }
+        (Kind::Request, _) => Err(Reason::UnknownMethod { modern: matches!(client, Client::Modern(_)) }),
+    };
+    match routed {
+        Ok(route) => forward(worker, arrival, posted, client, route).await,
+        // nobody asked, or whoever did is gone
+        Err(Reason::Unasked) => Ok(accepted(arrival)),
+        Err(reason) => Err(refuse(&mut arrival, reason, id)),
+    }
+}
+
+/// Hands a message to the one server it concerns, as if the client had come through that server's own door.
+async fn forward(
+    worker: &Rc<Worker>,
+    mut arrival: Arrival,
+    mut posted: Posted,
+    client: Client,
+    route: Route,
+) -> Outcome {
+    let Route { upstream, name, edits } = route;
+    posted.name = name;
+    posted.edits = edits;
+    match client {
+        Client::Legacy(whole) => {
+            let part = match sessions::part(worker, &upstream, &whole.session).await {
+                Ok(part) => part,
+                Err(reason) => {
+                    arrival.record.upstream = Some(upstream);
+                    return Err(refuse(&mut arrival, reason, posted.id()));
+                }
+            };
+            let request = posted.id().filter(|_| posted.message.kind == Kind::Request);
+            let in_use = whole.part(&part, request.as_ref());
+            let call = arrival.towards(upstream);
+            match call.upstream.carrier() {
+                Carrier::Requests => http_server::legacy(worker, call, posted, in_use).await,
+                Carrier::Pipe => stdio_server::legacy(worker, call, posted, in_use).await,
+            }
+        }
+        Client::Modern(_) => {
+            let call = arrival.towards(upstream);
+            match call.upstream.carrier() {
+                Carrier::Requests => http_server::modern(worker, call, posted).await,
+                Carrier::Pipe => stdio_server::modern(worker, call, posted).await,
+            }
+        }
+    }
+}
+
+/// A GET: the session's standalone stream, which gathers those of its parts, or the resumption of one of them.
+pub(super) async fn get(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
+    let whole = match stream_session(worker, &arrival).await {
+        Ok(whole) => whole,
+        Err(reason) => return Err(refuse(&mut arrival, reason, None)),
+    };
+    arrival.principal.act_in(&whole.session.id);
+    match arrival.headers.get(sluice_mcp::header::LAST_EVENT_ID) {
+        None => gather::open(worker, arrival, whole),
+        Some(last) => {
+            // an event has an id only where it came from one server's numbered stream, and says which
+            let server = last.to_str().ok().and_then(|last| last.split_once('.')).map(|(server, _)| server.to_owned());
+            let upstream = server.and_then(|server| arrival.plane.server(&server).cloned());
+            let part = upstream.as_ref().and_then(|u| merged_of(&whole.session).open_part(u.name()));
+            let (Some(upstream), Some(part)) = (upstream, part) else {
+                return Err(refuse(&mut arrival, Reason::EventIdUnknown, None));
+            };
+            let in_use = whole.part(&part, None);
+            let call = arrival.towards(upstream);
+            match call.upstream.carrier() {
+                Carrier::Requests => http_server::get(worker, call, in_use).await,
+                Carrier::Pipe => stdio_server::get(worker, call, in_use).await,
+            }
+        }
+    }
+}
+
+/// A DELETE: the client ends its session, and with it all its parts.
+pub(super) async fn delete(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
+    let whole = match stream_session(worker, &arrival).await {
+        Ok(whole) => whole,
+        Err(reason) => return Err(refuse(&mut arrival, reason, None)),
+    };
+    if worker.node.sessions.remove(&whole.session.id).await {
+        sessions::end(worker, &arrival.plane, &whole.session).await;
+    }
+    arrival.record.outcome = "ok";
+    Ok(Reply::empty(StatusCode::OK))
+}
+
+/// The session of a GET or DELETE; a modern client has none to name.
+async fn stream_session(worker: &Worker, arrival: &Arrival) -> Result<InUse, Reason> {
+    match find_session(worker, arrival, Merged::DEFINITION).await {
+        Err(Reason::SessionMissing) if super::is_modern_client(&arrival.headers) => {
+            Err(Reason::MethodNotAllowed("POST"))
+        }
+        found => found,
+    }
+}
+
+/// A result of our own.
+fn own_result(mut arrival: Arrival, posted: &Posted, result: &[u8]) -> Reply {
+    arrival.record.outcome = "ok";
+    let Some(id) = posted.id() else { return Reply::empty(StatusCode::ACCEPTED) };
+    let mut body = Vec::with_capacity(40 + id.len() + result.len());
+    body.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    body.extend_from_slice(&id);
+    body.extend_from_slice(br#","result":"#);
+    body.extend_from_slice(result);
+    body.push(b'}');
+    Reply { status: StatusCode::OK, session: None, content: Content::Json(body.into()) }
+}
+
+fn accepted(mut arrival: Arrival) -> Reply {
+    arrival.record.outcome = "ok";
+    arrival.record.status = StatusCode::ACCEPTED;
+    Reply::empty(StatusCode::ACCEPTED)
+}
+
+/// A text as a JSON token.
+fn token(text: &str) -> Bytes {
+    encode_string(text).into()
+}

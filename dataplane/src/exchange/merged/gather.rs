@@ -1,0 +1,236 @@
+//! The standalone stream of a merged session: the streams of its parts in one, and what the catalogue tells. A part that
+//! opens later joins in; one whose server goes away leaves.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use sluice_mcp::{Kind, Method, ScanLimits, header, scan};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::lists::{self, Asker};
+use super::{merged_of, quiet};
+use crate::auth::Principal;
+use crate::catalog::Kind as Kinds;
+use crate::exchange::call::{Arrival, Content, Reply};
+use crate::exchange::relay::{Item, Parts, Relay, Source};
+use crate::exchange::{Outcome, http_server, stdio_server, stream, stream_ticket};
+use crate::limit;
+use crate::node::Worker;
+use crate::reason::Reason;
+use crate::session::{InUse, Session};
+use crate::upstream::Carrier;
+
+/// The notifications that tell of changed lists, in the order of `Changes::told`.
+pub(super) const LIST_CHANGED: [Method; 3] = [
+    Method::NotificationToolsListChanged,
+    Method::NotificationPromptsListChanged,
+    Method::NotificationResourcesListChanged,
+];
+
+/// Opens the stream.
+pub(super) fn open(worker: &Rc<Worker>, mut arrival: Arrival, whole: InUse) -> Outcome {
+    let ticket = stream_ticket(arrival.ticket, &mut arrival.record, None)?;
+    let (items, queue) = mpsc::channel(limit::GATHERED);
+    let gathering = Gathering {
+        worker: Rc::clone(worker),
+        whole: Arc::clone(&whole.session),
+        principal: arrival.principal.clone(),
+        headers: arrival.headers,
+        items,
+    };
+    let gathering = tokio::task::spawn_local(gathering.run()).abort_handle();
+    Ok(stream(Relay::new(Parts {
+        worker: Rc::clone(worker),
+        source: Source::Gathered { items: queue, gathering },
+        handles: None,
+        numbering: None,
+        expected: None,
+        depth: arrival.plane.snapshot.limits.json_depth,
+        before: Default::default(),
+        on_timeout: None,
+        principal: arrival.principal,
+        upstream: None,
+        record: arrival.record,
+        ticket,
+        in_use: Some(whole),
+        held: None,
+    })))
+}
+
+struct Gathering {
+    worker: Rc<Worker>,
+    whole: Arc<Session>,
+    principal: Principal,
+    headers: HeaderMap,
+    items: mpsc::Sender<Item>,
+}
+
+impl Gathering {
+    async fn run(self) {
+        let mut told = self.worker.node.changes.told();
+        let mut before = *told.borrow_and_update();
+        let mut streams = JoinSet::new();
+        let mut joined: HashMap<Arc<str>, (u64, AbortHandle)> = HashMap::new();
+        let mut tick = tokio::time::interval(limit::SWEEP);
+        let merged = merged_of(&self.whole);
+        loop {
+            let mut opened = std::pin::pin!(merged.opened.notified());
+            // listening before looking: a part that opens in between is not missed
+            opened.as_mut().enable();
+            self.join(&mut joined, &mut streams);
+            tokio::select! {
+                () = self.items.closed() => return,
+                () = &mut opened => {}
+                changed = told.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let now = *told.borrow_and_update();
+                    for (at, method) in LIST_CHANGED.iter().enumerate() {
+                        if now[at] != before[at] && self.items.send(notification(*method)).await.is_err() {
+                            return;
+                        }
+                    }
+                    before = now;
+                }
+                _ = tick.tick() => self.try_missed(),
+            }
+            while streams.try_join_next().is_some() {}
+        }
+    }
+
+    /// Takes in the streams of parts that are open, and lets go those whose servers are configured otherwise by now.
+    fn join(&self, joined: &mut HashMap<Arc<str>, (u64, AbortHandle)>, streams: &mut JoinSet<()>) {
+        let plane = self.worker.plane();
+        joined.retain(|server, (definition, stream)| {
+            let same = plane.server(server).is_some_and(|upstream| upstream.id == *definition);
+            if !same {
+                stream.abort();
+            }
+            same
+        });
+        for part in merged_of(&self.whole).parts() {
+            let known = joined.get(&part.server).is_some_and(|(definition, _)| *definition == part.definition);
+            let current = plane.server(&part.server).is_some_and(|upstream| upstream.id == part.definition);
+            if known || !current {
+                continue;
+            }
+            let one = One {
+                worker: Rc::clone(&self.worker),
+                whole: Arc::clone(&self.whole),
+                part: Arc::clone(&part),
+                principal: self.principal.clone(),
+                headers: self.headers.clone(),
+                items: self.items.clone(),
+            };
+            let stream = streams.spawn_local(one.run());
+            joined.insert(Arc::clone(&part.server), (part.definition, stream));
+        }
+    }
+
+    /// Servers that were missing when the client listed are tried again from time to time; when they come, it is told.
+    fn try_missed(&self) {
+        let asker = Asker::Legacy(Arc::clone(&self.whole));
+        let now = Instant::now();
+        for upstream in self.worker.plane().servers() {
+            let Some(entry) = upstream.catalogue.known(&asker.audience_of(upstream)) else { continue };
+            if !entry.is_missed() || entry.held_back(now).is_some() {
+                continue;
+            }
+            for kind in Kinds::ALL {
+                if entry.is_missed_in(kind) && !entry.is_fetching(kind) {
+                    drop(lists::begin(&self.worker, upstream, &asker, kind));
+                }
+            }
+        }
+    }
+}
+
+/// A notification of our own.
+fn notification(method: Method) -> Item {
+    Item::message(Bytes::from(format!(r#"{{"jsonrpc":"2.0","method":"{}"}}"#, method.as_str())))
+}
+
+/// The stream of one part.
+struct One {
+    worker: Rc<Worker>,
+    whole: Arc<Session>,
+    part: Arc<Session>,
+    principal: Principal,
+    headers: HeaderMap,
+    items: mpsc::Sender<Item>,
+}
+
+impl One {
+    /// Opens it, and again whenever it ends, until the server says that it has none.
+    async fn run(self) {
+        let mut last: Option<String> = None;
+        let mut pause = limit::GATHER_RETRY_FIRST;
+        loop {
+            let plane = self.worker.plane();
+            let Some(upstream) = plane.server(&self.part.server).filter(|u| u.id == self.part.definition) else {
+                return;
+            };
+            let mut headers = self.headers.clone();
+            headers.remove(header::LAST_EVENT_ID);
+            if let Some(last) = last.take().and_then(|last| HeaderValue::from_str(&last).ok()) {
+                headers.insert(header::LAST_EVENT_ID, last);
+            }
+            let call = quiet::call(&self.worker, &plane, upstream, &self.principal, headers);
+            let in_use = self.whole.hold(self.worker.node.clock).part(&self.part, None);
+            let opened = match upstream.carrier() {
+                Carrier::Requests => http_server::get(&self.worker, call, in_use).await,
+                Carrier::Pipe => stdio_server::get(&self.worker, call, in_use).await,
+            };
+            match opened {
+                Ok(Reply { content: Content::Messages(relay), .. }) => {
+                    let asker = Asker::Legacy(Arc::clone(&self.whole));
+                    let _watch = upstream.catalogue.entry(&asker.audience_of(upstream)).watch();
+                    let begun = Instant::now();
+                    last = match self.pass(*relay).await {
+                        Ok(last) => last,
+                        Err(Gone) => return,
+                    };
+                    if begun.elapsed() > limit::GATHER_RETRY_LAST {
+                        pause = limit::GATHER_RETRY_FIRST;
+                    }
+                }
+                Ok(_) => return,
+                Err(refusal) => match refusal.reason {
+                    // it has no such stream, or our session is over
+                    Reason::MethodNotAllowed(_) | Reason::SessionUnknown => return,
+                    Reason::EventIdUnknown => {}
+                    reason => {
+                        tracing::debug!(server = %upstream.name(), outcome = reason.row().outcome, "no standalone stream");
+                    }
+                },
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(limit::GATHER_RETRY_LAST);
+        }
+    }
+
+    /// Passes messages on, to the end of the stream; what comes back is where to resume it.
+    async fn pass(&self, mut relay: Relay) -> Result<Option<String>, Gone> {
+        let mut last = None;
+        while let Some(item) = poll_fn(|cx| relay.poll_item(cx)).await {
+            last = item.id.or(last);
+            let Some(data) = item.data.filter(|data| !data.is_empty()) else { continue };
+            if scan(&data, ScanLimits { depth: u16::MAX }).is_ok_and(|m| m.kind == Kind::Response) {
+                continue;
+            }
+            // without the server's event id: a stream of several cannot be resumed by the number of one
+            self.items.send(Item::message(data)).await.map_err(|_| Gone)?;
+        }
+        Ok(last)
+    }
+}
+
+/// The client's stream is gone.
+struct Gone;

@@ -1,0 +1,280 @@
+//! `subscriptions/listen` of the merged door: one acknowledgement, one stream, fed by a stream of each server that has
+//! something to say. Changes of lists come from the catalogue, told once whoever noticed.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value, json};
+use sluice_mcp::{Kind, Method, ScanLimits, code, header, scan};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::gather::LIST_CHANGED;
+use super::{Client, Stated, quiet, route};
+use crate::auth::Principal;
+use crate::exchange::call::{Arrival, Content, Posted, Reply};
+use crate::exchange::relay::{Expected, Item, Parts, Relay, Source};
+use crate::exchange::{Outcome, http_server, refuse, stdio_server, stream, stream_ticket};
+use crate::limit;
+use crate::node::Worker;
+use crate::reason::Reason;
+use crate::upstream::{Carrier, Upstream};
+
+/// What the client asked to be told, in the order of [`LIST_CHANGED`].
+const FLAGS: [&str; 3] = ["toolsListChanged", "promptsListChanged", "resourcesListChanged"];
+
+/// Opens the stream.
+pub(super) async fn open(worker: &Rc<Worker>, mut arrival: Arrival, posted: Posted, client: Client) -> Outcome {
+    let Some(id) = posted.id() else {
+        return Err(refuse(&mut arrival, Reason::UnknownMethod { modern: true }, None));
+    };
+    let Client::Modern(stated) = &client else {
+        return Err(refuse(&mut arrival, Reason::UnknownMethod { modern: false }, Some(id)));
+    };
+    let filter = posted.message.p.notifications.map(|span| span.of(&posted.body));
+    let filter: Option<Map<String, Value>> = filter.and_then(|raw| serde_json::from_slice(raw).ok());
+    let Some(filter) = filter else {
+        return Err(refuse(&mut arrival, Reason::FilterMissing, Some(id)));
+    };
+    let flags = FLAGS.map(|flag| filter.get(flag) == Some(&Value::Bool(true)));
+    let mut wanted: HashMap<Arc<str>, Wanted> = HashMap::new();
+    for upstream in arrival.plane.servers() {
+        // whose lists the client was never shown cannot have changed for it
+        if flags.contains(&true) && upstream.catalogue.known(&stated.audience).is_some() {
+            wanted.entry(Arc::clone(upstream.name())).or_default().flags = flags;
+        }
+    }
+    let mut honoured = Map::new();
+    for (flag, _) in FLAGS.iter().zip(flags).filter(|(_, on)| *on) {
+        honoured.insert((*flag).to_owned(), true.into());
+    }
+    let mut resources = Vec::new();
+    for exposed in strings(filter.get("resourceSubscriptions")).take(limit::SUBSCRIPTIONS) {
+        if let Ok((upstream, original)) = route::resource(worker, &arrival, &client, exposed).await {
+            wanted.entry(Arc::clone(upstream.name())).or_default().resources.push(original);
+            resources.push(exposed);
+        }
+    }
+    if !resources.is_empty() {
+        honoured.insert("resourceSubscriptions".to_owned(), json!(resources));
+    }
+    let mut tasks = Vec::new();
+    for handle in strings(filter.get("taskIds")).take(limit::SUBSCRIPTIONS) {
+        let server = handle.split_once('.').and_then(|(server, _)| arrival.plane.server(server));
+        if let Some(upstream) = server {
+            wanted.entry(Arc::clone(upstream.name())).or_default().tasks.push(handle.to_owned());
+            tasks.push(handle);
+        }
+    }
+    if !tasks.is_empty() {
+        honoured.insert("taskIds".to_owned(), json!(tasks));
+    }
+    let ticket = stream_ticket(arrival.ticket, &mut arrival.record, Some(&id))?;
+    let (items, queue) = mpsc::channel(limit::GATHERED);
+    let acknowledged = format!(
+        r#"{{"jsonrpc":"2.0","method":"{}","params":{{"_meta":{{"io.modelcontextprotocol/subscriptionId":{}}},"notifications":{}}}}}"#,
+        Method::NotificationSubscriptionsAcknowledged.as_str(),
+        String::from_utf8_lossy(&id),
+        Value::Object(honoured),
+    );
+    let listening = Listening {
+        worker: Rc::clone(worker),
+        stated: stated.clone(),
+        principal: arrival.principal.clone(),
+        headers: arrival.headers,
+        id: id.clone(),
+        flags,
+        items,
+    };
+    let gathering = tokio::task::spawn_local(listening.run(wanted)).abort_handle();
+    Ok(stream(Relay::new(Parts {
+        worker: Rc::clone(worker),
+        source: Source::Gathered { items: queue, gathering },
+        handles: None,
+        numbering: None,
+        expected: Some(Expected {
+            id,
+            method: Method::SubscriptionsListen,
+            modern: true,
+            timeout: limit::CALL_ABSOLUTE,
+        }),
+        depth: arrival.plane.snapshot.limits.json_depth,
+        before: [Item::message(acknowledged.into())].into(),
+        on_timeout: None,
+        principal: arrival.principal,
+        upstream: None,
+        record: arrival.record,
+        ticket,
+        in_use: None,
+        held: Some(posted.held),
+    })))
+}
+
+fn strings(value: Option<&Value>) -> impl Iterator<Item = &str> {
+    value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// What of one server the client wants to be told.
+#[derive(Clone, Default)]
+struct Wanted {
+    flags: [bool; 3],
+    /// The server's own URIs.
+    resources: Vec<String>,
+    /// Handles, as the client knows them.
+    tasks: Vec<String>,
+}
+
+struct Listening {
+    worker: Rc<Worker>,
+    stated: Stated,
+    principal: Principal,
+    headers: HeaderMap,
+    /// The raw id of the request.
+    id: Bytes,
+    flags: [bool; 3],
+    items: mpsc::Sender<Item>,
+}
+
+impl Listening {
+    async fn run(self, wanted: HashMap<Arc<str>, Wanted>) {
+        let mut told = self.worker.node.changes.told();
+        let mut before = *told.borrow_and_update();
+        let this = Rc::new(self);
+        // dropped with this: the streams of servers end with the client's
+        let mut streams = JoinSet::new();
+        for (server, wanted) in wanted {
+            streams.spawn_local(Rc::clone(&this).listen(server, wanted));
+        }
+        loop {
+            tokio::select! {
+                () = this.items.closed() => return,
+                changed = told.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let now = *told.borrow_and_update();
+                    for (at, method) in LIST_CHANGED.iter().enumerate() {
+                        let due = this.flags[at] && now[at] != before[at];
+                        if due && this.items.send(this.notification(*method)).await.is_err() {
+                            return;
+                        }
+                    }
+                    before = now;
+                }
+            }
+        }
+    }
+
+    fn notification(&self, method: Method) -> Item {
+        let id = String::from_utf8_lossy(&self.id);
+        let meta = format!(r#"{{"io.modelcontextprotocol/subscriptionId":{id}}}"#);
+        let method = method.as_str();
+        Item::message(format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"_meta":{meta}}}}}"#).into())
+    }
+
+    /// Listens to one server, and again whenever its stream ends.
+    async fn listen(self: Rc<Self>, server: Arc<str>, wanted: Wanted) {
+        let mut pause = limit::GATHER_RETRY_FIRST;
+        loop {
+            let plane = self.worker.plane();
+            let Some(upstream) = plane.server(&server) else { return };
+            let begun = Instant::now();
+            match self.once(upstream, &plane, &wanted).await {
+                Heard::Enough => return,
+                Heard::Ended if begun.elapsed() > limit::GATHER_RETRY_LAST => pause = limit::GATHER_RETRY_FIRST,
+                Heard::Ended => {}
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(limit::GATHER_RETRY_LAST);
+        }
+    }
+
+    async fn once(&self, upstream: &Arc<Upstream>, plane: &Arc<crate::plane::Plane>, wanted: &Wanted) -> Heard {
+        let body = self.request(wanted);
+        let Ok(message) = scan(&body, ScanLimits { depth: u16::MAX }) else { return Heard::Enough };
+        let Ok(held) = self.worker.node.hold(body.len()) else { return Heard::Ended };
+        let call = quiet::call(&self.worker, plane, upstream, &self.principal, self.headers());
+        let posted = Posted::new(body, message, held);
+        let opened = match upstream.carrier() {
+            Carrier::Requests => http_server::modern(&self.worker, call, posted).await,
+            Carrier::Pipe => stdio_server::modern(&self.worker, call, posted).await,
+        };
+        let relay = match opened {
+            Ok(Reply { content: Content::Messages(relay), .. }) => relay,
+            // an error at once: the server has nothing to tell, or does not know the method
+            Ok(Reply { content: Content::Json(body), .. }) => {
+                let error = scan(&body, ScanLimits { depth: u16::MAX }).ok().and_then(|m| m.error_code);
+                let never = matches!(error, Some(code::METHOD_NOT_FOUND | code::INVALID_PARAMS));
+                return if never { Heard::Enough } else { Heard::Ended };
+            }
+            _ => return Heard::Ended,
+        };
+        let _watch = wanted.flags.contains(&true).then(|| upstream.catalogue.entry(&self.stated.audience).watch());
+        self.pass(*relay).await
+    }
+
+    /// Passes on what concerns the client; changes of lists the relay has told the catalogue.
+    async fn pass(&self, mut relay: Relay) -> Heard {
+        while let Some(item) = poll_fn(|cx| relay.poll_item(cx)).await {
+            let Some(data) = item.data.filter(|data| !data.is_empty()) else { continue };
+            let Ok(message) = scan(&data, ScanLimits { depth: u16::MAX }) else { continue };
+            if message.kind == Kind::Response {
+                let error = matches!(message.error_code, Some(code::METHOD_NOT_FOUND | code::INVALID_PARAMS));
+                return if error { Heard::Enough } else { Heard::Ended };
+            }
+            if message.method == Method::NotificationSubscriptionsAcknowledged {
+                continue;
+            }
+            if self.items.send(Item::message(data)).await.is_err() {
+                return Heard::Enough;
+            }
+        }
+        Heard::Ended
+    }
+
+    /// The request to one server, with the client's own id: what it says then carries the right subscription id.
+    fn request(&self, wanted: &Wanted) -> Bytes {
+        let mut filter = Map::new();
+        for (flag, _) in FLAGS.iter().zip(wanted.flags).filter(|(_, on)| *on) {
+            filter.insert((*flag).to_owned(), true.into());
+        }
+        if !wanted.resources.is_empty() {
+            filter.insert("resourceSubscriptions".to_owned(), json!(wanted.resources));
+        }
+        if !wanted.tasks.is_empty() {
+            filter.insert("taskIds".to_owned(), json!(wanted.tasks));
+        }
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{},"method":"{}","params":{{"notifications":{},"_meta":{{{}}}}}}}"#,
+            String::from_utf8_lossy(&self.id),
+            Method::SubscriptionsListen.as_str(),
+            Value::Object(filter),
+            String::from_utf8_lossy(&self.stated.meta),
+        )
+        .into()
+    }
+
+    /// The client's protocol headers; those that mirror its message fit this one as well.
+    fn headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.insert(
+            HeaderName::from_static(header::METHOD),
+            HeaderValue::from_static(Method::SubscriptionsListen.as_str()),
+        );
+        headers.insert(HeaderName::from_static(header::PROTOCOL_VERSION), HeaderValue::from_static("2026-07-28"));
+        headers
+    }
+}
+
+/// How a server's stream ended.
+enum Heard {
+    /// There is nothing more to come, now or later.
+    Enough,
+    /// It is opened again.
+    Ended,
+}

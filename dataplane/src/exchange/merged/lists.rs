@@ -1,0 +1,490 @@
+//! Lists of the merged door: answered from the catalogue, which is filled here, on behalf of whoever asks.
+//!
+//! A list that is good (see `Entry::good_until`) is a look-up and a write. Otherwise the servers concerned are asked first,
+//! all at once, each by one fetch for all who wait; a server that does not answer in time is left out (or shown as it was)
+//! and announced with `list_changed` when it comes.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
+use http::StatusCode;
+use sluice_mcp::{Era, Kind, Method, ScanLimits, code, decode_string, header, list_page, scan};
+use sluice_snapshot::model::Protocol;
+use tokio::task::JoinSet;
+
+use super::{Client, Stated, merged_of};
+use crate::catalog::exposure::Naming;
+use crate::catalog::list::Item;
+use crate::catalog::offer::{Page, Part};
+use crate::catalog::{About, Audience, Entry, Kind as Kinds, List, Offer};
+use crate::clock::epoch_seconds;
+use crate::exchange::call::{Arrival, Content, Posted, Reply};
+use crate::exchange::http_server::{first_message, send, unusual, what_failed};
+use crate::exchange::{Outcome, refuse, sessions, stdio_server};
+use crate::limit;
+use crate::node::Worker;
+use crate::plane::Plane;
+use crate::reason::Reason;
+use crate::seal::{Binding, Kind as Sealed};
+use crate::session::Session;
+use crate::upstream::http::Outgoing;
+use crate::upstream::stdio::{Caller, NoChild};
+use crate::upstream::{Carrier, Upstream};
+
+/// On whose behalf servers are asked.
+#[derive(Clone)]
+pub(super) enum Asker {
+    /// A session of the merged door.
+    Legacy(Arc<Session>),
+    /// A modern client, by what its request said of it.
+    Modern(Stated),
+}
+
+impl Asker {
+    pub(super) fn audience(&self) -> Audience {
+        match self {
+            Self::Legacy(whole) => merged_of(whole).audience,
+            Self::Modern(stated) => stated.audience,
+        }
+    }
+
+    /// The audience of one server's lists.
+    pub(super) fn audience_of(&self, upstream: &Upstream) -> Audience {
+        match self {
+            Self::Legacy(whole) => upstream.audience(&merged_of(whole).audience, whole.principal, whole.id.0),
+            Self::Modern(stated) => stated.audience,
+        }
+    }
+
+    /// Whether this client's era is one the server may speak.
+    fn reaches(&self, upstream: &Upstream) -> bool {
+        match self {
+            Self::Legacy(_) => upstream.era.configured() != Protocol::Modern,
+            Self::Modern(_) => !upstream.era.is_legacy(),
+        }
+    }
+}
+
+/// `tools/list` and its kin.
+pub(super) async fn answer(worker: &Rc<Worker>, mut arrival: Arrival, posted: Posted, client: &Client) -> Outcome {
+    let id = posted.id();
+    let Some(kind) = Kinds::of(posted.message.method) else {
+        return Err(refuse(&mut arrival, Reason::UnknownMethod { modern: false }, id));
+    };
+    let offer = offer(worker, &arrival.plane, &client.asker(), kind).await;
+    let page = match cursor(worker, &arrival, &posted, kind) {
+        Ok(None) => offer.first().clone(),
+        Ok(Some(last)) => match offer.after(&last) {
+            Some(page) => page,
+            None => return Err(refuse(&mut arrival, Reason::HandleUnknown("cursor"), id)),
+        },
+        Err(reason) => return Err(refuse(&mut arrival, reason, id)),
+    };
+    let modern = matches!(client, Client::Modern(_));
+    Ok(written(worker, arrival, &posted, kind, &offer, page, modern))
+}
+
+/// A page as the answer to a request: what all share in one piece, what is this request's around it.
+fn written(
+    worker: &Worker,
+    mut arrival: Arrival,
+    posted: &Posted,
+    kind: Kinds,
+    offer: &Offer,
+    page: Page,
+    modern: bool,
+) -> Reply {
+    arrival.record.outcome = "ok";
+    let mut head = BytesMut::with_capacity(96);
+    head.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    head.extend_from_slice(&posted.id().unwrap_or_default());
+    head.extend_from_slice(br#","result":{""#);
+    head.extend_from_slice(kind.member().as_bytes());
+    head.extend_from_slice(br#"":["#);
+    let mut tail = String::from("]");
+    if let Some(last) = &page.last {
+        let cursor = worker.node.seal.seal(&binding(&arrival, kind), 0, last.as_bytes());
+        tail.push_str(r#","nextCursor":"#);
+        tail.push('"');
+        tail.push_str(&cursor);
+        tail.push('"');
+    }
+    if modern {
+        let now = Instant::now();
+        let until = offer.promised_until.map(|promised| promised.min(offer.good_until));
+        let ttl = until.map_or(0, |until| until.saturating_duration_since(now).as_millis());
+        let scope = if offer.private { "private" } else { "public" };
+        tail.push_str(&format!(r#","resultType":"complete","ttlMs":{ttl},"cacheScope":"{scope}""#));
+    }
+    tail.push_str("}}");
+    let content = if page.items.len() <= limit::REPLY_HOLD {
+        head.extend_from_slice(&page.items);
+        head.extend_from_slice(tail.as_bytes());
+        Content::Json(head.freeze())
+    } else {
+        Content::Pieces([head.freeze(), page.items, tail.into()].into_iter().collect())
+    };
+    Reply { status: StatusCode::OK, session: None, content }
+}
+
+/// A cursor of ours belongs to the principal, the door and the kind of list.
+fn binding(arrival: &Arrival, kind: Kinds) -> Binding<'static> {
+    let context: &'static [u8] = match kind {
+        Kinds::Tools => b"tools",
+        Kinds::Prompts => b"prompts",
+        Kinds::Resources => b"resources",
+        Kinds::Templates => b"templates",
+    };
+    Binding { kind: Sealed::Cursor, principal: arrival.principal.id, server: "", context }
+}
+
+/// The place in the list that the client's cursor names.
+fn cursor(worker: &Worker, arrival: &Arrival, posted: &Posted, kind: Kinds) -> Result<Option<String>, Reason> {
+    let Some(span) = posted.message.p.cursor else { return Ok(None) };
+    let raw = span.of(&posted.body);
+    if raw == b"null" {
+        return Ok(None);
+    }
+    let handle = raw.starts_with(b"\"").then(|| decode_string(raw)).ok_or(Reason::HandleUnknown("cursor"))?;
+    let opened = worker.node.seal.open(&binding(arrival, kind), epoch_seconds(), handle.as_bytes());
+    opened.and_then(|value| String::from_utf8(value).ok()).map(Some).ok_or(Reason::HandleUnknown("cursor"))
+}
+
+/// What the merged door shows this client, the servers asked first where need be.
+pub(super) async fn offer(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker, kind: Kinds) -> Arc<Offer> {
+    let audience = asker.audience();
+    let now = Instant::now();
+    let state = || (worker.node.changes.version(), plane.snapshot.revision);
+    if let Some(offer) = worker.node.offers.get(&audience, kind, state(), now) {
+        return offer;
+    }
+    Box::pin(ask_servers(worker, plane, asker, kind)).await;
+    // before looking: a change in between makes this offer outdated, not wrong
+    let state = state();
+    let offer = Arc::new(gathered(plane, asker, kind, state));
+    worker.node.offers.keep(&audience, kind, &offer);
+    offer
+}
+
+/// The lists of all servers as they are now.
+fn gathered(plane: &Plane, asker: &Asker, kind: Kinds, state: (u64, u64)) -> Offer {
+    let now = Instant::now();
+    let mut good_until = now + limit::CATALOGUE_WATCHED;
+    let mut parts = Vec::new();
+    for upstream in plane.servers().filter(|upstream| asker.reaches(upstream)) {
+        let entry = upstream.catalogue.entry(&asker.audience_of(upstream));
+        let again = match entry.good_until(kind, now) {
+            Some(until) => until,
+            None => now + entry.held_back(now).map_or(Duration::ZERO, |trouble| trouble.wait(now)),
+        };
+        good_until = good_until.min(again);
+        match entry.list(kind) {
+            Some(list) => {
+                parts.push(Part { server: Arc::clone(upstream.name()), exposure: Arc::clone(&upstream.exposure), list })
+            }
+            None => entry.miss(kind),
+        }
+    }
+    Offer::new(state, Naming::merged(plane.snapshot.prefix), parts, good_until)
+}
+
+/// Asks every server whose list is not good any more, and waits as long as makes sense.
+async fn ask_servers(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker, kind: Kinds) {
+    let now = Instant::now();
+    let mut asked = JoinSet::new();
+    let mut waiting = Vec::new();
+    for upstream in plane.servers().filter(|upstream| asker.reaches(upstream)) {
+        let entry = upstream.catalogue.entry(&asker.audience_of(upstream));
+        if entry.good_until(kind, now).is_some() || entry.held_back(now).is_some() {
+            continue;
+        }
+        let fetching = begin(worker, upstream, asker, kind);
+        asked.spawn_local(async move { drop(fetching.await) });
+        waiting.push((entry.list(kind).is_some(), entry));
+    }
+    if waiting.is_empty() {
+        return;
+    }
+    // what was there before may be shown on; what was never there is worth a longer wait
+    let never = waiting.iter().any(|(listed, _)| !listed);
+    let wait = if never { limit::LIST_WAIT } else { limit::LIST_REFRESH_WAIT };
+    let all = async { while asked.join_next().await.is_some() {} };
+    if tokio::time::timeout(wait, all).await.is_err() {
+        for (_, entry) in waiting.iter().filter(|(_, entry)| entry.good_until(kind, Instant::now()).is_none()) {
+            entry.fail(kind, Reason::ServerTimeout);
+        }
+    }
+}
+
+/// Asks one server, and waits for it.
+pub(super) async fn refresh(worker: &Rc<Worker>, upstream: &Arc<Upstream>, asker: &Asker, kind: Kinds) {
+    let entry = upstream.catalogue.entry(&asker.audience_of(upstream));
+    if entry.good_until(kind, Instant::now()).is_none() && entry.held_back(Instant::now()).is_none() {
+        let _ = tokio::time::timeout(limit::LIST_WAIT, begin(worker, upstream, asker, kind)).await;
+    }
+}
+
+/// Begins to fetch a list; the fetch goes on if nobody waits for it any more.
+pub(super) fn begin(
+    worker: &Rc<Worker>,
+    upstream: &Arc<Upstream>,
+    asker: &Asker,
+    kind: Kinds,
+) -> tokio::task::JoinHandle<()> {
+    let (worker, upstream, asker) = (Rc::clone(worker), Arc::clone(upstream), asker.clone());
+    tokio::task::spawn_local(async move {
+        let entry = upstream.catalogue.entry(&asker.audience_of(&upstream));
+        let _one = entry.fetching(kind).await;
+        if entry.good_until(kind, Instant::now()).is_some() || entry.held_back(Instant::now()).is_some() {
+            return;
+        }
+        let _turn = match upstream.carrier() {
+            // a process may have to be started
+            Carrier::Pipe => worker.asking.acquire().await.ok(),
+            Carrier::Requests => None,
+        };
+        // a session that ends meanwhile must not end the fetch half done for others
+        entry.begin(kind);
+        match fetch(&worker, &upstream, &asker, &entry, kind).await {
+            Ok(list) => entry.keep(kind, list),
+            Err(reason) => {
+                tracing::warn!(server = %upstream.name(), list = kind.member(), outcome = reason.row().outcome, "a list could not be fetched");
+                entry.fail(kind, reason);
+            }
+        }
+    })
+}
+
+/// A whole list, all pages.
+async fn fetch(
+    worker: &Rc<Worker>,
+    upstream: &Arc<Upstream>,
+    asker: &Asker,
+    entry: &Entry,
+    kind: Kinds,
+) -> Result<List, Reason> {
+    let begun = Instant::now();
+    open(worker, upstream, asker, entry).await?;
+    let mut items = Vec::new();
+    let mut bytes = 0;
+    let mut ttl: Option<Duration> = None;
+    let mut private = false;
+    let offered = entry.about.load().as_ref().is_none_or(|about| about.capabilities().get(kind.capability()).is_some());
+    let mut cursor: Option<Bytes> = None;
+    for _ in 0..limit::LIST_PAGES {
+        if !offered {
+            break;
+        }
+        let body = ask(worker, upstream, asker, kind.method(), cursor.as_deref()).await?;
+        let message = scan(&body, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("a list"))?;
+        if message.result.is_none() {
+            if message.error_code == Some(code::METHOD_NOT_FOUND) {
+                break;
+            }
+            return Err(Reason::ServerRefused(sessions::error_text(&body)));
+        }
+        let page = list_page(&body, &message, kind.method()).map_err(|error| {
+            tracing::warn!(server = %upstream.name(), %error, list = kind.member(), "the server's list is not as it should be");
+            Reason::ServerGarbage("a list")
+        })?;
+        bytes += body.len();
+        if bytes > limit::LIST_BYTES {
+            return Err(Reason::ServerGarbage("a list longer than the limit"));
+        }
+        items.extend(
+            page.items.iter().map(|item| Item {
+                name: decode_string(item.name.of(&body)).into(),
+                json: body.slice(item.span.range()),
+            }),
+        );
+        let promised = page.ttl_ms.map(|ms| Duration::from_millis(ms).min(limit::CATALOGUE_WATCHED));
+        ttl = match (ttl, promised) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        };
+        private |= page.private;
+        let next = page.next_cursor.map(|span| body.slice(span.range())).filter(|next| next.starts_with(b"\""));
+        if next.is_none() || next == cursor {
+            break;
+        }
+        cursor = next;
+    }
+    Ok(List::new(kind, items, begun, ttl, private))
+}
+
+/// Opens what asking needs, and keeps what the server says of itself.
+async fn open(worker: &Rc<Worker>, upstream: &Arc<Upstream>, asker: &Asker, entry: &Entry) -> Result<(), Reason> {
+    match asker {
+        // keeps what the server says of itself
+        Asker::Legacy(whole) => sessions::part(worker, upstream, whole).await.map(drop),
+        Asker::Modern(_) if entry.about.load().is_some() => Ok(()),
+        Asker::Modern(_) => {
+            let body = ask(worker, upstream, asker, Method::ServerDiscover, None).await?;
+            let message =
+                scan(&body, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("discovery"))?;
+            // `server/discover` is required of modern servers; one without it is asked for its lists all the same
+            if let Some(result) = message.result {
+                entry.about.store(Some(Arc::new(About::of(result.of(&body)))));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Asks a server on a client's behalf and waits for the response message.
+async fn ask(
+    worker: &Rc<Worker>,
+    upstream: &Arc<Upstream>,
+    asker: &Asker,
+    method: Method,
+    cursor: Option<&[u8]>,
+) -> Result<Bytes, Reason> {
+    let mut params = Vec::new();
+    if let Some(cursor) = cursor {
+        params.extend_from_slice(br#""cursor":"#);
+        params.extend_from_slice(cursor);
+    }
+    if let Asker::Modern(stated) = asker {
+        if !params.is_empty() {
+            params.push(b',');
+        }
+        params.extend_from_slice(br#""_meta":{"#);
+        params.extend_from_slice(&stated.meta);
+        params.push(b'}');
+    }
+    let mut body =
+        format!(r#"{{"jsonrpc":"2.0","id":"sluice-{0}","method":"{0}","params":{{"#, method.as_str()).into_bytes();
+    body.extend_from_slice(&params);
+    body.extend_from_slice(b"}}");
+    let asking = async {
+        match asker {
+            Asker::Legacy(whole) => {
+                let part = sessions::part(worker, upstream, whole).await?;
+                ask_part(worker, upstream, &part, body.into(), None).await
+            }
+            Asker::Modern(_) => ask_modern(worker, upstream, method, body.into()).await,
+        }
+    };
+    // the longest any server may be silent; a process that starts has its own limit inside
+    let wait = upstream.config.timeout.max(limit::CHILD_START);
+    tokio::time::timeout(wait, asking).await.unwrap_or(Err(Reason::ServerTimeout))
+}
+
+/// Asks inside a legacy session. `caller`: as whom, towards a process; nobody for what concerns all.
+pub(super) async fn ask_part(
+    worker: &Rc<Worker>,
+    upstream: &Arc<Upstream>,
+    part: &Arc<Session>,
+    body: Bytes,
+    caller: Option<Caller>,
+) -> Result<Bytes, Reason> {
+    if upstream.carrier() == Carrier::Pipe {
+        let child = sessions::attached(upstream, part).await?;
+        let message = scan(&body, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("own request"))?;
+        // a question of the server must not come here: it belongs to the session, not to this request
+        let caller = caller.unwrap_or(Caller { principal: part.principal, session: None });
+        let (mut inbox, ticket) = child.request(caller, body, message)?;
+        let given_up = GivenUp { child: &child, ticket };
+        while let Some(line) = inbox.next().await {
+            if scan(&line, ScanLimits { depth: u16::MAX }).is_ok_and(|m| m.kind == Kind::Response) {
+                std::mem::forget(given_up);
+                return Ok(line);
+            }
+        }
+        return Err(Reason::ChildEnded);
+    }
+    let mut renewed = false;
+    loop {
+        let state = part.state();
+        let request = sessions::own_request(upstream, &state, body.clone()).ok_or(Reason::ServerUnreachable)?;
+        let response = send(worker, upstream, request).await.map_err(|failure| what_failed(upstream, failure).0)?;
+        let status = response.status();
+        if !renewed && state.upstream.is_some() && sessions::is_lost(worker, upstream, &state, status).await {
+            drop(response);
+            Box::pin(sessions::renew(worker, upstream, part, state.epoch)).await?;
+            renewed = true;
+            continue;
+        }
+        if !status.is_success() {
+            return Err(unusual(status));
+        }
+        return first_message(response, limit::LIST_BYTES).await.ok_or(Reason::ServerClosed);
+    }
+}
+
+/// Tells a process that nobody waits any more, should this be dropped before the answer came.
+struct GivenUp<'a> {
+    child: &'a crate::upstream::stdio::Child,
+    ticket: u64,
+}
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        self.child.abandon(self.ticket);
+    }
+}
+
+/// Asks a modern server.
+pub(super) async fn ask_modern(
+    worker: &Rc<Worker>,
+    upstream: &Arc<Upstream>,
+    method: Method,
+    body: Bytes,
+) -> Result<Bytes, Reason> {
+    if upstream.carrier() == Carrier::Pipe {
+        let child = upstream.children.modern(&upstream.era).await;
+        stdio_server::note(upstream, child.as_ref().err());
+        let child = match child {
+            Ok(child) => child,
+            Err(NoChild::Reason(reason)) => return Err(reason),
+            Err(NoChild::Refused(_)) => return Err(Reason::ChildStart),
+        };
+        return child.ask(body).await.ok_or(Reason::ServerTimeout);
+    }
+    let target = upstream.target.as_ref().ok_or(Reason::ServerUnreachable)?;
+    let mut request = target.request(http::Method::POST, Outgoing::whole(body));
+    let headers = request.headers_mut();
+    headers.insert(header::PROTOCOL_VERSION, HeaderValue::from_static("2026-07-28"));
+    headers.insert(header::METHOD, HeaderValue::from_static(method.as_str()));
+    let response = send(worker, upstream, request).await.map_err(|failure| what_failed(upstream, failure).0)?;
+    let status = response.status();
+    let body = first_message(response, limit::LIST_BYTES).await;
+    match body {
+        Some(body) if status.is_success() || scan(&body, ScanLimits::default()).is_ok_and(|m| m.error.is_some()) => {
+            Ok(body)
+        }
+        _ if status.is_success() => Err(Reason::ServerClosed),
+        _ => Err(unusual(status)),
+    }
+}
+
+impl Stated {
+    /// What a modern request says of its client.
+    pub(super) fn of(arrival: &Arrival, posted: &Posted) -> Self {
+        let p = &posted.message.p;
+        let mut meta = Vec::with_capacity(256);
+        let members = [
+            ("io.modelcontextprotocol/protocolVersion", p.meta_protocol_version),
+            ("io.modelcontextprotocol/clientInfo", p.meta_client_info),
+            ("io.modelcontextprotocol/clientCapabilities", p.meta_client_capabilities),
+        ];
+        for (name, span) in members {
+            let Some(span) = span else { continue };
+            if !meta.is_empty() {
+                meta.push(b',');
+            }
+            meta.extend_from_slice(format!("\"{name}\":").as_bytes());
+            meta.extend_from_slice(span.of(&posted.body));
+        }
+        let capabilities = p.meta_client_capabilities.map_or(&b"{}"[..], |span| span.of(&posted.body));
+        let audience = Audience {
+            era: Era::Modern,
+            declared: super::opening::declared_digest(capabilities),
+            holder: arrival.plane.holder(arrival.principal.id, [0; 16]),
+        };
+        Self { meta: meta.into(), audience }
+    }
+}

@@ -1,0 +1,196 @@
+//! How clients begin with the merged door: `initialize` and `server/discover`, answered here from what is known of the
+//! servers.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::json;
+use sluice_mcp::{Era, Version, canonical_digest_input};
+use sluice_snapshot::model::Protocol;
+use tokio::task::JoinSet;
+
+use super::lists::{self, Asker};
+use super::{Client, Stated, own_result, union};
+use crate::catalog::{Audience, Kind as Kinds};
+use crate::exchange::call::{Arrival, Content, Posted, Reply};
+use crate::exchange::{Outcome, refuse, sessions};
+use crate::limit;
+use crate::node::Worker;
+use crate::plane::Plane;
+use crate::reason::Reason;
+use crate::session::{Merged, Opening, Session, SessionId};
+use crate::upstream::Carrier;
+
+/// `initialize`: a session begins here; servers are opened as they are needed, but those nothing is known of are asked now.
+pub(super) async fn initialize(worker: &Rc<Worker>, mut arrival: Arrival, posted: Posted) -> Outcome {
+    let (id, place, held) = sessions::admit(worker, &mut arrival, &posted)?;
+    let session = SessionId::random();
+    let owner = arrival.principal.id;
+    arrival.principal.act_in(&session);
+    let capabilities = posted.message.p.capabilities.map_or(&b"{}"[..], |span| span.of(&posted.body));
+    let audience = Audience {
+        era: Era::Legacy,
+        declared: declared_digest(capabilities),
+        holder: arrival.plane.holder(arrival.principal.id, session.0),
+    };
+    let opening = Opening {
+        owner,
+        principal: arrival.principal.id,
+        server: Arc::from(""),
+        definition: Merged::DEFINITION,
+        initialize: Bytes::copy_from_slice(&posted.body),
+        declared: sessions::declared(&posted),
+        upstream: None,
+        version: None,
+        attachment: None,
+        merged: Some(Box::new(Merged::new(audience))),
+        account: Some(place.keep()),
+        held: Some(held),
+    };
+    let whole = Arc::new(Session::new(session, opening, worker.node.clock.ms()));
+    let asker = Asker::Legacy(Arc::clone(&whole));
+    meet(worker, &arrival.plane, &asker).await;
+    if let Some(supported) = only_modern(&arrival.plane, &asker) {
+        whole.end();
+        let requested = posted.text(posted.message.p.protocol_version).unwrap_or_default();
+        return Err(refuse(&mut arrival, Reason::ServerIsModern { requested, supported }, Some(id)));
+    }
+    worker.node.sessions.insert(whole).await;
+    let requested = posted.text(posted.message.p.protocol_version).unwrap_or_default();
+    let version = Version::parse(requested.as_bytes()).filter(|version| version.era() == Era::Legacy);
+    let mut result = json!({
+        "protocolVersion": version.unwrap_or(Version::V2025_11_25).as_str(),
+        "capabilities": union::capabilities(&arrival.plane),
+        "serverInfo": { "name": &*arrival.plane.snapshot.name, "version": env!("CARGO_PKG_VERSION") },
+    });
+    if let Some(instructions) = union::instructions(&arrival.plane) {
+        result["instructions"] = instructions.into();
+    }
+    arrival.record.outcome = "ok";
+    let body = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, String::from_utf8_lossy(&id));
+    let sealed = session.sealed(&worker.node.seal, owner);
+    Ok(Reply { status: StatusCode::OK, session: Some(sealed), content: Content::Json(body.into()) })
+}
+
+/// The versions to name to a legacy client where no server takes `initialize`.
+fn only_modern(plane: &Plane, asker: &Asker) -> Option<Vec<String>> {
+    let mut versions = None;
+    for upstream in plane.servers() {
+        let entry = upstream.catalogue.entry(&asker.audience_of(upstream));
+        let supported = match entry.failure() {
+            Some(Reason::ServerIsModern { supported, .. }) => supported,
+            _ if upstream.era.configured() == Protocol::Modern => vec![Version::V2026_07_28.as_str().to_owned()],
+            _ => return None,
+        };
+        versions.get_or_insert(supported);
+    }
+    versions
+}
+
+/// Asks the servers nothing is known of, and waits for them, not longer than [`limit::OPENING_WAIT`]. They go on to be
+/// asked: by the time the client lists tools, most have answered.
+async fn meet(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker) {
+    let now = Instant::now();
+    let mut unknown = JoinSet::new();
+    for upstream in plane.servers() {
+        let entry = upstream.catalogue.entry(&asker.audience_of(upstream));
+        if upstream.catalogue.about().is_some() || entry.held_back(now).is_some() {
+            continue;
+        }
+        let fetching = lists::begin(worker, upstream, asker, Kinds::Tools);
+        unknown.spawn_local(async move { drop(fetching.await) });
+    }
+    let all = async { while unknown.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(limit::OPENING_WAIT, all).await;
+    unknown.detach_all();
+}
+
+/// `server/discover`: what the servers are together.
+pub(super) async fn discover(worker: &Rc<Worker>, arrival: Arrival, posted: Posted, client: &Client) -> Outcome {
+    meet(worker, &arrival.plane, &client.asker()).await;
+    let mut result = json!({
+        "resultType": "complete",
+        "supportedVersions": [Version::V2026_07_28.as_str()],
+        "capabilities": union::capabilities(&arrival.plane),
+        // servers come and go, and so does what they can
+        "ttlMs": limit::DISCOVERY_TTL.as_millis() as u64,
+        "cacheScope": "public",
+        "_meta": { "io.modelcontextprotocol/serverInfo": {
+            "name": &*arrival.plane.snapshot.name, "version": env!("CARGO_PKG_VERSION")
+        }},
+    });
+    if let Some(instructions) = union::instructions(&arrival.plane) {
+        result["instructions"] = instructions.into();
+    }
+    Ok(own_result(arrival, &posted, result.to_string().as_bytes()))
+}
+
+/// Whether the door is a modern one: all its servers speak the modern era, as far as they can be asked. With one that does
+/// not, clients of both eras are sent back to `initialize`, where they get all servers.
+pub(super) async fn modern_door(worker: &Rc<Worker>, plane: &Arc<Plane>, stated: &Stated) -> Result<(), Reason> {
+    let mut unknown = Vec::new();
+    for upstream in plane.servers() {
+        if upstream.era.is_legacy() {
+            return Err(Reason::DoorIsLegacy(upstream.name().to_string()));
+        }
+        if upstream.era.modern().is_none() && upstream.era.configured() == Protocol::Auto {
+            unknown.push(upstream);
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Box::pin(find_out(worker, plane, unknown, stated)).await
+}
+
+async fn find_out(
+    worker: &Rc<Worker>,
+    plane: &Arc<Plane>,
+    unknown: Vec<&Arc<crate::upstream::Upstream>>,
+    stated: &Stated,
+) -> Result<(), Reason> {
+    let mut asked = JoinSet::new();
+    let now = Instant::now();
+    for upstream in unknown {
+        let entry = upstream.catalogue.entry(&stated.audience);
+        if entry.held_back(now).is_some() {
+            continue;
+        }
+        let (worker, upstream) = (Rc::clone(worker), Arc::clone(upstream));
+        asked.spawn_local(async move {
+            let failed = match upstream.carrier() {
+                Carrier::Requests => crate::exchange::http_server::probe(&worker, &upstream).await.err(),
+                Carrier::Pipe => match upstream.children.modern(&upstream.era).await {
+                    Err(crate::upstream::stdio::NoChild::Reason(reason)) => Some(reason),
+                    _ => None,
+                },
+            };
+            if let Some(reason) = failed.filter(|reason| *reason != Reason::ServerIsLegacy) {
+                entry.fail(Kinds::Tools, reason);
+            }
+        });
+    }
+    let all = async { while asked.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(limit::OPENING_WAIT, all).await;
+    asked.detach_all();
+    match plane.servers().find(|upstream| upstream.era.is_legacy()) {
+        Some(legacy) => Err(Reason::DoorIsLegacy(legacy.name().to_string())),
+        None => Ok(()),
+    }
+}
+
+/// A digest of declared capabilities; `None` for none.
+pub(super) fn declared_digest(capabilities: &[u8]) -> Option<[u8; 16]> {
+    let canonical = canonical_digest_input(capabilities);
+    if canonical == b"{}" {
+        return None;
+    }
+    let hash = digest::digest(&digest::SHA256, &canonical);
+    let mut short = [0; 16];
+    short.copy_from_slice(&hash.as_ref()[..16]);
+    Some(short)
+}

@@ -1,0 +1,40 @@
+//! Calls of the door's own making, on a client's behalf: not counted, not logged, not limited, because the client's own
+//! request or stream that causes them is.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::auth::Principal;
+use crate::auth::quota::{Account, Ticket};
+use crate::catalog::exposure::Naming;
+use crate::exchange::call::Call;
+use crate::exchange::record::Record;
+use crate::node::Worker;
+use crate::plane::Plane;
+use crate::upstream::Upstream;
+
+/// A call towards one server, as a part of what a client asked the merged door for.
+pub(super) fn call(
+    worker: &Rc<Worker>,
+    plane: &Arc<Plane>,
+    upstream: &Arc<Upstream>,
+    principal: &Principal,
+    headers: HeaderMap,
+) -> Call {
+    let mut record = Record::begin(worker, false);
+    record.outcome = "ok";
+    Call {
+        plane: Arc::clone(plane),
+        upstream: Arc::clone(upstream),
+        principal: principal.clone(),
+        account: Arc::new(Account::default()),
+        headers,
+        // of what the client sent, only its own request has the headers
+        synthesized: true,
+        record,
+        ticket: Ticket::uncounted(),
+        naming: Naming::merged(plane.snapshot.prefix),
+    }
+}

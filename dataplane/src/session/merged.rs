@@ -1,0 +1,102 @@
+//! A session of the merged door: one session towards each server that was needed, opened with the client's own
+//! `initialize` at first use, so that all that holds for a session with one server holds for each of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use papaya::HashMap as Concurrent;
+use tokio::sync::Notify;
+
+use super::Session;
+use crate::catalog::Audience;
+use crate::limit;
+use crate::reason::Reason;
+
+/// What a session of the merged door has beyond any session.
+pub(crate) struct Merged {
+    /// Whose lists the client sees.
+    pub audience: Audience,
+    parts: Concurrent<Arc<str>, Arc<Part>, foldhash::fast::RandomState>,
+    /// Which server has a request that runs, by its raw id: a cancellation concerns that one only.
+    in_flight: Mutex<HashMap<Bytes, Arc<str>>>,
+    /// A part was opened: the client's stream takes in its messages.
+    pub opened: Notify,
+    /// The client's last `logging/setLevel`, as it came, for parts that open later.
+    pub log_level: ArcSwapOption<Bytes>,
+}
+
+/// The place of one server in a merged session.
+#[derive(Default)]
+pub(crate) struct Part {
+    session: ArcSwapOption<Session>,
+    /// One opening at a time; when the last one failed and why, for those who waited.
+    pub opening: tokio::sync::Mutex<Option<(Instant, Reason)>>,
+}
+
+impl Merged {
+    /// Stands for all servers where a session names the definition of its server; those of servers begin at 1.
+    pub(crate) const DEFINITION: u64 = 0;
+
+    pub(crate) fn new(audience: Audience) -> Self {
+        Self {
+            audience,
+            parts: Concurrent::default(),
+            in_flight: Mutex::default(),
+            opened: Notify::new(),
+            log_level: ArcSwapOption::empty(),
+        }
+    }
+
+    /// The place of that server.
+    pub(crate) fn part(&self, server: &Arc<str>) -> Arc<Part> {
+        Arc::clone(self.parts.pin().get_or_insert_with(Arc::clone(server), Arc::default))
+    }
+
+    /// The open session with that server.
+    pub(crate) fn open_part(&self, server: &str) -> Option<Arc<Session>> {
+        self.parts.pin().get(server)?.session.load_full()
+    }
+
+    /// All open sessions with servers.
+    pub(crate) fn parts(&self) -> Vec<Arc<Session>> {
+        self.parts.pin().values().filter_map(|part| part.session.load_full()).collect()
+    }
+
+    /// Notes where a request went. Beyond [`limit::IN_FLIGHT_NOTED`] nothing is noted: a cancellation then asks all.
+    pub(crate) fn sent(&self, id: &Bytes, server: &Arc<str>) {
+        let mut in_flight = self.in_flight();
+        if in_flight.len() < limit::IN_FLIGHT_NOTED {
+            // a copy of its own: the id is a slice of the whole message
+            in_flight.insert(Bytes::copy_from_slice(id), Arc::clone(server));
+        }
+    }
+
+    /// Where a request went; `None` when it is answered, or was never seen.
+    pub(crate) fn server_of(&self, id: &[u8]) -> Option<Arc<str>> {
+        self.in_flight().get(id).cloned()
+    }
+
+    /// A request was answered or given up.
+    pub(crate) fn answered(&self, id: &[u8]) {
+        self.in_flight().remove(id);
+    }
+
+    fn in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<Bytes, Arc<str>>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Part {
+    /// The open session, if it is with this definition of the server.
+    pub(crate) fn session(&self, definition: u64) -> Option<Arc<Session>> {
+        self.session.load_full().filter(|session| session.definition == definition)
+    }
+
+    /// Puts a fresh session in place, and returns the one before.
+    pub(crate) fn open(&self, session: Arc<Session>) -> Option<Arc<Session>> {
+        self.session.swap(Some(session))
+    }
+}
