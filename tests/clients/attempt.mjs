@@ -26,7 +26,7 @@ function upstreamOf(target, mark) {
 
 async function ask(clientName, spec, hide, log) {
     const [command, driver] = clients[clientName].command;
-    const steps = spec.steps.map(({ expect, compare, unknown, expected, infos, ...step }) => step);
+    const steps = spec.steps.map(({ expect, compare, unknown, again, expected, infos, ...step }) => step);
     const whole = { scratch: temporaryDirectory(), ...spec, client: clientName, steps };
     const { code, out, err } = await run(command, [driver, JSON.stringify(whole)], { timeout: 120_000 });
     const said = `${err.slice(-3_000)}${log()}`;

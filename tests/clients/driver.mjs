@@ -195,17 +195,18 @@ async function all(list, key, atLeast = 0) {
 }
 
 /**
- * The URI a step means: as written, or as the server calls it now: `{resource: NAME}`, or `{template: NAME, values}`
- * with the values filled in.
+ * The URI a step means: as written, or as it is listed: `{resource: NAME, server}`, or `{template: NAME, server, values}`
+ * with the values filled in. Where several servers have the name, the server's is in the URI.
  */
 async function uriOf({ client }, meant) {
     if (typeof meant === 'string') return meant;
-    const { resource, template, values = {} } = meant;
+    const { resource, template, server, values = {} } = meant;
     const named =
         resource === undefined
             ? await pages(params => client.listResourceTemplates(params), 'resourceTemplates')
             : await pages(params => client.listResources(params), 'resources');
-    const found = named.filter(({ name }) => name === (resource ?? template));
+    const same = named.filter(({ name }) => name === (resource ?? template));
+    const found = same.length > 1 ? same.filter(item => (item.uri ?? item.uriTemplate).includes(server)) : same;
     if (found.length !== 1) throw new Error(`${found.length} have the name ${resource ?? template}`);
     let uri = found[0].uri ?? found[0].uriTemplate;
     for (const [key, value] of Object.entries(values)) uri = uri.replace(`{${key}}`, value);

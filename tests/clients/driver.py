@@ -258,7 +258,7 @@ class Script:
         return await self.all(self.list_resource_templates, "resourceTemplates", step)
 
     async def uri_of(self, meant):
-        """The URI a step means: as written, or as the server calls it now, found by its name."""
+        """The URI a step means: as written, or as it is listed, found by its name. See driver.mjs."""
         if isinstance(meant, str):
             return meant
         if "resource" in meant:
@@ -267,6 +267,8 @@ class Script:
             named = await self.pages(self.list_resource_templates, "resourceTemplates")
             field, name = "uriTemplate", meant["template"]
         found = [item[field] for item in named if item["name"] == name]
+        if len(found) > 1:
+            found = [uri for uri in found if meant["server"] in uri]
         if len(found) != 1:
             raise RuntimeError(f"{len(found)} have the name {name}")
         uri = found[0]
@@ -367,7 +369,8 @@ class Script:
     async def level(self, step):
         if self.modern:
             return "none in this era"
-        return plain(await self.client.set_logging_level(step["level"]))
+        result = await self.client.set_logging_level(step["level"])
+        return {} if result is None else plain(result)
 
     async def subscribe(self, step):
         uri, touch, notified = await self.uri_of(step["uri"]), step["touch"], self.heard.notified

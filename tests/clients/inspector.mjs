@@ -40,19 +40,24 @@ function ask(step, ...words) {
     );
 }
 
+let resources = [];
 async function list(step, method, key) {
     const deadline = Date.now() + 10_000;
     for (;;) {
         const result = await ask(step, '--method', method);
-        if (result[key] === undefined || result[key].length >= (step.atLeast ?? 0) || Date.now() > deadline)
+        if (result[key] === undefined || result[key].length >= (step.atLeast ?? 0) || Date.now() > deadline) {
+            if (key === 'resources') resources = result[key] ?? [];
             return result[key] ?? result;
+        }
     }
 }
 
-async function uriOf(step) {
-    if (typeof step.uri === 'string') return step.uri;
-    const resources = await list(step, 'resources/list', 'resources');
-    return resources.find(({ name }) => name === step.uri.resource).uri;
+/** The URI a step means, as the last list of resources has it. */
+function uriOf({ uri }) {
+    if (typeof uri === 'string') return uri;
+    const found = resources.find(({ name }) => name === uri.resource);
+    if (found === undefined) throw new Error(`no resource is called ${uri.resource}`);
+    return found.uri;
 }
 
 const operations = {
@@ -68,7 +73,7 @@ const operations = {
         return { content, structuredContent, isError };
     },
     async read(step) {
-        const uri = await uriOf(step);
+        const uri = uriOf(step);
         const result = await ask(step, '--method', 'resources/read', '--uri', uri);
         return result.contents?.map(part => ({ ...part, uri: part.uri === uri ? '‹as asked›' : part.uri })) ?? result;
     },

@@ -1,15 +1,16 @@
 // A script that was written for one server, in the names of the merged door.
 
 /** Which resource or template of the server a URI belongs to, as the drivers look it up. */
-function meaning(uri, { resources = [], templates = [] }) {
+function meaning(uri, server, { resources = [], templates = [] }) {
     const resource = resources.find(item => item.uri === uri);
-    if (resource !== undefined) return { resource: resource.name };
+    if (resource !== undefined) return { server, resource: resource.name };
     for (const { uriTemplate, name } of templates) {
-        if (uriTemplate === uri) return { template: name };
+        if (uriTemplate === uri) return { server, template: name };
         const keys = [...uriTemplate.matchAll(/\{(\w+)\}/g)].map(([, key]) => key);
         const parts = uriTemplate.split(/\{\w+\}/).map(part => part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'));
         const match = new RegExp(`^${parts.join('([^/]+)')}$`).exec(uri);
-        if (match !== null) return { template: name, values: Object.fromEntries(keys.map((key, i) => [key, match[i + 1]])) };
+        if (match === null) continue;
+        return { server, template: name, values: Object.fromEntries(keys.map((key, i) => [key, match[i + 1]])) };
     }
     return uri;
 }
@@ -17,7 +18,7 @@ function meaning(uri, { resources = [], templates = [] }) {
 /** The steps for the merged door. `lists` are what the server lists directly; without `prefix` names stay. */
 export function onMergedDoor(steps, server, lists, prefix = true) {
     const name = value => (value === undefined || !prefix ? value : `${server}_${value}`);
-    const uri = value => (typeof value === 'string' && prefix ? meaning(value, lists) : value);
+    const uri = value => (typeof value === 'string' && prefix ? meaning(value, server, lists) : value);
     return steps.map(step => {
         const mapped = { ...step };
         for (const field of ['tool', 'prompt', 'touch', 'toggle', 'slow', 'stats'])

@@ -1,7 +1,8 @@
 // The scripts: what a client does with each server, and what must come out of it at least.
 //
 // `expect` looks at the result of the direct run; a run through Sluice is compared with the direct one as a whole, or
-// as far as `compare` says. `unknown` names something that no server has, which the merged door refuses by itself.
+// as far as `compare` says. `unknown` names something that no server has, which the merged door refuses by itself; what
+// is there `again` gives the same when it is called once more.
 
 import { hideVariable } from './compare.mjs';
 
@@ -169,7 +170,7 @@ export const everything = [
     { op: 'prompts', expect: result => result.length === 4 },
     { op: 'resources', expect: nonEmpty },
     { op: 'templates', expect: result => result.length === 2 },
-    call('echo', { message: 'hallo' }, says('Echo: hallo')),
+    call('echo', { message: 'hallo' }, says('Echo: hallo'), { again: true }),
     call('get-sum', { a: 2, b: 40 }, holds('42')),
     call('get-sum', { a: 'two' }, refused, { name: 'call with a wrong argument' }),
     call('get-tiny-image', {}, holds('image/png')),
@@ -184,7 +185,7 @@ export const everything = [
         // The last report comes with the result, and some clients do not look at it any more.
         compare: result => ({ ...result, progress: result.progress?.slice(0, 3) })
     }),
-    call('get-roots-list', {}, holds('file:///somewhere')),
+    call('get-roots-list', {}, holds('URI: file://')),
     call('trigger-sampling-request', { prompt: 'What?' }, holds('Sampled.')),
     call('trigger-elicitation-request', {}, result => result.asked.length === 1, {
         not: ['ts-1.4', 'ts-1.10', 'ts-1.12', 'ts-1.13', 'inspector']
@@ -239,7 +240,7 @@ export const everything = [
 export const filesystem = directory => [
     { op: 'info', expect: result => result.capabilities.tools, not: ['py-2-pin', 'fastmcp-pin'] },
     { op: 'tools', expect: result => result.length > 10 },
-    call('list_allowed_directories', {}, holds('‹directory›')),
+    call('list_allowed_directories', {}, holds('‹directory›'), { again: true }),
     call('create_directory', { path: `${directory}/inside` }, result => !result.isError),
     call('write_file', { path: `${directory}/inside/a.txt`, content: 'äöü\nzwei\n' }, result => !result.isError),
     call('read_text_file', { path: `${directory}/inside/a.txt` }, says('äöü\nzwei\n')),
@@ -268,7 +269,7 @@ export const memory = [
         holds('knows')
     ),
     call('search_nodes', { query: 'rust' }, holds('Sluice')),
-    call('read_graph', {}, holds('is written in Rust')),
+    call('read_graph', {}, holds('is written in Rust'), { again: true }),
     { name: 'read', op: 'read', uri: 'memory://knowledge-graph', expect: holds('Sluice') },
     call('create_entities', { entities: 'none' }, refused, { name: 'call with a wrong argument' })
 ];
@@ -279,7 +280,8 @@ export const time = [
     call(
         'convert_time',
         { source_timezone: 'Europe/Berlin', time: '16:30', target_timezone: 'Asia/Tokyo' },
-        holds('Asia/Tokyo')
+        holds('Asia/Tokyo'),
+        { again: true }
     ),
     call('convert_time', { source_timezone: 'Nowhere', time: '16:30', target_timezone: 'Asia/Tokyo' }, refused, {
         name: 'call with an unknown zone'
@@ -297,7 +299,7 @@ export const demo = [
 export const git = directory => [
     { op: 'info', expect: result => result.capabilities.tools, not: ['py-2-pin', 'fastmcp-pin'] },
     { op: 'tools', expect: result => result.length > 8 },
-    call('git_log', { repo_path: directory }, holds('The first')),
+    call('git_log', { repo_path: directory }, holds('The first'), { again: true }),
     call('git_status', { repo_path: directory }, holds('clean')),
     call('git_show', { repo_path: directory, revision: 'no-such' }, refused, { name: 'show what is not there' })
 ];
@@ -306,7 +308,7 @@ export const fetch = url => [
     { op: 'info', expect: result => result.capabilities.tools, not: ['py-2-pin', 'fastmcp-pin'] },
     { op: 'tools', expect: result => result.length === 1 },
     { op: 'prompts', expect: result => result.length === 1 },
-    call('fetch', { url: `${url}/page.txt` }, holds('Sluice is a gateway')),
+    call('fetch', { url: `${url}/page.txt` }, holds('Sluice is a gateway'), { again: true }),
     call('fetch', { url: `${url}/none` }, refused, { name: 'fetch what is not there' }),
     { name: 'prompt', op: 'prompt', prompt: 'fetch', arguments: { url: `${url}/page.txt` }, expect: holds('gateway') }
 ];

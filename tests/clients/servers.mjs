@@ -86,8 +86,8 @@ export const prepare = {
     everything: async () => ({ steps: scripts.everything, target: npmServer('everything') }),
     'everything (sse)': async () => {
         const server = await listening('sse', '/sse');
-        const target = { url: server.url, upstream: { transport: 'sse', url: server.url } };
-        return { steps: scripts.everything, target, stop: server.stop };
+        // Which of the HTTP transports it is, is found out.
+        return { steps: scripts.everything, target: { url: server.url, upstream: { url: server.url } }, stop: server.stop };
     },
     'everything (http)': async () => {
         const server = await listening('streamableHttp', '/mcp');

@@ -2,11 +2,11 @@
 // A client for the conformance suite's client scenarios: an SDK's client, directly or behind a Sluice that it
 // starts in front of the suite's server.
 //
-//   DRIVER=sdk1|sdk2-legacy|sdk2-auto|sdk2-pin [THROUGH=1] node client.mjs URL
+//   DRIVER=sdk1|sdk2-legacy|sdk2-auto|sdk2-pin [DOOR=own|merged] node client.mjs URL
 //
 // The suite names the scenario in MCP_CONFORMANCE_SCENARIO.
 
-import { startSluice } from '../node/lib.mjs';
+import { startDoor } from './doors.mjs';
 
 const scenario = process.env.MCP_CONFORMANCE_SCENARIO;
 const context = JSON.parse(process.env.MCP_CONFORMANCE_CONTEXT ?? '{}');
@@ -110,10 +110,11 @@ const scenarios = {
     }
 };
 
-const sluice = process.env.THROUGH ? await startSluice({ suite: { transport: 'http', url: direct } }) : undefined;
+const door = process.env.DOOR;
+const { sluice, url } = door ? await startDoor(door, direct) : { url: direct };
 let failed = false;
 try {
-    const client = await connect(sluice ? sluice.url('suite') : direct);
+    const client = await connect(url);
     await scenarios[scenario](client);
     await client.close();
 } catch (error) {

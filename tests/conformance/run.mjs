@@ -6,7 +6,7 @@
 // Server scenarios: what the reference server gives directly, it gives through Sluice, for every check of every
 // scenario, those that do not count for the suite's own score included: at the server's own door, and at the merged
 // door where another server stands beside it and names stay as they are. Client scenarios: what an SDK's client
-// achieves directly against the suite's servers, it achieves through Sluice. --direct leaves Sluice out.
+// achieves directly against the suite's servers, it achieves at the same doors. --direct leaves Sluice out.
 
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,9 +20,9 @@ import {
     run,
     sluiceBinary,
     startReference,
-    startSluice,
     table
 } from '../node/lib.mjs';
+import { startDoor } from './doors.mjs';
 
 const { values: options, positionals } = parseArgs({
     options: { direct: { type: 'boolean', default: false }, door: { type: 'string', multiple: true } },
@@ -68,21 +68,9 @@ const failing = checks => checks.some(check => check.status === 'FAILURE');
 
 // ---- server scenarios ----------------------------------------------------------------------------------------
 
-/** Doors of Sluice at which the server scenarios run; those that it does not have yet only when they are named. */
+/** Doors of Sluice at which the suite is run; those that it does not have yet only when they are named. */
 const later = ['merged'];
 const doors = ['own', 'merged'].filter(door => options.door?.includes(door) ?? !later.includes(door));
-const other = { command: join(cache, 'python-mcp2/bin/mcp-server-time'), args: ['--local-timezone', 'Europe/Berlin'] };
-
-/** A Sluice that has the reference server, and the URL of the door to try. */
-async function startDoor(door, reference) {
-    const ref = { transport: 'http', url: reference.url };
-    if (door === 'own') {
-        const sluice = await startSluice({ ref });
-        return { sluice, url: sluice.url('ref') };
-    }
-    const sluice = await startSluice({ ref, other: { transport: 'stdio', ...other } }, undefined, { prefix: 'never' });
-    return { sluice, url: sluice.door('/mcp') };
-}
 
 const revisions = { '2025-11-25': 30, '2026-07-28': 37 };
 
@@ -91,7 +79,7 @@ async function serverRun(revision, door) {
     let sluice;
     try {
         let url = reference.url;
-        if (door !== 'direct') ({ sluice, url } = await startDoor(door, reference));
+        if (door !== 'direct') ({ sluice, url } = await startDoor(door, reference.url));
         const directory = join(results, `server-${revision}-${door}`);
         const { out, err } = await run(process.execPath, [
             suite,
@@ -190,8 +178,8 @@ const clientScenarios = [
     ['elicitation-sep1034-client-defaults', { '2025-11-25': old }]
 ];
 
-async function clientRun(scenario, revision, driver, through) {
-    const directory = join(results, `client-${scenario}-${revision}-${driver}-${through ? 'through' : 'direct'}`);
+async function clientRun({ scenario, revision, driver }, door) {
+    const directory = join(results, `client-${scenario}-${revision}-${driver}-${door}`);
     const { code, out, err } = await run(
         process.execPath,
         [
@@ -206,7 +194,7 @@ async function clientRun(scenario, revision, driver, through) {
             '--output-dir',
             directory
         ],
-        { env: { DRIVER: driver, ...(through && { THROUGH: '1' }) }, timeout: 90_000 }
+        { env: { DRIVER: driver, ...(door !== 'direct' && { DOOR: door }) }, timeout: 90_000 }
     );
     return { code, checks: saved(directory).get(scenario), output: out + err };
 }
@@ -225,18 +213,34 @@ function worse(before, after) {
     return rows;
 }
 
+/** Counts what a client achieves at a door. */
+function judge(what, direct, through, details) {
+    const before = verdicts(direct.checks);
+    const after = verdicts(through.checks ?? []);
+    const lost = worse(before, after);
+    const ok = through.checks !== undefined && lost.length === 0 && (direct.code !== 0 || through.code === 0);
+    tally.check(ok, what, lost.length > 0 ? lost.join('; ') : 'the client fails through Sluice');
+    if (ok) return;
+    for (const key of lost) {
+        const change = `${statuses(before.get(key))} → ${statuses(after.get(key))}`;
+        details.push(`${what}: ${key}: ${change} ${reason(after.get(key))}`);
+    }
+    if (lost.length === 0 || through.checks === undefined) details.push(`${what}\n${through.output.slice(-2_500)}`);
+}
+
 async function clients() {
     const jobs = clientScenarios.flatMap(([scenario, byRevision]) =>
         Object.entries(byRevision).flatMap(([revision, drivers]) =>
             drivers.map(driver => ({ scenario, revision, driver }))
         )
     );
-    const rows = [['scenario', 'revision', 'client', 'direct', 'through']];
+    const used = options.direct ? [] : doors;
+    const rows = [['scenario', 'revision', 'client', 'direct', ...used]];
     const details = [];
     await inParallel(2, jobs, async job => {
-        const { scenario, revision, driver } = job;
-        job.direct = await clientRun(scenario, revision, driver, false);
-        if (!options.direct) job.through = await clientRun(scenario, revision, driver, true);
+        job.direct = await clientRun(job, 'direct');
+        job.through = new Map();
+        for (const door of used) job.through.set(door, await clientRun(job, door));
     });
     const score = result => {
         if (result?.checks === undefined) return 'did not run';
@@ -246,29 +250,16 @@ async function clients() {
     };
     for (const { scenario, revision, driver, direct, through } of jobs) {
         const what = `client ${scenario} ${revision} ${driver}`;
-        rows.push([scenario, revision, driver, score(direct), options.direct ? '' : score(through)]);
+        rows.push([scenario, revision, driver, score(direct), ...used.map(door => score(through.get(door)))]);
         if (direct.checks === undefined) {
             tally.check(false, what, 'the baseline did not run');
             details.push(direct.output.slice(-1_500));
-            continue;
-        }
-        if (options.direct) {
+        } else if (options.direct) {
             tally.check(direct.code === 0, what, 'the baseline fails');
             if (direct.code !== 0) details.push(`${what}\n${direct.output.slice(-2_500)}`);
-            continue;
         }
-        const before = verdicts(direct.checks);
-        const after = verdicts(through.checks ?? []);
-        const lost = worse(before, after);
-        const ok = through.checks !== undefined && lost.length === 0 && (direct.code !== 0 || through.code === 0);
-        tally.check(ok, what, lost.length > 0 ? lost.join('; ') : 'the client fails through Sluice');
-        if (!ok) {
-            for (const key of lost)
-                details.push(
-                    `${what}: ${key}: ${statuses(before.get(key))} → ${statuses(after.get(key))} ${reason(after.get(key))}`
-                );
-            if (lost.length === 0 || through.checks === undefined) details.push(`${what}\n${through.output.slice(-2_500)}`);
-        }
+        if (direct.checks !== undefined)
+            for (const [door, result] of through) judge(`${what} at the ${door} door`, direct, result, details);
     }
     console.log('\nClient scenarios');
     console.log(table(rows));
