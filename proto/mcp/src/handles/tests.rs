@@ -205,11 +205,11 @@ fn filter_links(chunks: &[&[u8]]) -> String {
 #[test]
 fn links_of_a_reply_that_streams_past_are_replaced_by_place() {
     let reply = r#"[{"result":{"uri":"no","taskId":"1","content":[{"uri":"2","type":"resource_link"},{"resource":{"uri":"3","x":{"uri":"no"}}},[{"uri":"no"}],"uri"],
-      "contents":[{"\u0075ri":"4","resource":{"uri":"no"}}],"messages":[{"role":"user","content":{"resource":{"uri":"5"}},"uri":"no"},{"content":[{"uri":"6"},{"uri":7}]}],
+      "contents":[{"\u0075ri":"4","resource":{"uri":"no"}}],"messages":[{"role":"user","content":{"resource":{"uri":"5"}},"uri":"no"},{"content":[{"uri":"6"},{"uri":7},{"resource":{"uri":"10"}}]}],
       "structuredContent":{"content":[{"uri":"no"}]},"_meta":{"ui":{"resourceUri":"ui://8"},"ui/resourceUri":"no"}}},
       {"result":{"content":{"uri":"9"}}},{"params":{"content":[{"uri":"no"}]},"content":[{"uri":"no"}]}]"#;
     let mut expected = reply.replace("\"1\"", "\"<Task:1>\"").replace("\"ui://8\"", "\"<Uri:ui://8>\"");
-    for uri in ["2", "3", "4", "5", "6", "9"] {
+    for uri in ["2", "3", "4", "5", "6", "9", "10"] {
         expected = expected.replace(&format!("\"{uri}\""), &format!("\"<Uri:{uri}>\""));
     }
     assert_eq!(filter_links(&[reply.as_bytes()]), expected);

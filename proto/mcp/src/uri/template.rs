@@ -110,8 +110,7 @@ fn spread(reached: &mut [bool], uri: &[u8], Expression { first, slashes }: Expre
         any |= *place;
         let Some(&byte) = uri.get(at) else { break };
         let begins = from_here && first.is_none_or(|first| first == byte);
-        let goes_on = slashes || byte != b'/';
-        open = (open && goes_on) || (begins && (first.is_some() || goes_on));
+        open = (open || begins) && (slashes || byte != b'/');
     }
     any
 }
