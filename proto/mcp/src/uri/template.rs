@@ -9,6 +9,9 @@ use super::scheme;
 /// `&`) must be there unless the expression is empty. Names, modifiers and the number of variables do not matter. A brace
 /// that is not closed is literal.
 ///
+/// It says yes rather too often than too seldom: `{id}` also fits `1?x` and `..%2Fb`, which the server may understand in
+/// its own way.
+///
 /// Takes at most as many steps as the product of both lengths, whatever the template.
 #[must_use]
 pub fn template_matches(template: &str, uri: &str) -> bool {
