@@ -4,9 +4,11 @@
 
 mod access;
 mod command;
+mod curation;
 mod endpoint;
 mod listener;
 mod origins;
+mod own;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -16,7 +18,7 @@ use std::path::PathBuf;
 
 use sluice_contract::v1;
 
-use crate::language::{Config, Fault, Path};
+use crate::language::{Config, Fault, Path, Prefix};
 use crate::store::StoredKey;
 use origins::Origins;
 
@@ -53,15 +55,20 @@ pub struct Compiled {
 /// Every fault found.
 pub fn compile(config: &Config, keys: &[StoredKey], node: &Node, revision: u64) -> Result<Compiled, Vec<Fault>> {
     let mut notes = Notes::default();
+    let listener = listener::compile(&config.proxy, node, &mut notes);
+    let own: Vec<SocketAddr> = listener.addresses.iter().filter_map(|address| address.parse().ok()).collect();
     let snapshot = v1::Snapshot {
         revision,
         name: config.proxy.name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned()),
-        listener: Some(listener::compile(&config.proxy, node, &mut notes)),
+        listener: Some(listener),
         access: Some(access::compile(config, keys, &mut notes)),
-        servers: server::compile_all(&config.servers, node, &mut notes),
+        servers: server::compile_all(config, &own, node, &mut notes),
         limits: Some(listener::limits(config, &mut notes)),
         monitoring: Some(listener::monitoring(config, &mut notes)),
-        prefix: v1::Prefix::Always.into(),
+        prefix: match config.proxy.prefix.unwrap_or(Prefix::Always) {
+            Prefix::Always => v1::Prefix::Always.into(),
+            Prefix::Never => v1::Prefix::Never.into(),
+        },
     };
     notes.origins.key("name", Path::of(["proxy", "name"]));
     let proof = sluice_snapshot::parse(&snapshot).err().unwrap_or_default();

@@ -1,79 +1,113 @@
 //! The configuration language: what people write, read from YAML or JSON into types, with every mistake found at
 //! once and shown where it is.
 //!
-//! The steps of [`load`] are its modules: `tree` (text to values with places), `later` (words of other languages and
-//! later versions), `expand` (variables), `reader` (values to the types of `config` and `server`). What the words
+//! The steps of [`load`] are its modules: `tree` (text to values with places), `foreign` and `shorthand` (other words
+//! for the same), `later` (words of later versions), `expand` (variables), `reader` (values to the types of `config` and `server`). What the words
 //! *mean* is the business of [`crate::compile`].
 
 mod config;
+mod curation;
+pub(crate) mod env_file;
 mod expand;
 mod fault;
+mod foreign;
+mod jsonc;
 mod later;
 mod mask;
 mod path;
 mod reader;
 mod schema;
 mod server;
+mod shorthand;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod value;
 mod variables;
 
 use std::collections::HashSet;
 
 pub use config::{
-    Authentication, Certificate, Client, Config, Door, Features, Limits, LogLevel, Monitoring, Proxy, RateLimiting,
-    Seconds, Secret,
+    Authentication, Certificate, Client, Config, Door, Features, Limits, LogLevel, Monitoring, Prefix, Proxy,
+    RateLimiting, Seconds, Secret,
 };
+pub use curation::{PromptEdit, Prompts, Resources, ToolEdit, Tools};
 pub use fault::{Fault, Rejected, Source};
 pub use path::{Path, Segment};
+pub(crate) use reader::suggestion;
 pub use schema::schema;
 pub use server::{Auth, AuthKind, Isolation, Protocol, Server, Transport};
 pub use tree::Span;
+pub use value::Value;
 pub use variables::Variables;
 
+use expand::Names;
 use fault::Place;
 use tree::Content;
 
 /// Largest text read, 8 MiB: far above any configuration, and small enough to hold several times.
 const MAX_TEXT: usize = 8 << 20;
 
+/// A configuration that was read.
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// Its text, to show what is said about it.
+    pub source: Source,
+    /// Accepted, but perhaps not what was meant.
+    pub warnings: Vec<Fault>,
+}
+
 /// Reads a configuration. `name` is what messages call it, usually the file's path.
 ///
 /// # Errors
 ///
 /// Every fault found.
-pub fn load(name: &str, text: String, variables: &Variables) -> Result<(Config, Source), Box<Rejected>> {
+pub fn load(name: &str, text: String, variables: &Variables) -> Result<Loaded, Box<Rejected>> {
     let mut source = Source { name: name.to_owned(), text, tree: None };
-    match read(&mut source, variables) {
-        Ok(config) => Ok((config, source)),
+    let mut warnings = Vec::new();
+    match read(&mut source, variables, &mut warnings) {
+        Ok(config) => Ok(Loaded { config, source, warnings }),
         Err(faults) => Err(Box::new(Rejected { source, faults })),
     }
 }
 
-fn read(source: &mut Source, variables: &Variables) -> Result<Config, Vec<Fault>> {
+fn read(source: &mut Source, variables: &Variables, warnings: &mut Vec<Fault>) -> Result<Config, Vec<Fault>> {
     if source.text.len() > MAX_TEXT {
         source.text.clear();
         return Err(vec![Fault::value(Path::default(), format!("is larger than {MAX_TEXT} bytes"))]);
     }
-    let mut tree = tree::parse(&source.text).map_err(|error| vec![syntax_fault(error, &source.text)])?;
+    let plain = jsonc::plain(&source.text);
+    let mut tree = tree::parse(&plain).map_err(|error| vec![syntax_fault(error, &source.text)])?;
     if !matches!(tree.content, Content::Map(_)) {
         let fault = Fault::value(Path::default(), "is not a map of settings");
         return Err(vec![fault.advise("a configuration begins with `servers:`, or `{\"servers\": …}`")]);
     }
-    if let Some(fault) = later::foreign(&tree) {
-        source.tree = Some(tree);
-        return Err(vec![fault]);
-    }
+    let inputs = foreign::translate(&mut tree, warnings);
+    shorthand::unfold(&mut tree);
     let mut faults = Vec::new();
-    expand::expand(&mut tree, &Path::default(), variables, &mut faults);
+    let names = Names { variables, inputs: inputs.as_ref() };
+    expand::expand(&mut tree, &Path::default(), &names, &mut faults);
+    // A server that is switched off may wait for its variables.
+    let off = disabled(&tree);
+    faults.retain(|fault: &Fault| !off.iter().any(|server| fault.path.is_within(server)));
+    shorthand::rename_transports(&mut tree);
     faults.extend(later::later(&tree));
     let known: HashSet<Path> = faults.iter().map(|fault| fault.path.clone()).collect();
-    let (config, found) = reader::read(&tree, known);
+    let (config, found) = reader::read::<Config>(&tree, known);
+    let config = Config { foreign: inputs.is_some(), ..config };
     faults.extend(found);
     source.tree = Some(tree);
     faults.sort_by_key(|fault| source.position(fault));
     if faults.is_empty() { Ok(config) } else { Err(faults) }
+}
+
+/// The paths of the servers that are switched off.
+fn disabled(tree: &tree::Node) -> Vec<Path> {
+    let servers = tree.get("servers").map_or(&[][..], tree::Node::entries);
+    let says = |server: &tree::Node, key, word| server.get(key).and_then(tree::Node::text) == Some(word);
+    let off = servers.iter().filter(|s| says(&s.value, "disabled", "true") || says(&s.value, "enabled", "false"));
+    off.map(|server| Path::of(["servers", &server.key])).collect()
 }
 
 fn syntax_fault(error: tree::SyntaxError, text: &str) -> Fault {

@@ -1,11 +1,12 @@
 //! The control plane: the configuration people write, compiled into snapshots.
 //!
 //! The life of one configuration goes through the modules in this order: [`language`] reads what people wrote,
-//! [`compile`] turns it into what a node runs, [`publish`] does so again whenever a source changes, and [`store`]
+//! [`source`] does so for a file and the files it names, [`compile`] turns it into what a node runs, [`publish`] does so again whenever a source changes, and [`store`]
 //! keeps what outlives the process. See the crate's README.
 
 pub mod compile;
 mod hex;
 pub mod language;
 pub mod publish;
+pub mod source;
 pub mod store;

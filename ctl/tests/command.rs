@@ -5,6 +5,9 @@
 #[path = "command/process.rs"]
 mod process;
 #[cfg(test)]
+#[path = "command/reload.rs"]
+mod reload;
+#[cfg(test)]
 #[path = "command/run.rs"]
 mod run;
 #[cfg(test)]

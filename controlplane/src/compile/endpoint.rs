@@ -1,24 +1,30 @@
-//! A server reached over HTTP: its URL, and the headers and credentials sent with every request.
+//! A server reached over the network: its URL or Unix socket, and the headers and credentials sent with every request.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sluice_contract::v1;
 
-use super::Notes;
-use crate::language::{Auth, AuthKind, Fault, Path, Secret, Server};
+use super::{Node, Notes};
+use crate::language::{Auth, AuthKind, Fault, Path, Secret, Server, Transport};
 
-pub(super) fn compile(server: &Server, path: &Path, wire: &str, notes: &mut Notes) -> Option<v1::HttpEndpoint> {
-    let Some(url) = &server.url else {
-        let fault = Fault::key(path.clone(), "has no `url`");
-        notes.faults.push(fault.advise("add `url: https://…`"));
-        return None;
-    };
-    notes.origins.value(format!("{wire}.http.url"), path.key("url"));
+/// `wire` is the path of the endpoint in the contract. The transport of a server that says none is found out.
+pub(super) fn compile(
+    server: &Server,
+    transport: Transport,
+    path: &Path,
+    wire: &str,
+    node: &Node,
+    notes: &mut Notes,
+) -> Option<v1::HttpEndpoint> {
+    let Address { url, socket } = address(server, transport, path, node, notes)?;
+    let said = if server.url.is_some() { "url" } else { "socket" };
+    notes.origins.value(format!("{wire}.url"), path.key(said));
+    notes.origins.value(format!("{wire}.socket"), path.key(if server.socket.is_some() { "socket" } else { said }));
     let mut headers = Vec::with_capacity(server.headers.len() + 1);
     for (name, value) in &server.headers {
         let said = path.key("headers").key(name);
-        notes.origins.key(format!("{wire}.http.headers[{}].name", headers.len()), said.clone());
-        notes.origins.value(format!("{wire}.http.headers[{}].value", headers.len()), said);
+        notes.origins.key(format!("{wire}.headers[{}].name", headers.len()), said.clone());
+        notes.origins.value(format!("{wire}.headers[{}].value", headers.len()), said);
         headers.push(v1::Header { name: name.clone(), value: value.expose().to_owned() });
     }
     if let Some(auth) = &server.auth {
@@ -28,11 +34,91 @@ pub(super) fn compile(server: &Server, path: &Path, wire: &str, notes: &mut Note
             AuthKind::Basic => "credentials",
             AuthKind::Header => "value",
         };
-        notes.origins.key(format!("{wire}.http.headers[{}].name", headers.len()), path.clone());
-        notes.origins.value(format!("{wire}.http.headers[{}].value", headers.len()), path.key(field));
+        notes.origins.key(format!("{wire}.headers[{}].name", headers.len()), path.clone());
+        notes.origins.value(format!("{wire}.headers[{}].value", headers.len()), path.key(field));
         headers.push(credential(auth, &path, notes)?);
     }
-    Some(v1::HttpEndpoint { url: url.trim().to_owned(), headers, ..v1::HttpEndpoint::default() })
+    if socket.is_empty() && server.auth.is_some() && is_in_the_clear(&url) {
+        let warning = Fault::value(path.key("url"), "sends its credentials in the clear");
+        notes.warnings.push(warning.advise("use `https://` wherever the way there is not yours alone"));
+    }
+    Some(v1::HttpEndpoint {
+        url,
+        headers,
+        socket,
+        maybe_sse: server.transport.is_none() && transport == Transport::Http,
+    })
+}
+
+/// Where a server is, in the words of the contract.
+struct Address {
+    url: String,
+    socket: String,
+}
+
+fn address(server: &Server, transport: Transport, path: &Path, node: &Node, notes: &mut Notes) -> Option<Address> {
+    let local = |socket: String| Address { url: format!("http://localhost{}", usual_path(transport)), socket };
+    let beside = server.socket.as_ref().map(|socket| match socket.as_os_str().is_empty() {
+        true => String::new(),
+        false => node.folder.join(socket).to_string_lossy().into_owned(),
+    });
+    if beside.as_deref() == Some("") {
+        notes.faults.push(Fault::value(path.key("socket"), "is empty; give the path of a socket"));
+        return None;
+    }
+    let Some(url) = server.url.as_deref().map(str::trim) else {
+        if let Some(socket) = beside {
+            return Some(local(socket));
+        }
+        let fault = Fault::key(path.clone(), "has no `url`");
+        notes.faults.push(fault.advise("add `url: https://…`"));
+        return None;
+    };
+    if let Some(socket) = unix(url) {
+        if beside.is_some() {
+            let fault = Fault::key(path.key("socket"), "is a second socket beside the one in `url`");
+            notes.faults.push(fault.advise("leave out one of them"));
+            return None;
+        }
+        return Some(local(socket.to_owned()));
+    }
+    let url = match scheme(url) {
+        Some(("ws", rest)) if transport == Transport::WebSocket => format!("http://{rest}"),
+        Some(("wss", rest)) if transport == Transport::WebSocket => format!("https://{rest}"),
+        _ => url.to_owned(),
+    };
+    Some(Address { url, socket: beside.unwrap_or_default() })
+}
+
+/// Where servers of a transport are usually found on a host of their own.
+fn usual_path(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Sse => "/sse",
+        Transport::WebSocket => "/ws",
+        Transport::Http | Transport::Stdio => "/mcp",
+    }
+}
+
+/// The socket a `unix:` URL names.
+fn unix(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("unix:")?;
+    Some(rest.strip_prefix("//").unwrap_or(rest))
+}
+
+/// The scheme of a URL, if it is one of those that are dialled, and what follows `://`.
+pub(super) fn scheme(url: &str) -> Option<(&'static str, &str)> {
+    let (scheme, rest) = url.trim().split_once("://")?;
+    ["http", "https", "ws", "wss"]
+        .into_iter()
+        .find(|known| scheme.eq_ignore_ascii_case(known))
+        .map(|known| (known, rest))
+}
+
+/// Neither encrypted nor within this machine.
+fn is_in_the_clear(url: &str) -> bool {
+    let Some(("http", rest)) = scheme(url) else { return false };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    !super::own::is_loopback(super::own::host_and_port(authority, 80).0)
 }
 
 fn credential(auth: &Auth, path: &Path, notes: &mut Notes) -> Option<v1::Header> {

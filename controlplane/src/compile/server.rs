@@ -1,29 +1,37 @@
-//! The servers: their names, and which transport was meant.
+//! The servers: which take part, their names, and which transport was meant.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use sluice_contract::v1;
 
 use super::listener::milliseconds;
-use super::{Node, Notes, command, endpoint};
-use crate::language::{Fault, Isolation, Path, Protocol, Server, Transport};
+use super::{Node, Notes, command, curation, endpoint, own};
+use crate::language::{Config, Fault, Isolation, Path, Protocol, Server, Transport};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Below this, a timeout was probably meant in another unit.
+const SHORT_TIMEOUT: Duration = Duration::from_millis(200);
 /// Longest name of a server; the rest is cut off.
 const MAX_NAME: usize = 32;
 
-pub(super) fn compile_all(servers: &IndexMap<String, Server>, node: &Node, notes: &mut Notes) -> Vec<v1::Server> {
-    let mut compiled: Vec<v1::Server> = Vec::with_capacity(servers.len());
+/// `own` is where clients come in.
+pub(super) fn compile_all(config: &Config, own: &[SocketAddr], node: &Node, notes: &mut Notes) -> Vec<v1::Server> {
+    let mut compiled: Vec<v1::Server> = Vec::with_capacity(config.servers.len());
     let mut taken: IndexMap<String, &str> = IndexMap::new();
-    for (key, server) in servers {
+    for (key, server) in &config.servers {
         let path = Path::of(["servers", key]);
+        if !takes_part(server, config.foreign, own, &path, notes) {
+            continue;
+        }
         let name = slug(key);
         if name.is_empty() {
             let fault = Fault::key(path, "is no name for a server");
             notes.faults.push(fault.advise("names have letters, digits and hyphens, at most 32"));
             continue;
         }
+        let name = if config.foreign { unlike(name, &taken) } else { name };
         if let Some(other) = taken.insert(name.clone(), key) {
             let fault = Fault::key(path, format!("becomes `{name}`, and so does `{other}`"));
             notes.faults.push(fault.advise("rename one of them"));
@@ -36,6 +44,12 @@ pub(super) fn compile_all(servers: &IndexMap<String, Server>, node: &Node, notes
         let wire = format!("servers[{}]", compiled.len());
         notes.origins.key(format!("{wire}.name"), path.clone());
         notes.origins.value(format!("{wire}.timeout_ms"), path.key("timeout"));
+        notes.origins.value(format!("{wire}.protocol"), path.key("protocol"));
+        if server.timeout.is_some_and(|timeout| !timeout.0.is_zero() && timeout.0 < SHORT_TIMEOUT) {
+            let warning = Fault::value(path.key("timeout"), "is so short that hardly an answer will come in time");
+            notes.warnings.push(warning.advise("times are in seconds"));
+        }
+        let curation = curation::compile(server, &path, &wire, notes);
         let Some(transport) = transport(server, &path, &wire, node, notes) else { continue };
         compiled.push(v1::Server {
             name,
@@ -43,10 +57,36 @@ pub(super) fn compile_all(servers: &IndexMap<String, Server>, node: &Node, notes
             protocol: protocol(server).into(),
             isolation: isolation(server).into(),
             timeout_ms: milliseconds(server.timeout, DEFAULT_TIMEOUT),
-            curation: None,
+            curation,
         });
     }
+    if config.foreign && compiled.is_empty() {
+        let warning = Fault::key(Path::of(["servers"]), "has no server for this gateway, so that clients find nothing");
+        notes.warnings.push(warning.advise("`sluice discover` shows those that clients on this machine have"));
+    }
     compiled
+}
+
+/// `false` for a server that is left out, because somebody said so or because it is the gateway itself.
+fn takes_part(server: &Server, foreign: bool, own: &[SocketAddr], path: &Path, notes: &mut Notes) -> bool {
+    if server.enabled.is_some() && server.disabled.is_some() {
+        let fault = Fault::key(path.key("disabled"), "says the same as `enabled`, or its opposite");
+        notes.faults.push(fault.advise("leave out one of them"));
+    }
+    if !server.takes_part() {
+        return false;
+    }
+    let is_own = own::is_called_by(server, own) || (foreign && own::is_started_by(server, own));
+    if is_own && foreign {
+        let warning = Fault::key(path.clone(), "is left out: it is this gateway, which would call itself without end");
+        notes.warnings.push(warning);
+        return false;
+    }
+    if is_own {
+        let fault = Fault::value(path.key("url"), "leads to this gateway, which would call itself without end");
+        notes.faults.push(fault.advise("give the address of the server itself, or listen on another port"));
+    }
+    !is_own
 }
 
 /// The name of a server in paths and tool names: whatever else than letters, digits and hyphens becomes a hyphen.
@@ -63,6 +103,18 @@ fn slug(key: &str) -> String {
     let name = if name == key { name.as_str() } else { name.trim_matches('-') };
     let cut = &name[..name.len().min(MAX_NAME)];
     if name.len() > MAX_NAME { cut.trim_end_matches('-').to_owned() } else { cut.to_owned() }
+}
+
+/// The name itself, or with a number where another server has it: nobody who wrote a client's file knew our rules.
+fn unlike(name: String, taken: &IndexMap<String, &str>) -> String {
+    if !taken.contains_key(&name) {
+        return name;
+    }
+    let numbered = |number: usize| {
+        let suffix = format!("-{number}");
+        format!("{}{suffix}", &name[..name.len().min(MAX_NAME - suffix.len())])
+    };
+    (2..).map(numbered).find(|other| !taken.contains_key(other)).unwrap_or_default()
 }
 
 fn protocol(server: &Server) -> v1::Protocol {
@@ -89,42 +141,52 @@ fn transport(
     node: &Node,
     notes: &mut Notes,
 ) -> Option<v1::server::Transport> {
-    let meant = match (server.transport, &server.url, &server.command) {
+    use v1::server::Transport as Wire;
+    let has_address = server.url.is_some() || server.socket.is_some();
+    let meant = match (server.transport, has_address, &server.command) {
         (Some(transport), _, _) => transport,
-        (None, Some(_), None) => Transport::Http,
-        (None, None, Some(_)) => Transport::Stdio,
-        (None, url, _) => {
-            let what = if url.is_some() { "has both a `url` and a `command`" } else { "has no `url` and no `command`" };
-            let advice = "give `url: https://…` for a server that is reached over HTTP, or `command: …` for one that \
-                          is started here";
+        (None, true, None) => match server.url.as_deref().and_then(endpoint::scheme) {
+            Some(("ws" | "wss", _)) => Transport::WebSocket,
+            _ => Transport::Http,
+        },
+        (None, false, Some(_)) => Transport::Stdio,
+        (None, ..) => {
+            let what = if has_address { "has both a `url` and a `command`" } else { "has no `url` and no `command`" };
+            let advice = "give `url: https://…` for a server that is reached over the network, or `command: …` for one \
+                          that is started here";
             notes.faults.push(Fault::key(path.clone(), what).advise(advice));
             return None;
         }
     };
     misplaced(server, meant, path, notes);
+    let mut at = |field: &str| endpoint::compile(server, meant, path, &format!("{wire}.{field}"), node, notes);
     match meant {
-        Transport::Http => endpoint::compile(server, path, wire, notes).map(v1::server::Transport::Http),
-        Transport::Stdio => command::compile(server, path, wire, node, notes).map(v1::server::Transport::Stdio),
+        Transport::Http => at("http").map(Wire::Http),
+        Transport::Sse => at("sse").map(Wire::Sse),
+        Transport::WebSocket => at("websocket").map(Wire::Websocket),
+        Transport::Stdio => command::compile(server, path, wire, node, notes).map(Wire::Stdio),
     }
 }
 
 /// Words of the other transport are a mistake, not something to leave out silently.
 fn misplaced(server: &Server, meant: Transport, path: &Path, notes: &mut Notes) {
     let words: &[(&str, bool)] = match meant {
-        Transport::Http => &[
+        Transport::Http | Transport::Sse | Transport::WebSocket => &[
             ("command", server.command.is_some()),
             ("args", !server.args.is_empty()),
-            ("env", !server.env.is_empty()),
+            ("env", !server.env.is_empty() && server.env_file.is_none()),
+            ("env_file", server.env_file.is_some()),
             ("cwd", server.cwd.is_some()),
         ],
-        Transport::Stdio => {
-            &[("url", server.url.is_some()), ("headers", !server.headers.is_empty()), ("auth", server.auth.is_some())]
-        }
+        Transport::Stdio => &[
+            ("url", server.url.is_some()),
+            ("socket", server.socket.is_some()),
+            ("headers", !server.headers.is_empty()),
+            ("auth", server.auth.is_some()),
+        ],
     };
-    let (this, other) = match meant {
-        Transport::Http => ("http", "stdio"),
-        Transport::Stdio => ("stdio", "http"),
-    };
+    let this = meant.as_str();
+    let other = if meant == Transport::Stdio { "http" } else { "stdio" };
     for (word, _) in words.iter().filter(|(_, there)| *there) {
         let fault = Fault::key(path.key(word), format!("belongs to `transport: {other}`, but this one is `{this}`"));
         notes.faults.push(fault.advise("leave it out, or change the transport"));

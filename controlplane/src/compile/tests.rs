@@ -1,6 +1,9 @@
 //! What configurations become.
 
+mod curation;
+mod foreign;
 mod mistakes;
+mod transports;
 
 use jiff::Timestamp;
 use sluice_snapshot::model::{Isolation, Protocol, Snapshot, Transport};
@@ -21,7 +24,9 @@ fn variables() -> Variables {
 }
 
 fn config(text: &str) -> (Config, language::Source) {
-    language::load("mcp.yaml", text.to_owned(), &variables()).unwrap_or_else(|rejected| panic!("{rejected}"))
+    let loaded = language::load("mcp.yaml", text.to_owned(), &variables());
+    let loaded = loaded.unwrap_or_else(|rejected| panic!("{rejected}"));
+    (loaded.config, loaded.source)
 }
 
 /// The snapshot as the node sees it, and the warnings.
@@ -42,7 +47,7 @@ fn faults_for(text: &str, node: &Node) -> Vec<String> {
     let faults = compile(&config, &[], node, 1).err().unwrap_or_default();
     let line = |fault: &Fault| {
         let (line, column) = source.position(fault);
-        format!("{line}:{column} {}: {}", fault.path, fault.message)
+        format!("{line}:{column} {}: {}", source.as_written(&fault.path), fault.message)
     };
     faults.iter().map(line).collect()
 }

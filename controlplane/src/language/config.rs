@@ -25,6 +25,9 @@ pub struct Config {
     pub clients: IndexMap<String, Client>,
     /// What is switched on.
     pub features: Features,
+    /// It came from the file of a client rather than from one of ours.
+    #[serde(skip)]
+    pub foreign: bool,
 }
 
 /// The gateway itself.
@@ -54,6 +57,18 @@ pub struct Proxy {
     pub limits: Limits,
     /// One JSON line per request on stderr. Default: true.
     pub access_log: Option<bool>,
+    /// How tools and prompts are named where all servers are one (`/mcp`). Default: `always`.
+    pub prefix: Option<Prefix>,
+}
+
+/// How tools and prompts are named where all servers are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Prefix {
+    /// `server_tool`.
+    Always,
+    /// As their servers name them; a name goes to the first server in the file that has it.
+    Never,
 }
 
 /// How clients reach the gateway.
@@ -214,6 +229,11 @@ impl<'de> Deserialize<'de> for Seconds {
 pub struct Secret(String);
 
 impl Secret {
+    /// Wraps a text.
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text itself; call it only where it goes to its destination.
     #[must_use]
     pub fn expose(&self) -> &str {

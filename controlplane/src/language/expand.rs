@@ -1,15 +1,24 @@
-//! `${NAME}` and `${NAME:-default}` in the scalars of a document. Whatever a variable holds stays one scalar: it is
-//! never parsed as YAML, nor searched for further variables.
+//! `${NAME}` and `${NAME:-default}` in the scalars of a document; in files of clients also their own names, such as
+//! `${env:NAME}` and `${input:ID}`. Whatever a variable holds stays one scalar: it is never parsed as YAML, nor searched
+//! for further variables.
 
 use super::fault::Fault;
+use super::foreign::inputs::{Inputs, variable};
 use super::path::Path;
 use super::tree::{Content, Node};
 use super::variables::Variables;
 
+/// What names stand for.
+pub(super) struct Names<'a> {
+    pub(super) variables: &'a Variables,
+    /// In the file of a client: what it would ask its user for.
+    pub(super) inputs: Option<&'a Inputs>,
+}
+
 /// Expands every scalar below a node; those that cannot be are marked as broken.
-pub(super) fn expand(node: &mut Node, path: &Path, variables: &Variables, faults: &mut Vec<Fault>) {
+pub(super) fn expand(node: &mut Node, path: &Path, names: &Names<'_>, faults: &mut Vec<Fault>) {
     match &mut node.content {
-        Content::Scalar(scalar) if scalar.text.contains("${") => match text(&scalar.text, variables) {
+        Content::Scalar(scalar) if scalar.text.contains("${") => match text(&scalar.text, names) {
             Ok(expanded) => {
                 scalar.expanded = scalar.text.replace("$${", "").contains("${");
                 scalar.text = expanded;
@@ -21,12 +30,12 @@ pub(super) fn expand(node: &mut Node, path: &Path, variables: &Variables, faults
         },
         Content::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                expand(item, &path.index(index), variables, faults);
+                expand(item, &path.index(index), names, faults);
             }
         }
         Content::Map(entries) => {
             for entry in entries {
-                expand(&mut entry.value, &path.key(&entry.key), variables, faults);
+                expand(&mut entry.value, &path.key(&entry.key), names, faults);
             }
         }
         _ => {}
@@ -36,7 +45,7 @@ pub(super) fn expand(node: &mut Node, path: &Path, variables: &Variables, faults
 type Complaint = (String, String);
 
 /// Expands one text.
-fn text(input: &str, variables: &Variables) -> Result<String, Complaint> {
+fn text(input: &str, names: &Names<'_>) -> Result<String, Complaint> {
     let mut output = String::with_capacity(input.len());
     let mut rest = input;
     while let Some(at) = rest.find("${") {
@@ -49,7 +58,7 @@ fn text(input: &str, variables: &Variables) -> Result<String, Complaint> {
         output.push_str(&rest[..at]);
         let inside = &rest[at + 2..];
         let end = closing(inside).ok_or_else(|| malformed("has a `${` that is never closed"))?;
-        output.push_str(&value(&inside[..end], variables)?);
+        output.push_str(&value(&inside[..end], names)?);
         rest = &inside[end + 1..];
     }
     output.push_str(rest);
@@ -57,7 +66,19 @@ fn text(input: &str, variables: &Variables) -> Result<String, Complaint> {
 }
 
 /// The value of what stands between the braces.
-fn value(inside: &str, variables: &Variables) -> Result<String, Complaint> {
+fn value(inside: &str, names: &Names<'_>) -> Result<String, Complaint> {
+    let variables = names.variables;
+    let inside = match names.inputs {
+        Some(inputs) => match client_s(inside, variables, inputs) {
+            ClientName::Value(value) => return value,
+            ClientName::Variable(name) => name,
+        },
+        None if inside.starts_with("env:") => {
+            let advice = format!("write `${{{}}}`", &inside["env:".len()..]);
+            return Err((format!("`${{{inside}}}` is the way clients write variables"), advice));
+        }
+        None => inside,
+    };
     let (name, default) = match inside.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inside, None),
@@ -71,13 +92,67 @@ fn value(inside: &str, variables: &Variables) -> Result<String, Complaint> {
         (Ok(Some(value)), None) => Ok(value),
         // As in a shell, `:-` stands in for an empty variable as well.
         (Ok(Some(value)), Some(_)) if !value.is_empty() => Ok(value),
-        (Ok(_), Some(default)) => text(default, variables),
+        (Ok(_), Some(default)) => text(default, names),
         (Ok(None), None) => Err((
             format!("variable `{name}` is not set"),
             format!("set it, give a default as `${{{name}:-…}}`, or add it to {}", variables.file_to_write()),
         )),
         (Err(refused), _) => Err((format!("variable `{name}` could not be looked up"), refused)),
     }
+}
+
+/// A name in the file of a client.
+enum ClientName<'a> {
+    Value(Result<String, Complaint>),
+    Variable(&'a str),
+}
+
+/// What a client's own name stands for; other names are variables.
+fn client_s<'a>(name: &'a str, variables: &Variables, inputs: &Inputs) -> ClientName<'a> {
+    let folder = |folder: Option<&std::path::Path>, what: &str| {
+        let known = folder.map(|folder| folder.to_string_lossy().into_owned());
+        ClientName::Value(known.ok_or_else(|| (format!("`${{{name}}}`: {what} is not known"), "write the path".into())))
+    };
+    match name.split_once(':') {
+        Some(("env", variable)) => ClientName::Variable(variable),
+        Some(("input", id)) => ClientName::Value(input(id, variables, inputs)),
+        Some(("workspaceFolder", _)) => folder(variables.workspace(), "the project"),
+        Some((_, default)) if default.starts_with('-') => ClientName::Variable(name),
+        Some(_) => {
+            let message = format!("`${{{name}}}` stands for something that only its client knows");
+            ClientName::Value(Err((message, "write the value itself, or a variable as `${NAME}`".to_owned())))
+        }
+        None => match name {
+            "workspaceFolder" | "workspaceRoot" | "cwd" => folder(variables.workspace(), "the project"),
+            "workspaceFolderBasename" => {
+                let name = variables.workspace().and_then(std::path::Path::file_name);
+                folder(name.map(std::path::Path::new), "the project")
+            }
+            "userHome" => folder(variables.home(), "the home folder"),
+            "pathSeparator" | "/" => ClientName::Value(Ok("/".to_owned())),
+            _ => ClientName::Variable(name),
+        },
+    }
+}
+
+/// What the user would be asked for: a variable called like the input, or in the way environment variables are.
+fn input(id: &str, variables: &Variables, inputs: &Inputs) -> Result<String, Complaint> {
+    let name = variable(id);
+    let input = inputs.get(id);
+    for candidate in [id, &name] {
+        match variables.get(candidate) {
+            Ok(Some(value)) => return Ok(value),
+            Ok(None) => {}
+            Err(refused) => return Err((format!("input `{id}` could not be looked up"), refused)),
+        }
+    }
+    if let Some(default) = input.and_then(|input| input.default.clone()) {
+        return Ok(default);
+    }
+    let asked = input.and_then(|input| input.description.as_deref());
+    let asked = asked.map(|asked| format!(" ({})", asked.trim())).unwrap_or_default();
+    let advice = format!("a client asks its user for it; set `{name}`, or add `{id}` to {}", variables.file_to_write());
+    Err((format!("input `{id}`{asked} has no value"), advice))
 }
 
 /// The brace that closes an expression; defaults may hold expressions of their own.
@@ -106,7 +181,7 @@ mod tests {
 
     fn expanded(input: &str) -> Result<String, String> {
         let variables = Variables::of([("HOST", "example.com"), ("EMPTY", ""), ("ODD", "${HOST}: {")]);
-        text(input, &variables).map_err(|(message, _)| message)
+        text(input, &Names { variables: &variables, inputs: None }).map_err(|(message, _)| message)
     }
 
     #[test]
@@ -138,6 +213,7 @@ mod tests {
             ("${}", "`${}` does not name a variable"),
             ("${1A}", "`${1A}` does not name a variable"),
             ("${A B:-x}", "`${A B}` does not name a variable"),
+            ("${env:HOST}", "`${env:HOST}` is the way clients write variables"),
         ] {
             assert_eq!(expanded(input), Err(message.to_owned()), "{input}");
         }

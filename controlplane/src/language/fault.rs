@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::mask;
 use super::path::Path;
+use super::shorthand;
 use super::tree::{Node, Span};
 
 /// One thing wrong (or, as a warning, odd) in a configuration.
@@ -57,11 +58,23 @@ pub struct Source {
 }
 
 impl Source {
+    /// What it is called in messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Where a fault is, as line and column from 1.
     #[must_use]
     pub fn position(&self, fault: &Fault) -> (usize, usize) {
         let span = self.span(fault);
         (span.line, span.column)
+    }
+
+    /// A path in the words that were written, where the language has others for the same.
+    #[must_use]
+    pub fn as_written(&self, path: &Path) -> Path {
+        self.tree.as_ref().map_or_else(|| path.clone(), |tree| shorthand::as_written(tree, path))
     }
 
     /// Shows faults the way compilers do, worst word first: `error` or `warning`.
@@ -130,7 +143,8 @@ impl fmt::Display for Shown<'_> {
             let (line, caret, width) = self.source.excerpt(span);
             let number = span.line.to_string();
             let margin = " ".repeat(number.len());
-            let context = if fault.path.segments().is_empty() { String::new() } else { format!("{}: ", fault.path) };
+            let path = self.source.as_written(&fault.path);
+            let context = if path.segments().is_empty() { String::new() } else { format!("{path}: ") };
             writeln!(f, "{}: {context}{}", self.word, fault.message)?;
             writeln!(f, "{margin}--> {}:{}:{}", self.source.name, span.line, span.column)?;
             writeln!(f, "{margin} |")?;

@@ -41,6 +41,9 @@ fn is_credential(path: &[Segment], text: &str) -> bool {
             Segment::Index(_) => None,
         })
         .collect();
+    if keys.iter().any(|key| matches!(*key, "defaults" | "forced")) {
+        return true;
+    }
     match keys.as_slice() {
         [.., "env" | "headers", _] | [.., "args"] => true,
         [.., "auth", key] => !matches!(*key, "type" | "name"),
@@ -76,7 +79,7 @@ fn key_before(line: &str, colon: usize) -> &str {
 
 /// What stands after such a key, or below it, may be a credential.
 fn hides(key: &str) -> bool {
-    matches!(key, "env" | "headers" | "auth" | "args" | "url" | "value")
+    matches!(key, "env" | "headers" | "auth" | "args" | "url" | "value" | "defaults" | "forced")
         || key.to_ascii_lowercase().contains("key")
         || sounds_secret(key)
 }

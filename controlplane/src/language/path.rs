@@ -24,13 +24,13 @@ impl Path {
     /// This path and one more key.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
-        self.then(Segment::Key(key.to_owned()))
+        self.clone().then(Segment::Key(key.to_owned()))
     }
 
     /// This path and a position in a list.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        self.then(Segment::Index(index))
+        self.clone().then(Segment::Index(index))
     }
 
     /// The steps.
@@ -54,10 +54,11 @@ impl Path {
         })
     }
 
-    fn then(&self, segment: Segment) -> Self {
-        let mut segments = self.0.clone();
-        segments.push(segment);
-        Self(segments)
+    /// This path and one more step.
+    #[must_use]
+    pub fn then(mut self, segment: Segment) -> Self {
+        self.0.push(segment);
+        self
     }
 }
 

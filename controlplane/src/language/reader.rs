@@ -13,6 +13,7 @@ use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Visitor}
 use super::fault::Fault;
 use super::path::Path;
 use super::tree::{Content, Entry, Node, Scalar};
+use super::value;
 use parts::{Entries, Items};
 
 /// Reads a document. `known` are paths whose faults were told already and which are left out.
@@ -158,7 +159,14 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        if name == value::TOKEN {
+            return visitor.visit_str(&value::json(self.node));
+        }
         visitor.visit_newtype_struct(self)
     }
 
@@ -221,7 +229,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
 }
 
 /// What may have been meant, or everything there is.
-pub(super) fn suggestion(written: &str, known: &[&str], noun: &str) -> String {
+pub(crate) fn suggestion(written: &str, known: &[&str], noun: &str) -> String {
     let written = written.to_ascii_lowercase();
     let near = known
         .iter()

@@ -39,6 +39,36 @@ pub(super) enum Auth {
     },
 }
 
+/// `transport`, with the names other programs use.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "only its schema is used; values are read as `server::Transport`")]
+pub(super) enum Transport {
+    /// Started here, spoken to over standard input and output.
+    Stdio,
+    /// Streamable HTTP.
+    Http,
+    /// Streamable HTTP.
+    StreamableHttp,
+    /// HTTP+SSE of 2024-11-05.
+    Sse,
+    /// WebSocket, one message per text frame.
+    Websocket,
+    /// WebSocket, one message per text frame.
+    Ws,
+}
+
+/// What is shown: a map, or the list of patterns that is its `allow`.
+#[derive(JsonSchema)]
+#[schemars(untagged, inline)]
+#[expect(dead_code, reason = "only its schema is used; lists are unfolded before values are read")]
+pub(super) enum Shown<T> {
+    /// Patterns of what is shown.
+    Allow(Vec<String>),
+    /// What is shown, and how.
+    Map(T),
+}
+
 /// Where something else than a text is expected, a text with a variable will do.
 struct OrVariable;
 

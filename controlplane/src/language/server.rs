@@ -7,15 +7,20 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::config::{Seconds, Secret};
+use super::curation::{Prompts, Resources, Tools};
 
-/// An MCP server: `url` for one that is reached over HTTP, `command` for one that is started here.
+/// An MCP server: `url` for one that is reached over the network, `command` for one that is started here.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// How it is reached. Default: `http` where there is a `url`, `stdio` where there is a `command`.
+    /// How it is reached. Default: `stdio` where there is a `command`; `websocket` where the `url` says so; else HTTP,
+    /// and which of the two HTTP transports it is, is found out.
     pub transport: Option<Transport>,
-    /// Where it is: `https://example.com/mcp`.
+    /// Where it is: `https://example.com/mcp`, `wss://example.com/ws`, or `unix:///run/server.sock`.
     pub url: Option<String>,
+    /// Unix socket to connect to instead of the host in `url`, relative to the file that names it. Default `url` with
+    /// it: `http://localhost/mcp`.
+    pub socket: Option<PathBuf>,
     /// Headers sent with every request.
     pub headers: IndexMap<String, Secret>,
     /// What the gateway shows to be let in.
@@ -26,6 +31,8 @@ pub struct Server {
     pub args: Vec<String>,
     /// Its environment, beyond `PATH`, `HOME` and the few others every program needs.
     pub env: IndexMap<String, Secret>,
+    /// A file of more variables, `NAME=value` a line, relative to the file that names it; `env` wins.
+    pub env_file: Option<PathBuf>,
     /// Its working directory, relative to the file that names it. Default: the gateway's own.
     pub cwd: Option<PathBuf>,
     /// Seconds without a byte or progress before a request is given up. Default: 60.
@@ -34,16 +41,55 @@ pub struct Server {
     pub protocol: Option<Protocol>,
     /// Which clients share a connection or process. Default: `auto`.
     pub isolation: Option<Isolation>,
+    /// `false` leaves the server out. Default: true.
+    pub enabled: Option<bool>,
+    /// `true` leaves the server out. Default: false.
+    pub disabled: Option<bool>,
+    /// Which of its tools clients see, and how. Default: all, as they are.
+    #[schemars(with = "super::schema::Shown<Tools>")]
+    pub tools: Tools,
+    /// Which of its prompts clients see, and how. Default: all, as they are.
+    #[schemars(with = "super::schema::Shown<Prompts>")]
+    pub prompts: Prompts,
+    /// Which of its resources clients see. Default: all.
+    #[schemars(with = "super::schema::Shown<Resources>")]
+    pub resources: Resources,
 }
 
-/// How a server is reached.
+impl Server {
+    /// `false` when it is switched off.
+    #[must_use]
+    pub fn takes_part(&self) -> bool {
+        self.enabled != Some(false) && self.disabled != Some(true)
+    }
+}
+
+/// How a server is reached. Other names for the same are understood, such as `streamable-http` and `ws`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(with = "super::schema::Transport")]
 pub enum Transport {
     /// Started here, spoken to over standard input and output.
     Stdio,
     /// Streamable HTTP.
     Http,
+    /// HTTP+SSE of 2024-11-05; `url` is that of the event stream.
+    Sse,
+    /// WebSocket, one message per text frame.
+    WebSocket,
+}
+
+impl Transport {
+    /// What it is called in configurations.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdio => "stdio",
+            Self::Http => "http",
+            Self::Sse => "sse",
+            Self::WebSocket => "websocket",
+        }
+    }
 }
 
 /// What the gateway shows a server to be let in.

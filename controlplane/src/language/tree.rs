@@ -49,6 +49,8 @@ pub(super) struct Scalar {
     pub(super) text: String,
     /// A variable was expanded in it.
     pub(super) expanded: bool,
+    /// Written without quotes, so that it is a number or a truth value where any type will do and it looks like one.
+    pub(super) plain: bool,
 }
 
 /// A key of a map, and its value.
@@ -57,12 +59,34 @@ pub(super) struct Entry {
     pub(super) key: String,
     pub(super) key_span: Span,
     pub(super) value: Node,
+    /// What messages call it, where that is not the key: the way from the map it was found in.
+    pub(super) written: Option<Path>,
+}
+
+impl Entry {
+    /// An entry that is called what it is.
+    pub(super) fn new(key: impl Into<String>, key_span: Span, value: Node) -> Self {
+        Self { key: key.into(), key_span, value, written: None }
+    }
 }
 
 impl Node {
     /// The value under a key, if this is a map that has it.
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+    }
+
+    /// The value under a key, to be changed.
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        self.entries_mut()?.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)
+    }
+
+    /// The entries, to be changed, if this is a map.
+    pub(super) fn entries_mut(&mut self) -> Option<&mut Vec<Entry>> {
+        match &mut self.content {
+            Content::Map(entries) => Some(entries),
+            _ => None,
+        }
     }
 
     /// The entries, if this is a map.
@@ -168,14 +192,17 @@ fn boundary(text: &str, at: usize) -> usize {
 
 fn build(raw: Spanned<Raw>, text: &str) -> Node {
     let defined = span(&raw.defined, text);
-    let scalar = |text| Content::Scalar(Scalar { text, expanded: false });
+    let written = text.get(defined.start..defined.end).map(str::trim).unwrap_or_default();
+    let scalar = |text, plain| Content::Scalar(Scalar { text, expanded: false, plain });
     let content = match raw.value {
         Raw::Null => Content::Null,
-        Raw::Text(value) => scalar(value),
-        Raw::Typed(value) => {
-            let written = text.get(defined.start..defined.end).map(str::trim).filter(|t| !t.is_empty());
-            scalar(written.map_or(value, ToOwned::to_owned))
+        Raw::Text(value) => {
+            // Until its variables are expanded, nobody knows what it looks like.
+            let plain =
+                value.contains("${") && written.starts_with(|c| !matches!(c, '"' | '\'' | '|' | '>' | '!' | '&'));
+            scalar(value, plain)
         }
+        Raw::Typed(value) => scalar(if written.is_empty() { value } else { written.to_owned() }, true),
         Raw::List(items) => Content::List(items.into_iter().map(|item| build(item, text)).collect()),
         Raw::Map(entries) => Content::Map(entries.into_iter().map(|(key, value)| entry(key, value, text)).collect()),
     };
@@ -183,5 +210,5 @@ fn build(raw: Spanned<Raw>, text: &str) -> Node {
 }
 
 fn entry(key: Spanned<String>, value: Spanned<Raw>, text: &str) -> Entry {
-    Entry { key_span: span(&key.referenced, text), key: key.value, value: build(value, text) }
+    Entry::new(key.value, span(&key.referenced, text), build(value, text))
 }

@@ -13,6 +13,14 @@ const CREDENTIALS: &str = "credentials.json";
 pub struct Variables {
     environment: Box<Environment>,
     files: Vec<CredentialFile>,
+    places: Places,
+}
+
+/// Folders that files of clients call by names of their own.
+#[derive(Default)]
+struct Places {
+    home: Option<PathBuf>,
+    workspace: Option<PathBuf>,
 }
 
 /// Looks a name up.
@@ -29,15 +37,19 @@ impl Variables {
     /// `MCP_CREDENTIALS_PATH` names, and `~/.config/mcp-proxy/credentials.json`, in this order.
     #[must_use]
     pub fn of_process() -> Self {
+        Self::new(|name| std::env::var(name).ok(), Self::usual_files())
+    }
+
+    /// The files [`Self::of_process`] looks into, whether they are there or not.
+    pub fn usual_files() -> impl Iterator<Item = PathBuf> {
         let config = std::env::var_os("XDG_CONFIG_HOME")
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
             .or_else(|| std::env::home_dir().map(|home| home.join(".config")));
-        let own = config.iter().map(|folder| folder.join("sluice").join(CREDENTIALS));
+        let own = config.as_ref().map(|folder| folder.join("sluice").join(CREDENTIALS));
         let named = std::env::var_os("MCP_CREDENTIALS_PATH").filter(|value| !value.is_empty()).map(PathBuf::from);
-        let other = config.iter().map(|folder| folder.join("mcp-proxy").join(CREDENTIALS));
-        let environment = |name: &str| std::env::var(name).ok();
-        Self::new(environment, own.chain(named).chain(other))
+        let other = config.as_ref().map(|folder| folder.join("mcp-proxy").join(CREDENTIALS));
+        own.into_iter().chain(named).chain(other).map(in_folder)
     }
 
     /// Those given, and no others.
@@ -53,9 +65,30 @@ impl Variables {
         environment: impl Fn(&str) -> Option<String> + 'static,
         files: impl IntoIterator<Item = PathBuf>,
     ) -> Self {
-        let files = files.into_iter().map(|path| if path.is_dir() { path.join(CREDENTIALS) } else { path });
-        let files = files.map(|path| CredentialFile { content: read(&path), path }).collect();
-        Self { environment: Box::new(environment), files }
+        let files =
+            files.into_iter().map(in_folder).map(|path| CredentialFile { content: read(&path), path }).collect();
+        Self { environment: Box::new(environment), files, places: Places::default() }
+    }
+
+    /// These, for a file at that place: its folder, or the project around the folder of a client that it is in.
+    #[must_use]
+    pub fn beside(self, file: &Path) -> Self {
+        let folder = file.parent();
+        let is_client_s =
+            folder.and_then(Path::file_name).is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let workspace = if is_client_s { folder.and_then(Path::parent) } else { folder };
+        let workspace = workspace.map(Path::to_owned);
+        Self { places: Places { home: std::env::home_dir(), workspace }, ..self }
+    }
+
+    /// The home folder, where it is known.
+    pub(super) fn home(&self) -> Option<&Path> {
+        self.places.home.as_deref()
+    }
+
+    /// The project a file belongs to, where it is known.
+    pub(super) fn workspace(&self) -> Option<&Path> {
+        self.places.workspace.as_deref()
     }
 
     /// The value of a variable, or `None` where it is nowhere.
@@ -79,6 +112,11 @@ impl Variables {
     pub(super) fn file_to_write(&self) -> String {
         self.files.first().map_or_else(|| CREDENTIALS.to_owned(), |file| file.path.display().to_string())
     }
+}
+
+/// The file itself, or the one of the usual name in a folder.
+fn in_folder(path: PathBuf) -> PathBuf {
+    if path.is_dir() { path.join(CREDENTIALS) } else { path }
 }
 
 fn read(path: &Path) -> Result<HashMap<String, String>, String> {

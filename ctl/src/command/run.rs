@@ -12,14 +12,15 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use sluice_controlplane::compile::{Node, needs_key};
-use sluice_controlplane::language::Fault;
-use sluice_controlplane::publish::{PublishError, Publisher};
+use sluice_controlplane::language::Config;
+use sluice_controlplane::publish::{PublishError, Published, Publisher};
+use sluice_controlplane::source::Document;
 use sluice_controlplane::store::Keys;
 use sluice_dataplane::Settings;
 use sluice_snapshot::model::Snapshot;
 
 use crate::command::guard;
-use crate::configuration::{self, Configuration};
+use crate::configuration;
 use crate::output::{self, Failure, talk};
 use crate::state::StateDir;
 
@@ -71,15 +72,16 @@ fn start(args: Args) -> Result<(), Failure> {
     if args.redis.is_some() {
         return Err(Failure::input("sessions in Redis come with a later version; leave out --redis"));
     }
-    let configuration = configuration::read(&args.config)?;
+    let document = configuration::read(&args.config)?;
     let keys = Keys::new(args.state.folder()?);
-    let mut publisher = publisher(&args, &configuration, keys.clone());
-    let mut published = publisher.publish().map_err(|error| refused(&configuration, error))?;
-    let _written = log::start(configuration.config.proxy.log_level);
-    warn(&args, &configuration, &published.warnings);
+    let mut publisher = publisher(&args, document, keys.clone());
+    let mut published = next(&mut publisher)?.ok_or_else(|| Failure::other("there is no first configuration"))?;
+    let document = publisher.document();
+    let _written = log::start(document.config.proxy.log_level);
+    log::faults(&document.source, &published.warnings, log::Weight::Warning);
     // Only now: a configuration that is refused leaves nothing behind.
-    if make_first_key(&configuration, &keys)? {
-        published = publisher.publish().map_err(|error| refused(&configuration, error))?;
+    if make_first_key(&document.config, &keys)? {
+        published = next(&mut publisher)?.unwrap_or(published);
     }
     // A node without a state folder serves all the same; what it cannot keep, it says.
     if let Err(error) = args.state.folder()?.create() {
@@ -90,22 +92,18 @@ fn start(args: Args) -> Result<(), Failure> {
     sluice_dataplane::run(settings, snapshots).map_err(Failure::other)
 }
 
-fn warn(args: &Args, configuration: &Configuration, warnings: &[Fault]) {
-    let file = args.config.display();
-    for warning in warnings {
-        let (line, _) = configuration.source.position(warning);
-        tracing::warn!(%file, line, path = %warning.path, advice = warning.advice, "{}", warning.message);
-    }
+fn publisher(args: &Args, document: Document, keys: Keys) -> Publisher {
+    let node =
+        Node { folder: document.folder.clone(), listen: args.listen, stdio: args.stdio, own_program: program::own() };
+    Publisher::new(args.config.clone(), document, node, keys)
 }
 
-fn publisher(args: &Args, configuration: &Configuration, keys: Keys) -> Publisher {
-    let node = Node {
-        folder: configuration.folder.clone(),
-        listen: args.listen,
-        stdio: args.stdio,
-        own_program: program::own(),
-    };
-    Publisher::new(configuration.config.clone(), node, keys)
+fn next(publisher: &mut Publisher) -> Result<Option<Published>, Failure> {
+    publisher.publish().map_err(|error| match error {
+        PublishError::Unreadable(reason) => Failure::Input(reason.to_string()),
+        PublishError::Faults(source, faults) => configuration::refused(&source, faults),
+        PublishError::Keys(error) => Failure::other(error),
+    })
 }
 
 fn settings(args: &Args, first: &Snapshot) -> Result<Settings, Failure> {
@@ -124,8 +122,8 @@ fn settings(args: &Args, first: &Snapshot) -> Result<Settings, Failure> {
 
 /// With authentication asked for and nobody to come in, one key is made; its path is told, the key only to a person.
 /// `true`: one was made.
-fn make_first_key(configuration: &Configuration, keys: &Keys) -> Result<bool, Failure> {
-    if !needs_key(&configuration.config) || !configuration.config.clients.is_empty() {
+fn make_first_key(config: &Config, keys: &Keys) -> Result<bool, Failure> {
+    if !needs_key(config) || !config.clients.is_empty() {
         return Ok(false);
     }
     let Some(first) = keys.first(Timestamp::now()).map_err(Failure::other)? else { return Ok(false) };
@@ -135,11 +133,4 @@ fn make_first_key(configuration: &Configuration, keys: &Keys) -> Result<bool, Fa
         talk(&format!("the key is {}\n", first.key));
     }
     Ok(true)
-}
-
-fn refused(configuration: &Configuration, error: PublishError) -> Failure {
-    match error {
-        PublishError::Faults(faults) => configuration.refused(faults),
-        PublishError::Keys(error) => Failure::other(error),
-    }
 }

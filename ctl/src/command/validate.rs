@@ -28,10 +28,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn check(args: &Args) -> Result<(), Failure> {
-    let configuration = configuration::read(&args.file)?;
-    let node = Node { folder: configuration.folder.clone(), ..Node::default() };
-    let compiled = compile(&configuration.config, &[], &node, 1).map_err(|faults| configuration.refused(faults))?;
-    talk(&configuration.source.show("warning", &compiled.warnings).to_string());
+    let document = configuration::read(&args.file)?;
+    let node = Node { folder: document.folder.clone(), ..Node::default() };
+    let compiled =
+        compile(&document.config, &[], &node, 1).map_err(|faults| configuration::refused(&document.source, faults))?;
+    let mut warnings = [document.warnings, compiled.warnings].concat();
+    warnings.sort_by_key(|warning| document.source.position(warning));
+    talk(&document.source.show("warning", &warnings).to_string());
     let servers = match compiled.snapshot.servers.len() {
         1 => "1 server".to_owned(),
         count => format!("{count} servers"),

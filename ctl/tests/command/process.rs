@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// Longer than anything here takes on a busy machine.
@@ -31,7 +31,8 @@ pub(crate) fn told(output: Output) -> (i32, String, String) {
 
 /// A gateway that runs until it is dropped.
 pub(crate) struct Gateway {
-    _process: Running,
+    process: Running,
+    lines: Receiver<String>,
     /// Lines of stderr up to and including the one that says it listens.
     pub(crate) said: Vec<String>,
     /// Where clients come in.
@@ -54,20 +55,43 @@ impl Gateway {
             let line: serde_json::Value = serde_json::from_str(said.last().unwrap()).unwrap_or_default();
             if line["message"] == "listening" {
                 let address = line["address"].as_str().unwrap().parse().unwrap();
-                return Self { _process: process, said, address };
+                return Self { process, lines, said, address };
             }
+        }
+    }
+
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// The next line of the log with that message, as JSON; what came before it is left behind.
+    pub(crate) fn says(&self, message: &str) -> serde_json::Value {
+        let mut before = Vec::new();
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {message:?} in {before:#?}"));
+            let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            if said["message"].as_str().is_some_and(|text| text.contains(message)) {
+                return said;
+            }
+            before.push(line);
         }
     }
 
     /// The status with which a `ping` with that key is answered.
     pub(crate) fn status(&self, key: Option<&str>) -> u16 {
+        self.status_at("/mcp", key)
+    }
+
+    /// The same on the door of that path.
+    pub(crate) fn status_at(&self, path: &str, key: Option<&str>) -> u16 {
         let body = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
         let authorization = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(
             stream,
-            "POST /mcp HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
              Accept: application/json, text/event-stream\r\n{authorization}Connection: close\r\nContent-Length: {}\r\n\r\n\
              {body}",
             self.address,

@@ -35,10 +35,25 @@ fn mistakes_are_told_with_their_place_and_what_would_be_right() {
         ("servers: {a: {env: {A: }}}\n", "1:22 servers.a.env.A: must be a text, but is nothing"),
         ("servers: []\n", "1:10 servers: must be a map, but is a list"),
         ("features: {authentication: yes}\n", "1:28 features.authentication: must be `true` or `false`, but is a text"),
+        ("servers: {a: {tools: get_a}}\n", "1:22 servers.a.tools: must be a map, but is a text"),
+        ("servers: {a: {tools: [a, {}]}}\n", "1:26 servers.a.tools[1]: must be a text, but is a map"),
+        (
+            "servers: {a: {tools: {allowed: [a]}}}\n",
+            "1:23 servers.a.tools.allowed: unknown key = did you mean `allow`?",
+        ),
+        (
+            "servers: {a: {prompts: {edit: {p: {forced: {}}}}}}\n",
+            "1:36 servers.a.prompts.edit.p.forced: unknown key = known keys: `name`, `title`, `description`",
+        ),
+        ("servers: {a: {disabled: maybe}}\n", "1:25 servers.a.disabled: must be `true` or `false`, but is a text"),
         // closed sets
         (
+            "proxy: {prefix: sometimes}\n",
+            "1:17 proxy.prefix: must be one of `always`, `never` = known values: `always`, `never`",
+        ),
+        (
             "servers: {a: {transport: studio}}\n",
-            "1:26 servers.a.transport: must be one of `stdio`, `http` = did you mean `stdio`?",
+            "1:26 servers.a.transport: must be one of `stdio`, `http`, `sse`, `websocket` = did you mean `stdio`?",
         ),
         (
             "servers: {a: {protocol: 2025-11-25}}\n",
@@ -80,14 +95,16 @@ fn mistakes_are_told_with_their_place_and_what_would_be_right() {
         ("- a\n", "1:1 : is not a map of settings = a configuration begins with `servers:`, or `{\"servers\": …}`"),
         // not yet
         (
-            "servers: {a: {transport: sse, url: \"http://a\"}}\n",
-            "1:26 servers.a.transport: `sse` comes with a later version = this version reaches servers by `http` \
-             (streamable HTTP) and `stdio`",
+            "servers: {a: {endpoints: [\"http://a\", \"http://b\"]}}\n",
+            "1:15 servers.a.endpoints: several endpoints of one server come with a later version",
         ),
         (
-            "servers: {a: {transport: websocket}}\n",
-            "1:26 servers.a.transport: `websocket` comes with a later version = \
-             this version reaches servers by `http` (streamable HTTP) and `stdio`",
+            "servers: {a: {url: \"http://a\", endpoints: [\"http://b\"]}}\n",
+            "1:32 servers.a.endpoints: several endpoints of one server come with a later version",
+        ),
+        (
+            "servers: {a: {endpoints: [{url: \"http://a\", labels: {}}]}}\n",
+            "1:45 servers.a.endpoints[0].labels: labels of endpoints come with a later version",
         ),
         (
             "servers:\n  a: {url: \"http://a\", auth: {type: oauth_client_credentials, client_id: x}}\n",
@@ -109,7 +126,7 @@ proxy: {port: x, hots: y}
 servers:
   a: {url: \"${NONE}\", timeout: soon, nonsense: 1}
   b: {args: 5, auth: {type: barer}}
-  c: {transport: sse}
+  c: {endpoints: [a, b]}
 features: {monitoring: {enable_metrics: maybe}}
 ";
     let (found, _) = faults(text);
@@ -124,7 +141,7 @@ features: {monitoring: {enable_metrics: maybe}}
             "3:38 servers.a.nonsense",
             "4:13 servers.b.args",
             "4:29 servers.b.auth.type",
-            "5:18 servers.c.transport",
+            "5:7 servers.c.endpoints",
             "6:41 features.monitoring.enable_metrics",
         ]
     );

@@ -18,7 +18,7 @@ proptest! {
     #[test]
     fn any_nearly_right_text_is_read_or_refused_with_a_place(
         words in prop::collection::vec(
-            prop::sample::select(vec!["servers", "proxy", "a", "url", "env", "auth", "type", "${A}", "${", "}", "{", "[", "]",
+            prop::sample::select(vec!["servers", "proxy", "a", "url", "env", "auth", "type", "tools", "edit", "forced", "allow", "endpoints", "disabled", "mcpServers", "inputs", "${A}", "${", "}", "{", "[", "]",
                 ": ", ",", "\n", "  ", "- ", "\"", "'", "1", "é", "\t", "&a ", "*a", "<<", "#", "~", "|", ">", "true"]),
             0..40,
         ),

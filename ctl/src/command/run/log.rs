@@ -1,6 +1,6 @@
 //! Logs: JSON lines on stderr.
 
-use sluice_controlplane::language::LogLevel;
+use sluice_controlplane::language::{Fault, LogLevel, Source};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
@@ -32,4 +32,23 @@ pub(super) fn start(level: Option<LogLevel>) -> WorkerGuard {
     // It can fail only where somebody else set one up before, and then logs go there.
     let _ = tracing::subscriber::set_global_default(subscriber);
     guard
+}
+
+/// How bad it is.
+#[derive(Clone, Copy)]
+pub(super) enum Weight {
+    Warning,
+    Error,
+}
+
+/// One line for each thing said about a configuration, with its place.
+pub(super) fn faults(source: &Source, faults: &[Fault], weight: Weight) {
+    for fault in faults {
+        let (line, column) = source.position(fault);
+        let (file, path, advice) = (source.name(), source.as_written(&fault.path), fault.advice.as_deref());
+        match weight {
+            Weight::Warning => tracing::warn!(file, line, column, %path, advice, "{}", fault.message),
+            Weight::Error => tracing::error!(file, line, column, %path, advice, "{}", fault.message),
+        }
+    }
 }

@@ -1,38 +1,116 @@
 //! Watches what snapshots are made of, and hands each new one to the data plane.
+//!
+//! The system tells when something happens in the folders of the files (`notify`); because it does not do so everywhere
+//! (network folders, containers, a full table of watches), the files are looked at twice a second all the same. Both only
+//! wake the watcher: what counts is whether the files are others than before.
+
+mod folders;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_controlplane::publish::{PublishError, Published, Publisher};
+use sluice_controlplane::source::Reason;
 use sluice_snapshot::model::Snapshot;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::sync::watch::{Receiver, Sender, channel};
+use tokio::time::sleep;
 
-/// How often sources are looked at. A revoked key is refused within a second; half of it is for the rest of the way.
+use super::log;
+use folders::Folders;
+
+/// How often sources are looked at when nobody tells that they changed. A revoked key is refused within a second; half
+/// of it is for the rest of the way.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// Files are read when they have not changed for so long: whoever writes in several steps is let finish.
+const QUIET: Duration = Duration::from_millis(50);
+/// Steps of [`QUIET`] after which files are read even though they still change.
+const PATIENCE: usize = 8;
 
 /// Hands over the first snapshot, and the next ones from a thread of its own until nobody listens any more.
-pub(super) fn start(first: &Published, mut publisher: Publisher) -> Receiver<Arc<Snapshot>> {
+pub(super) fn start(first: &Published, publisher: Publisher) -> Receiver<Arc<Snapshot>> {
     let (sender, receiver) = channel(parse(first));
     let watcher = std::thread::Builder::new().name("sluice-watch".to_owned());
-    if let Err(error) = watcher.spawn(move || watch(&mut publisher, &sender)) {
-        tracing::error!(%error, "changes of keys will not be noticed: no thread to watch them");
+    if let Err(error) = watcher.spawn(move || run(publisher, &sender)) {
+        tracing::error!(%error, "changes will not be noticed: no thread to watch files");
     }
     receiver
 }
 
-fn watch(publisher: &mut Publisher, sender: &Sender<Arc<Snapshot>>) {
-    while !sender.is_closed() {
-        std::thread::sleep(INTERVAL);
-        if !publisher.is_stale() {
-            continue;
-        }
-        match publisher.publish().map(|published| parse(&published)) {
-            Ok(snapshot) => {
-                tracing::info!(revision = snapshot.revision, "configuration changed");
-                // Fails only when nobody listens any more, which ends the loop.
-                let _ = sender.send(snapshot);
+fn run(publisher: Publisher, sender: &Sender<Arc<Snapshot>>) {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(watch(publisher, sender)),
+        Err(error) => tracing::error!(%error, "changes will not be noticed: files cannot be watched"),
+    }
+}
+
+async fn watch(mut publisher: Publisher, sender: &Sender<Arc<Snapshot>>) {
+    // One place: a wake-up that waits stands for all that come while it does.
+    let (wake, mut woken) = mpsc::channel(1);
+    let mut folders = Folders::new(wake);
+    let mut hangup = signal(SignalKind::hangup()).ok();
+    loop {
+        folders.follow(publisher.files().paths());
+        tokio::select! {
+            () = sender.closed() => return,
+            _ = woken.recv() => {}
+            () = sleep(INTERVAL) => {}
+            () = asked(&mut hangup) => {
+                tracing::info!("asked to read the configuration again");
+                publisher.read_again();
             }
-            Err(error) => tracing::error!(reason = %reason(&error), "the last good configuration stays"),
+        }
+        if publisher.is_stale() {
+            settle(&publisher).await;
+            publish(&mut publisher, sender);
+        }
+    }
+}
+
+/// Waits for SIGHUP.
+async fn asked(hangup: &mut Option<Signal>) {
+    if let Some(hangup) = hangup
+        && hangup.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// Waits until nobody writes any more, for a while.
+async fn settle(publisher: &Publisher) {
+    let mut seen = publisher.files().now();
+    for _ in 0..PATIENCE {
+        sleep(QUIET).await;
+        if !seen.changed() {
+            return;
+        }
+        seen = seen.now();
+    }
+}
+
+fn publish(publisher: &mut Publisher, sender: &Sender<Arc<Snapshot>>) {
+    match publisher.publish() {
+        Ok(Some(published)) => {
+            let document = publisher.document();
+            log::faults(&document.source, &published.warnings, log::Weight::Warning);
+            let changes = &published.changes;
+            tracing::info!(
+                revision = published.snapshot.revision,
+                added = changes.added.join(","),
+                removed = changes.removed.join(","),
+                changed = changes.changed.join(","),
+                also = changes.also.join(","),
+                "configuration changed"
+            );
+            // Fails only when nobody listens any more, which ends the loop.
+            let _ = sender.send(parse(&published));
+        }
+        Ok(None) => tracing::info!("the configuration was read again and says the same as before"),
+        Err(error) => {
+            refused(&error);
+            tracing::error!("the last good configuration stays, until its files change again");
         }
     }
 }
@@ -42,12 +120,14 @@ fn parse(published: &Published) -> Arc<Snapshot> {
     Arc::new(parsed.expect("compile proved the snapshot with this parser"))
 }
 
-fn reason(error: &PublishError) -> String {
+/// One line for each mistake.
+fn refused(error: &PublishError) {
     match error {
-        PublishError::Faults(faults) => {
-            let faults: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect();
-            faults.join("; ")
+        PublishError::Unreadable(Reason::Rejected(rejected)) => {
+            log::faults(&rejected.source, &rejected.faults, log::Weight::Error);
         }
-        PublishError::Keys(error) => error.to_string(),
+        PublishError::Unreadable(Reason::File(reason)) => tracing::error!("{reason}"),
+        PublishError::Faults(source, faults) => log::faults(source, faults, log::Weight::Error),
+        PublishError::Keys(error) => tracing::error!("{error}"),
     }
 }

@@ -1,0 +1,102 @@
+//! Shorter and other ways to write the same, turned into the one way that the rest reads. Places stay those of the text,
+//! and messages say what was written.
+
+use super::path::{Path, Segment};
+use super::tree::{Content, Entry, Node};
+
+/// Names of transports that other programs use, and ours.
+const TRANSPORTS: [(&str, &str); 9] = [
+    ("streamable-http", "http"),
+    ("streamable_http", "http"),
+    ("streamablehttp", "http"),
+    ("http-stream", "http"),
+    ("http+sse", "sse"),
+    ("ws", "websocket"),
+    ("wss", "websocket"),
+    ("web-socket", "websocket"),
+    ("local", "stdio"),
+];
+
+/// The keys of a server whose value may be the list that is their `allow`.
+const SELECTIONS: [&str; 3] = ["tools", "prompts", "resources"];
+
+/// Unfolds what is written shorter. Before variables are expanded: it is about structure, not about values.
+pub(super) fn unfold(root: &mut Node) {
+    for server in servers(root) {
+        for entry in server.iter_mut().filter(|entry| SELECTIONS.contains(&entry.key.as_str())) {
+            if matches!(entry.value.content, Content::List(_)) {
+                let list = entry.value.clone();
+                let allow = Entry { written: Some(Path::default()), ..Entry::new("allow", entry.key_span, list) };
+                entry.value.content = Content::Map(vec![allow]);
+            }
+        }
+        single_endpoint(server);
+    }
+}
+
+/// Says transports by the names we have for them. After variables are expanded: these are values.
+pub(super) fn rename_transports(root: &mut Node) {
+    for server in servers(root) {
+        for entry in server.iter_mut().filter(|entry| entry.key == "transport") {
+            let Content::Scalar(scalar) = &mut entry.value.content else { continue };
+            let name = transport(&scalar.text);
+            if name != scalar.text {
+                scalar.text = name;
+            }
+        }
+    }
+}
+
+/// Our name of a transport, whatever it was called.
+pub(super) fn transport(written: &str) -> String {
+    let name = written.trim().to_ascii_lowercase();
+    TRANSPORTS.iter().find(|(other, _)| *other == name).map_or(name, |(_, ours)| (*ours).to_owned())
+}
+
+/// `endpoints` with one entry, a URL or a map, is the address of the server itself.
+fn single_endpoint(server: &mut Vec<Entry>) {
+    let Some(at) = server.iter().position(|entry| entry.key == "endpoints") else { return };
+    let Content::List(items) = &server[at].value.content else { return };
+    let [only] = items.as_slice() else { return };
+    let written = Path::of(["endpoints"]).index(0);
+    let (span, only) = (server[at].key_span, only.clone());
+    let hoisted: Vec<Entry> = match only.content {
+        Content::Map(entries) => {
+            entries.into_iter().map(|entry| Entry { written: Some(written.key(&entry.key)), ..entry }).collect()
+        }
+        _ => vec![Entry { written: Some(written), ..Entry::new("url", span, only) }],
+    };
+    // What the server says beside it would be ambiguous; it stays a list, and is told so.
+    if hoisted.iter().any(|new| server.iter().any(|old| old.key == new.key)) {
+        return;
+    }
+    server.splice(at..=at, hoisted);
+}
+
+/// The entries of each server.
+fn servers(root: &mut Node) -> impl Iterator<Item = &mut Vec<Entry>> {
+    let servers = root.get_mut("servers").and_then(Node::entries_mut);
+    servers.into_iter().flatten().filter_map(|server| server.value.entries_mut())
+}
+
+/// A path in the words that were written.
+pub(super) fn as_written(root: &Node, path: &Path) -> Path {
+    let mut shown = Path::default();
+    let mut node = Some(root);
+    for segment in path.segments() {
+        let (written, next) = match (node.map(|node| &node.content), segment) {
+            (Some(Content::Map(entries)), Segment::Key(key)) => match entries.iter().find(|entry| entry.key == *key) {
+                Some(entry) => (entry.written.clone(), Some(&entry.value)),
+                None => (None, None),
+            },
+            (Some(Content::List(items)), Segment::Index(index)) => (None, items.get(*index)),
+            _ => (None, None),
+        };
+        shown = match written {
+            Some(written) => written.segments().iter().cloned().fold(shown, Path::then),
+            None => shown.then(segment.clone()),
+        };
+        node = next;
+    }
+    shown
+}

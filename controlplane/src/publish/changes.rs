@@ -1,0 +1,75 @@
+//! What is different between two snapshots, in words for a log line.
+
+use sluice_contract::v1;
+
+/// What changed. Values are never told, only where they are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Servers that are new.
+    pub added: Vec<String>,
+    /// Servers that are gone.
+    pub removed: Vec<String>,
+    /// Servers that are the same by name, but not otherwise.
+    pub changed: Vec<String>,
+    /// What else changed, by its name in the snapshot; `order` stands for that of the servers.
+    pub also: Vec<&'static str>,
+}
+
+impl Changes {
+    /// Compares two snapshots; their revisions do not count.
+    #[must_use]
+    pub fn between(old: &v1::Snapshot, new: &v1::Snapshot) -> Self {
+        let find = |servers: &'_ [v1::Server], name: &str| servers.iter().find(|server| server.name == name).cloned();
+        let names = |servers: &[v1::Server], keep: &dyn Fn(&v1::Server) -> bool| {
+            servers.iter().filter(|server| keep(server)).map(|server| server.name.clone()).collect::<Vec<_>>()
+        };
+        let kept = |servers: &[v1::Server], others: &[v1::Server]| {
+            names(servers, &|server| others.iter().any(|other| other.name == server.name))
+        };
+        let mut also = Vec::new();
+        for (word, differs) in [
+            ("name", old.name != new.name),
+            ("listener", old.listener != new.listener),
+            ("access", old.access != new.access),
+            ("limits", old.limits != new.limits),
+            ("monitoring", old.monitoring != new.monitoring),
+            ("prefix", old.prefix != new.prefix),
+            ("order", kept(&old.servers, &new.servers) != kept(&new.servers, &old.servers)),
+        ] {
+            also.extend(differs.then_some(word));
+        }
+        Self {
+            added: names(&new.servers, &|server| find(&old.servers, &server.name).is_none()),
+            removed: names(&old.servers, &|server| find(&new.servers, &server.name).is_none()),
+            changed: names(&new.servers, &|server| {
+                find(&old.servers, &server.name).is_some_and(|before| before != *server)
+            }),
+            also,
+        }
+    }
+
+    /// Nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_told_by_name_and_the_rest_by_its_section() {
+        let server = |name: &str, timeout_ms| v1::Server { name: name.into(), timeout_ms, ..v1::Server::default() };
+        let snapshot = |servers| v1::Snapshot { servers, ..v1::Snapshot::default() };
+        let old = snapshot(vec![server("a", 1), server("b", 1), server("c", 1)]);
+        let mut new = snapshot(vec![server("c", 1), server("b", 2), server("d", 1)]);
+        new.revision = 9;
+        new.prefix = v1::Prefix::Never.into();
+        let changes = Changes::between(&old, &new);
+        assert_eq!((changes.added, changes.removed), (vec!["d".to_owned()], vec!["a".to_owned()]));
+        assert_eq!((changes.changed, changes.also), (vec!["b".to_owned()], vec!["prefix", "order"]));
+        assert!(Changes::between(&old, &v1::Snapshot { revision: 3, ..old.clone() }).is_empty());
+    }
+}
