@@ -68,6 +68,25 @@ pub(crate) const LIST_PAGES: usize = 1000;
 pub(crate) const AFTER_ANSWER: Duration = Duration::from_millis(500);
 /// Pause between comments on a quiet stream: below the 30 s and 60 s idle times of common balancers.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Connections one WebSocket or HTTP+SSE server may have open from a node: each costs some 50 KB on both sides, where a
+/// process costs megabytes.
+pub(crate) const CONNECTIONS_PER_SERVER: usize = 4096;
+/// Of these, connections of one principal's sessions.
+pub(crate) const CONNECTIONS_PER_PRINCIPAL: usize = 1024;
+/// Time for a WebSocket or event stream to open, once there is a connection: longer than a cold start of a hosted function.
+pub(crate) const STREAM_OPEN: Duration = Duration::from_secs(30);
+/// Bytes of the address an HTTP+SSE server names for messages: what common servers take of a URL.
+pub(crate) const ENDPOINT_BYTES: usize = 8 << 10;
+/// Messages on their way to one HTTP+SSE server at a time, each a POST: a server may answer a POST only after the call.
+pub(crate) const POSTS: usize = 64;
+/// A POST that must not overtake others waits for their answers, but no longer than this: a server that answers a POST only
+/// after the call must still hear that the call is cancelled.
+pub(crate) const POST_ORDER: Duration = Duration::from_millis(500);
+/// A connection from which nothing came for so long is asked for a sign of life: below the 60 s after which common proxies
+/// close a silent connection.
+pub(crate) const SILENCE: Duration = Duration::from_secs(30);
+/// Least time for that sign to come.
+pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 /// Time for a stdio server to answer its first message: `npx` may first have to fetch a package.
 pub(crate) const CHILD_START: Duration = Duration::from_secs(60);
 /// Time for a stdio server to answer the probe for its era, cold start included.
@@ -76,8 +95,11 @@ pub(crate) const CHILD_PROBE: Duration = Duration::from_secs(30);
 pub(crate) const CHILD_GRACE: Duration = Duration::from_secs(2);
 /// First pause before a crashed stdio server is started again; doubles with each failure.
 pub(crate) const CHILD_BACKOFF_FIRST: Duration = Duration::from_millis(500);
-/// Longest pause between two starts.
+/// Longest pause between two starts of a process.
 pub(crate) const CHILD_BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Longest pause between two connections to a WebSocket or HTTP+SSE server: to try costs little, and a server that restarts
+/// is back within seconds.
+pub(crate) const CONNECTION_BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// A child that lived this long was healthy: its end starts the backoff anew.
 pub(crate) const CHILD_HEALTHY: Duration = Duration::from_secs(10);
 /// Messages waiting to be written to one child.

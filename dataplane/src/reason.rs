@@ -80,6 +80,9 @@ pub(crate) enum Reason {
     ServerGarbage(&'static str),
     ServerForgot,
     ServerRefused(String),
+    NoEndpoint,
+    ForeignEndpoint,
+    NoWebSocket,
     ChildStart,
     ChildBackoff {
         retry_after: u32,
@@ -103,6 +106,15 @@ const fn row(status: StatusCode, code: i64, outcome: &'static str) -> Row {
 }
 
 impl Reason {
+    /// Why an answer with this status is not what was asked for.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::ServerCredential,
+            status if status.is_redirection() => Self::ServerRedirect,
+            status => Self::ServerStatus(status.as_u16()),
+        }
+    }
+
     /// Status, code and log word.
     pub(crate) fn row(&self) -> Row {
         use Reason::*;
@@ -163,6 +175,9 @@ impl Reason {
             ServerGarbage(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_garbage"),
             ServerForgot => row(S::BAD_GATEWAY, code::INTERNAL, "server_forgot"),
             ServerRefused(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_refused"),
+            NoEndpoint => row(S::BAD_GATEWAY, code::INTERNAL, "no_endpoint"),
+            ForeignEndpoint => row(S::BAD_GATEWAY, code::INTERNAL, "foreign_endpoint"),
+            NoWebSocket => row(S::BAD_GATEWAY, code::INTERNAL, "no_websocket"),
             ChildStart => row(S::BAD_GATEWAY, code::INTERNAL, "child_start"),
             ChildBackoff { retry_after } => {
                 Row { retry_after: Some(*retry_after), ..row(S::SERVICE_UNAVAILABLE, code::INTERNAL, "child_backoff") }
@@ -249,13 +264,23 @@ impl Reason {
             }
             ServerForgot => "the server no longer knows this session and could not be initialised again",
             ServerRefused(text) => return format!("the server refused: {text}").into(),
-            ChildStart => "the server's process could not be started or did not answer; see the gateway's log",
-            ChildBackoff { retry_after } => {
-                return format!("the server's process keeps ending; it is started again in {retry_after} s").into();
+            NoEndpoint => {
+                "the server's event stream did not begin with an `endpoint` event, so this is not HTTP+SSE; check the \
+                 server's `url` and `transport`"
             }
-            ChildLimit => "the limit of processes for this server is reached; end a session first",
-            ChildEnded => "the server's process ended before it answered; the request may have run",
-            ChildQueueFull => "the server's process does not take messages as fast as they come; try again",
+            ForeignEndpoint => {
+                "the server's event stream asks for messages at another origin, where the gateway sends nothing; \
+                 configure the `url` with the host the server itself names"
+            }
+            NoWebSocket => "the server did not answer as a WebSocket server; check its `url` and `transport`",
+            ChildStart => "the server could not be started or did not answer `initialize`; see the gateway's log",
+            ChildBackoff { retry_after } => {
+                return format!("the server keeps ending or cannot be reached; it is tried again in {retry_after} s")
+                    .into();
+            }
+            ChildLimit => "the limit of processes or connections for this server is reached; end a session first",
+            ChildEnded => "the server's process or connection ended before it answered; the request may have run",
+            ChildQueueFull => "the server does not take messages as fast as they come; try again",
         })
     }
 
@@ -275,6 +300,9 @@ impl Reason {
                 | ServerRefused(_)
                 | ServerIsModern { .. }
                 | ServerIsLegacy
+                | NoEndpoint
+                | ForeignEndpoint
+                | NoWebSocket
                 | ChildStart
                 | ChildBackoff { .. }
                 | ChildLimit

@@ -9,11 +9,15 @@ use sluice_snapshot::model::{Isolation, Server, Transport};
 use crate::auth::PrincipalId;
 use crate::catalog::{Audience, Catalogue, Changes, Exposure, Holder};
 
+mod connection;
 pub(crate) mod era;
 pub(crate) mod http;
 pub(crate) mod parameters;
-pub(crate) mod stdio;
+pub(crate) mod pipe;
 pub(crate) mod tasks;
+mod transport;
+
+pub(crate) use pipe as stdio;
 
 /// What carries the messages of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +44,8 @@ pub(crate) struct Upstream {
     pub tasks: Arc<tasks::Owners>,
     /// The last attempt to reach it failed.
     down: AtomicBool,
-    /// Its child processes; empty for HTTP servers.
-    pub children: Arc<stdio::Children>,
+    /// Its processes or connections; empty while it speaks streamable HTTP.
+    pub children: Arc<pipe::Children>,
     /// What it offers.
     pub catalogue: Catalogue,
     /// How doors show that.
@@ -49,9 +53,9 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(config: Arc<Server>, children: stdio::Children, changes: Arc<Changes>) -> Self {
+    pub(crate) fn new(config: Arc<Server>, children: pipe::Children, changes: Arc<Changes>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let era = era::Memory::new(config.protocol);
+        let era = era::Memory::of(&config);
         let target = match &config.transport {
             Transport::Http(endpoint) => Some(http::Target::new(endpoint)),
             Transport::Stdio(_) | Transport::Sse(_) | Transport::WebSocket(_) => None,
@@ -73,8 +77,8 @@ impl Upstream {
     /// What carries its messages.
     pub(crate) fn carrier(&self) -> Carrier {
         match self.config.transport {
-            Transport::Http(_) => Carrier::Requests,
-            Transport::Stdio(_) | Transport::Sse(_) | Transport::WebSocket(_) => Carrier::Pipe,
+            Transport::Http(_) if !self.children.transport().is_sse() => Carrier::Requests,
+            Transport::Http(_) | Transport::Stdio(_) | Transport::Sse(_) | Transport::WebSocket(_) => Carrier::Pipe,
         }
     }
 
@@ -107,5 +111,21 @@ impl Upstream {
                 tracing::warn!(server = %self.name(), "the server cannot be reached");
             }
         }
+    }
+    /// Finds out, after a POST of `initialize` was refused with `status`, whether the server speaks HTTP+SSE instead.
+    /// `true`: it does, and [`Upstream::carrier`] says [`Carrier::Pipe`] from now on, until it turns out otherwise. Asks
+    /// nothing where the configuration names the transport, or the status speaks of something else (2025-11-25
+    /// *Transports: Backwards Compatibility*).
+    pub(crate) async fn detect(&self, status: ::http::StatusCode) -> bool {
+        let refused = status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 429);
+        if !refused || !self.children.transport().is_open() {
+            return false;
+        }
+        let found = self.children.is_sse().await;
+        if found {
+            tracing::info!(server = %self.name(), "the server speaks HTTP+SSE");
+            self.children.transport().found_sse();
+        }
+        found
     }
 }

@@ -310,6 +310,10 @@ async fn greet_http(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Gr
     }
     // refused: by a legacy server that has its reasons, or by a modern one that does not know the method
     let modern_error = message.as_ref().and_then(|m| m.error_code).is_some_and(is_modern_error);
+    // boxed: rare, and every future would otherwise have room for it
+    if !modern_error && Box::pin(upstream.detect(status)).await {
+        return greet_child(upstream, greeting).await;
+    }
     let maybe = upstream.era.configured() == Protocol::Auto;
     if modern_error || (maybe && probe(worker, upstream).await == Ok(true)) {
         return Err(is_modern(upstream, greeting).into());
@@ -455,6 +459,8 @@ async fn initialize_again(
     let response =
         own(worker, upstream, &nothing, session.initialize.clone()).await.ok_or(Reason::ServerUnreachable)?;
     if !response.status().is_success() {
+        // the client's next request finds the other transport, if that is what took its place
+        Box::pin(upstream.detect(response.status())).await;
         return Err(Reason::ServerForgot);
     }
     let fresh = session_of(&response);

@@ -141,13 +141,11 @@ fn opened(handles: &Handles, posted: &Posted) -> Result<(Bytes, sluice_mcp::Mess
     Ok((body, message))
 }
 
-/// Notes whether a server's process could be had.
+/// Notes whether a server's process or connection could be had.
 pub(super) fn note(upstream: &Upstream, failure: Option<&NoChild>) {
     match failure {
         None => upstream.note(true),
-        Some(NoChild::Reason(Reason::ChildStart | Reason::ChildBackoff { .. } | Reason::ChildEnded)) => {
-            upstream.note(false)
-        }
+        Some(failure) if failure.is_outage() => upstream.note(false),
         Some(_) => {}
     }
 }

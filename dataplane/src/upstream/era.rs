@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
-use sluice_snapshot::model::Protocol;
+use sluice_snapshot::model::{Protocol, Server, Transport};
 
 use crate::limit;
 
@@ -25,11 +25,17 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn new(configured: Protocol) -> Self {
+    /// Nothing is known of this server but its configuration.
+    pub(crate) fn of(server: &Server) -> Self {
+        // HTTP+SSE ended with the legacy era: there is nothing to find out
+        let configured = match (&server.transport, server.protocol) {
+            (Transport::Sse(_), Protocol::Auto) => Protocol::Legacy,
+            (_, protocol) => protocol,
+        };
         Self { configured, learnt: ArcSwapOption::empty() }
     }
 
-    /// What the configuration fixes.
+    /// What the configuration fixes, if only by the transport.
     pub(crate) fn configured(&self) -> Protocol {
         self.configured
     }

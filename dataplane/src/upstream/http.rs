@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
 use sluice_mcp::Chunks;
 use sluice_snapshot::model::HttpEndpoint;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
+use super::connection;
 use crate::limit;
 use crate::observe::metrics::Gauge;
 
@@ -92,6 +89,24 @@ impl Target {
             }
         }
         Self { uri: endpoint.path.parse().unwrap_or_default(), headers, endpoint: endpoint.clone() }
+    }
+
+    /// Another path of the same server, to which the same headers go.
+    pub(crate) fn at(&self, uri: Uri) -> Self {
+        Self { endpoint: self.endpoint.clone(), uri, headers: self.headers.clone() }
+    }
+
+    /// Where it is.
+    pub(crate) fn endpoint(&self) -> &HttpEndpoint {
+        &self.endpoint
+    }
+
+    /// A GET with nothing but the server's host and credential.
+    pub(crate) fn bare(&self) -> Request<Outgoing> {
+        let mut request = Request::new(Outgoing::empty());
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request
     }
 
     /// A request with the server's host and credential, and our media types.
@@ -239,31 +254,7 @@ impl Pools {
     }
 
     async fn connect(&self, endpoint: &HttpEndpoint) -> Result<SendRequest<Outgoing>, Failure> {
-        let unreachable = |error: &dyn std::fmt::Display| Failure::Unreachable(error.to_string());
-        let connecting = async {
-            let tcp = TcpStream::connect((&*endpoint.host, endpoint.port)).await?;
-            tcp.set_nodelay(true)?;
-            Ok::<_, std::io::Error>(tcp)
-        };
-        let tcp = tokio::time::timeout(limit::CONNECT, connecting)
-            .await
-            .map_err(|_| unreachable(&"no connection in time"))?
-            .map_err(|e| unreachable(&e))?;
-        if !endpoint.tls {
-            return self.handshake(tcp).await;
-        }
-        let name = ServerName::try_from(endpoint.host.to_string()).map_err(|e| unreachable(&e))?;
-        let tls = tokio::time::timeout(limit::TLS_HANDSHAKE, connector().connect(name, tcp))
-            .await
-            .map_err(|_| unreachable(&"no TLS handshake in time"))?
-            .map_err(|e| unreachable(&e))?;
-        self.handshake(tls).await
-    }
-
-    async fn handshake<I>(&self, io: I) -> Result<SendRequest<Outgoing>, Failure>
-    where
-        I: AsyncRead + AsyncWrite + Unpin + 'static,
-    {
+        let io = connection::open(endpoint).await.map_err(|e| Failure::Unreachable(e.to_string()))?;
         let (sender, connection) = http1::Builder::new()
             .max_headers(limit::HEADERS)
             .handshake(TokioIo::new(io))
@@ -288,23 +279,6 @@ fn keep_alive(headers: &http::HeaderMap) -> Duration {
         .and_then(|v| v.split(',').find_map(|p| p.trim().strip_prefix("timeout=")))
         .and_then(|n| n.parse::<u64>().ok())
         .map_or(limit::UPSTREAM_IDLE, |n| Duration::from_secs(n.clamp(1, 300) - 1))
-}
-
-fn connector() -> TlsConnector {
-    static CONFIG: OnceLock<Arc<rustls::ClientConfig>> = OnceLock::new();
-    let config = CONFIG.get_or_init(|| {
-        let mut roots = rustls::RootCertStore::empty();
-        let native = rustls_native_certs::load_native_certs();
-        for error in &native.errors {
-            tracing::debug!(%error, "system root certificates");
-        }
-        roots.add_parsable_certificates(native.certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
-    });
-    TlsConnector::from(Arc::clone(config))
 }
 
 /// The body of an answer. Read to its end, its connection goes back to the stack; dropped before, the connection closes,

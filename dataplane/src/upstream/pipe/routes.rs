@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use sluice_mcp::{Edit, Kind, Message, Method, Span, code, decode_string, error_body, join, splice, without_newlines};
 
-use super::Caller;
-use super::child::{Outbox, Parts, ToChild};
-use super::scanned;
+use super::outbox::Outbox;
+use super::task::{Parts, ToChild};
+use super::{Caller, scanned};
 use crate::auth::PrincipalId;
 use crate::limit;
 use crate::observe::metrics::Metrics;
@@ -103,10 +103,10 @@ enum Relation {
 impl Routes {
     pub(super) fn new(parts: &Parts) -> Self {
         Self {
-            server: Arc::clone(&parts.server),
+            server: Arc::clone(&parts.server.name),
             exclusive: parts.exclusive,
             depth: parts.depth,
-            timeout: parts.timeout,
+            timeout: parts.server.timeout,
             metrics: Arc::clone(&parts.metrics),
             tasks: Arc::clone(&parts.tasks),
             pending: HashMap::new(),
@@ -303,7 +303,7 @@ impl Routes {
         let message = match scanned(&line, self.depth) {
             Ok(message) => message,
             Err(error) => {
-                tracing::warn!(server = %self.server, %error, bytes = line.len(), "the server wrote a line that is not MCP");
+                tracing::warn!(server = %self.server, %error, bytes = line.len(), "the server sent a message that is not MCP");
                 self.undeliverable();
                 return;
             }

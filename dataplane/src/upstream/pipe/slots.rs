@@ -8,6 +8,7 @@ use sluice_snapshot::model::Limits;
 
 use super::{Child, Key};
 use crate::auth::PrincipalId;
+use crate::limit;
 use crate::reason::Reason;
 
 /// All places of one server.
@@ -19,6 +20,24 @@ struct Table {
     slots: HashMap<Key, Arc<Slot>>,
     /// The server is let go: nothing is started any more.
     closed: bool,
+}
+
+/// How many places there are.
+pub(super) struct Room {
+    per_server: usize,
+    per_principal: usize,
+}
+
+impl Room {
+    /// For processes, which cost megabytes.
+    pub(super) fn of_processes(limits: &Limits) -> Self {
+        Self { per_server: limits.children_per_server as usize, per_principal: limits.children_per_principal as usize }
+    }
+
+    /// For connections.
+    pub(super) fn of_connections() -> Self {
+        Self { per_server: limit::CONNECTIONS_PER_SERVER, per_principal: limit::CONNECTIONS_PER_PRINCIPAL }
+    }
 }
 
 /// One place.
@@ -58,7 +77,7 @@ impl Slots {
     ///
     /// # Errors
     /// [`Reason::ChildLimit`], [`Reason::Draining`].
-    pub(super) fn place(&self, key: &Key, owner: Option<PrincipalId>, limits: &Limits) -> Result<Place<'_>, Reason> {
+    pub(super) fn place(&self, key: &Key, owner: Option<PrincipalId>, room: &Room) -> Result<Place<'_>, Reason> {
         let mut table = self.lock();
         if table.closed {
             return Err(Reason::Draining);
@@ -67,9 +86,7 @@ impl Slots {
             Some(slot) => Arc::clone(slot),
             None => {
                 let of_owner = table.slots.values().filter(|s| owner.is_some() && s.owner == owner).count();
-                if table.slots.len() >= limits.children_per_server as usize
-                    || of_owner >= limits.children_per_principal as usize
-                {
+                if table.slots.len() >= room.per_server || of_owner >= room.per_principal {
                     return Err(Reason::ChildLimit);
                 }
                 let slot = Arc::new(Slot { owner, starting: tokio::sync::Mutex::default(), held: Mutex::default() });

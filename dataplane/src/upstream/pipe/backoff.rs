@@ -1,4 +1,5 @@
-//! How a server whose processes keep ending is held back: exponential pauses, forgotten once a process lived long enough.
+//! How a server whose processes or connections keep ending is held back: exponential pauses, forgotten once one lived long
+//! enough.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,8 +8,10 @@ use crate::limit;
 use crate::reason::Reason;
 
 /// The memory of one server's failed starts.
-#[derive(Default)]
-pub(super) struct Backoff(Mutex<State>);
+pub(super) struct Backoff {
+    longest: Duration,
+    state: Mutex<State>,
+}
 
 #[derive(Default)]
 struct State {
@@ -17,7 +20,12 @@ struct State {
 }
 
 impl Backoff {
-    /// A process ended by itself after living for `lived`.
+    /// Nothing failed yet; no pause will be longer than `longest`.
+    pub(super) fn new(longest: Duration) -> Self {
+        Self { longest, state: Mutex::default() }
+    }
+
+    /// One ended by itself after living for `lived`.
     pub(super) fn ended(&self, lived: Duration) {
         if lived < limit::CHILD_HEALTHY {
             self.failed();
@@ -26,16 +34,15 @@ impl Backoff {
         }
     }
 
-    /// A process could not be started or did not answer.
+    /// One could not be started or did not answer.
     pub(super) fn failed(&self) {
         let mut state = self.lock();
-        let pause =
-            limit::CHILD_BACKOFF_FIRST.saturating_mul(1 << state.failures.min(16)).min(limit::CHILD_BACKOFF_MAX);
+        let pause = limit::CHILD_BACKOFF_FIRST.saturating_mul(1 << state.failures.min(16)).min(self.longest);
         state.failures += 1;
         state.until = Some(Instant::now() + pause);
     }
 
-    /// Whether a process may be started now.
+    /// Whether one may be started now.
     ///
     /// # Errors
     /// [`Reason::ChildBackoff`] with the seconds left.
@@ -48,6 +55,6 @@ impl Backoff {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

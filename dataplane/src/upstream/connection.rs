@@ -1,0 +1,63 @@
+//! The way of bytes to a server: TCP or a Unix socket, inside TLS where its URL says so. What is said over it is somebody
+//! else's business.
+
+use std::io::{Error, ErrorKind, Result};
+use std::sync::{Arc, OnceLock};
+
+use rustls_pki_types::ServerName;
+use sluice_snapshot::model::HttpEndpoint;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use crate::limit;
+
+/// Bytes in both directions.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+/// An open connection. One call through a table for each system call is nothing beside the call.
+pub(crate) type Connection = Box<dyn Duplex>;
+
+/// Opens a connection to an endpoint: to its Unix socket if it has one, else to its host and port. TLS names the host of
+/// the URL in both cases.
+///
+/// # Errors
+/// Whatever kept the connection from being opened, within [`limit::CONNECT`] and [`limit::TLS_HANDSHAKE`].
+pub(crate) async fn open(endpoint: &HttpEndpoint) -> Result<Connection> {
+    let connecting = async {
+        if let Some(path) = &endpoint.socket {
+            return Result::Ok(Box::new(UnixStream::connect(path).await?) as Connection);
+        }
+        let tcp = TcpStream::connect((&*endpoint.host, endpoint.port)).await?;
+        tcp.set_nodelay(true)?;
+        Ok(Box::new(tcp) as Connection)
+    };
+    let late = |what| move |_| Error::new(ErrorKind::TimedOut, what);
+    let plain = tokio::time::timeout(limit::CONNECT, connecting).await.map_err(late("no connection in time"))??;
+    if !endpoint.tls {
+        return Ok(plain);
+    }
+    let name = ServerName::try_from(endpoint.host.to_string()).map_err(Error::other)?;
+    let tls = tokio::time::timeout(limit::TLS_HANDSHAKE, connector().connect(name, plain));
+    Ok(Box::new(tls.await.map_err(late("no TLS handshake in time"))??))
+}
+
+/// Trusts what the system trusts, or the common roots where the system has none.
+fn connector() -> TlsConnector {
+    static CONFIG: OnceLock<Arc<rustls::ClientConfig>> = OnceLock::new();
+    let config = CONFIG.get_or_init(|| {
+        let mut roots = rustls::RootCertStore::empty();
+        let native = rustls_native_certs::load_native_certs();
+        for error in &native.errors {
+            tracing::debug!(%error, "system root certificates");
+        }
+        roots.add_parsable_certificates(native.certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        Arc::new(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    });
+    TlsConnector::from(Arc::clone(config))
+}
