@@ -1,4 +1,4 @@
-//! The admin listener: liveness, readiness, metrics, the configuration in force, drain. Serves loopback peers only, beside
+//! The admin listener: liveness, readiness, metrics, the configuration in force, how its servers are, drain. Serves loopback peers only, beside
 //! `/healthz` and `/readyz`, which are open.
 
 use std::convert::Infallible;
@@ -49,7 +49,7 @@ fn answer(node: &Node, peer: IpAddr, request: &Request<Incoming>) -> Response<Fu
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n".into()),
         (&Method::GET, "/readyz") if serving => text(StatusCode::OK, "ready\n".into()),
         (&Method::GET, "/readyz") => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n".into()),
-        (_, "/metrics" | "/config" | "/drain") if !local => {
+        (_, "/metrics" | "/config" | "/servers" | "/drain") if !local => {
             text(StatusCode::FORBIDDEN, "only from a loopback address\n".into())
         }
         (&Method::GET, "/metrics") => {
@@ -60,14 +60,19 @@ fn answer(node: &Node, peer: IpAddr, request: &Request<Incoming>) -> Response<Fu
             let plane = Arc::clone(&node.planes.borrow());
             typed("application/json", format!("{:#}\n", plane.redacted()))
         }
+        (&Method::GET, "/servers") => {
+            let plane = Arc::clone(&node.planes.borrow());
+            let servers: Vec<_> = plane.servers().map(|upstream| upstream.shown()).collect();
+            typed("application/json", format!("{:#}\n", serde_json::json!({ "servers": servers })))
+        }
         (&Method::POST, "/drain") => {
             node.drain.enter(Phase::Leaving);
             text(StatusCode::ACCEPTED, "draining\n".into())
         }
-        (_, "/healthz" | "/readyz" | "/metrics" | "/config" | "/drain") => {
+        (_, "/healthz" | "/readyz" | "/metrics" | "/config" | "/servers" | "/drain") => {
             text(StatusCode::METHOD_NOT_ALLOWED, "wrong method: /drain takes POST, the others GET\n".into())
         }
-        _ => text(StatusCode::NOT_FOUND, "try /healthz, /readyz, /metrics, /config or POST /drain\n".into()),
+        _ => text(StatusCode::NOT_FOUND, "try /healthz, /readyz, /metrics, /config, /servers or POST /drain\n".into()),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use crate::auth::quota::Quotas;
-use crate::catalog::{Changes, Kind, Offers};
+use crate::catalog::{Changes, Kind, Offers, memory};
 use crate::clock::Clock;
 use crate::drain::{Drain, Phase};
 use crate::exchange;
@@ -27,7 +27,7 @@ use crate::listen::{http, stdio};
 use crate::node::{Node, Worker};
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
-use crate::plane::Plane;
+use crate::plane::{Ground, Plane};
 use crate::seal::{self, Seal};
 use crate::session::{Store, memory::Memory};
 use crate::settings::{Settings, StartError};
@@ -49,7 +49,13 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
     let metrics = Arc::new(Metrics::default());
     let guard = Arc::new(Guard::new(settings.guard.clone()));
     let changes = Arc::new(Changes::default());
-    let plane = Arc::new(Plane::build(first, None, &guard, &metrics, &changes));
+    let ground = Ground {
+        guard,
+        metrics: Arc::clone(&metrics),
+        changes: Arc::clone(&changes),
+        memory: memory::Memory::load(&settings.state_dir),
+    };
+    let plane = Arc::new(Plane::build(first, None, &ground));
     let (adopt, planes) = watch::channel(plane);
     let node = Arc::new(Node {
         clock: Clock::start(),
@@ -91,7 +97,7 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
     drop(sockets);
 
     let log = node.log.clone();
-    let run = Control { node, adopt, snapshots, guard, certificates, admin };
+    let run = Control { node, adopt, snapshots, ground, certificates, admin };
     control.block_on(run.run());
     stop.send_replace(true);
     for worker in workers {
@@ -251,7 +257,7 @@ struct Control {
     node: Arc<Node>,
     adopt: watch::Sender<Arc<Plane>>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
-    guard: Arc<Guard>,
+    ground: Ground,
     certificates: Arc<Certificates>,
     admin: Option<TcpListener>,
 }
@@ -276,6 +282,7 @@ impl Control {
                 },
                 _ = tick.tick() => {
                     self.certificates.refresh();
+                    self.adopt.borrow().remember(&self.ground.memory);
                     for upstream in self.adopt.borrow().servers() {
                         upstream.children.sweep();
                     }
@@ -289,7 +296,7 @@ impl Control {
     fn adopt(&mut self) {
         let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
         let old = Arc::clone(&self.adopt.borrow());
-        let plane = Plane::build(snapshot, Some(&old), &self.guard, &self.node.metrics, &self.node.changes);
+        let plane = Plane::build(snapshot, Some(&old), &self.ground);
         tracing::info!(
             revision = plane.snapshot.revision,
             servers = plane.snapshot.servers.len(),

@@ -16,10 +16,12 @@ use tokio::sync::watch;
 
 pub(crate) mod exposure;
 pub(crate) mod list;
+pub(crate) mod memory;
 pub(crate) mod offer;
 
 pub(crate) use exposure::Exposure;
 pub(crate) use list::List;
+pub(crate) use memory::Memory;
 pub(crate) use offer::{Offer, Offers};
 
 use crate::auth::PrincipalId;
@@ -164,12 +166,14 @@ impl Changes {
 /// What one server offers.
 pub(crate) struct Catalogue {
     entries: HashMap<Audience, Arc<Entry>, foldhash::fast::RandomState>,
+    /// What the server said of itself before this process began.
+    remembered: Option<Arc<About>>,
     changes: Arc<Changes>,
 }
 
 impl Catalogue {
-    pub(crate) fn new(changes: Arc<Changes>) -> Self {
-        Self { entries: HashMap::default(), changes }
+    pub(crate) fn new(changes: Arc<Changes>, remembered: Option<Arc<About>>) -> Self {
+        Self { entries: HashMap::default(), remembered, changes }
     }
 
     /// What that audience is shown.
@@ -193,6 +197,11 @@ impl Catalogue {
 
     /// What the server last said of itself, to whomever.
     pub(crate) fn about(&self) -> Option<Arc<About>> {
+        self.heard().or_else(|| self.remembered.clone())
+    }
+
+    /// The same, if this process has heard it.
+    pub(crate) fn heard(&self) -> Option<Arc<About>> {
         self.entries.pin().values().find_map(|entry| entry.about.load_full())
     }
 
@@ -210,7 +219,19 @@ impl Catalogue {
         self.changes.tell(kinds);
     }
 
-    /// For people: how many of each kind are known (the audience that sees most), and the last failure.
+    /// Whether a template that was listed, to whomever, is as `fits` says.
+    pub(crate) fn templates(&self, fits: impl Fn(&str) -> bool) -> bool {
+        let entries = self.entries.pin();
+        let mut lists = entries.values().filter_map(|entry| entry.list(Kind::Templates));
+        lists.any(|list| list.items.iter().any(|item| fits(&item.name)))
+    }
+
+    /// Why its lists could not be fetched last time, for whomever; `None` when they could.
+    pub(crate) fn trouble(&self) -> Option<Reason> {
+        self.entries.pin().values().find_map(|entry| entry.failure())
+    }
+
+    /// For people: how many of each kind are known, as the audience sees that sees most.
     pub(crate) fn counts(&self) -> [usize; 4] {
         let mut counts = [0; 4];
         for entry in self.entries.pin().values() {

@@ -13,6 +13,7 @@ use sluice_mcp::{Era, Kind, Method, Mirror, ScanLimits, era_of, header};
 use sluice_snapshot::model::Protocol;
 
 pub(crate) mod call;
+mod curation;
 pub(crate) mod handles;
 mod http_server;
 pub(crate) mod json_stream;
@@ -46,7 +47,7 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
         let id = error.id.map(|s| body.slice(s.range()));
         refuse(&mut arrival, Reason::Message { code: error.code(), text: error.to_string() }, id)
     })?;
-    let posted = Posted::new(body, message, held);
+    let mut posted = Posted::new(body, message, held);
     note(&mut arrival, &posted);
     let id = posted.id();
 
@@ -56,13 +57,18 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
         Err(reason) => return Err(refuse(&mut arrival, reason, id)),
     };
     tracing::trace!(?era, method = message.method.as_str(), "post");
-    let call = match &arrival.upstream {
+    let mut call = match &arrival.upstream {
         Scope::Server(upstream) => {
             let upstream = Arc::clone(upstream);
             arrival.towards(upstream)
         }
         Scope::Merged => return Box::pin(merged::post(worker, arrival, posted, era)).await,
     };
+    if !call.upstream.config.curation.is_empty()
+        && let Err(reason) = curation::apply(&call.upstream, &mut posted)
+    {
+        return Err(refuse(&mut call, reason, id));
+    }
     match era {
         Era::Modern => modern(worker, call, posted).await,
         Era::Legacy if message.method == Method::Initialize => Box::pin(sessions::open(worker, call, posted)).await,

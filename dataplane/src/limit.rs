@@ -187,3 +187,11 @@ pub(crate) const GATHER_RETRY_LAST: Duration = Duration::from_secs(30);
 pub(crate) const EVERYBODY: Duration = Duration::from_secs(5);
 /// Characters of an unknown name that an error repeats: enough to recognise it.
 pub(crate) const SHOWN_NAME_CHARS: usize = 200;
+/// Requests in a row that a server left unanswered, before further ones are refused at once.
+pub(crate) const BREAKER_FAILURES: u32 = 3;
+/// How long they are refused, before one is let through to see; doubles up to the last.
+pub(crate) const BREAKER_PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// Longest such pause: a server that is back is noticed within half a minute.
+pub(crate) const BREAKER_PAUSE_LAST: Duration = Duration::from_secs(30);
+/// A connection that is not there after this long was swallowed rather than refused.
+pub(crate) const SWALLOWED: Duration = Duration::from_secs(1);

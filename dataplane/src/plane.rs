@@ -9,7 +9,7 @@ use sluice_snapshot::model::{Isolation, Snapshot, Transport};
 use crate::auth::PrincipalId;
 use crate::auth::origin::Rules;
 use crate::auth::principal::Known;
-use crate::catalog::{Changes, Holder};
+use crate::catalog::{Catalogue, Changes, Holder, Memory};
 use crate::observe::metrics::Metrics;
 use crate::upstream::Upstream;
 use crate::upstream::stdio::{Children, guard::Guard};
@@ -24,15 +24,17 @@ pub(crate) struct Plane {
     tokens: HashMap<Box<str>, Arc<Upstream>, foldhash::fast::RandomState>,
 }
 
+/// What all planes of a node stand on.
+pub(crate) struct Ground {
+    pub guard: Arc<Guard>,
+    pub metrics: Arc<Metrics>,
+    pub changes: Arc<Changes>,
+    pub memory: Memory,
+}
+
 impl Plane {
     /// Builds the plane of a snapshot, with the unchanged servers of the previous one.
-    pub(crate) fn build(
-        snapshot: Arc<Snapshot>,
-        previous: Option<&Self>,
-        guard: &Arc<Guard>,
-        metrics: &Arc<Metrics>,
-        changes: &Arc<Changes>,
-    ) -> Self {
+    pub(crate) fn build(snapshot: Arc<Snapshot>, previous: Option<&Self>, ground: &Ground) -> Self {
         let servers: HashMap<Arc<str>, Arc<Upstream>, _> = snapshot
             .servers
             .iter()
@@ -45,10 +47,11 @@ impl Plane {
                     let children = Children::new(
                         Arc::clone(server),
                         snapshot.limits.clone(),
-                        Arc::clone(guard),
-                        Arc::clone(metrics),
+                        Arc::clone(&ground.guard),
+                        Arc::clone(&ground.metrics),
                     );
-                    Arc::new(Upstream::new(Arc::clone(server), children, Arc::clone(changes)))
+                    let catalogue = Catalogue::new(Arc::clone(&ground.changes), ground.memory.of(&server.name));
+                    Arc::new(Upstream::new(Arc::clone(server), children, catalogue))
                 });
                 (Arc::clone(&server.name), upstream)
             })
@@ -75,6 +78,12 @@ impl Plane {
     /// All servers, as they are configured.
     pub(crate) fn servers(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.snapshot.servers.iter().filter_map(|server| self.servers.get(&server.name))
+    }
+
+    /// Keeps what servers say of themselves for the next start.
+    pub(crate) fn remember(&self, memory: &Memory) {
+        let about = |upstream: &Arc<Upstream>| Some((upstream.name().to_string(), upstream.catalogue.about()?));
+        memory.keep(self.servers().filter_map(about).collect());
     }
 
     /// Whether the merged door shows other servers, or the same in another way.
@@ -106,7 +115,7 @@ impl Plane {
                 let transport = match &server.transport {
                     Transport::Http(endpoint) | Transport::Sse(endpoint) | Transport::WebSocket(endpoint) => {
                         serde_json::json!({
-                            "transport": transport_name(&server.transport),
+                            "transport": server.transport.as_str(),
                             "url": format!("{}://{}", if endpoint.tls { "https" } else { "http" }, endpoint.authority),
                             "headers": endpoint.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(),
                         })
@@ -131,15 +140,5 @@ impl Plane {
             "clients": clients,
             "servers": servers,
         })
-    }
-}
-
-/// The word of the configuration for a transport.
-fn transport_name(transport: &Transport) -> &'static str {
-    match transport {
-        Transport::Http(_) => "http",
-        Transport::Sse(_) => "sse",
-        Transport::WebSocket(_) => "websocket",
-        Transport::Stdio(_) => "stdio",
     }
 }

@@ -4,16 +4,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use sluice_mcp::template_matches;
 use sluice_snapshot::model::{Isolation, Server, Transport};
 
 use crate::auth::PrincipalId;
-use crate::catalog::{Audience, Catalogue, Changes, Exposure, Holder};
+use crate::catalog::{Audience, Catalogue, Exposure, Holder};
 
+pub(crate) mod breaker;
 mod connection;
 pub(crate) mod era;
 pub(crate) mod http;
 pub(crate) mod parameters;
 pub(crate) mod pipe;
+pub(crate) mod quirks;
 pub(crate) mod tasks;
 mod transport;
 
@@ -46,6 +49,10 @@ pub(crate) struct Upstream {
     down: AtomicBool,
     /// Its processes or connections; empty while it speaks streamable HTTP.
     pub children: Arc<pipe::Children>,
+    /// Whether it swallows requests.
+    pub breaker: breaker::Breaker,
+    /// What it does in ways of its own.
+    pub quirks: quirks::Quirks,
     /// What it offers.
     pub catalogue: Catalogue,
     /// How doors show that.
@@ -53,7 +60,7 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(config: Arc<Server>, children: pipe::Children, changes: Arc<Changes>) -> Self {
+    pub(crate) fn new(config: Arc<Server>, children: pipe::Children, catalogue: Catalogue) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let era = era::Memory::of(&config);
         let target = match &config.transport {
@@ -62,7 +69,9 @@ impl Upstream {
         };
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            catalogue: Catalogue::new(changes),
+            breaker: Default::default(),
+            quirks: Default::default(),
+            catalogue,
             exposure: Arc::new(Exposure::new(&config)),
             config,
             target,
@@ -82,6 +91,20 @@ impl Upstream {
         }
     }
 
+    /// Whether the configuration shows a resource: itself, or the template it is made from.
+    pub(crate) fn shows_resource(&self, uri: &str) -> bool {
+        let selection = &self.config.curation.resources;
+        if selection.shows(uri) {
+            return true;
+        }
+        if selection.deny.iter().any(|pattern| pattern.matches(uri)) {
+            return false;
+        }
+        // allowed patterns that are templates: `db://table/{id}` allows what is made from it
+        let fits = |template: &str| selection.shows(template) && template_matches(template, uri);
+        self.catalogue.templates(fits) || selection.allow.iter().any(|pattern| fits(pattern.as_str()))
+    }
+
     /// The audience of this server's lists that a client of the merged door belongs to.
     pub(crate) fn audience(&self, merged: &Audience, principal: PrincipalId, session: [u8; 16]) -> Audience {
         let holder = match self.config.isolation {
@@ -99,6 +122,29 @@ impl Upstream {
     /// Whether the last attempt to reach it failed.
     pub(crate) fn is_down(&self) -> bool {
         self.down.load(Ordering::Relaxed)
+    }
+
+    /// What people are told of it: no secret, no address.
+    pub(crate) fn shown(&self) -> serde_json::Value {
+        let [tools, prompts, resources, templates] = self.catalogue.counts();
+        let era = match (self.era.modern(), self.era.is_legacy()) {
+            (Some(_), _) => "modern",
+            (None, true) => "legacy",
+            (None, false) if self.catalogue.about().is_some() => "legacy",
+            (None, false) => "unknown",
+        };
+        serde_json::json!({
+            "name": &**self.name(),
+            "transport": self.config.transport.as_str(),
+            "era": era,
+            "state": if self.is_down() { "down" } else { "up" },
+            "tools": tools,
+            "prompts": prompts,
+            "resources": resources,
+            "resource_templates": templates,
+            "trouble": self.catalogue.trouble().map(|reason| reason.text().into_owned()),
+            "quirks": self.quirks.words(),
+        })
     }
 
     /// Notes whether it could be reached.

@@ -103,7 +103,7 @@ impl Exposure {
     }
 
     /// The item as a door shows it.
-    fn item(&self, kind: Kind, original: &str, json: &Bytes, exposed: &str, naming: Naming) -> Bytes {
+    pub(crate) fn item(&self, kind: Kind, original: &str, json: &Bytes, exposed: &str, naming: Naming) -> Bytes {
         let curation = &self.server.curation;
         let mut edit = ItemEdit {
             name: (exposed != original).then_some(exposed),

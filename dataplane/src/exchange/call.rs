@@ -73,11 +73,13 @@ pub(crate) struct Posted {
     pub edits: SmallVec<[Edit; 2]>,
     /// The server's own name (or URI) of what is asked for, where that is not what the client sent.
     pub name: Option<String>,
+    /// The edits change a tool's arguments.
+    pub rearranged: bool,
 }
 
 impl Posted {
     pub(crate) fn new(body: Bytes, message: Message, held: Held) -> Self {
-        Self { body, message, held, edits: SmallVec::new(), name: None }
+        Self { body, message, held, edits: SmallVec::new(), name: None, rearranged: false }
     }
 
     /// The raw token of a span as the server sees it.

@@ -14,6 +14,7 @@ use sluice_mcp::{
 use smallvec::SmallVec;
 
 use super::call::Posted;
+use super::curation;
 use crate::auth::PrincipalId;
 use crate::catalog::Exposure;
 use crate::catalog::exposure::Naming;
@@ -119,6 +120,19 @@ impl Handles {
             Edit { span, with: encode_string(&marked).into() }
         };
         marked.into_iter().flatten().map(mark).collect()
+    }
+
+    /// An answer without what is not for this client: the tasks of others, what the configuration hides. `None` when nothing
+    /// is to be left out.
+    pub(crate) fn filtered(&self, body: &Bytes) -> Option<Bytes> {
+        let (_, request) = self.request.as_ref()?;
+        if self.curates() { curation::page(&self.exposure, request, body) } else { self.own_tasks(body) }
+    }
+
+    /// Whether the answer is a list the configuration may change, so that all of it must be looked at.
+    pub(crate) fn curates(&self) -> bool {
+        let list = self.request.as_ref().is_some_and(|(_, request)| request.method.is_list());
+        list && self.naming == Naming::Own && !self.exposure.curation().is_empty()
     }
 
     /// An answer to `tasks/list` without the tasks of others; `None` when nothing is to be left out.

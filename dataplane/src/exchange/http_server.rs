@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -21,8 +22,10 @@ use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::{InUse, State};
 use crate::upstream::Upstream;
+use crate::upstream::breaker::Ended;
 use crate::upstream::era::Known;
 use crate::upstream::http::{Answer, Failure, Outgoing};
+use crate::upstream::quirks::Quirk;
 
 /// A modern request to an HTTP server. The request itself is the probe (2026-07-28 *Streamable HTTP: Backward
 /// Compatibility*): a server that answers it as no modern server would is legacy.
@@ -185,7 +188,10 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         let reason = match status {
             StatusCode::OK if content_type(response.headers()) == Kinds::Events => None,
             // some servers have no route for GET; the session is alive, as its ping showed
-            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND => Some(Reason::MethodNotAllowed("POST, DELETE")),
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_FOUND => {
+                call.upstream.quirks.saw(call.upstream.name(), Quirk::NoStream);
+                Some(Reason::MethodNotAllowed("POST, DELETE"))
+            }
             StatusCode::OK => Some(Reason::ServerGarbage("no event stream")),
             status => Some(unusual(status)),
         };
@@ -235,42 +241,58 @@ async fn relay_answer(
     }
     match content_type(response.headers()) {
         Kinds::Json => json_answer(worker, call, posted, response, session, handles).await,
-        Kinds::Events => {
-            let Some(id) = id else { return Ok(Reply::empty(StatusCode::ACCEPTED)) };
-            let numbering = session.as_ref().map(|(s, epoch)| Numbering { session: s.session.id, epoch: *epoch });
-            let modern = session.is_none();
-            let listen = posted.message.method == Method::SubscriptionsListen;
-            let ticket = if listen { stream_ticket(call.ticket, &mut call.record, Some(&id))? } else { call.ticket };
-            let on_timeout = session.as_ref().map(|(in_use, _)| {
-                let (worker, upstream) = (Rc::clone(worker), Arc::clone(&call.upstream));
-                let (session, id) = (Arc::clone(&in_use.session), id.clone());
-                Box::new(move || sessions::cancel_later(&worker, &upstream, &session, &id)) as Box<dyn FnOnce()>
-            });
-            let timeout = call.upstream.config.timeout;
-            let depth = call.plane.snapshot.limits.json_depth;
-            Ok(stream(Relay::new(Parts {
-                worker: Rc::clone(worker),
-                source: events(response.into_body()),
-                handles: Some(handles),
-                numbering,
-                expected: Some(Expected { id, method: posted.message.method, modern, timeout }),
-                depth,
-                before: Default::default(),
-                on_timeout,
-                upstream: Some(call.upstream),
-                principal: call.principal,
-                record: call.record,
-                ticket,
-                in_use: session.map(|(in_use, _)| in_use),
-                held: Some(posted.held),
-            })))
-        }
+        Kinds::Events => event_answer(worker, call, posted, events(response.into_body()), session, handles),
         Kinds::Other => {
             let what =
                 if status == StatusCode::ACCEPTED { "202 to a request" } else { "neither JSON nor an event stream" };
             Err(refuse(&mut call, Reason::ServerGarbage(what), id))
         }
     }
+}
+
+/// An answer in events.
+fn event_answer(
+    worker: &Rc<Worker>,
+    mut call: Call,
+    posted: Posted,
+    source: Source,
+    session: Option<(InUse, u64)>,
+    handles: super::handles::Handles,
+) -> Outcome {
+    let Some(id) = posted.id() else { return Ok(Reply::empty(StatusCode::ACCEPTED)) };
+    let numbering = session.as_ref().map(|(s, epoch)| Numbering { session: s.session.id, epoch: *epoch });
+    let modern = session.is_none();
+    let listen = posted.message.method == Method::SubscriptionsListen;
+    let ticket = if listen { stream_ticket(call.ticket, &mut call.record, Some(&id))? } else { call.ticket };
+    let on_timeout = session.as_ref().map(|(in_use, _)| {
+        let (worker, upstream) = (Rc::clone(worker), Arc::clone(&call.upstream));
+        let (session, id) = (Arc::clone(&in_use.session), id.clone());
+        Box::new(move || sessions::cancel_later(&worker, &upstream, &session, &id)) as Box<dyn FnOnce()>
+    });
+    let timeout = call.upstream.config.timeout;
+    let depth = call.plane.snapshot.limits.json_depth;
+    Ok(stream(Relay::new(Parts {
+        worker: Rc::clone(worker),
+        source,
+        handles: Some(handles),
+        numbering,
+        expected: Some(Expected { id, method: posted.message.method, modern, timeout }),
+        depth,
+        before: Default::default(),
+        on_timeout,
+        upstream: Some(call.upstream),
+        principal: call.principal,
+        record: call.record,
+        ticket,
+        in_use: session.map(|(in_use, _)| in_use),
+        held: Some(posted.held),
+    })))
+}
+
+/// Whether what was typed as JSON is an event stream: it begins with a field of one.
+fn is_events(read: &[Bytes]) -> bool {
+    let begin = read.first().map(|chunk| chunk.trim_ascii_start()).unwrap_or_default();
+    [&b"event:"[..], b"data:", b"id:", b"retry:", b":"].iter().any(|field| begin.starts_with(field))
 }
 
 /// A JSON answer. Up to [`limit::REPLY_HOLD`] it is checked to be the answer to this request; beyond, it streams.
@@ -284,13 +306,23 @@ async fn json_answer(
 ) -> Outcome {
     let id = posted.id();
     let status = response.status();
-    let reading = read_some(response.into_body());
+    let hold = if handles.curates() { limit::LIST_BYTES } else { limit::REPLY_HOLD };
+    let reading = read_some(response.into_body(), hold);
     let (mut read, rest) = match tokio::time::timeout(call.upstream.config.timeout, reading).await {
         Ok(Ok(read)) => read,
         Ok(Err(failure)) => return Err(failed(&mut call, failure, id)),
         Err(_) => return Err(failed(&mut call, Failure::Timeout, id)),
     };
+    if rest.is_none() && is_events(&read) {
+        call.upstream.quirks.saw(call.upstream.name(), Quirk::EventsAsJson);
+        let mut decoder = SseDecoder::new(limit::EVENT_BYTES);
+        read.into_iter().for_each(|chunk| decoder.push(chunk));
+        return event_answer(worker, call, posted, Source::Read { decoder }, session, handles);
+    }
     if let Some(rest) = rest {
+        if handles.curates() {
+            return Err(refuse(&mut call, Reason::ServerGarbage("a list longer than the limit"), id));
+        }
         if read.first().and_then(|c| c.trim_ascii_start().first()) != Some(&b'{') {
             return Err(refuse(&mut call, Reason::ServerGarbage("not a JSON object"), id));
         }
@@ -324,7 +356,7 @@ async fn json_answer(
         return Err(refuse(&mut call, reason, id));
     }
     call.record.outcome = if message.error.is_some() { "error" } else { "ok" };
-    let body = handles.own_tasks(&body).unwrap_or(body);
+    let body = handles.filtered(&body).unwrap_or(body);
     let mut edits = handles.sealing(&body);
     Ok(Reply::json(status, edited(&body, &mut edits)))
 }
@@ -364,8 +396,8 @@ fn learn_from_discover(upstream: &Upstream, body: &[u8], message: &Message) -> O
     None
 }
 
-/// The first [`limit::REPLY_HOLD`] bytes, and the rest if there is more.
-async fn read_some(mut answer: Answer) -> Result<(Vec<Bytes>, Option<Answer>), Failure> {
+/// The first `hold` bytes, and the rest if there is more.
+async fn read_some(mut answer: Answer, hold: usize) -> Result<(Vec<Bytes>, Option<Answer>), Failure> {
     let mut read = Vec::with_capacity(1);
     let mut total = 0;
     loop {
@@ -377,7 +409,7 @@ async fn read_some(mut answer: Answer) -> Result<(Vec<Bytes>, Option<Answer>), F
                 let Ok(data) = frame.into_data() else { continue };
                 total += data.len();
                 read.push(data);
-                if total > limit::REPLY_HOLD && !answer.is_end_stream() {
+                if total > hold && !answer.is_end_stream() {
                     return Ok((read, Some(answer)));
                 }
             }
@@ -471,7 +503,19 @@ pub(super) async fn send(
     let Some(target) = &upstream.target else {
         return Err(Failure::Unreachable("not an HTTP server".to_owned()));
     };
+    if let Err(left) = upstream.breaker.may_try() {
+        let cause = format!("it left requests unanswered; tried again in {} s", left.as_secs() + 1);
+        return Err(Failure::Unreachable(cause));
+    }
+    let (answers, begun) = (upstream.breaker.answers(), Instant::now());
     let sent = worker.pools.send(upstream.id, target, request, upstream.config.timeout).await;
+    let ended = match &sent {
+        Ok(_) => Ended::Answered,
+        Err(Failure::Unreachable(_)) if begun.elapsed() < limit::SWALLOWED => Ended::Refused,
+        Err(Failure::Broken(_)) => Ended::Answered,
+        Err(Failure::Unreachable(_) | Failure::Timeout) => Ended::Swallowed,
+    };
+    upstream.breaker.note(&ended, answers);
     upstream.note(!matches!(sent, Err(Failure::Unreachable(_))));
     sent
 }

@@ -155,9 +155,10 @@ async fn forward(
     client: Client,
     route: Route,
 ) -> Outcome {
-    let Route { upstream, name, edits } = route;
+    let Route { upstream, name, edits, rearranged } = route;
     posted.name = name;
     posted.edits = edits;
+    posted.rearranged = rearranged;
     match client {
         Client::Legacy(whole) => {
             let part = match sessions::part(worker, &upstream, &whole.session).await {

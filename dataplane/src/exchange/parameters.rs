@@ -10,10 +10,11 @@ use http::{HeaderMap, Method as Verb};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluice_mcp::header::{check_params, encode_value, param_headers, param_value};
-use sluice_mcp::{Method, ParamHeader, decode_string, header};
+use sluice_mcp::{Method, ParamHeader, ScanLimits, decode_string, header, scan};
 
 use super::call::{Call, Posted};
 use super::http_server::{first_message, send};
+use super::relay::edited;
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -50,18 +51,30 @@ pub(super) async fn check(call: &Call, posted: &Posted, child: &Child) -> Result
     }
 }
 
-/// Adds the `Mcp-Param-*` headers a tool asks for to a request whose client speaks without headers.
+/// Adds the `Mcp-Param-*` headers a tool asks for to a request whose client speaks without headers, and makes them again
+/// where the configuration changed the arguments.
 pub(super) async fn mirror(worker: &Rc<Worker>, call: &Call, posted: &Posted, headers: &mut HeaderMap) {
-    let Some(tool) = tool(posted).filter(|_| call.synthesized) else { return };
-    let Some(arguments) = posted.raw(posted.message.p.arguments) else { return };
+    let Some(tool) = tool(posted).filter(|_| call.synthesized || posted.rearranged) else { return };
+    let Some(arguments) = arguments(posted) else { return };
     let listed = Box::pin(call.upstream.parameters.get(list(&call.upstream, From::Http(worker)))).await;
     for parameter in listed.tools.get(&tool).into_iter().flatten() {
+        headers.remove(parameter.header.as_str());
         let Some(value) = param_value(&arguments, parameter) else { continue };
         let name = HeaderName::from_bytes(parameter.header.as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&encode_value(&value))) {
             headers.insert(name, value);
         }
     }
+}
+
+/// The arguments as the server sees them.
+fn arguments(posted: &Posted) -> Option<Bytes> {
+    if !posted.rearranged {
+        return posted.raw(posted.message.p.arguments);
+    }
+    let body = edited(&posted.body, &mut posted.edits.clone());
+    let message = scan(&body, ScanLimits { depth: u16::MAX }).ok()?;
+    message.p.arguments.map(|span| body.slice(span.range()))
 }
 
 fn tool(posted: &Posted) -> Option<String> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::Body as _;
 use sluice_mcp::{Edit, Event, Kind, Method, ScanLimits, SseDecoder, decode_string, error_body, join, scan, splice};
@@ -33,6 +33,7 @@ use crate::seal::{Binding, Kind as Handle};
 use crate::session::{InUse, Session, SessionId};
 use crate::upstream::Upstream;
 use crate::upstream::http::Answer;
+use crate::upstream::quirks::Quirk;
 use crate::upstream::stdio::{Child, Inbox};
 
 /// One thing to pass on: a message, a comment, a reconnection time.
@@ -66,6 +67,15 @@ pub(crate) enum Source {
         inbox: Inbox,
         child: Arc<Child>,
         ticket: Option<u64>,
+    },
+    /// Events that were read already, because they were typed as what they are not.
+    Read {
+        decoder: SseDecoder,
+    },
+    /// JSON typed as an event stream: one message, as far as it has come.
+    Json {
+        answer: Box<Answer>,
+        read: BytesMut,
     },
     /// Streams of several servers, gathered elsewhere: what comes is passed on as it is.
     Gathered {
@@ -130,6 +140,8 @@ pub(crate) struct Relay {
     /// The last event passed on carries an id: the client can resume.
     resumable: bool,
     answered: bool,
+    /// A byte has come.
+    begun: bool,
     ended: bool,
     /// The status of a server that was given up.
     failed: Option<StatusCode>,
@@ -248,6 +260,7 @@ impl Relay {
             before: parts.before,
             resumable: false,
             answered: false,
+            begun: false,
             ended: false,
             failed: None,
             last_in: now,
@@ -327,9 +340,15 @@ impl Relay {
                     match ready!(Pin::new(answer.as_mut()).poll_frame(cx)) {
                         Some(Ok(frame)) => {
                             self.last_in = Instant::now();
-                            if let Ok(data) = frame.into_data() {
-                                decoder.push(data);
+                            let Ok(data) = frame.into_data() else { continue };
+                            // no field of an event begins with a brace
+                            if !self.begun && data.trim_ascii_start().starts_with(b"{") {
+                                self.begun = true;
+                                self.is_json(data);
+                                continue;
                             }
+                            self.begun |= !data.is_empty();
+                            decoder.push(data);
                         }
                         Some(Err(error)) => {
                             self.record.cause = Some(error.to_string());
@@ -353,6 +372,37 @@ impl Relay {
                         }
                     }
                     None => return Poll::Ready(Ok(None)),
+                },
+                Source::Read { decoder } => match decoder.next() {
+                    Ok(Some(event)) => {
+                        if let Some(item) = self.event(event)? {
+                            return Poll::Ready(Ok(Some(item)));
+                        }
+                    }
+                    Ok(None) => return Poll::Ready(Ok(None)),
+                    Err(_) => return Poll::Ready(Err(Reason::ServerGarbage("an event longer than the limit"))),
+                },
+                Source::Json { answer, read } => match ready!(Pin::new(answer.as_mut()).poll_frame(cx)) {
+                    Some(Ok(frame)) => {
+                        self.last_in = Instant::now();
+                        if let Ok(data) = frame.into_data() {
+                            read.extend_from_slice(&data);
+                        }
+                        if read.len() > limit::EVENT_BYTES {
+                            return Poll::Ready(Err(Reason::ServerGarbage("an answer longer than the limit")));
+                        }
+                    }
+                    Some(Err(error)) => {
+                        self.record.cause = Some(error.to_string());
+                        return Poll::Ready(Ok(None));
+                    }
+                    None if read.is_empty() => return Poll::Ready(Ok(None)),
+                    None => {
+                        let whole = read.split().freeze();
+                        if let Some(message) = self.message(&whole)? {
+                            return Poll::Ready(Ok(Some(Item::message(message))));
+                        }
+                    }
                 },
                 Source::Gathered { items, .. } => return items.poll_recv(cx).map(Ok),
             }
@@ -402,13 +452,24 @@ impl Relay {
         if handles.naming != Naming::Own && self.absorbed(&message) {
             return Ok(None);
         }
-        let own = handles.own_tasks(data);
+        let own = handles.filtered(data);
         let data = own.as_ref().unwrap_or(data);
         let mut edits = handles.sealing(data);
         if own.is_none() {
             edits.extend(handles.marking(data, &message));
         }
         Ok(Some(edited(data, &mut edits)))
+    }
+
+    /// What is typed as an event stream turns out to be JSON.
+    fn is_json(&mut self, first: Bytes) {
+        if let Some(upstream) = &self.upstream {
+            upstream.quirks.saw(upstream.name(), Quirk::JsonAsEvents);
+        }
+        let nothing = Source::Read { decoder: SseDecoder::new(0) };
+        if let Source::Http { answer, .. } = std::mem::replace(&mut self.source, nothing) {
+            self.source = Source::Json { answer, read: BytesMut::from(&first[..]) };
+        }
     }
 
     /// On the merged door a change of lists is told by the catalogue, to everybody and once.
@@ -435,8 +496,8 @@ impl Relay {
             return;
         }
         let reason = match self.source {
-            Source::Http { .. } | Source::Gathered { .. } => Reason::ServerClosed,
             Source::Child { .. } => Reason::ChildEnded,
+            _ => Reason::ServerClosed,
         };
         self.give_up(&reason);
     }

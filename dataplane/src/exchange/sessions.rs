@@ -22,6 +22,7 @@ use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::session::{Declared, Merged, Opening, Session, SessionId, State};
 use crate::upstream::http::{Answer, Outgoing};
+use crate::upstream::quirks::Quirk;
 use crate::upstream::stdio::{Attachment, Caller, Child, NoChild};
 use crate::upstream::{Carrier, Upstream};
 
@@ -424,7 +425,11 @@ pub(super) async fn is_gone(worker: &Rc<Worker>, upstream: &Upstream, state: &St
     }
     let ping = br#"{"jsonrpc":"2.0","id":"sluice-ping","method":"ping"}"#;
     let answer = own(worker, upstream, state, Bytes::from_static(ping)).await;
-    answer.is_some_and(|r| matches!(r.status(), StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND))
+    let gone = answer.is_some_and(|r| matches!(r.status(), StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND));
+    if gone && status == StatusCode::BAD_REQUEST {
+        upstream.quirks.saw(upstream.name(), Quirk::DeadSession400);
+    }
+    gone
 }
 
 /// Initialises the server again with the client's own message, restores what the session had, and notes that lists may

@@ -160,6 +160,12 @@ impl Pattern {
         Self(text.into())
     }
 
+    /// The pattern as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether the pattern stands for this name. Takes time linear in the name for each `*`.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
@@ -228,6 +234,19 @@ pub enum Transport {
     WebSocket(HttpEndpoint),
     /// A child process speaking newline-delimited JSON-RPC.
     Stdio(Command),
+}
+
+impl Transport {
+    /// The word of the configuration for it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::Sse(_) => "sse",
+            Self::WebSocket(_) => "websocket",
+            Self::Stdio(_) => "stdio",
+        }
+    }
 }
 
 /// An endpoint reached over HTTP.

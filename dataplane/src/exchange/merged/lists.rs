@@ -31,6 +31,7 @@ use crate::reason::Reason;
 use crate::seal::{Binding, Kind as Sealed};
 use crate::session::Session;
 use crate::upstream::http::Outgoing;
+use crate::upstream::quirks::Quirk;
 use crate::upstream::stdio::{Caller, NoChild};
 use crate::upstream::{Carrier, Upstream};
 
@@ -312,6 +313,11 @@ async fn fetch(
         }
         cursor = next;
     }
+    let mut names = std::collections::HashSet::with_capacity(items.len());
+    if !items.iter().all(|item| names.insert(&item.name)) {
+        upstream.quirks.saw(upstream.name(), Quirk::Duplicates);
+    }
+    drop(names);
     Ok(List::new(kind, items, begun, ttl, private))
 }
 
@@ -326,8 +332,9 @@ async fn open(worker: &Rc<Worker>, upstream: &Arc<Upstream>, asker: &Asker, entr
             let message =
                 scan(&body, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("discovery"))?;
             // `server/discover` is required of modern servers; one without it is asked for its lists all the same
-            if let Some(result) = message.result {
-                entry.about.store(Some(Arc::new(About::of(result.of(&body)))));
+            match message.result {
+                Some(result) => entry.about.store(Some(Arc::new(About::of(result.of(&body))))),
+                None => upstream.quirks.saw(upstream.name(), Quirk::NoDiscovery),
             }
             Ok(())
         }

@@ -91,18 +91,20 @@ fn only_modern(plane: &Plane, asker: &Asker) -> Option<Vec<String>> {
     versions
 }
 
-/// Asks the servers nothing is known of, and waits for them, not longer than [`limit::OPENING_WAIT`]. They go on to be
-/// asked: by the time the client lists tools, most have answered.
+/// Asks the servers nothing is known of, and waits for them, not longer than [`limit::OPENING_WAIT`]; those known from
+/// before the start are asked, too, but not waited for. By the time the client lists tools, most have answered.
 async fn meet(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker) {
     let now = Instant::now();
     let mut unknown = JoinSet::new();
     for upstream in plane.servers() {
         let entry = upstream.catalogue.entry(&asker.audience_of(upstream));
-        if upstream.catalogue.about().is_some() || entry.held_back(now).is_some() {
+        if upstream.catalogue.heard().is_some() || entry.held_back(now).is_some() {
             continue;
         }
         let fetching = lists::begin(worker, upstream, asker, Kinds::Tools);
-        unknown.spawn_local(async move { drop(fetching.await) });
+        if upstream.catalogue.about().is_none() {
+            unknown.spawn_local(async move { drop(fetching.await) });
+        }
     }
     let all = async { while unknown.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(limit::OPENING_WAIT, all).await;

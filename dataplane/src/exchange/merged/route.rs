@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sluice_mcp::completion::{name_in_ref, uris_in_ref};
-use sluice_mcp::curate::edit_arguments;
 use sluice_mcp::names::{EXPOSED_NAME_CHARS, split_server};
 use sluice_mcp::uri::{split_uri, template_matches};
 use sluice_mcp::{Edit, Kind, Span, decode_string};
@@ -15,6 +14,7 @@ use super::{Client, lists, merged_of, token};
 use crate::catalog::Kind as Kinds;
 use crate::catalog::exposure::Naming;
 use crate::exchange::call::{Arrival, Posted};
+use crate::exchange::curation;
 use crate::exchange::handles::unmarked;
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -26,21 +26,23 @@ pub(super) struct Route {
     /// The server's own name or URI of what is asked for, where the client knows it by another.
     pub name: Option<String>,
     pub edits: SmallVec<[Edit; 2]>,
+    /// The edits change a tool's arguments.
+    pub rearranged: bool,
 }
 
 impl Route {
     fn unchanged(upstream: &Arc<Upstream>) -> Self {
-        Self { upstream: Arc::clone(upstream), name: None, edits: SmallVec::new() }
+        Self { upstream: Arc::clone(upstream), name: None, edits: SmallVec::new(), rearranged: false }
     }
 
     /// The value at `span` is the server's `original` there.
     fn renamed(upstream: Arc<Upstream>, span: Span, exposed: &str, original: String) -> Self {
         let mut edits = SmallVec::new();
         if exposed == original {
-            return Self { upstream, name: None, edits };
+            return Self { upstream, name: None, edits, rearranged: false };
         }
         edits.push(Edit { span, with: token(&original) });
-        Self { upstream, name: Some(original), edits }
+        Self { upstream, name: Some(original), edits, rearranged: false }
     }
 }
 
@@ -55,27 +57,13 @@ pub(super) async fn by_name(
     let (span, exposed) = text(posted, posted.message.p.name).ok_or(Reason::NameMissing)?;
     let (upstream, original) = owner(worker, arrival, client, kind, &exposed).await?;
     let mut route = Route::renamed(upstream, span, &exposed, original);
-    if kind == Kinds::Tools {
-        arguments(posted, &mut route, &exposed)?;
+    if kind == Kinds::Tools && !route.upstream.config.curation.tool_edits.is_empty() {
+        let original = route.name.as_deref().unwrap_or(&exposed);
+        let edits = curation::arguments(&route.upstream, original, posted)?;
+        route.rearranged = !edits.is_empty();
+        route.edits.extend(edits);
     }
     Ok(route)
-}
-
-/// Arguments the configuration sets.
-fn arguments(posted: &Posted, route: &mut Route, exposed: &str) -> Result<(), Reason> {
-    let original = route.name.as_deref().unwrap_or(exposed);
-    let edits = &route.upstream.config.curation.tool_edits;
-    if edits.is_empty() {
-        return Ok(());
-    }
-    let Some(edit) = edits.get(original) else { return Ok(()) };
-    let defaults: Vec<_> = edit.defaults.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
-    let forced: Vec<_> = edit.forced.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
-    let mut changed = SmallVec::new();
-    edit_arguments(&posted.body, &posted.message, &defaults, &forced, &mut changed)
-        .map_err(|error| Reason::BadArguments(error.to_string()))?;
-    route.edits.extend(changed);
-    Ok(())
 }
 
 /// The server that has an exposed name, and its own name for it.
@@ -144,7 +132,7 @@ pub(super) async fn resource(
         let prefixed = split_uri(exposed).and_then(|(token, original)| Some((plane.by_token(&token)?, original)));
         let own = || plane.single().map(|upstream| (upstream, exposed.to_owned()));
         let (upstream, original) = prefixed.or_else(own).ok_or_else(unknown)?;
-        return match is_shown(upstream, client, &original) {
+        return match upstream.shows_resource(&original) {
             true => Ok((Arc::clone(upstream), original)),
             false => Err(unknown()),
         };
@@ -158,7 +146,7 @@ pub(super) async fn resource(
     let fitting = templates.items().find(|(_, template)| template_matches(template, exposed));
     if let Some((server, _)) = fitting {
         let upstream = plane.server(server).ok_or_else(unknown)?;
-        return match is_shown(upstream, client, exposed) {
+        return match upstream.shows_resource(exposed) {
             true => Ok((Arc::clone(upstream), exposed.to_owned())),
             false => Err(unknown()),
         };
@@ -169,24 +157,9 @@ pub(super) async fn resource(
         about.is_none_or(|about| about.capabilities().get("resources").is_some())
     });
     match (having.next(), having.next()) {
-        (Some(only), None) if is_shown(only, client, exposed) => Ok((Arc::clone(only), exposed.to_owned())),
+        (Some(only), None) if only.shows_resource(exposed) => Ok((Arc::clone(only), exposed.to_owned())),
         _ => Err(unknown()),
     }
-}
-
-/// Whether the configuration shows a resource: itself, or the template it is made from.
-fn is_shown(upstream: &Upstream, client: &Client, uri: &str) -> bool {
-    let selection = &upstream.exposure.curation().resources;
-    if selection.shows(uri) {
-        return true;
-    }
-    if selection.deny.iter().any(|pattern| pattern.matches(uri)) {
-        return false;
-    }
-    let templates = upstream.catalogue.known(&client.audience_of(upstream)).and_then(|e| e.list(Kinds::Templates));
-    templates.is_some_and(|list| {
-        list.items.iter().any(|item| selection.shows(&item.name) && template_matches(&item.name, uri))
-    })
 }
 
 /// By what `completion/complete` refers to.

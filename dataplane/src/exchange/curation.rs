@@ -1,0 +1,91 @@
+//! What the configuration says of a server's offer, applied to one call: what is hidden is unknown, and arguments that are
+//! set are set. It holds on every door; names are changed on the merged door only.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sluice_mcp::completion::{name_in_ref, uris_in_ref};
+use sluice_mcp::curate::edit_arguments;
+use sluice_mcp::{Edit, Message, Method, ScanLimits, Span, decode_string, list_page, scan};
+use smallvec::SmallVec;
+
+use super::call::Posted;
+use super::relay::edited;
+use crate::catalog::exposure::Naming;
+use crate::catalog::{Exposure, Kind};
+use crate::reason::Reason;
+use crate::upstream::Upstream;
+
+/// Applies it to a request on the server's own door.
+///
+/// # Errors
+/// What the server itself would say of something it does not have; [`Reason::BadArguments`].
+pub(super) fn apply(upstream: &Arc<Upstream>, posted: &mut Posted) -> Result<(), Reason> {
+    let exposure = &upstream.exposure;
+    let hidden = |kind: Kind, span: Option<Span>| {
+        let name = posted.text(span)?;
+        (!exposure.shows(kind, &name)).then(|| kind.unknown(&name))
+    };
+    let message = &posted.message;
+    let refused = match message.method {
+        Method::ToolsCall => hidden(Kind::Tools, message.p.name),
+        Method::PromptsGet => hidden(Kind::Prompts, message.p.name),
+        Method::ResourcesRead | Method::ResourcesSubscribe => {
+            let uri = posted.text(message.p.uri);
+            uri.filter(|uri| !upstream.shows_resource(uri)).map(|uri| Kind::Resources.unknown(&uri))
+        }
+        Method::CompletionComplete => {
+            let of_prompt = hidden(Kind::Prompts, name_in_ref(&posted.body, message));
+            of_prompt.or_else(|| hidden(Kind::Templates, uris_in_ref(&posted.body, message)))
+        }
+        _ => None,
+    };
+    if let Some(reason) = refused {
+        return Err(reason);
+    }
+    if message.method == Method::ToolsCall
+        && let Some(name) = posted.text(message.p.name)
+    {
+        let edits = arguments(upstream, &name, posted)?;
+        posted.rearranged |= !edits.is_empty();
+        posted.edits.extend(edits);
+    }
+    Ok(())
+}
+
+/// The edits that set the arguments the configuration sets for a tool, by the server's own name of it.
+pub(super) fn arguments(upstream: &Upstream, tool: &str, posted: &Posted) -> Result<SmallVec<[Edit; 4]>, Reason> {
+    let mut edits = SmallVec::new();
+    let Some(edit) = upstream.config.curation.tool_edits.get(tool) else { return Ok(edits) };
+    let defaults: Vec<_> = edit.defaults.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    let forced: Vec<_> = edit.forced.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    if defaults.is_empty() && forced.is_empty() {
+        return Ok(edits);
+    }
+    edit_arguments(&posted.body, &posted.message, &defaults, &forced, &mut edits)
+        .map_err(|error| Reason::BadArguments(error.to_string()))?;
+    Ok(edits)
+}
+
+/// A page of a list on the server's own door without what is hidden, the rest as the configuration describes it; `None`
+/// when nothing of it changes.
+pub(super) fn page(exposure: &Exposure, request: &Message, body: &Bytes) -> Option<Bytes> {
+    let kind = Kind::of(request.method).filter(|_| !exposure.curation().is_empty())?;
+    let message = scan(body, ScanLimits { depth: u16::MAX }).ok()?;
+    let page = list_page(body, &message, request.method).ok()?;
+    let (first, last) = (page.items.first()?, page.items.last()?);
+    let mut shown = Vec::with_capacity(body.len());
+    for item in &page.items {
+        let name = decode_string(item.name.of(body));
+        if !exposure.shows(kind, &name) {
+            continue;
+        }
+        if !shown.is_empty() {
+            shown.push(b',');
+        }
+        let json = body.slice(item.span.range());
+        shown.extend_from_slice(&exposure.item(kind, &name, &json, &name, Naming::Own));
+    }
+    let whole = Span { start: first.span.start, end: last.span.end };
+    Some(edited(body, &mut [Edit { span: whole, with: shown.into() }]))
+}
