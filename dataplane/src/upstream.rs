@@ -94,14 +94,14 @@ impl Upstream {
     /// Whether the configuration shows a resource: itself, or the template it is made from.
     pub(crate) fn shows_resource(&self, uri: &str) -> bool {
         let selection = &self.config.curation.resources;
-        if selection.shows(uri) {
+        if selection.shows_uri(uri) {
             return true;
         }
-        if selection.deny.iter().any(|pattern| pattern.matches(uri)) {
+        if selection.denies_uri(uri) {
             return false;
         }
         // allowed patterns that are templates: `db://table/{id}` allows what is made from it
-        let fits = |template: &str| selection.shows(template) && template_matches(template, uri);
+        let fits = |template: &str| selection.shows_uri(template) && template_matches(template, uri);
         self.catalogue.templates(fits) || selection.allow.iter().any(|pattern| fits(pattern.as_str()))
     }
 

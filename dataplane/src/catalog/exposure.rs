@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use sluice_mcp::curate::{ItemEdit, edit_item};
 use sluice_mcp::names::exposed_name;
 use sluice_mcp::uri::expose_uri;
-use sluice_snapshot::model::{Curation, Prefix, Selection, Server};
+use sluice_snapshot::model::{Curation, Prefix, Server};
 
 use super::Kind;
 use super::list::List;
@@ -53,14 +53,11 @@ impl Exposure {
 
     /// Whether clients see the item of that name.
     pub(crate) fn shows(&self, kind: Kind, name: &str) -> bool {
-        self.selection(kind).shows(name)
-    }
-
-    fn selection(&self, kind: Kind) -> &Selection {
+        let curation = &self.server.curation;
         match kind {
-            Kind::Tools => &self.server.curation.tools,
-            Kind::Prompts => &self.server.curation.prompts,
-            Kind::Resources | Kind::Templates => &self.server.curation.resources,
+            Kind::Tools => curation.tools.shows(name),
+            Kind::Prompts => curation.prompts.shows(name),
+            Kind::Resources | Kind::Templates => curation.resources.shows_uri(name),
         }
     }
 

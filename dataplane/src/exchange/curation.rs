@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sluice_mcp::completion::{name_in_ref, uris_in_ref};
 use sluice_mcp::curate::edit_arguments;
-use sluice_mcp::{Edit, Message, Method, ScanLimits, Span, decode_string, list_page, scan};
+use sluice_mcp::{Edit, Kind as MessageKind, Message, Method, ScanLimits, Span, decode_string, list_page, scan};
 use smallvec::SmallVec;
 
 use super::call::Posted;
@@ -35,8 +35,12 @@ pub(super) fn apply(upstream: &Arc<Upstream>, posted: &mut Posted) -> Result<(),
             uri.filter(|uri| !upstream.shows_resource(uri)).map(|uri| Kind::Resources.unknown(&uri))
         }
         Method::CompletionComplete => {
-            let of_prompt = hidden(Kind::Prompts, name_in_ref(&posted.body, message));
-            of_prompt.or_else(|| hidden(Kind::Templates, uris_in_ref(&posted.body, message)))
+            let (prompt, uri) = (name_in_ref(&posted.body, message), uris_in_ref(&posted.body, message));
+            match (prompt, uri) {
+                // a reference that cannot be judged is not passed on: the server might read it otherwise
+                (None, None) => Some(Reason::ReferenceMissing),
+                (prompt, uri) => hidden(Kind::Prompts, prompt).or_else(|| hidden(Kind::Templates, uri)),
+            }
         }
         _ => None,
     };
@@ -69,11 +73,18 @@ pub(super) fn arguments(upstream: &Upstream, tool: &str, posted: &Posted) -> Res
 
 /// A page of a list on the server's own door without what is hidden, the rest as the configuration describes it; `None`
 /// when nothing of it changes.
-pub(super) fn page(exposure: &Exposure, request: &Message, body: &Bytes) -> Option<Bytes> {
-    let kind = Kind::of(request.method).filter(|_| !exposure.curation().is_empty())?;
-    let message = scan(body, ScanLimits { depth: u16::MAX }).ok()?;
-    let page = list_page(body, &message, request.method).ok()?;
-    let (first, last) = (page.items.first()?, page.items.last()?);
+///
+/// # Errors
+/// [`Reason::ServerGarbage`] for a page that cannot be judged: it may hold what is hidden.
+pub(super) fn page(exposure: &Exposure, request: &Message, body: &Bytes) -> Result<Option<Bytes>, Reason> {
+    let Some(kind) = Kind::of(request.method).filter(|_| !exposure.curation().is_empty()) else { return Ok(None) };
+    let garbage = || Reason::ServerGarbage("a list");
+    let message = scan(body, ScanLimits { depth: u16::MAX }).map_err(|_| garbage())?;
+    if message.kind != MessageKind::Response || message.result.is_none() {
+        return Ok(None);
+    }
+    let page = list_page(body, &message, request.method).map_err(|_| garbage())?;
+    let (Some(first), Some(last)) = (page.items.first(), page.items.last()) else { return Ok(None) };
     let mut shown = Vec::with_capacity(body.len());
     for item in &page.items {
         let name = decode_string(item.name.of(body));
@@ -87,5 +98,5 @@ pub(super) fn page(exposure: &Exposure, request: &Message, body: &Bytes) -> Opti
         shown.extend_from_slice(&exposure.item(kind, &name, &json, &name, Naming::Own));
     }
     let whole = Span { start: first.span.start, end: last.span.end };
-    Some(edited(body, &mut [Edit { span: whole, with: shown.into() }]))
+    Ok(Some(edited(body, &mut [Edit { span: whole, with: shown.into() }])))
 }

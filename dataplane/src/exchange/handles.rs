@@ -124,9 +124,14 @@ impl Handles {
 
     /// An answer without what is not for this client: the tasks of others, what the configuration hides. `None` when nothing
     /// is to be left out.
-    pub(crate) fn filtered(&self, body: &Bytes) -> Option<Bytes> {
-        let (_, request) = self.request.as_ref()?;
-        if self.curates() { curation::page(&self.exposure, request, body) } else { self.own_tasks(body) }
+    ///
+    /// # Errors
+    /// [`Reason::ServerGarbage`] when that cannot be told.
+    pub(crate) fn filtered(&self, body: &Bytes) -> Result<Option<Bytes>, Reason> {
+        match &self.request {
+            Some((_, request)) if self.curates() => curation::page(&self.exposure, request, body),
+            _ => Ok(self.own_tasks(body)),
+        }
     }
 
     /// Whether the answer is a list the configuration may change, so that all of it must be looked at.

@@ -356,7 +356,10 @@ async fn json_answer(
         return Err(refuse(&mut call, reason, id));
     }
     call.record.outcome = if message.error.is_some() { "error" } else { "ok" };
-    let body = handles.filtered(&body).unwrap_or(body);
+    let body = match handles.filtered(&body) {
+        Ok(filtered) => filtered.unwrap_or(body),
+        Err(reason) => return Err(refuse(&mut call, reason, id)),
+    };
     let mut edits = handles.sealing(&body);
     Ok(Reply::json(status, edited(&body, &mut edits)))
 }

@@ -452,7 +452,7 @@ impl Relay {
         if handles.naming != Naming::Own && self.absorbed(&message) {
             return Ok(None);
         }
-        let own = handles.filtered(data);
+        let own = handles.filtered(data)?;
         let data = own.as_ref().unwrap_or(data);
         let mut edits = handles.sealing(data);
         if own.is_none() {

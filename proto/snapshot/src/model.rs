@@ -150,6 +150,20 @@ impl Selection {
     }
 }
 
+impl Selection {
+    /// The same for a URI: its scheme is compared without case (RFC 3986 section 6.2.2.1), all else as it is written.
+    #[must_use]
+    pub fn shows_uri(&self, uri: &str) -> bool {
+        (self.allow.is_empty() || self.allow.iter().any(|p| p.matches_uri(uri))) && !self.denies_uri(uri)
+    }
+
+    /// Whether `deny` matches a URI.
+    #[must_use]
+    pub fn denies_uri(&self, uri: &str) -> bool {
+        self.deny.iter().any(|p| p.matches_uri(uri))
+    }
+}
+
 /// A whole name in which `*` stands for any text and `?` for one character.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(Arc<str>);
@@ -158,6 +172,16 @@ impl Pattern {
     /// A pattern as it is written.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
+    }
+
+    /// Whether the pattern stands for this URI, the schemes of both in lower case.
+    #[must_use]
+    pub fn matches_uri(&self, uri: &str) -> bool {
+        let lowered = |text: &str| match text.split_once(':') {
+            Some((scheme, rest)) => format!("{}:{rest}", scheme.to_ascii_lowercase()),
+            None => text.to_owned(),
+        };
+        Self::new(lowered(&self.0)).matches(&lowered(uri))
     }
 
     /// The pattern as it is written.

@@ -92,7 +92,7 @@ async fn owner(
     if let Some(original) = listed(upstream) {
         return Ok((Arc::clone(upstream), original));
     }
-    if exposed.chars().count() >= EXPOSED_NAME_CHARS {
+    if exposed.chars().count() == EXPOSED_NAME_CHARS {
         // shortened: only the list knows what it stands for
         lists::refresh(worker, upstream, &client.asker(), kind).await;
         return listed(upstream).map(|original| (Arc::clone(upstream), original)).ok_or_else(unknown);
