@@ -4,6 +4,7 @@
 mod answer;
 mod legacy;
 mod modern;
+pub mod piped;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 pub use answer::{Answer, Pipe};
 pub use legacy::Legacy;
 pub use modern::Modern;
+pub use piped::Piped;
 
 use crate::wait;
 
