@@ -14,6 +14,7 @@ mod foreign;
 mod jsonc;
 mod later;
 mod mask;
+mod merge;
 mod path;
 mod reader;
 mod schema;
@@ -33,6 +34,8 @@ pub use config::{
 };
 pub use curation::{PromptEdit, Prompts, Resources, ToolEdit, Tools};
 pub use fault::{Fault, Rejected, Source};
+pub use foreign::found::{Found, found};
+pub use merge::{Addition, merge, servers};
 pub use path::{Path, Segment};
 pub(crate) use reader::suggestion;
 pub use schema::schema;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{demo_server, guard, run, schema, token, validate};
+use crate::command::{demo_server, discover, guard, run, schema, token, validate};
 
 /// Any MCP client, any MCP server, one door.
 #[derive(Debug, Parser)]
@@ -20,6 +20,7 @@ enum Verb {
     Run(run::Args),
     Validate(validate::Args),
     Schema(schema::Args),
+    Discover(discover::Args),
     #[command(subcommand)]
     Token(token::Verb),
     DemoServer(demo_server::Args),
@@ -33,6 +34,7 @@ pub(crate) fn run() -> ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Validate(args) => validate::run(&args),
         Verb::Schema(args) => schema::run(&args),
+        Verb::Discover(args) => discover::run(&args),
         Verb::Token(verb) => token::run(&verb),
         Verb::DemoServer(args) => demo_server::run(args),
         Verb::Guard => guard::run(),

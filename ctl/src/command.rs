@@ -1,6 +1,7 @@
 //! The verbs, one per file.
 
 pub(crate) mod demo_server;
+pub(crate) mod discover;
 pub(crate) mod guard;
 pub(crate) mod run;
 pub(crate) mod schema;

@@ -13,6 +13,8 @@ pub(crate) enum Format {
     Table,
     /// JSON, for programs.
     Json,
+    /// YAML, for programs and people.
+    Yaml,
 }
 
 /// Why a command failed.
@@ -58,6 +60,14 @@ pub(crate) fn data(text: impl fmt::Display) -> Result<(), Failure> {
         // Whoever reads has seen enough, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.map_err(|error| Failure::other(format_args!("stdout: {error}"))),
+    }
+}
+
+/// Writes a list as JSON or YAML to stdout.
+pub(crate) fn values(format: Format, values: &serde_json::Value) -> Result<(), Failure> {
+    match format {
+        Format::Yaml => data(serde_saphyr::to_string(values).map_err(Failure::other)?.trim_end()),
+        Format::Json | Format::Table => data(format_args!("{values:#}")),
     }
 }
 

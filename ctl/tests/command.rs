@@ -2,6 +2,9 @@
 
 // Marked as tests, helpers included, so that they may `unwrap`.
 #[cfg(test)]
+#[path = "command/discover.rs"]
+mod discover;
+#[cfg(test)]
 #[path = "command/process.rs"]
 mod process;
 #[cfg(test)]

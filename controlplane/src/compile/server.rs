@@ -90,7 +90,8 @@ fn takes_part(server: &Server, foreign: bool, own: &[SocketAddr], path: &Path, n
 }
 
 /// The name of a server in paths and tool names: whatever else than letters, digits and hyphens becomes a hyphen.
-fn slug(key: &str) -> String {
+#[must_use]
+pub fn slug(key: &str) -> String {
     let mut name = String::new();
     for c in key.chars() {
         match c {

@@ -1,6 +1,7 @@
 //! Files of clients (Claude Desktop, Cursor, VS Code and others): recognised by their top level, and turned into our words.
 //! What has no meaning here is warned about and ignored. Places stay those of the text, and messages say what was written.
 
+pub(super) mod found;
 pub(super) mod inputs;
 mod server;
 

@@ -52,6 +52,12 @@ impl Variables {
         own.into_iter().chain(named).chain(other).map(in_folder)
     }
 
+    /// None at all.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self::new(|_| None, [])
+    }
+
     /// Those given, and no others.
     #[must_use]
     pub fn of<const N: usize>(values: [(&str, &str); N]) -> Self {

@@ -63,13 +63,12 @@ fn create(name: &str, state: &StateDir) -> Result<(), Failure> {
 fn list(format: Format, state: &StateDir) -> Result<(), Failure> {
     let keys = keys(state)?.list().map_err(Failure::other)?;
     let rows = keys.iter().map(|key| (&key.name, seconds(key.created)));
-    output::data(match format {
-        Format::Table => output::table(["NAME", "CREATED"], rows.map(|(name, created)| [name.clone(), created])),
-        Format::Json => {
-            let rows: Vec<_> = rows.map(|(name, created)| json!({"name": name, "created": created})).collect();
-            format!("{:#}", json!(rows))
-        }
-    })
+    if format == Format::Table {
+        let rows = rows.map(|(name, created)| [name.clone(), created]);
+        return output::data(output::table(["NAME", "CREATED"], rows));
+    }
+    let rows: Vec<_> = rows.map(|(name, created)| json!({"name": name, "created": created})).collect();
+    output::values(format, &json!(rows))
 }
 
 fn revoke(name: &str, state: &StateDir) -> Result<(), Failure> {
