@@ -31,7 +31,7 @@ use crate::plane::{Ground, Plane};
 use crate::seal::{self, Seal};
 use crate::session::{Store, memory::Memory};
 use crate::settings::{Settings, StartError};
-use crate::upstream::stdio::guard::Guard;
+use crate::upstream::pipe::guard::Guard;
 
 /// Runs a node until a signal, or the end of stdin where stdio is served. `snapshots` always holds the configuration to
 /// run; each new value is adopted whole.

@@ -35,7 +35,7 @@ use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::{InUse, SessionId};
 use crate::upstream::Carrier;
-use crate::upstream::stdio::Caller;
+use crate::upstream::pipe::Caller;
 
 type Outcome = Result<Reply, Refusal>;
 

@@ -25,4 +25,4 @@ mod upstream;
 pub use app::run;
 pub use listen::tls::CertificateError;
 pub use settings::{ADMIN, Settings, StartError};
-pub use upstream::stdio::guard::main as guard_main;
+pub use upstream::pipe::guard::main as guard_main;

@@ -12,7 +12,7 @@ use crate::auth::principal::Known;
 use crate::catalog::{Catalogue, Changes, Holder, Memory};
 use crate::observe::metrics::Metrics;
 use crate::upstream::Upstream;
-use crate::upstream::stdio::{Children, guard::Guard};
+use crate::upstream::pipe::{Children, guard::Guard};
 
 /// Everything a request needs to know of the configuration. A request loads it once and keeps it to its end (law 1).
 pub(crate) struct Plane {

@@ -19,7 +19,7 @@ use crate::auth::quota::Account;
 use crate::budget::Held;
 use crate::clock::Clock;
 use crate::limit;
-use crate::upstream::stdio::Attachment;
+use crate::upstream::pipe::Attachment;
 
 pub(crate) mod id;
 pub(crate) mod memory;

@@ -20,8 +20,6 @@ pub(crate) mod quirks;
 pub(crate) mod tasks;
 mod transport;
 
-pub(crate) use pipe as stdio;
-
 /// What carries the messages of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Carrier {

@@ -444,7 +444,7 @@ async fn refused(mut call: Call, posted: Posted, response: Response<Answer>) -> 
 /// Asks the server for its era with a `server/discover` of our own; `true`: modern.
 pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Result<bool, Reason> {
     let Some(target) = &upstream.target else { return Ok(false) };
-    let body = Bytes::from_static(crate::upstream::stdio::child::DISCOVER.as_bytes());
+    let body = Bytes::from_static(crate::upstream::pipe::child::DISCOVER.as_bytes());
     let mut request = target.request(Verb::POST, Outgoing::whole(body));
     let headers = request.headers_mut();
     headers.insert(header::PROTOCOL_VERSION, HeaderValue::from_static("2026-07-28"));

@@ -20,7 +20,7 @@ use crate::node::Worker;
 use crate::reason::Reason;
 use crate::upstream::Upstream;
 use crate::upstream::http::Outgoing;
-use crate::upstream::stdio::Child;
+use crate::upstream::pipe::Child;
 
 /// Where a server's tools are listed.
 #[derive(Clone, Copy)]

@@ -33,8 +33,8 @@ use crate::seal::{Binding, Kind as Handle};
 use crate::session::{InUse, Session, SessionId};
 use crate::upstream::Upstream;
 use crate::upstream::http::Answer;
+use crate::upstream::pipe::{Child, Inbox};
 use crate::upstream::quirks::Quirk;
-use crate::upstream::stdio::{Child, Inbox};
 
 /// One thing to pass on: a message, a comment, a reconnection time.
 pub(crate) struct Item {

@@ -22,8 +22,8 @@ use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::session::{Declared, Merged, Opening, Session, SessionId, State};
 use crate::upstream::http::{Answer, Outgoing};
+use crate::upstream::pipe::{Attachment, Caller, Child, NoChild};
 use crate::upstream::quirks::Quirk;
-use crate::upstream::stdio::{Attachment, Caller, Child, NoChild};
 use crate::upstream::{Carrier, Upstream};
 
 /// `initialize`: the server is asked with the client's own bytes; a session begins when it agrees.

@@ -19,7 +19,7 @@ use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::InUse;
 use crate::upstream::Upstream;
-use crate::upstream::stdio::{Child, NoChild};
+use crate::upstream::pipe::{Child, NoChild};
 
 /// A modern message: one child serves everybody.
 pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {

@@ -13,7 +13,7 @@ use crate::exchange::{Outcome, refuse, sessions};
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
-use crate::upstream::stdio::Caller;
+use crate::upstream::pipe::Caller;
 
 /// Tells all open servers. A log level holds for those that open later, too; it is set if one server took it, or none is
 /// open yet.

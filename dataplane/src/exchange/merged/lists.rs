@@ -31,8 +31,8 @@ use crate::reason::Reason;
 use crate::seal::{Binding, Kind as Sealed};
 use crate::session::Session;
 use crate::upstream::http::Outgoing;
+use crate::upstream::pipe::{Caller, NoChild};
 use crate::upstream::quirks::Quirk;
-use crate::upstream::stdio::{Caller, NoChild};
 use crate::upstream::{Carrier, Upstream};
 
 /// On whose behalf servers are asked.
@@ -424,7 +424,7 @@ pub(super) async fn ask_part(
 
 /// Tells a process that nobody waits any more, should this be dropped before the answer came.
 struct GivenUp<'a> {
-    child: &'a crate::upstream::stdio::Child,
+    child: &'a crate::upstream::pipe::Child,
     ticket: u64,
 }
 

@@ -167,7 +167,7 @@ async fn find_out(
             let failed = match upstream.carrier() {
                 Carrier::Requests => crate::exchange::http_server::probe(&worker, &upstream).await.err(),
                 Carrier::Pipe => match upstream.children.modern(&upstream.era).await {
-                    Err(crate::upstream::stdio::NoChild::Reason(reason)) => Some(reason),
+                    Err(crate::upstream::pipe::NoChild::Reason(reason)) => Some(reason),
                     _ => None,
                 },
             };
