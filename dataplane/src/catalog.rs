@@ -197,12 +197,8 @@ impl Catalogue {
 
     /// What the server last said of itself, to whomever.
     pub(crate) fn about(&self) -> Option<Arc<About>> {
-        self.heard().or_else(|| self.remembered.clone())
-    }
-
-    /// The same, if this process has heard it.
-    pub(crate) fn heard(&self) -> Option<Arc<About>> {
-        self.entries.pin().values().find_map(|entry| entry.about.load_full())
+        let heard = self.entries.pin().values().find_map(|entry| entry.about.load_full());
+        heard.or_else(|| self.remembered.clone())
     }
 
     /// The server says that lists changed: whatever the audience, they are fetched again before they are shown, and clients

@@ -195,3 +195,5 @@ pub(crate) const BREAKER_PAUSE_FIRST: Duration = Duration::from_secs(1);
 pub(crate) const BREAKER_PAUSE_LAST: Duration = Duration::from_secs(30);
 /// A connection that is not there after this long was swallowed rather than refused.
 pub(crate) const SWALLOWED: Duration = Duration::from_secs(1);
+/// Pause between two times that a client is told that lists changed: what changes in between is told once.
+pub(crate) const CHANGES_PAUSE: Duration = Duration::from_millis(500);

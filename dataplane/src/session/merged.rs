@@ -2,6 +2,7 @@
 //! `initialize` at first use, so that all that holds for a session with one server holds for each of them.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -24,6 +25,8 @@ pub(crate) struct Merged {
     in_flight: Mutex<HashMap<Bytes, Arc<str>>>,
     /// A part was opened: the client's stream takes in its messages.
     pub opened: Notify,
+    /// The client was shown lists without those of some server: it is told when they come.
+    pub missing: AtomicBool,
     /// The client's last `logging/setLevel`, as it came, for parts that open later.
     pub log_level: ArcSwapOption<Bytes>,
 }
@@ -46,6 +49,7 @@ impl Merged {
             parts: Concurrent::default(),
             in_flight: Mutex::default(),
             opened: Notify::new(),
+            missing: AtomicBool::new(false),
             log_level: ArcSwapOption::empty(),
         }
     }

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use sluice_mcp::{Kind, Method, ScanLimits, header, scan};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::lists::{self, Asker};
@@ -75,31 +76,31 @@ impl Gathering {
     async fn run(self) {
         let mut told = self.worker.node.changes.told();
         let mut before = *told.borrow_and_update();
+        let mut quiet_until = Instant::now();
         let mut streams = JoinSet::new();
         let mut joined: HashMap<Arc<str>, (u64, AbortHandle)> = HashMap::new();
-        let mut tick = tokio::time::interval(limit::SWEEP);
         let merged = merged_of(&self.whole);
         loop {
             let mut opened = std::pin::pin!(merged.opened.notified());
             // listening before looking: a part that opens in between is not missed
             opened.as_mut().enable();
             self.join(&mut joined, &mut streams);
+            // a stream that has nothing to wait for has no timer
+            let missing = merged.missing.load(Ordering::Relaxed);
             tokio::select! {
                 () = self.items.closed() => return,
                 () = &mut opened => {}
-                changed = told.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    let now = *told.borrow_and_update();
+                changed = due(&mut told, before, quiet_until) => {
+                    let Some(now) = changed else { return };
                     for (at, method) in LIST_CHANGED.iter().enumerate() {
                         if now[at] != before[at] && self.items.send(notification(*method)).await.is_err() {
                             return;
                         }
                     }
                     before = now;
+                    quiet_until = Instant::now() + limit::CHANGES_PAUSE;
                 }
-                _ = tick.tick() => self.try_missed(),
+                () = tokio::time::sleep(limit::SWEEP), if missing => self.try_missed(),
             }
             while streams.try_join_next().is_some() {}
         }
@@ -138,9 +139,14 @@ impl Gathering {
     fn try_missed(&self) {
         let asker = Asker::Legacy(Arc::clone(&self.whole));
         let now = Instant::now();
+        let mut missing = false;
         for upstream in self.worker.plane().servers() {
             let Some(entry) = upstream.catalogue.known(&asker.audience_of(upstream)) else { continue };
-            if !entry.is_missed() || entry.held_back(now).is_some() {
+            if !entry.is_missed() {
+                continue;
+            }
+            missing = true;
+            if entry.held_back(now).is_some() {
                 continue;
             }
             for kind in Kinds::ALL {
@@ -149,7 +155,20 @@ impl Gathering {
                 }
             }
         }
+        merged_of(&self.whole).missing.store(missing, Ordering::Relaxed);
     }
+}
+
+/// Waits for a change of lists that is to be told, and not before `quiet_until`: a server whose lists change all the time
+/// must not keep everybody busy. `None` when the node goes away. May be dropped and called again at any time.
+pub(super) async fn due(
+    told: &mut watch::Receiver<[u64; 3]>,
+    before: [u64; 3],
+    quiet_until: Instant,
+) -> Option<[u64; 3]> {
+    told.wait_for(|now| *now != before).await.ok()?;
+    tokio::time::sleep_until(quiet_until.into()).await;
+    Some(*told.borrow_and_update())
 }
 
 /// A notification of our own.

@@ -14,7 +14,7 @@ use sluice_mcp::{Kind, Method, ScanLimits, code, header, scan};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::gather::LIST_CHANGED;
+use super::gather::{LIST_CHANGED, due};
 use super::{Client, Stated, quiet, route};
 use crate::auth::Principal;
 use crate::exchange::call::{Arrival, Content, Posted, Reply};
@@ -144,6 +144,7 @@ impl Listening {
     async fn run(self, wanted: HashMap<Arc<str>, Wanted>) {
         let mut told = self.worker.node.changes.told();
         let mut before = *told.borrow_and_update();
+        let mut quiet_until = Instant::now();
         let this = Rc::new(self);
         // dropped with this: the streams of servers end with the client's
         let mut streams = JoinSet::new();
@@ -153,11 +154,8 @@ impl Listening {
         loop {
             tokio::select! {
                 () = this.items.closed() => return,
-                changed = told.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    let now = *told.borrow_and_update();
+                changed = due(&mut told, before, quiet_until) => {
+                    let Some(now) = changed else { return };
                     for (at, method) in LIST_CHANGED.iter().enumerate() {
                         let due = this.flags[at] && now[at] != before[at];
                         if due && this.items.send(this.notification(*method)).await.is_err() {
@@ -165,6 +163,7 @@ impl Listening {
                         }
                     }
                     before = now;
+                    quiet_until = Instant::now() + limit::CHANGES_PAUSE;
                 }
             }
         }

@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -186,7 +187,12 @@ fn gathered(plane: &Plane, asker: &Asker, kind: Kinds, state: (u64, u64)) -> Off
             Some(list) => {
                 parts.push(Part { server: Arc::clone(upstream.name()), exposure: Arc::clone(&upstream.exposure), list })
             }
-            None => entry.miss(kind),
+            None => {
+                entry.miss(kind);
+                if let Asker::Legacy(whole) = asker {
+                    merged_of(whole).missing.store(true, Ordering::Relaxed);
+                }
+            }
         }
     }
     Offer::new(state, Naming::merged(plane.snapshot.prefix), parts, good_until)

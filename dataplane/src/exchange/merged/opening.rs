@@ -91,14 +91,14 @@ fn only_modern(plane: &Plane, asker: &Asker) -> Option<Vec<String>> {
     versions
 }
 
-/// Asks the servers nothing is known of, and waits for them, not longer than [`limit::OPENING_WAIT`]; those known from
-/// before the start are asked, too, but not waited for. By the time the client lists tools, most have answered.
+/// Begins to ask the servers whose tools this client will want to see; by the time it lists them, most have answered.
+/// Those nothing is known of at all are waited for, not longer than [`limit::OPENING_WAIT`].
 async fn meet(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker) {
     let now = Instant::now();
     let mut unknown = JoinSet::new();
     for upstream in plane.servers() {
         let entry = upstream.catalogue.entry(&asker.audience_of(upstream));
-        if upstream.catalogue.heard().is_some() || entry.held_back(now).is_some() {
+        if entry.good_until(Kinds::Tools, now).is_some() || entry.held_back(now).is_some() {
             continue;
         }
         let fetching = lists::begin(worker, upstream, asker, Kinds::Tools);
