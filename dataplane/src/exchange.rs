@@ -22,7 +22,7 @@ mod parameters;
 pub(crate) mod record;
 pub(crate) mod relay;
 mod sessions;
-mod stdio_server;
+mod pipe_server;
 
 use call::{Arrival, Call, Content, Posted, Refusal, Reply, Scope};
 use record::Record;
@@ -87,7 +87,7 @@ async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
     }
     match call.upstream.carrier() {
         Carrier::Requests => http_server::modern(worker, call, posted).await,
-        Carrier::Pipe => Box::pin(stdio_server::modern(worker, call, posted)).await,
+        Carrier::Pipe => Box::pin(pipe_server::modern(worker, call, posted)).await,
     }
 }
 
@@ -101,7 +101,7 @@ async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
     call.principal.act_in(&in_use.session.id);
     match call.upstream.carrier() {
         Carrier::Requests => http_server::legacy(worker, call, posted, in_use).await,
-        Carrier::Pipe => Box::pin(stdio_server::legacy(worker, call, posted, in_use)).await,
+        Carrier::Pipe => Box::pin(pipe_server::legacy(worker, call, posted, in_use)).await,
     }
 }
 
@@ -119,7 +119,7 @@ pub(crate) async fn get(worker: &Rc<Worker>, arrival: Arrival) -> Outcome {
     call.principal.act_in(&in_use.session.id);
     match call.upstream.carrier() {
         Carrier::Requests => http_server::get(worker, call, in_use).await,
-        Carrier::Pipe => stdio_server::get(worker, call, in_use).await,
+        Carrier::Pipe => pipe_server::get(worker, call, in_use).await,
     }
 }
 

@@ -19,7 +19,7 @@ mod tasks;
 mod union;
 
 use super::call::{Arrival, Content, Posted, Refusal, Reply};
-use super::{Outcome, check_modern_message, find_session, http_server, refuse, sessions, stdio_server};
+use super::{Outcome, check_modern_message, find_session, http_server, refuse, sessions, pipe_server};
 use crate::catalog::{Audience, Kind as Kinds};
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -173,14 +173,14 @@ async fn forward(
             let call = arrival.towards(upstream);
             match call.upstream.carrier() {
                 Carrier::Requests => http_server::legacy(worker, call, posted, in_use).await,
-                Carrier::Pipe => stdio_server::legacy(worker, call, posted, in_use).await,
+                Carrier::Pipe => pipe_server::legacy(worker, call, posted, in_use).await,
             }
         }
         Client::Modern(_) => {
             let call = arrival.towards(upstream);
             match call.upstream.carrier() {
                 Carrier::Requests => http_server::modern(worker, call, posted).await,
-                Carrier::Pipe => stdio_server::modern(worker, call, posted).await,
+                Carrier::Pipe => pipe_server::modern(worker, call, posted).await,
             }
         }
     }
@@ -207,7 +207,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
             let call = arrival.towards(upstream);
             match call.upstream.carrier() {
                 Carrier::Requests => http_server::get(worker, call, in_use).await,
-                Carrier::Pipe => stdio_server::get(worker, call, in_use).await,
+                Carrier::Pipe => pipe_server::get(worker, call, in_use).await,
             }
         }
     }

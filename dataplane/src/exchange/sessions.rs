@@ -331,7 +331,7 @@ async fn greet_child(upstream: &Arc<Upstream>, greeting: &Greeting<'_>) -> Resul
     let caller = greeting.caller;
     let key = children.legacy_key(caller, greeting.initialize, greeting.message, greeting.declared.asks);
     let child = children.legacy(&key, caller, greeting.initialize).await;
-    super::stdio_server::note(upstream, child.as_ref().err());
+    super::pipe_server::note(upstream, child.as_ref().err());
     match child {
         Ok(child) => {
             child.attach(caller);
@@ -594,7 +594,7 @@ pub(super) async fn attached(upstream: &Arc<Upstream>, session: &Session) -> Res
     let message = scan(&session.initialize, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerForgot)?;
     let key = upstream.children.legacy_key(caller, &session.initialize, &message, session.declared.asks);
     let child = upstream.children.legacy(&key, caller, &session.initialize).await;
-    super::stdio_server::note(upstream, child.as_ref().err());
+    super::pipe_server::note(upstream, child.as_ref().err());
     let child = match child {
         Ok(child) => child,
         Err(NoChild::Reason(reason)) => return Err(reason),

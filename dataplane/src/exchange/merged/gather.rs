@@ -20,7 +20,7 @@ use crate::auth::Principal;
 use crate::catalog::Kind as Kinds;
 use crate::exchange::call::{Arrival, Content, Reply};
 use crate::exchange::relay::{Item, Parts, Relay, Source};
-use crate::exchange::{Outcome, http_server, stdio_server, stream, stream_ticket};
+use crate::exchange::{Outcome, http_server, pipe_server, stream, stream_ticket};
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -205,7 +205,7 @@ impl One {
             let in_use = self.whole.hold(self.worker.node.clock).part(&self.part, None);
             let opened = match upstream.carrier() {
                 Carrier::Requests => http_server::get(&self.worker, call, in_use).await,
-                Carrier::Pipe => stdio_server::get(&self.worker, call, in_use).await,
+                Carrier::Pipe => pipe_server::get(&self.worker, call, in_use).await,
             };
             match opened {
                 Ok(Reply { content: Content::Messages(relay), .. }) => {

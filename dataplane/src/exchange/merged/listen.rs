@@ -19,7 +19,7 @@ use super::{Client, Stated, quiet, route};
 use crate::auth::Principal;
 use crate::exchange::call::{Arrival, Content, Posted, Reply};
 use crate::exchange::relay::{Expected, Item, Parts, Relay, Source};
-use crate::exchange::{Outcome, http_server, refuse, stdio_server, stream, stream_ticket};
+use crate::exchange::{Outcome, http_server, refuse, pipe_server, stream, stream_ticket};
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -201,7 +201,7 @@ impl Listening {
         let posted = Posted::new(body, message, held);
         let opened = match upstream.carrier() {
             Carrier::Requests => http_server::modern(&self.worker, call, posted).await,
-            Carrier::Pipe => stdio_server::modern(&self.worker, call, posted).await,
+            Carrier::Pipe => pipe_server::modern(&self.worker, call, posted).await,
         };
         let relay = match opened {
             Ok(Reply { content: Content::Messages(relay), .. }) => relay,

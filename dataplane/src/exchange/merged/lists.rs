@@ -24,7 +24,7 @@ use crate::catalog::{About, Audience, Entry, Kind as Kinds, List, Offer};
 use crate::clock::epoch_seconds;
 use crate::exchange::call::{Arrival, Content, Posted, Reply};
 use crate::exchange::http_server::{first_message, send, unusual, what_failed};
-use crate::exchange::{Outcome, refuse, sessions, stdio_server};
+use crate::exchange::{Outcome, refuse, sessions, pipe_server};
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
@@ -449,7 +449,7 @@ pub(super) async fn ask_modern(
 ) -> Result<Bytes, Reason> {
     if upstream.carrier() == Carrier::Pipe {
         let child = upstream.children.modern(&upstream.era).await;
-        stdio_server::note(upstream, child.as_ref().err());
+        pipe_server::note(upstream, child.as_ref().err());
         let child = match child {
             Ok(child) => child,
             Err(NoChild::Reason(reason)) => return Err(reason),

@@ -1,4 +1,4 @@
-//! Calls to stdio servers: which child, and its messages as an answer.
+//! Calls to servers behind a pipe (a process, a WebSocket, HTTP+SSE): which child, and its messages as an answer.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
