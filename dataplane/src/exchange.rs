@@ -19,10 +19,10 @@ mod http_server;
 pub(crate) mod json_stream;
 mod merged;
 mod parameters;
+mod pipe_server;
 pub(crate) mod record;
 pub(crate) mod relay;
 mod sessions;
-mod pipe_server;
 
 use call::{Arrival, Call, Content, Posted, Refusal, Reply, Scope};
 use record::Record;

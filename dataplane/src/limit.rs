@@ -197,3 +197,8 @@ pub(crate) const BREAKER_PAUSE_LAST: Duration = Duration::from_secs(30);
 pub(crate) const SWALLOWED: Duration = Duration::from_secs(1);
 /// Pause between two times that a client is told that lists changed: what changes in between is told once.
 pub(crate) const CHANGES_PAUSE: Duration = Duration::from_millis(500);
+/// A JSON reply up to this size is held where links to resources in it may have to change, however deep they stand; in a
+/// larger one they are found by place while it streams through.
+pub(crate) const LINKS_HOLD: usize = 16 << 20;
+/// Clashes of names that are remembered as told.
+pub(crate) const CLASHES: usize = 10_000;

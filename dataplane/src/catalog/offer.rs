@@ -1,7 +1,7 @@
 //! What a door shows of one kind: the lists of all its servers in configured order, serialised once for all who ask.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -29,6 +29,8 @@ pub(crate) struct Offer {
     parts: Vec<Part>,
     /// Where names do not say which server they belong to.
     owners: HashMap<Box<str>, (u32, u32), foldhash::fast::RandomState>,
+    /// Names that several servers have: who has it, who has it too.
+    clashes: Vec<(Box<str>, u32, u32)>,
     first: Page,
     /// Until when the servers promise their lists to be good, where all promise it.
     pub promised_until: Option<Instant>,
@@ -49,10 +51,14 @@ impl Offer {
     pub(crate) fn new(state: (u64, u64), naming: Naming, parts: Vec<Part>, good_until: Instant) -> Self {
         let (version, revision) = state;
         let mut owners: HashMap<Box<str>, (u32, u32), _> = HashMap::default();
+        let mut clashes = Vec::new();
         if naming == Naming::Plain {
             for (p, part) in parts.iter().enumerate() {
                 for (i, item) in part.list.shown(&part.exposure, naming).items.iter().enumerate() {
-                    owners.entry(item.exposed.clone()).or_insert((p as u32, i as u32));
+                    let owner = *owners.entry(item.exposed.clone()).or_insert((p as u32, i as u32));
+                    if owner.0 != p as u32 {
+                        clashes.push((item.exposed.clone(), owner.0, p as u32));
+                    }
                 }
             }
         }
@@ -60,7 +66,8 @@ impl Offer {
         let promised_until = parts.iter().map(promised).min_by_key(|at| (at.is_some(), *at)).flatten();
         let private = parts.iter().any(|part| part.list.private);
         let first = Page { items: Bytes::new(), last: None };
-        let mut offer = Self { version, revision, good_until, naming, parts, owners, first, promised_until, private };
+        let mut offer =
+            Self { version, revision, good_until, naming, parts, owners, clashes, first, promised_until, private };
         offer.first = offer.page_from(0, 0);
         offer
     }
@@ -97,6 +104,12 @@ impl Offer {
         let part = self.parts.get(p as usize)?;
         let item = part.list.shown(&part.exposure, self.naming).items.get(i as usize)?;
         Some((&part.server, &item.original))
+    }
+
+    /// Names that several servers have: the name, the server it leads to, another one that has it.
+    pub(crate) fn clashes(&self) -> impl Iterator<Item = (&str, &Arc<str>, &Arc<str>)> {
+        let server = |at: &u32| &self.parts[*at as usize].server;
+        self.clashes.iter().map(move |(name, has, too)| (&**name, server(has), server(too)))
     }
 
     /// Every item: its server and the server's own name.
@@ -138,10 +151,15 @@ impl Offer {
     }
 }
 
+/// A name, and the server that has it beside the one it leads to.
+type Clash = (Kind, Box<str>, Arc<str>);
+
 /// The offers of a node that somebody asked for.
 #[derive(Default)]
 pub(crate) struct Offers {
     made: Concurrent<(Audience, Kind), Arc<Offer>, foldhash::fast::RandomState>,
+    /// Clashes that are in the log.
+    told: Mutex<HashSet<Clash>>,
 }
 
 impl Offers {
@@ -157,5 +175,17 @@ impl Offers {
             made.clear();
         }
         made.insert((*audience, kind), Arc::clone(offer));
+        self.tell_clashes(kind, offer);
+    }
+
+    /// Each clash is told once.
+    fn tell_clashes(&self, kind: Kind, offer: &Offer) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, has, too) in offer.clashes() {
+            if told.len() < limit::CLASHES && told.insert((kind, name.into(), Arc::clone(too))) {
+                let list = kind.member();
+                tracing::warn!(list, name, server = %has, also = %too, "several servers have this name; it leads to the one configured first");
+            }
+        }
     }
 }

@@ -17,8 +17,9 @@ use super::call::{Call, Content, Posted, Refusal, Reply};
 use super::json_stream::JsonStream;
 use super::relay::{self, Expected, Numbering, Parts, Relay, Source, same_id};
 use super::{Outcome, edited, forwarded, handles_of, parameters, refuse, sessions, stream, stream_ticket, taken_notes};
+use crate::budget::Held;
 use crate::limit;
-use crate::node::Worker;
+use crate::node::{Node, Worker};
 use crate::reason::Reason;
 use crate::session::{InUse, State};
 use crate::upstream::Upstream;
@@ -306,13 +307,18 @@ async fn json_answer(
 ) -> Outcome {
     let id = posted.id();
     let status = response.status();
-    let hold = if handles.curates() { limit::LIST_BYTES } else { limit::REPLY_HOLD };
-    let reading = read_some(response.into_body(), hold);
-    let (mut read, rest) = match tokio::time::timeout(call.upstream.config.timeout, reading).await {
-        Ok(Ok(read)) => read,
-        Ok(Err(failure)) => return Err(failed(&mut call, failure, id)),
-        Err(_) => return Err(failed(&mut call, Failure::Timeout, id)),
+    let hold = match (handles.curates(), handles.rewrites_links()) {
+        (true, _) => limit::LIST_BYTES,
+        (false, true) => limit::LINKS_HOLD,
+        (false, false) => limit::REPLY_HOLD,
     };
+    let reading = read_some(&worker.node, response.into_body(), hold);
+    let (Read { chunks: mut read, held }, rest) =
+        match tokio::time::timeout(call.upstream.config.timeout, reading).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(failure)) => return Err(failed(&mut call, failure, id)),
+            Err(_) => return Err(failed(&mut call, Failure::Timeout, id)),
+        };
     if rest.is_none() && is_events(&read) {
         call.upstream.quirks.saw(call.upstream.name(), Quirk::EventsAsJson);
         let mut decoder = SseDecoder::new(limit::EVENT_BYTES);
@@ -361,7 +367,11 @@ async fn json_answer(
         Err(reason) => return Err(refuse(&mut call, reason, id)),
     };
     let mut edits = handles.sealing(&body);
-    Ok(Reply::json(status, edited(&body, &mut edits)))
+    if held.is_empty() {
+        return Ok(Reply::json(status, edited(&body, &mut edits)));
+    }
+    // large: what did not change is not copied once more
+    Ok(Reply { status, session: None, content: Content::Pieces(splice(&body, &mut edits)) })
 }
 
 /// What a result tells of the server's era. A modern one carries `resultType`; a result without it may come from a legacy
@@ -399,9 +409,17 @@ fn learn_from_discover(upstream: &Upstream, body: &[u8], message: &Message) -> O
     None
 }
 
-/// The first `hold` bytes, and the rest if there is more.
-async fn read_some(mut answer: Answer, hold: usize) -> Result<(Vec<Bytes>, Option<Answer>), Failure> {
-    let mut read = Vec::with_capacity(1);
+/// What of an answer was read before passing anything on.
+#[derive(Default)]
+struct Read {
+    chunks: Vec<Bytes>,
+    /// Room in the node's budget for what goes beyond [`limit::REPLY_HOLD`].
+    held: Vec<Held>,
+}
+
+/// The first `hold` bytes (fewer when the node has no room for them), and the rest if there is more.
+async fn read_some(node: &Node, mut answer: Answer, hold: usize) -> Result<(Read, Option<Answer>), Failure> {
+    let mut read = Read::default();
     let mut total = 0;
     loop {
         let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut answer).poll_frame(cx)).await;
@@ -411,8 +429,12 @@ async fn read_some(mut answer: Answer, hold: usize) -> Result<(Vec<Bytes>, Optio
             Some(Ok(frame)) => {
                 let Ok(data) = frame.into_data() else { continue };
                 total += data.len();
-                read.push(data);
-                if total > hold && !answer.is_end_stream() {
+                let room = match total > limit::REPLY_HOLD {
+                    true => node.hold(data.len()).map(|held| read.held.push(held)).is_ok(),
+                    false => true,
+                };
+                read.chunks.push(data);
+                if (total > hold || !room) && !answer.is_end_stream() {
                     return Ok((read, Some(answer)));
                 }
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
-use sluice_mcp::{Era, Kind, Method, encode_string, error_body};
+use sluice_mcp::{Era, Kind, Method, Version, encode_string, error_body};
 
 mod everybody;
 mod gather;
@@ -19,7 +19,7 @@ mod tasks;
 mod union;
 
 use super::call::{Arrival, Content, Posted, Refusal, Reply};
-use super::{Outcome, check_modern_message, find_session, http_server, refuse, sessions, pipe_server};
+use super::{Outcome, check_modern_message, find_session, http_server, pipe_server, refuse, sessions};
 use crate::catalog::{Audience, Kind as Kinds};
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -78,7 +78,7 @@ pub(super) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
             Err(reason) => return Err(refuse(&mut arrival, reason, id)),
         },
         Era::Modern => {
-            if let Err(reason) = check_modern_message(&arrival, &posted, None) {
+            if let Err(reason) = check_modern_message(&arrival, &posted, None).and_then(|()| known_version(&posted)) {
                 return Err(refuse(&mut arrival, reason, id));
             }
             if posted.message.kind == Kind::Notification {
@@ -100,6 +100,15 @@ pub(super) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
         }
         answered => answered,
     }
+}
+
+/// What this door answers itself, it must understand: a later revision is a server's own business on its own door only.
+fn known_version(posted: &Posted) -> Result<(), Reason> {
+    let requested = posted.text(posted.message.p.meta_protocol_version).unwrap_or_default();
+    if posted.message.kind != Kind::Request || Version::parse(requested.as_bytes()).is_some() {
+        return Ok(());
+    }
+    Err(Reason::UnsupportedVersion { requested, supported: vec![Version::V2026_07_28.as_str().to_owned()] })
 }
 
 /// Where a message of the client goes.

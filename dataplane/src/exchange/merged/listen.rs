@@ -19,7 +19,7 @@ use super::{Client, Stated, quiet, route};
 use crate::auth::Principal;
 use crate::exchange::call::{Arrival, Content, Posted, Reply};
 use crate::exchange::relay::{Expected, Item, Parts, Relay, Source};
-use crate::exchange::{Outcome, http_server, refuse, pipe_server, stream, stream_ticket};
+use crate::exchange::{Outcome, http_server, pipe_server, refuse, stream, stream_ticket};
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;

@@ -24,7 +24,7 @@ use crate::catalog::{About, Audience, Entry, Kind as Kinds, List, Offer};
 use crate::clock::epoch_seconds;
 use crate::exchange::call::{Arrival, Content, Posted, Reply};
 use crate::exchange::http_server::{first_message, send, unusual, what_failed};
-use crate::exchange::{Outcome, refuse, sessions, pipe_server};
+use crate::exchange::{Outcome, pipe_server, refuse, sessions};
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
