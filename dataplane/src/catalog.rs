@@ -365,17 +365,20 @@ impl Entry {
         }
     }
 
+    /// A fetch was given up; what was kept before is shown on, and fetched again by the next who asks.
+    pub(crate) fn undo(&self, kind: Kind) {
+        let kept = &self.kept[kind as usize];
+        kept.stale.store(kept.list.load().is_some(), Ordering::Release);
+        self.changes.touch();
+    }
+
     /// A fetch failed; what was kept before is shown on.
     pub(crate) fn fail(&self, kind: Kind, reason: Reason) {
-        let kept = &self.kept[kind as usize];
-        // without a list there is nothing that could be stale
-        kept.stale.store(kept.list.load().is_some(), Ordering::Release);
+        self.undo(kind);
         let mut trouble = self.trouble();
         let times = trouble.as_ref().map_or(0, |trouble| trouble.times).saturating_add(1);
         let pause = limit::CATALOGUE_RETRY_FIRST * 2u32.saturating_pow(times.saturating_sub(1).min(8));
         *trouble = Some(Trouble { reason, times, retry: Instant::now() + pause.min(limit::CATALOGUE_RETRY_LAST) });
-        drop(trouble);
-        self.changes.touch();
     }
 
     /// Why the server was not reached last time, while it is too early to try again.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sluice_snapshot::model::{Isolation, Snapshot, Transport};
 
@@ -10,6 +11,7 @@ use crate::auth::PrincipalId;
 use crate::auth::origin::Rules;
 use crate::auth::principal::Known;
 use crate::catalog::{Catalogue, Changes, Holder, Memory};
+use crate::limit;
 use crate::observe::metrics::Metrics;
 use crate::upstream::Upstream;
 use crate::upstream::pipe::{Children, guard::Guard};
@@ -22,6 +24,8 @@ pub(crate) struct Plane {
     servers: HashMap<Arc<str>, Arc<Upstream>, foldhash::fast::RandomState>,
     /// By what stands for them in URIs.
     tokens: HashMap<Box<str>, Arc<Upstream>, foldhash::fast::RandomState>,
+    /// Until when (node clock, milliseconds) all servers are taken for modern without looking at each.
+    modern_until: AtomicU64,
 }
 
 /// What all planes of a node stand on.
@@ -57,7 +61,14 @@ impl Plane {
             })
             .collect();
         let tokens = servers.values().map(|upstream| (upstream.exposure.token.clone(), Arc::clone(upstream))).collect();
-        Self { known: Known::new(&snapshot.access), rules: Rules::new(&snapshot.listener), servers, tokens, snapshot }
+        Self {
+            known: Known::new(&snapshot.access),
+            rules: Rules::new(&snapshot.listener),
+            servers,
+            tokens,
+            modern_until: AtomicU64::new(0),
+            snapshot,
+        }
     }
 
     pub(crate) fn server(&self, name: &str) -> Option<&Arc<Upstream>> {
@@ -67,6 +78,16 @@ impl Plane {
     /// The server that this token stands for in URIs.
     pub(crate) fn by_token(&self, token: &str) -> Option<&Arc<Upstream>> {
         self.tokens.get(token)
+    }
+
+    /// Whether all servers were found to be modern a short while ago.
+    pub(crate) fn is_modern(&self, now: u64) -> bool {
+        self.modern_until.load(Ordering::Relaxed) > now
+    }
+
+    /// All servers were found to be modern.
+    pub(crate) fn found_modern(&self, now: u64) {
+        self.modern_until.store(now + limit::DOOR_MEMORY.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// The one server, where there is only one: its own names and URIs lead to it on the merged door, too.

@@ -257,6 +257,8 @@ pub(super) fn begin(
         entry.begin(kind);
         match fetch(&worker, &upstream, &asker, &entry, kind).await {
             Ok(list) => entry.keep(kind, list),
+            // the asker's trouble, not the server's: the next one may have better luck
+            Err(Reason::SessionUnknown | Reason::ChildLimit) => entry.undo(kind),
             Err(reason) => {
                 tracing::warn!(server = %upstream.name(), list = kind.member(), outcome = reason.row().outcome, "a list could not be fetched");
                 entry.fail(kind, reason);

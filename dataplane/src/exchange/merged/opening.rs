@@ -134,6 +134,10 @@ pub(super) async fn discover(worker: &Rc<Worker>, arrival: Arrival, posted: Post
 /// Whether the door is a modern one: all its servers speak the modern era, as far as they can be asked. With one that does
 /// not, clients of both eras are sent back to `initialize`, where they get all servers.
 pub(super) async fn modern_door(worker: &Rc<Worker>, plane: &Arc<Plane>, stated: &Stated) -> Result<(), Reason> {
+    let now = worker.node.clock.ms();
+    if plane.is_modern(now) {
+        return Ok(());
+    }
     let mut unknown = Vec::new();
     for upstream in plane.servers() {
         if upstream.era.is_legacy() {
@@ -144,6 +148,7 @@ pub(super) async fn modern_door(worker: &Rc<Worker>, plane: &Arc<Plane>, stated:
         }
     }
     if unknown.is_empty() {
+        plane.found_modern(now);
         return Ok(());
     }
     Box::pin(find_out(worker, plane, unknown, stated)).await
