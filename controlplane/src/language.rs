@@ -13,7 +13,7 @@ mod fault;
 mod foreign;
 mod jsonc;
 mod later;
-mod mask;
+pub(crate) mod mask;
 mod merge;
 mod path;
 mod reader;

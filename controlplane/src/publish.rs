@@ -11,7 +11,7 @@ use sluice_contract::v1;
 use crate::compile::{Compiled, Node, compile};
 use crate::language::{Fault, Path, Source};
 use crate::source::{self, Document, Files, Reason};
-use crate::store::{Fingerprint, KeyError, Keys};
+use crate::store::{Fingerprint, KeyError, Keys, StoredKey};
 pub use changes::Changes;
 
 /// What of the listener is bound once: the sockets are open and what is spoken on them is agreed.
@@ -20,7 +20,10 @@ const BOUND: &str = "takes effect at the next start";
 /// Makes the snapshots of one node.
 pub struct Publisher {
     path: PathBuf,
+    /// In force.
     document: Document,
+    /// Read, and waiting for keys that can be read.
+    pending: Option<Document>,
     node: Node,
     keys: Keys,
     /// The files as they were when they were last looked at; of a broken configuration, too.
@@ -55,7 +58,7 @@ impl Publisher {
     #[must_use]
     pub fn new(path: PathBuf, document: Document, node: Node, keys: Keys) -> Self {
         let (files, seen) = (document.files.clone(), keys.fingerprint());
-        Self { path, document, node, keys, files, seen, last: None, due: false }
+        Self { path, document, pending: None, node, keys, files, seen, last: None, due: false }
     }
 
     /// `true` when a source changed since it was last looked at.
@@ -89,15 +92,38 @@ impl Publisher {
     /// The configuration is wrong, or a source cannot be read.
     pub fn publish(&mut self) -> Result<Option<Published>, PublishError> {
         // Before reading: a change in between is then seen as one more change.
-        self.seen = self.keys.fingerprint();
-        let keys = self.keys.list().map_err(PublishError::Keys)?;
-        let read = self.read()?;
-        let document = read.as_ref().unwrap_or(&self.document);
-        let revision = self.last.as_ref().map_or(0, |last| last.revision) + 1;
+        let looked_at = self.keys.fingerprint();
+        if let Some(document) = self.read()? {
+            self.pending = Some(document);
+        }
+        let keys = self.keys.list().map_err(|error| {
+            self.seen = looked_at;
+            PublishError::Keys(error)
+        })?;
+        let pending = self.pending.take();
+        let made = self.make(pending.as_ref().unwrap_or(&self.document), &keys);
+        // Keys that changed together with a file that is refused count with the configuration in force: next time.
+        if made.is_ok() || pending.is_none() {
+            self.seen = looked_at;
+        }
+        let published = made?;
+        if let Some(document) = pending {
+            self.document = document;
+        }
+        if self.last.is_some() && published.changes.is_empty() {
+            return Ok(None);
+        }
+        self.last = Some(published.snapshot.clone());
+        Ok(Some(published))
+    }
+
+    /// The snapshot that a configuration and keys would be next.
+    fn make(&self, document: &Document, keys: &[StoredKey]) -> Result<Published, PublishError> {
         let refused = |faults| PublishError::Faults(Box::new(document.source.clone()), faults);
-        let Compiled { mut snapshot, mut warnings } =
-            compile(&document.config, &keys, &self.node, revision).map_err(refused)?;
-        warnings.splice(0..0, document.warnings.iter().cloned());
+        let revision = self.last.as_ref().map_or(0, |last| last.revision) + 1;
+        let Compiled { mut snapshot, warnings } =
+            compile(&document.config, keys, &self.node, revision).map_err(refused)?;
+        let mut warnings = [document.warnings.clone(), warnings].concat();
         let mut changes = Changes::default();
         if let Some(last) = &self.last {
             warnings.extend(keep_bound(last, &mut snapshot));
@@ -107,14 +133,7 @@ impl Publisher {
             prove(&snapshot).map_err(refused)?;
             changes = Changes::between(last, &snapshot);
         }
-        if let Some(document) = read {
-            self.document = document;
-        }
-        if self.last.is_some() && changes.is_empty() {
-            return Ok(None);
-        }
-        self.last = Some(snapshot.clone());
-        Ok(Some(Published { snapshot, warnings, changes }))
+        Ok(Published { snapshot, warnings, changes })
     }
 
     /// The configuration anew, if its files changed.

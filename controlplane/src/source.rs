@@ -8,7 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::language::{self, Config, Fault, Rejected, Secret, Source, Variables, env_file};
+use crate::language::{self, Config, Fault, Rejected, Secret, Source, Variables, env_file, mask};
 pub use files::Files;
 
 /// A configuration that was read, and what is known of where it came from.
@@ -102,11 +102,13 @@ fn add_env_files(loaded: language::Loaded, folder: PathBuf, files: &mut Files) -
         files.add(&file);
         match variables(&file) {
             Ok((variables, is_private)) => {
+                let secret = variables.iter().find(|(name, _)| mask::sounds_secret(name)).map(|(name, _)| name.clone());
                 for (name, value) in variables {
                     server.env.entry(name).or_insert_with(|| Secret::new(value));
                 }
-                if !is_private {
-                    let warning = Fault::value(path, "can be read by others on this machine");
+                if let (Some(secret), false) = (secret, is_private) {
+                    let message = format!("holds `{secret}`, and others on this machine can read the file");
+                    let warning = Fault::value(path, message);
                     warnings.push(warning.advise(format!("run `chmod 600 {}`", file.display())));
                 }
             }
@@ -165,7 +167,10 @@ mod tests {
         assert_eq!(document.folder, folder.path());
         written(folder.path(), "a.env", "A=1\n", 0o644);
         let Ok(document) = read(&path) else { panic!("refused") };
-        assert!(document.warnings[0].message.contains("read by others"), "{:?}", document.warnings);
+        assert_eq!(document.warnings, []);
+        written(folder.path(), "a.env", "MY_TOKEN=1\n", 0o644);
+        let Ok(document) = read(&path) else { panic!("refused") };
+        assert!(document.warnings[0].message.starts_with("holds `MY_TOKEN`"), "{:?}", document.warnings);
     }
 
     #[test]

@@ -53,7 +53,8 @@ fn is_credential(path: &[Segment], text: &str) -> bool {
     }
 }
 
-fn sounds_secret(key: &str) -> bool {
+/// `true` for a name that what is called so should stay secret.
+pub(crate) fn sounds_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     ["token", "secret", "password", "credential", "api_key", "apikey", "auth"].iter().any(|word| key.contains(word))
         && !matches!(key.as_str(), "auth" | "authentication")

@@ -143,3 +143,26 @@ fn what_is_bound_stays_and_the_rest_counts() {
         "{refused}"
     );
 }
+
+#[test]
+fn keys_that_change_together_with_a_broken_file_count_all_the_same() {
+    let mut desk = Desk::new("features: {authentication: true}\n");
+    let keys = Keys::new(Folder::new(desk.folder.path()));
+    for (revision, broken) in [(2, "servers: {a: {}}\n"), (3, "servers: {a: {comand: x}}\n"), (4, "a: [")] {
+        keys.create(&format!("alice-{revision}"), Timestamp::UNIX_EPOCH).unwrap();
+        desk.write("mcp.yaml", broken);
+        assert!(desk.publisher.publish().is_err());
+        assert!(desk.publisher.is_stale(), "the keys are still due: {broken}");
+        assert_eq!(desk.publish(), format!("{revision} access"));
+    }
+}
+
+#[test]
+fn a_file_that_changes_together_with_broken_keys_counts_once_they_are_repaired() {
+    let mut desk = Desk::new("servers: {a: {command: a}}\n");
+    desk.write("clients.json", "broken");
+    desk.write("mcp.yaml", "servers: {b: {command: b}}\n");
+    assert!(desk.publish().starts_with("keys: "));
+    std::fs::remove_file(desk.folder.path().join("clients.json")).unwrap();
+    assert_eq!(desk.publish(), "2 +b -a");
+}

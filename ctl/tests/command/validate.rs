@@ -1,6 +1,7 @@
 //! `sluice validate` and `sluice schema`: what is right passes, what is wrong is told, and stdout is for data.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use crate::process::{finished, sluice, told};
@@ -70,18 +71,34 @@ fn the_schema_is_json_on_stdout() {
     assert_eq!(schema["title"], "Sluice configuration");
 }
 
+/// The files of `deploy/examples` that are configurations.
+fn examples() -> Vec<PathBuf> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_one = |file: &PathBuf| file.extension().is_some_and(|end| end == "yaml" || end == "json");
+    files.filter(is_one).collect()
+}
+
 #[test]
 fn the_examples_are_right() {
     let home = tempfile::tempdir().unwrap();
-    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples");
-    let mut seen = 0;
-    for file in std::fs::read_dir(examples).unwrap().map(|entry| entry.unwrap().path()) {
-        if file.extension().is_some_and(|extension| extension == "yaml" || extension == "json") {
-            let mut command = sluice(home.path(), &["validate", "-f", file.to_str().unwrap()]);
-            let (code, _, talk) = told(command.env("ALICE_KEY", "a-key-that-is-long-enough").output().unwrap());
-            assert!(code == 0 && talk.starts_with("ok: "), "{}: {talk}", file.display());
-            seen += 1;
-        }
+    let examples = examples();
+    assert!(examples.len() >= 11, "{examples:?}");
+    for file in examples {
+        let mut command = sluice(home.path(), &["validate", "-f", file.to_str().unwrap()]);
+        let (code, _, talk) = told(command.env("ALICE_KEY", "a-key-that-is-long-enough").output().unwrap());
+        assert!(code == 0 && talk.starts_with("ok: "), "{}: {talk}", file.display());
     }
-    assert!(seen >= 5, "{seen}");
+}
+
+#[test]
+fn the_examples_show_every_key_of_the_language() {
+    let home = tempfile::tempdir().unwrap();
+    let schema: serde_json::Value = serde_json::from_str(&finished(home.path(), &["schema"]).1).unwrap();
+    let text: String = examples().iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let types = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    let keys = types.flat_map(|kind| kind["properties"].as_object().into_iter().flat_map(|keys| keys.keys()));
+    let missing: Vec<_> =
+        keys.filter(|key| !text.contains(&format!("{key}:")) && !text.contains(&format!("\"{key}\":"))).collect();
+    assert!(missing.is_empty(), "no example has {missing:?}");
 }

@@ -5,11 +5,12 @@
 //! wake the watcher: what counts is whether the files are others than before.
 
 mod folders;
+mod terminal;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_controlplane::publish::{PublishError, Published, Publisher};
+use sluice_controlplane::publish::{Changes, PublishError, Published, Publisher};
 use sluice_controlplane::source::Reason;
 use sluice_snapshot::model::Snapshot;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,6 +20,7 @@ use tokio::time::sleep;
 
 use super::log;
 use folders::Folders;
+use terminal::Terminal;
 
 /// How often sources are looked at when nobody tells that they changed. A revoked key is refused within a second; half
 /// of it is for the rest of the way.
@@ -49,6 +51,7 @@ async fn watch(mut publisher: Publisher, sender: &Sender<Arc<Snapshot>>) {
     // One place: a wake-up that waits stands for all that come while it does.
     let (wake, mut woken) = mpsc::channel(1);
     let mut folders = Folders::new(wake);
+    let terminal = Terminal::of_process();
     let mut hangup = signal(SignalKind::hangup()).ok();
     loop {
         folders.follow(publisher.files().paths());
@@ -57,8 +60,16 @@ async fn watch(mut publisher: Publisher, sender: &Sender<Arc<Snapshot>>) {
             _ = woken.recv() => {}
             () = sleep(INTERVAL) => {}
             () = asked(&mut hangup) => {
-                tracing::info!("asked to read the configuration again");
-                publisher.read_again();
+                // The signal may be faster than what it is about.
+                sleep(QUIET).await;
+                if terminal.is_gone() {
+                    tracing::info!("the terminal is gone, and so the process ends");
+                    terminal::end();
+                    hangup = None;
+                } else {
+                    tracing::info!("asked to read the configuration again");
+                    publisher.read_again();
+                }
             }
         }
         if publisher.is_stale() {
@@ -95,13 +106,13 @@ fn publish(publisher: &mut Publisher, sender: &Sender<Arc<Snapshot>>) {
         Ok(Some(published)) => {
             let document = publisher.document();
             log::faults(&document.source, &published.warnings, log::Weight::Warning);
-            let changes = &published.changes;
+            let [added, removed, changed, also] = listed(&published.changes);
             tracing::info!(
                 revision = published.snapshot.revision,
-                added = changes.added.join(","),
-                removed = changes.removed.join(","),
-                changed = changes.changed.join(","),
-                also = changes.also.join(","),
+                added,
+                removed,
+                changed,
+                also,
                 "configuration changed"
             );
             // Fails only when nobody listens any more, which ends the loop.
@@ -113,6 +124,13 @@ fn publish(publisher: &mut Publisher, sender: &Sender<Arc<Snapshot>>) {
             tracing::error!("the last good configuration stays, until its files change again");
         }
     }
+}
+
+/// The lists that are not empty: servers added, removed and changed, and what else changed.
+fn listed(changes: &Changes) -> [Option<String>; 4] {
+    let lists =
+        [changes.added.join(", "), changes.removed.join(", "), changes.changed.join(", "), changes.also.join(", ")];
+    lists.map(|list| (!list.is_empty()).then_some(list))
 }
 
 fn parse(published: &Published) -> Arc<Snapshot> {
