@@ -1,5 +1,7 @@
 //! What is different between two snapshots, in words for a log line.
 
+use std::collections::HashMap;
+
 use sluice_contract::v1;
 
 /// What changed. Values are never told, only where they are.
@@ -19,12 +21,12 @@ impl Changes {
     /// Compares two snapshots; their revisions do not count.
     #[must_use]
     pub fn between(old: &v1::Snapshot, new: &v1::Snapshot) -> Self {
-        let find = |servers: &'_ [v1::Server], name: &str| servers.iter().find(|server| server.name == name).cloned();
-        let names = |servers: &[v1::Server], keep: &dyn Fn(&v1::Server) -> bool| {
-            servers.iter().filter(|server| keep(server)).map(|server| server.name.clone()).collect::<Vec<_>>()
+        let (before, after) = (by_name(old), by_name(new));
+        let names = |servers: &[v1::Server], keep: &dyn Fn(&v1::Server) -> bool| -> Vec<String> {
+            servers.iter().filter(|server| keep(server)).map(|server| server.name.clone()).collect()
         };
-        let kept = |servers: &[v1::Server], others: &[v1::Server]| {
-            names(servers, &|server| others.iter().any(|other| other.name == server.name))
+        let kept = |servers: &[v1::Server]| {
+            names(servers, &|server| before.contains_key(&*server.name) && after.contains_key(&*server.name))
         };
         let mut also = Vec::new();
         for (word, differs) in [
@@ -34,16 +36,14 @@ impl Changes {
             ("limits", old.limits != new.limits),
             ("monitoring", old.monitoring != new.monitoring),
             ("prefix", old.prefix != new.prefix),
-            ("order", kept(&old.servers, &new.servers) != kept(&new.servers, &old.servers)),
+            ("order", kept(&old.servers) != kept(&new.servers)),
         ] {
             also.extend(differs.then_some(word));
         }
         Self {
-            added: names(&new.servers, &|server| find(&old.servers, &server.name).is_none()),
-            removed: names(&old.servers, &|server| find(&new.servers, &server.name).is_none()),
-            changed: names(&new.servers, &|server| {
-                find(&old.servers, &server.name).is_some_and(|before| before != *server)
-            }),
+            added: names(&new.servers, &|server| !before.contains_key(&*server.name)),
+            removed: names(&old.servers, &|server| !after.contains_key(&*server.name)),
+            changed: names(&new.servers, &|server| before.get(&*server.name).is_some_and(|old| *old != server)),
             also,
         }
     }
@@ -53,6 +53,10 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+fn by_name(snapshot: &v1::Snapshot) -> HashMap<&str, &v1::Server> {
+    snapshot.servers.iter().map(|server| (server.name.as_str(), server)).collect()
 }
 
 #[cfg(test)]

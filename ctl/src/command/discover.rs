@@ -20,10 +20,12 @@ Examples:
   sluice discover -o json
   sluice discover --import mcp.yaml && sluice run --config mcp.yaml
 
-Looks in the home folder and in the folder it is called in, for the files of Claude Desktop, Claude Code, Cursor, VS Code,
-Windsurf, Zed, Cline, Roo Code, Continue, Gemini CLI and Codex. Values that may be secret are never shown; --import
-writes them, and only into a file that nobody else may read.
-Exit code 0: it looked, and may have found nothing. Exit code 2: nothing was imported, and stderr says why.")]
+Looks in the home folder and in the folder it is called in, for the files of Claude Desktop,
+Claude Code, Cursor, VS Code, Windsurf, Zed, Cline, Roo Code, Continue, Gemini CLI and Codex.
+Values that may be secret are never shown; --import writes them, and only into a file that
+nobody else may read.
+Exit code 0: it looked, and may have found nothing. Exit code 2: nothing was imported, and
+stderr says why.")]
 pub(crate) struct Args {
     /// How to show them
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
