@@ -99,7 +99,7 @@ pub(crate) const CHILD_BACKOFF_FIRST: Duration = Duration::from_millis(500);
 pub(crate) const CHILD_BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Longest pause between two connections to a WebSocket or HTTP+SSE server: to try costs little, and a server that restarts
 /// is back within seconds.
-pub(crate) const CONNECTION_BACKOFF_MAX: Duration = Duration::from_secs(5);
+pub(crate) const CONNECTION_BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// A child that lived this long was healthy: its end starts the backoff anew.
 pub(crate) const CHILD_HEALTHY: Duration = Duration::from_secs(10);
 /// Messages waiting to be written to one child.

@@ -50,7 +50,7 @@ pub(crate) struct Upstream {
     /// Whether it swallows requests.
     pub breaker: breaker::Breaker,
     /// What it does in ways of its own.
-    pub quirks: quirks::Quirks,
+    pub quirks: Arc<quirks::Quirks>,
     /// What it offers.
     pub catalogue: Catalogue,
     /// How doors show that.
@@ -68,7 +68,7 @@ impl Upstream {
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             breaker: Default::default(),
-            quirks: Default::default(),
+            quirks: Arc::clone(children.quirks()),
             catalogue,
             exposure: Arc::new(Exposure::new(&config)),
             config,
@@ -131,9 +131,10 @@ impl Upstream {
             (None, false) if self.catalogue.about().is_some() => "legacy",
             (None, false) => "unknown",
         };
+        let transport = if self.children.transport().is_sse() { "sse" } else { self.config.transport.as_str() };
         serde_json::json!({
             "name": &**self.name(),
-            "transport": self.config.transport.as_str(),
+            "transport": transport,
             "era": era,
             "state": if self.is_down() { "down" } else { "up" },
             "tools": tools,
@@ -156,6 +157,7 @@ impl Upstream {
             }
         }
     }
+
     /// Finds out, after a POST of `initialize` was refused with `status`, whether the server speaks HTTP+SSE instead.
     /// `true`: it does, and [`Upstream::carrier`] says [`Carrier::Pipe`] from now on, until it turns out otherwise. Asks
     /// nothing where the configuration names the transport, or the status speaks of something else (2025-11-25

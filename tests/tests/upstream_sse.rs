@@ -142,6 +142,7 @@ async fn an_answer_in_the_place_of_an_acknowledgement_is_taken() {
         let session = Session::open(gateway.port, PATH).await;
         let reply = session.call("echo", json!({ "n": 1 })).await;
         assert_eq!(reply.result()["content"][0]["text"], "{\"n\":1}", "{kind} {body:?}");
+        gateway.logged("answers-in-posts").await;
     }
 }
 

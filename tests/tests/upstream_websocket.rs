@@ -35,6 +35,7 @@ async fn the_handshake_offers_the_subprotocol_and_no_extension() {
 async fn a_server_that_selects_no_subprotocol_is_served_and_another_one_is_refused() {
     let (_server, gateway) = server(Manner { subprotocol: None, ..Manner::default() }).await;
     assert_eq!(Session::open(gateway.port, PATH).await.call("echo", json!({})).await.status, 200);
+    gateway.logged("no-websocket-subprotocol").await;
     let (_server, gateway) = server(Manner { subprotocol: Some("graphql-ws"), ..Manner::default() }).await;
     let reply = Call::post(PATH, message::initialize(message::LEGACY, json!({})).to_string()).send(gateway.port).await;
     assert_eq!(reply.verdict(), (502, INTERNAL), "{reply:?}");
@@ -101,4 +102,26 @@ async fn a_legacy_server_is_told_apart() {
 async fn binary_frames_are_read_like_text() {
     let (_server, gateway) = server(Manner { binary: true, ..Manner::default() }).await;
     assert_eq!(Session::open(gateway.port, PATH).await.call("echo", json!({})).await.status, 200);
+    gateway.logged("binary-frames").await;
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_sign_of_life_gets_it_at_once() {
+    let (server, gateway) = server(Manner::default()).await;
+    let session = Session::open(gateway.port, PATH).await;
+    let link = server.links()[0].clone();
+    for pongs in 1..4 {
+        link.ping();
+        until("the pong", || (link.pongs() == pongs).then_some(())).await;
+    }
+    assert_eq!(session.call("echo", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_reason_a_server_gives_for_closing_is_logged() {
+    let (server, gateway) = server(Manner::default()).await;
+    let session = Session::open(gateway.port, PATH).await;
+    session.call("echo", json!({})).await;
+    server.links()[0].say_goodbye(1012, "restarting");
+    gateway.logged("1012 restarting").await;
 }

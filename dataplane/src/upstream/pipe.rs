@@ -38,6 +38,7 @@ use crate::limit;
 use crate::observe::metrics::Metrics;
 use crate::reason::Reason;
 use crate::upstream::era::{Known, Memory};
+use crate::upstream::quirks::Quirks;
 use crate::upstream::tasks::Owners;
 use crate::upstream::{http, transport};
 
@@ -94,6 +95,7 @@ pub(crate) struct Children {
     backoff: Arc<Backoff>,
     tasks: Arc<Owners>,
     transport: Arc<transport::Memory>,
+    quirks: Arc<Quirks>,
 }
 
 impl Children {
@@ -103,8 +105,13 @@ impl Children {
             _ => (Room::of_connections(), Backoff::new(limit::CONNECTION_BACKOFF_MAX)),
         };
         let (backoff, transport) = (Arc::new(backoff), Arc::new(transport::Memory::new(&server.transport)));
-        let (slots, tasks) = (Slots::default(), Arc::default());
-        Self { server, limits, guard, metrics, slots, room, backoff, tasks, transport }
+        let (slots, tasks, quirks) = (Slots::default(), Arc::default(), Arc::default());
+        Self { server, limits, guard, metrics, slots, room, backoff, tasks, transport, quirks }
+    }
+
+    /// What the server does in ways of its own.
+    pub(super) fn quirks(&self) -> &Arc<Quirks> {
+        &self.quirks
     }
 
     /// What was learnt of the server's transport.
@@ -116,7 +123,7 @@ impl Children {
     pub(super) async fn is_sse(&self) -> bool {
         let Transport::Http(endpoint) = &self.server.transport else { return false };
         let (target, connections) = (http::Target::new(endpoint), &self.metrics.upstream_connections);
-        let opening = sse::Sse::open(&self.server, &target, connections);
+        let opening = sse::Sse::open(&self.server, &target, &self.quirks, connections);
         tokio::time::timeout(limit::PROBE, opening).await.is_ok_and(|opened| opened.is_ok())
     }
 
@@ -230,6 +237,7 @@ impl Children {
             backoff: Arc::clone(&self.backoff),
             tasks: Arc::clone(&self.tasks),
             transport: Arc::clone(&self.transport),
+            quirks: Arc::clone(&self.quirks),
         })
     }
 }

@@ -18,16 +18,25 @@ pub(crate) enum Quirk {
     NoDiscovery = 16,
     /// Names one item of a list twice.
     Duplicates = 32,
+    /// HTTP+SSE: answers a message in its POST's answer, not on the stream.
+    AnswersPosts = 64,
+    /// WebSocket: selects no subprotocol.
+    NoSubprotocol = 128,
+    /// WebSocket: speaks in binary frames.
+    BinaryFrames = 256,
 }
 
 impl Quirk {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 9] = [
         (Self::NoStream, "no-get-stream"),
         (Self::JsonAsEvents, "json-typed-as-events"),
         (Self::EventsAsJson, "events-typed-as-json"),
         (Self::DeadSession400, "400-for-a-dead-session"),
         (Self::NoDiscovery, "no-server-discover"),
         (Self::Duplicates, "duplicate-names"),
+        (Self::AnswersPosts, "answers-in-posts"),
+        (Self::NoSubprotocol, "no-websocket-subprotocol"),
+        (Self::BinaryFrames, "binary-frames"),
     ];
 }
 

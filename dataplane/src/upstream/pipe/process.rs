@@ -25,6 +25,8 @@ pub(super) struct Process {
     stdout: ChildStdout,
     /// The beginning of a line.
     input: BytesMut,
+    /// How much of it is known to hold no newline.
+    searched: usize,
     guard: Arc<Guard>,
     /// Counts the process.
     _inside: Inside,
@@ -77,7 +79,7 @@ impl Process {
         tokio::spawn(log_stderr(Arc::clone(server), stderr));
         let inside = metrics.children.enter();
         let input = BytesMut::with_capacity(16 << 10);
-        Ok(Self { child, group, stdin: Some(stdin), stdout, input, guard, _inside: inside })
+        Ok(Self { child, group, stdin: Some(stdin), stdout, input, searched: 0, guard, _inside: inside })
     }
 
     /// See [`super::wire::Wire::turn`].
@@ -98,11 +100,14 @@ impl Process {
     }
 
     fn lines(&mut self, said: &mut Vec<Bytes>) -> Result<(), Cause> {
-        while let Some(end) = memchr::memchr(b'\n', &self.input) {
+        while let Some(found) = memchr::memchr(b'\n', &self.input[self.searched..]) {
+            let end = self.searched + found;
             let mut line = self.input.split_to(end + 1);
             line.truncate(end);
             said.push(line.freeze());
+            self.searched = 0;
         }
+        self.searched = self.input.len();
         if self.input.len() > limit::LINE_BYTES {
             return Err(Cause::of("a line longer than the limit"));
         }

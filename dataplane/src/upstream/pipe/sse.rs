@@ -26,6 +26,7 @@ use crate::limit;
 use crate::observe::metrics::Gauge;
 use crate::reason::Reason;
 use crate::upstream::http::{Answer, Outgoing, Pools, Target};
+use crate::upstream::quirks::{Quirk, Quirks};
 
 /// Our sign of life: answered like any request, and its number is no caller's.
 const PING: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"ping\"}\n";
@@ -33,6 +34,7 @@ const PING: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"ping\"}\n";
 /// An open event stream and the way back.
 pub(super) struct Sse {
     server: Arc<str>,
+    quirks: Arc<Quirks>,
     stream: Answer,
     decoder: SseDecoder,
     posts: Posts,
@@ -42,7 +44,12 @@ pub(super) struct Sse {
 
 impl Sse {
     /// Opens the stream and waits for its `endpoint` event.
-    pub(super) async fn open(server: &Server, target: &Target, connections: &Arc<Gauge>) -> Result<Self, Unopened> {
+    pub(super) async fn open(
+        server: &Server,
+        target: &Target,
+        quirks: &Arc<Quirks>,
+        connections: &Arc<Gauge>,
+    ) -> Result<Self, Unopened> {
         let pools = Rc::new(Pools::new(Arc::clone(connections)));
         let late = Instant::now() + limit::STREAM_OPEN;
         let request = target.request(Method::GET, Outgoing::empty());
@@ -61,7 +68,7 @@ impl Sse {
         })?;
         let posts = Posts::new(Rc::clone(&pools), target.at(messages), server.timeout);
         let (server, pulse) = (Arc::clone(&server.name), Pulse::new(server.timeout));
-        Ok(Self { server, stream, decoder, posts, pools, pulse })
+        Ok(Self { server, quirks: Arc::clone(quirks), stream, decoder, posts, pools, pulse })
     }
 
     /// See [`super::wire::Wire::turn`].
@@ -92,6 +99,7 @@ impl Sse {
             // no sign of life: a message is taken whether or not anybody is left to answer it
             Outcome::Taken(_) => {}
             Outcome::Said(message) => {
+                self.quirks.saw(&self.server, Quirk::AnswersPosts);
                 self.pulse.heard();
                 said.push(message);
             }

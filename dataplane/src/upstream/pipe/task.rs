@@ -19,6 +19,7 @@ use super::wire::{Cause, UNWRITTEN_BYTES, Wire};
 use crate::limit;
 use crate::observe::metrics::Metrics;
 use crate::reason::Reason;
+use crate::upstream::quirks::Quirks;
 use crate::upstream::tasks::Owners;
 use crate::upstream::transport;
 
@@ -33,6 +34,7 @@ pub(super) struct Parts {
     pub backoff: Arc<Backoff>,
     pub tasks: Arc<Owners>,
     pub transport: Arc<transport::Memory>,
+    pub quirks: Arc<Quirks>,
 }
 
 /// How far it has come.

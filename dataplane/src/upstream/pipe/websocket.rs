@@ -32,9 +32,14 @@ use crate::observe::metrics::{Gauge, Inside};
 use crate::reason::Reason;
 use crate::upstream::connection;
 use crate::upstream::http::Target;
+use crate::upstream::quirks::{Quirk, Quirks};
+
+const SUBPROTOCOL: &str = "mcp";
 
 /// An open WebSocket.
 pub(super) struct WebSocket {
+    server: Arc<str>,
+    quirks: Arc<Quirks>,
     stream: WebSocketStream<TokioIo<Upgraded>>,
     /// Everything given to the stream has left.
     flushed: bool,
@@ -47,19 +52,28 @@ pub(super) struct WebSocket {
 
 impl WebSocket {
     /// Connects and shakes hands, in at most [`limit::STREAM_OPEN`] after the connection is there.
-    pub(super) async fn open(server: &Server, target: &Target, connections: &Arc<Gauge>) -> Result<Self, Unopened> {
+    pub(super) async fn open(
+        server: &Server,
+        target: &Target,
+        quirks: &Arc<Quirks>,
+        connections: &Arc<Gauge>,
+    ) -> Result<Self, Unopened> {
         let unreachable = |error: &dyn std::fmt::Display| Unopened::new(Reason::ServerUnreachable, error.to_string());
         let io = connection::open(target.endpoint()).await.map_err(|e| unreachable(&e))?;
-        let upgraded = tokio::time::timeout(limit::STREAM_OPEN, upgrade(target, io))
+        let (upgraded, named) = tokio::time::timeout(limit::STREAM_OPEN, upgrade(target, io))
             .await
             .map_err(|_| unreachable(&"no answer to the handshake in time"))??;
+        if !named {
+            quirks.saw(&server.name, Quirk::NoSubprotocol);
+        }
         let config = WebSocketConfig::default()
             .read_buffer_size(16 << 10)
             .max_message_size(Some(limit::LINE_BYTES))
             .max_frame_size(Some(limit::LINE_BYTES));
         let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(config)).await;
         let pulse = Pulse::new(server.timeout);
-        Ok(Self { stream, flushed: true, ping: false, pulse, _open: connections.enter() })
+        let (server, quirks) = (Arc::clone(&server.name), Arc::clone(quirks));
+        Ok(Self { server, quirks, stream, flushed: true, ping: false, pulse, _open: connections.enter() })
     }
 
     /// See [`super::wire::Wire::turn`].
@@ -113,7 +127,10 @@ impl WebSocket {
         self.pulse.heard();
         match message {
             Message::Text(text) => said.push(without_newlines(text.into())),
-            Message::Binary(bytes) => said.push(without_newlines(bytes)),
+            Message::Binary(bytes) => {
+                self.quirks.saw(&self.server, Quirk::BinaryFrames);
+                said.push(without_newlines(bytes));
+            }
             Message::Close(frame) => return Err(closed(frame)),
             // a pong was queued with the ping
             Message::Ping(_) => self.flushed = false,
@@ -144,12 +161,11 @@ impl WebSocket {
     }
 }
 
-/// The opening handshake (RFC 6455 section 4.1).
-async fn upgrade(target: &Target, io: connection::Connection) -> Result<Upgraded, Unopened> {
+/// The opening handshake (RFC 6455 section 4.1); and whether the server selected our subprotocol.
+async fn upgrade(target: &Target, io: connection::Connection) -> Result<(Upgraded, bool), Unopened> {
     let broken = |error: hyper::Error| Unopened::new(Reason::ServerUnreachable, error.to_string());
-    let builder_max = limit::HEADERS;
-    let (mut sender, connection) =
-        http1::Builder::new().max_headers(builder_max).handshake(TokioIo::new(io)).await.map_err(broken)?;
+    let handshake = http1::Builder::new().max_headers(limit::HEADERS).handshake(TokioIo::new(io));
+    let (mut sender, connection) = handshake.await.map_err(broken)?;
     tokio::task::spawn_local(connection.with_upgrades());
     let key = generate_key();
     let mut request = target.bare();
@@ -182,13 +198,12 @@ async fn upgrade(target: &Target, io: connection::Connection) -> Result<Upgraded
     } else {
         None
     };
+    let named = given(SEC_WEBSOCKET_PROTOCOL).is_some();
     match fault {
         Some(fault) => Err(Unopened::new(Reason::NoWebSocket, fault)),
-        None => hyper::upgrade::on(response).await.map_err(broken),
+        None => Ok((hyper::upgrade::on(response).await.map_err(broken)?, named)),
     }
 }
-
-const SUBPROTOCOL: &str = "mcp";
 
 fn broken(error: Error) -> Cause {
     match error {

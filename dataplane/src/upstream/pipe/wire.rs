@@ -82,11 +82,11 @@ impl Wire {
                     .map_err(|error| Unopened::new(Reason::ChildStart, format!("{}: {error}", command.program)))?;
                 Self::Process(Box::new(spawned))
             }
-            Transport::WebSocket(endpoint) => {
-                Self::WebSocket(Box::new(WebSocket::open(&parts.server, &Target::new(endpoint), connections).await?))
-            }
+            Transport::WebSocket(endpoint) => Self::WebSocket(Box::new(
+                WebSocket::open(&parts.server, &Target::new(endpoint), &parts.quirks, connections).await?,
+            )),
             Transport::Sse(endpoint) | Transport::Http(endpoint) => {
-                Self::Sse(Box::new(Sse::open(&parts.server, &Target::new(endpoint), connections).await?))
+                Self::Sse(Box::new(Sse::open(&parts.server, &Target::new(endpoint), &parts.quirks, connections).await?))
             }
         })
     }

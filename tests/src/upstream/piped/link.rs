@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
@@ -18,6 +18,7 @@ pub struct Link {
     way: mpsc::UnboundedSender<Out>,
     pub(super) deaf: bool,
     closed: AtomicBool,
+    pub(super) pongs: AtomicUsize,
     end: Notify,
 }
 
@@ -25,6 +26,8 @@ pub struct Link {
 pub(super) enum Out {
     Message(String),
     Raw(Vec<u8>),
+    Ping,
+    Close(u16, &'static str),
 }
 
 pub(super) type Said = mpsc::UnboundedReceiver<Out>;
@@ -41,6 +44,7 @@ impl Link {
             way,
             deaf,
             closed: AtomicBool::new(false),
+            pongs: AtomicUsize::new(0),
             end: Notify::new(),
         };
         (Arc::new(link), said)
@@ -57,6 +61,22 @@ impl Link {
     /// Writes bytes of any kind: to an event stream as they are, to a WebSocket as a text frame.
     pub fn raw(&self, bytes: impl Into<Vec<u8>>) {
         let _ = self.way.send(Out::Raw(bytes.into()));
+    }
+
+    /// Asks for a sign of life, where the transport knows one.
+    pub fn ping(&self) {
+        let _ = self.way.send(Out::Ping);
+    }
+
+    /// Ends it with a reason, where the transport knows one.
+    pub fn say_goodbye(&self, code: u16, reason: &'static str) {
+        let _ = self.way.send(Out::Close(code, reason));
+    }
+
+    /// How many signs of life came.
+    #[must_use]
+    pub fn pongs(&self) -> usize {
+        self.pongs.load(Ordering::SeqCst)
     }
 
     /// Everything received so far.

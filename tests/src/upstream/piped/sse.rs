@@ -75,6 +75,8 @@ fn stream_of(state: &State, manner: &super::Manner) -> Reply {
                 out = said.recv() => match out? {
                     Out::Message(message) => event.replace("{}", &message).into_bytes(),
                     Out::Raw(bytes) => bytes,
+                    Out::Close(..) => return None,
+                    Out::Ping => b": ping\n\n".to_vec(),
                 },
                 () = closing.0.ended() => return None,
             },

@@ -2,13 +2,14 @@
 #![allow(clippy::result_large_err, reason = "the shape of the handshake's callback")]
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::{SinkExt, StreamExt};
 use http::HeaderValue;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 
 use super::link::Out;
 use super::{Duplex, Link, State, brain};
@@ -44,6 +45,9 @@ pub(super) async fn serve(stream: Box<dyn Duplex>, state: Arc<State>) {
             frame = frames.next(), if !link.deaf || link.received().is_empty() => match frame {
                 Some(Ok(Message::Text(text))) => take(&link, manner.era, &text),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                Some(Ok(Message::Pong(said))) if &said[..] == b"still there?" => {
+                    link.pongs.fetch_add(1, Ordering::SeqCst);
+                }
                 Some(Ok(_)) => {}
             },
             out = said.recv() => {
@@ -51,6 +55,8 @@ pub(super) async fn serve(stream: Box<dyn Duplex>, state: Arc<State>) {
                 let frame = match out {
                     Out::Message(message) if manner.binary => Message::binary(message),
                     Out::Message(message) => Message::text(message),
+                    Out::Close(code, reason) => Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() })),
+                    Out::Ping => Message::Ping(bytes::Bytes::from_static(b"still there?")),
                     Out::Raw(bytes) => Message::text(String::from_utf8_lossy(&bytes).into_owned()),
                 };
                 if sink.send(frame).await.is_err() {
