@@ -67,7 +67,7 @@ pub struct Loaded {
 ///
 /// Every fault found.
 pub fn load(name: &str, text: String, variables: &Variables) -> Result<Loaded, Box<Rejected>> {
-    let mut source = Source { name: name.to_owned(), text, tree: None };
+    let mut source = Source { name: name.to_owned(), text, tree: None, hidden: Vec::new() };
     let mut warnings = Vec::new();
     match read(&mut source, variables, &mut warnings) {
         Ok(config) => Ok(Loaded { config, source, warnings }),
@@ -86,7 +86,11 @@ fn read(source: &mut Source, variables: &Variables, warnings: &mut Vec<Fault>) -
         let fault = Fault::value(Path::default(), "is not a map of settings");
         return Err(vec![fault.advise("a configuration begins with `servers:`, or `{\"servers\": …}`")]);
     }
+    let hidden = mask::credentials(&tree);
     let inputs = foreign::translate(&mut tree, warnings);
+    if inputs.is_some() {
+        source.hidden = hidden;
+    }
     shorthand::unfold(&mut tree);
     let mut faults = Vec::new();
     let names = Names { variables, inputs: inputs.as_ref() };

@@ -55,6 +55,8 @@ pub struct Source {
     pub(super) name: String,
     pub(super) text: String,
     pub(super) tree: Option<Node>,
+    /// Ranges of bytes that are not shown, beside those the tree tells: credentials in what the tree has no more.
+    pub(super) hidden: Vec<(usize, usize)>,
 }
 
 impl Source {
@@ -100,7 +102,7 @@ impl Source {
         let start = self.text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text[start..].lines().next().unwrap_or_default();
         let masked = match &self.tree {
-            Some(tree) => mask::credentials(tree),
+            Some(tree) => [mask::credentials(tree), self.hidden.clone()].concat(),
             None => mask::guess(&self.text, start, line).into_iter().collect(),
         };
         let (mut shown, mut caret, mut width) = (String::new(), None, 0);

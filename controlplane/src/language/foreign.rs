@@ -55,7 +55,6 @@ fn ignored(root: &Node, shape: &[&str], warnings: &mut Vec<Fault>) {
     for (depth, key) in shape.iter().enumerate() {
         let last = depth + 1 == shape.len();
         let known = |entry: &&Entry| entry.key == *key || entry.key == "$schema" || (last && entry.key == "inputs");
-        // The settings of an editor are full of what has nothing to do with this; what stands beside is of interest.
         let stranger = node.entries().iter().filter(|entry| !known(entry));
         beside.extend(stranger.map(|entry| (way.key(&entry.key), entry.key_span)));
         let Some(next) = node.get(key) else { return };

@@ -12,7 +12,7 @@ pub(super) fn credentials(root: &Node) -> Vec<(usize, usize)> {
 
 fn collect(node: &Node, above: &mut Vec<Segment>, found: &mut Vec<(usize, usize)>) {
     match &node.content {
-        Content::Scalar(scalar) if !scalar.expanded && is_credential(above, &scalar.text) => {
+        Content::Scalar(scalar) if !scalar.expanded && !refers(&scalar.text) && is_credential(above, &scalar.text) => {
             found.push((node.span.start, node.span.end));
         }
         Content::List(items) => {
@@ -31,6 +31,11 @@ fn collect(node: &Node, above: &mut Vec<Segment>, found: &mut Vec<(usize, usize)
         }
         _ => {}
     }
+}
+
+/// Before variables are expanded.
+fn refers(text: &str) -> bool {
+    text.contains("${") && !text.contains("$${")
 }
 
 fn is_credential(path: &[Segment], text: &str) -> bool {

@@ -103,7 +103,7 @@ fn sighup_reads_the_files_again() {
     let hangup = Command::new("kill").args(["-HUP", &gateway.id().to_string()]).status().unwrap();
     assert!(hangup.success());
     gateway.says("asked to read the configuration again");
-    gateway.says("says the same as before");
+    gateway.says("the configuration is the same as before");
     assert_ne!(gateway.status_at("/servers/a/mcp", None), 404);
 }
 

@@ -145,6 +145,17 @@ fn words_of_many_clients_are_understood() {
 }
 
 #[test]
+fn credentials_in_what_is_ignored_are_not_shown_either() {
+    let text = r#"{"apiKey": "s3cret", "x": {"clientSecret": "s3cret"}, "inputs": [{"id": "a", "token": "s3cret"}], "mcpServers":
+        {"a": {"oauth": {"secret": "s3cret"}, "env": {"A": "s3cret", "B": "${env:NONE}"}, "url": []}}}"#.replace('\n', "");
+    let shown = load(&text).err().unwrap().to_string();
+    assert!(shown.contains("${env:NONE}") && shown.contains("***") && !shown.contains("s3cret"), "{shown}");
+    let fine = load(&text.replace("${env:NONE}", "x").replace("[]}}", "\"http://h\"}}")).unwrap();
+    let warnings = fine.source.show("warning", &fine.warnings).to_string();
+    assert!(warnings.contains("ignored") && !warnings.contains("s3cret"), "{warnings}");
+}
+
+#[test]
 fn every_place_where_clients_keep_servers_is_known() {
     let server = r#"{"a": {"command": "x"}}"#;
     for text in [

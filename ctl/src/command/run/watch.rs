@@ -55,9 +55,11 @@ async fn watch(mut publisher: Publisher, sender: &Sender<Arc<Snapshot>>) {
     let mut hangup = signal(SignalKind::hangup()).ok();
     loop {
         folders.follow(publisher.files().paths());
+        let mut is_asked = false;
         tokio::select! {
             () = sender.closed() => return,
-            _ = woken.recv() => {}
+            // Much may happen in a folder; one look is enough for all of it.
+            _ = woken.recv() => sleep(QUIET).await,
             () = sleep(INTERVAL) => {}
             () = asked(&mut hangup) => {
                 // The signal may be faster than what it is about.
@@ -69,12 +71,16 @@ async fn watch(mut publisher: Publisher, sender: &Sender<Arc<Snapshot>>) {
                 } else {
                     tracing::info!("asked to read the configuration again");
                     publisher.read_again();
+                    is_asked = true;
                 }
             }
         }
         if publisher.is_stale() {
             settle(&publisher).await;
-            publish(&mut publisher, sender);
+            let is_new = publish(&mut publisher, sender);
+            if is_asked && !is_new {
+                tracing::info!("the configuration is the same as before");
+            }
         }
     }
 }
@@ -101,7 +107,8 @@ async fn settle(publisher: &Publisher) {
     }
 }
 
-fn publish(publisher: &mut Publisher, sender: &Sender<Arc<Snapshot>>) {
+/// `true` when there is something new, for the data plane or to be repaired.
+fn publish(publisher: &mut Publisher, sender: &Sender<Arc<Snapshot>>) -> bool {
     match publisher.publish() {
         Ok(Some(published)) => {
             let document = publisher.document();
@@ -117,11 +124,14 @@ fn publish(publisher: &mut Publisher, sender: &Sender<Arc<Snapshot>>) {
             );
             // Fails only when nobody listens any more, which ends the loop.
             let _ = sender.send(parse(&published));
+            true
         }
-        Ok(None) => tracing::info!("the configuration was read again and says the same as before"),
+        // Clients keep more than servers in their files, and write them often.
+        Ok(None) => false,
         Err(error) => {
             refused(&error);
             tracing::error!("the last good configuration stays, until its files change again");
+            true
         }
     }
 }
