@@ -158,13 +158,18 @@ impl Upstream {
         }
     }
 
+    /// Whether a session's server may come to speak the other HTTP transport: the configuration names none.
+    pub(crate) fn may_change_transport(&self) -> bool {
+        self.children.transport().is_open()
+    }
+
     /// Finds out, after a POST of `initialize` was refused with `status`, whether the server speaks HTTP+SSE instead.
     /// `true`: it does, and [`Upstream::carrier`] says [`Carrier::Pipe`] from now on, until it turns out otherwise. Asks
     /// nothing where the configuration names the transport, or the status speaks of something else (2025-11-25
     /// *Transports: Backwards Compatibility*).
     pub(crate) async fn detect(&self, status: ::http::StatusCode) -> bool {
         let refused = status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 429);
-        if !refused || !self.children.transport().is_open() {
+        if !refused || !self.may_change_transport() {
             return false;
         }
         let found = self.children.is_sse().await;

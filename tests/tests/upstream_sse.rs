@@ -1,12 +1,16 @@
 //! Servers of HTTP+SSE (2024-11-05): where their messages may go, how POSTs are answered, what their streams look like.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sluice_tests::upstream::piped::{Body, Kind, Manner, Posts};
 use sluice_tests::upstream::{Answer, Legacy, Piped, Upstream};
 use sluice_tests::{Call, Gateway, Reply, Session, message, until};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 const PATH: &str = "/servers/one/mcp";
 const INTERNAL: Option<i64> = Some(-32603);
@@ -236,6 +240,73 @@ async fn the_transport_is_found_out_where_nobody_says_it() {
         let second = Session::open(gateway.port, PATH).await;
         assert_eq!(second.call("echo", json!({})).await.status, 200);
         assert_eq!(posts("/sse"), 1, "and not again");
+    }
+}
+
+/// A port behind which servers take turns.
+struct Turn {
+    port: u16,
+    server: Arc<watch::Sender<u16>>,
+}
+
+impl Turn {
+    async fn of(server: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = Arc::new(watch::Sender::new(server));
+        let turns = Arc::clone(&server);
+        tokio::spawn(async move {
+            while let Ok((mut inside, _peer)) = listener.accept().await {
+                let mut turns = turns.subscribe();
+                tokio::spawn(async move {
+                    let to = *turns.borrow_and_update();
+                    let mut outside = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut inside, &mut outside) => {}
+                        _ = turns.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { port, server }
+    }
+
+    /// Another server's turn: the connections to the one before end.
+    fn take(&self, server: u16) {
+        self.server.send_replace(server);
+    }
+}
+
+/// Calls until the call passes.
+async fn passes(session: &Session) {
+    let start = Instant::now();
+    loop {
+        let reply = session.call("echo", json!({})).await;
+        if reply.status == 200 {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(9), "the other transport is not found: {reply:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_goes_on_when_another_transport_takes_the_place_of_the_first() {
+    for streamable in [404, 405] {
+        let http = Legacy::start();
+        let sse = Piped::with(Kind::Sse, Manner { streamable, ..Manner::default() });
+        let turn = Turn::of(http.port).await;
+        let url = format!("http://127.0.0.1:{}/mcp", turn.port);
+        let gateway = Gateway::with(json!({ "one": { "url": url } })).await;
+        let session = Session::open(gateway.port, PATH).await;
+        assert_eq!(session.call("echo", json!({})).await.status, 200);
+        turn.take(sse.port);
+        passes(&session).await;
+        assert_eq!(sse.got("initialize").len(), 1, "{streamable}: with the client's own message");
+        http.forget(404);
+        turn.take(http.port);
+        passes(&session).await;
+        assert_eq!(http.got("initialize").len(), 2, "{streamable}");
     }
 }
 

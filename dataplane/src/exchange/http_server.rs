@@ -128,7 +128,9 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
             }
         };
         let status = response.status();
-        if !renewed && state.upstream.is_some() && sessions::is_lost(worker, &call.upstream, &state, status).await {
+        // a session that was opened over HTTP+SSE has no id to lose
+        let may_lose = state.upstream.is_some() || call.upstream.may_change_transport();
+        if !renewed && may_lose && sessions::is_lost(worker, &call.upstream, &state, status).await {
             drop(response);
             if let Err(reason) = Box::pin(sessions::renew(worker, &call.upstream, &session, state.epoch)).await {
                 return Err(refuse(&mut call, reason, id));

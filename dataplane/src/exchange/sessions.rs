@@ -408,10 +408,13 @@ pub(super) fn remember(session: &Session, posted: &Posted) {
     }
 }
 
-/// Whether an answer means that the server no longer knows our session: 404, or 400 when it does not even take a ping.
+/// Whether an answer means that the server no longer knows our session: 404, or 400 when it does not even take a ping; or
+/// that it speaks another transport by now.
 pub(super) async fn is_lost(worker: &Rc<Worker>, upstream: &Upstream, state: &State, status: StatusCode) -> bool {
     match status {
         StatusCode::NOT_FOUND => true,
+        // the event stream of HTTP+SSE takes no POST
+        StatusCode::METHOD_NOT_ALLOWED => upstream.may_change_transport(),
         // boxed: rare, and every call's future would otherwise have room for it
         StatusCode::BAD_REQUEST => Box::pin(is_gone(worker, upstream, state, status)).await,
         _ => false,
