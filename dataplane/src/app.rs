@@ -223,9 +223,17 @@ async fn expire_sessions(worker: Rc<Worker>) {
     let mut tick = tokio::time::interval(limit::SWEEP);
     let drain = worker.node.drain.clone();
     let mut emptying = Box::pin(async move { drain.reached(Phase::Emptying).await });
+    let mut planes = worker.node.planes.clone();
+    let mut before = Arc::clone(&planes.borrow_and_update());
     loop {
         tokio::select! {
             _ = tick.tick() => {}
+            Ok(()) = planes.changed() => {
+                let now = Arc::clone(&planes.borrow_and_update());
+                let (worker, old) = (Rc::clone(&worker), std::mem::replace(&mut before, Arc::clone(&now)));
+                tokio::task::spawn_local(async move { exchange::end_gone_sessions(&worker, &old, &now).await });
+                continue;
+            }
             () = &mut emptying => return end_sessions(&worker).await,
         }
         let plane = worker.plane();

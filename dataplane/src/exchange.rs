@@ -27,7 +27,7 @@ mod sessions;
 use call::{Arrival, Call, Content, Posted, Refusal, Reply, Scope};
 use record::Record;
 use relay::edited;
-pub(crate) use sessions::end as end_session;
+pub(crate) use sessions::{end as end_session, end_gone as end_gone_sessions};
 
 use crate::auth::quota::Ticket;
 use crate::budget::Held;

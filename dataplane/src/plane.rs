@@ -43,10 +43,10 @@ impl Plane {
             .servers
             .iter()
             .map(|server| {
-                let same = previous
-                    .filter(|p| p.snapshot.limits == snapshot.limits)
-                    .and_then(|p| p.server(&server.name))
-                    .filter(|upstream| upstream.config == *server);
+                let same = previous.and_then(|p| p.server(&server.name)).filter(|upstream| upstream.config == *server);
+                if let Some(upstream) = same {
+                    upstream.children.set_limits(&snapshot.limits);
+                }
                 let upstream = same.cloned().unwrap_or_else(|| {
                     let children = Children::new(
                         Arc::clone(server),

@@ -319,6 +319,13 @@ impl Store {
         }
     }
 
+    /// All sessions, as they are now.
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        match self {
+            Self::Memory(store) => store.all(),
+        }
+    }
+
     /// Takes all sessions out, at the end of the process.
     pub(crate) fn drain(&self) -> Vec<Arc<Session>> {
         match self {

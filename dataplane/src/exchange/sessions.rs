@@ -573,6 +573,31 @@ pub(crate) async fn end(worker: &Rc<Worker>, plane: &Plane, session: &Session) {
     futures_util::future::join_all(ending.map(|(upstream, part)| end_upstream(worker, upstream, part))).await;
 }
 
+/// The configuration changed: sessions with servers that are gone, or are configured otherwise, are over. On the merged
+/// door that is a part; the client's own session goes on.
+pub(crate) async fn end_gone(worker: &Rc<Worker>, before: &Plane, now: &Plane) {
+    let is_there = |session: &Session| now.server(&session.server).is_some_and(|u| u.id == session.definition);
+    let mut gone = Vec::new();
+    for session in worker.node.sessions.all() {
+        match &session.merged {
+            Some(merged) => gone.extend(merged.take_gone(is_there)),
+            None if is_there(&session) => {}
+            None => {
+                worker.node.sessions.remove(&session.id).await;
+                gone.push(session);
+            }
+        }
+    }
+    for few in gone.chunks(limit::SESSIONS_ENDING) {
+        let ending = few.iter().filter_map(|session| {
+            session.end();
+            let upstream = before.server(&session.server).filter(|upstream| upstream.id == session.definition)?;
+            Some(end_upstream(worker, upstream, session))
+        });
+        futures_util::future::join_all(ending).await;
+    }
+}
+
 async fn end_upstream(worker: &Rc<Worker>, upstream: &Arc<Upstream>, session: &Session) {
     if let Some(attachment) = session.attachment.lock().await.take() {
         upstream.children.release(&attachment, session.id.0);

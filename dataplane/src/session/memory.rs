@@ -31,6 +31,10 @@ impl Memory {
         idle.into_iter().filter(|session| sessions.remove(&session.id).is_some()).collect()
     }
 
+    pub(super) fn all(&self) -> Vec<Arc<Session>> {
+        self.sessions.pin().values().cloned().collect()
+    }
+
     pub(super) fn drain(&self) -> Vec<Arc<Session>> {
         let sessions = self.sessions.pin();
         let all: Vec<_> = sessions.values().cloned().collect();

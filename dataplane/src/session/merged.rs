@@ -69,6 +69,17 @@ impl Merged {
         self.parts.pin().values().filter_map(|part| part.session.load_full()).collect()
     }
 
+    /// Takes out the sessions with servers that are not there any more, by their definitions.
+    pub(crate) fn take_gone(&self, is_there: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
+        let parts = self.parts.pin();
+        let gone = parts.values().filter_map(|part| {
+            let session = part.session.load_full().filter(|session| !is_there(session))?;
+            part.session.store(None);
+            Some(session)
+        });
+        gone.collect()
+    }
+
     /// Notes where a request went. Beyond [`limit::IN_FLIGHT_NOTED`] nothing is noted: a cancellation then asks all.
     pub(crate) fn sent(&self, id: &Bytes, server: &Arc<str>) {
         let mut in_flight = self.in_flight();

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use sluice_mcp::{Message, ScanLimits, scan};
 use sluice_snapshot::model::{Isolation, Limits, Protocol, Server, Transport};
@@ -87,11 +88,11 @@ impl From<Reason> for NoChild {
 /// The children of one server.
 pub(crate) struct Children {
     server: Arc<Server>,
-    limits: Limits,
+    /// Those of the current plane: a server that stays the same keeps its children when they change.
+    limits: ArcSwap<Limits>,
     guard: Arc<guard::Guard>,
     metrics: Arc<Metrics>,
     slots: Slots,
-    room: Room,
     backoff: Arc<Backoff>,
     tasks: Arc<Owners>,
     transport: Arc<transport::Memory>,
@@ -100,13 +101,28 @@ pub(crate) struct Children {
 
 impl Children {
     pub(crate) fn new(server: Arc<Server>, limits: Limits, guard: Arc<guard::Guard>, metrics: Arc<Metrics>) -> Self {
-        let (room, backoff) = match &server.transport {
-            Transport::Stdio(_) => (Room::of_processes(&limits), Backoff::new(limit::CHILD_BACKOFF_MAX)),
-            _ => (Room::of_connections(), Backoff::new(limit::CONNECTION_BACKOFF_MAX)),
+        let backoff = match &server.transport {
+            Transport::Stdio(_) => Backoff::new(limit::CHILD_BACKOFF_MAX),
+            _ => Backoff::new(limit::CONNECTION_BACKOFF_MAX),
         };
         let (backoff, transport) = (Arc::new(backoff), Arc::new(transport::Memory::new(&server.transport)));
         let (slots, tasks, quirks) = (Slots::default(), Arc::default(), Arc::default());
-        Self { server, limits, guard, metrics, slots, room, backoff, tasks, transport, quirks }
+        let limits = ArcSwap::from_pointee(limits);
+        Self { server, limits, guard, metrics, slots, backoff, tasks, transport, quirks }
+    }
+
+    /// The limits of a new plane; what runs already stays.
+    pub(crate) fn set_limits(&self, limits: &Limits) {
+        if **self.limits.load() != *limits {
+            self.limits.store(Arc::new(limits.clone()));
+        }
+    }
+
+    fn room(&self) -> Room {
+        match &self.server.transport {
+            Transport::Stdio(_) => Room::of_processes(&self.limits.load()),
+            _ => Room::of_connections(),
+        }
     }
 
     /// What the server does in ways of its own.
@@ -180,7 +196,7 @@ impl Children {
         exclusive: bool,
         greet: impl AsyncFnOnce(&Child) -> Result<(), NoChild>,
     ) -> Result<Arc<Child>, NoChild> {
-        let place = self.slots.place(key, owner, &self.room)?;
+        let place = self.slots.place(key, owner, &self.room())?;
         let _one = place.slot.starting.lock().await;
         if let Some(child) = place.slot.running() {
             return Ok(child);
@@ -211,8 +227,9 @@ impl Children {
 
     /// Ends children without a request for `limits.child_idle`, and forgets ended ones.
     pub(crate) fn sweep(&self) {
+        let most = self.limits.load().child_idle;
         self.slots.sweep(|child| {
-            if child.is_running() && child.idle() >= self.limits.child_idle {
+            if child.is_running() && child.idle() >= most {
                 tracing::info!(server = %self.server.name, "ending an idle process or connection");
                 child.stop();
             }
@@ -231,7 +248,7 @@ impl Children {
         Child::start(task::Parts {
             server: Arc::clone(&self.server),
             exclusive,
-            depth: self.limits.json_depth,
+            depth: self.limits.load().json_depth,
             guard: Arc::clone(&self.guard),
             metrics: Arc::clone(&self.metrics),
             backoff: Arc::clone(&self.backoff),
