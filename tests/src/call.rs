@@ -64,7 +64,7 @@ impl Call {
         let call =
             Self::post(path, body.to_string()).header("mcp-protocol-version", MODERN).header("mcp-method", method);
         match name {
-            Some(name) if mirrored.contains(&method) => call.header("mcp-name", &name),
+            Some(name) if mirrored.contains(&method) => call.header("mcp-name", &message::header_value(&name)),
             _ => call,
         }
     }

@@ -29,7 +29,7 @@ pub struct Gateway {
 
 /// What a gateway is started with.
 pub struct Start {
-    config: Value,
+    config: String,
     env: Vec<(String, String)>,
     args: Vec<String>,
     folder: TempDir,
@@ -39,7 +39,13 @@ impl Start {
     /// A start with this configuration.
     #[must_use]
     pub fn new(config: Value) -> Self {
-        Self { config, env: Vec::new(), args: Vec::new(), folder: tempfile::tempdir().unwrap() }
+        Self::written(&format!("{config:#}"))
+    }
+
+    /// A start with this configuration, as text: for what depends on the order of keys.
+    #[must_use]
+    pub fn written(config: &str) -> Self {
+        Self { config: config.into(), env: Vec::new(), args: Vec::new(), folder: tempfile::tempdir().unwrap() }
     }
 
     /// With a variable in the gateway's environment, which otherwise has `PATH` and `HOME` only.
@@ -66,7 +72,7 @@ impl Start {
     #[must_use]
     pub fn command(&self) -> Command {
         let file = self.folder.path().join("mcp.json");
-        std::fs::write(&file, serde_json::to_vec_pretty(&self.config).unwrap()).unwrap();
+        std::fs::write(&file, &self.config).unwrap();
         let mut command = sluice(self.folder.path());
         command.arg("run").arg("--config").arg(file).args(&self.args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));

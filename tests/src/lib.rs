@@ -6,14 +6,18 @@
 
 pub mod binary;
 pub mod call;
+pub mod catalogue;
+pub mod client;
 pub mod door;
 pub mod events;
 pub mod gateway;
+pub mod line;
 pub mod message;
 pub mod peer;
 pub mod port;
 pub mod process;
 pub mod raw;
+pub mod server;
 pub mod session;
 pub mod upstream;
 pub mod wait;

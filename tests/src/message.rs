@@ -1,5 +1,6 @@
 //! JSON-RPC messages as clients of both eras write them.
 
+use base64::Engine;
 use serde_json::{Value, json};
 
 /// The newest legacy revision.
@@ -72,6 +73,25 @@ pub fn modern(method: &str, id: i64, mut params: Value) -> Value {
     }
     params["_meta"] = all;
     request(method, id, params)
+}
+
+/// A name as `Mcp-Name` carries it: as it is, or in Base64 where a header could not hold it.
+#[must_use]
+pub fn header_value(name: &str) -> String {
+    let plain = name.bytes().all(|byte| matches!(byte, b' '..=b'~')) && name.trim() == name && !name.is_empty();
+    if plain && !name.starts_with("=?") {
+        return name.to_owned();
+    }
+    format!("=?base64?{}?=", base64::prelude::BASE64_STANDARD.encode(name))
+}
+
+/// The name that [`header_value`] made a header's value of; `None` where the Base64 is none.
+#[must_use]
+pub fn header_name(value: &str) -> Option<String> {
+    let Some(inner) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
+        return Some(value.to_owned());
+    };
+    String::from_utf8(base64::prelude::BASE64_STANDARD.decode(inner).ok()?).ok()
 }
 
 /// A successful result with one text.
