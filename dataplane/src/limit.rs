@@ -202,3 +202,5 @@ pub(crate) const CHANGES_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) const LINKS_HOLD: usize = 16 << 20;
 /// Clashes of names that are remembered as told.
 pub(crate) const CLASHES: usize = 10_000;
+/// How long the merged door takes all its servers for modern once they were found to be: no request looks at each.
+pub(crate) const DOOR_MEMORY: Duration = Duration::from_secs(10);
