@@ -299,7 +299,28 @@ async fn a_connection_that_gives_no_sign_of_life_is_given_up() {
 }
 
 #[tokio::test]
-async fn idle_connections_are_ended_with_the_gateway() {
+async fn a_connection_nobody_uses_is_ended_whatever_the_server_says_on_it() {
+    for kind in KINDS {
+        let server = Piped::start(kind);
+        let limits = json!({ "limits": { "child_idle_seconds": 1 } });
+        let start = Start::new(json!({ "proxy": limits, "servers": { "one": server.config() } }));
+        let gateway = start.ready().await;
+        let session = Session::open(gateway.port, PATH).await;
+        assert_eq!(text(&session.call("who", json!({})).await), "0");
+        let note = message::notification("notifications/tools/list_changed", json!({}));
+        until("the connection is ended", || {
+            let link = &server.links()[0];
+            link.ping();
+            link.say(&note);
+            (!link.is_open()).then_some(())
+        })
+        .await;
+        assert_eq!(text(&after_backoff(&session, "who").await), "1", "{kind:?}: the session goes on");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_ended_with_the_gateway() {
     for kind in KINDS {
         let (server, mut gateway) = before(kind).await;
         let _session = Session::open(gateway.port, PATH).await;
