@@ -187,6 +187,8 @@ fn stdio_opens_no_port_unless_one_is_asked_for() {
         ("proxy: {transport: stdio}\n", node(false, Some(address)), true, vec![address]),
         ("proxy: {transport: http}\n", node(true, Some(address)), true, vec![address]),
         ("proxy: {port: 1}\n", node(false, Some(address)), false, vec![address]),
+        ("proxy: {transport: SSE}\n", node(false, Some(address)), false, vec![address]),
+        ("proxy: {transport: streamable-http}\n", node(false, Some(address)), false, vec![address]),
     ] {
         let listener = compiled_for(text, &[], &node).0.listener;
         assert_eq!((listener.stdio, listener.addresses), (stdio, addresses), "{text}");

@@ -36,7 +36,7 @@ pub struct Config {
 pub struct Proxy {
     /// What the gateway calls itself towards clients. Default: `sluice`.
     pub name: Option<String>,
-    /// How clients reach it. Default: `http`.
+    /// How clients reach it. Default: `http`, by which HTTP+SSE and WebSockets are served as well.
     pub transport: Option<Door>,
     /// Address to listen on. Default: `127.0.0.1`. Other machines get in only with authentication, or with
     /// `authentication: none`.

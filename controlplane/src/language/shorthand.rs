@@ -36,6 +36,15 @@ pub(super) fn unfold(root: &mut Node) {
 
 /// Says transports by the names we have for them. After variables are expanded: these are values.
 pub(super) fn rename_transports(root: &mut Node) {
+    if let Some(Content::Scalar(scalar)) =
+        root.get_mut("proxy").and_then(|proxy| proxy.get_mut("transport")).map(|door| &mut door.content)
+    {
+        // Clients come in by any of them where there is a port.
+        scalar.text = match transport(&scalar.text).as_str() {
+            "sse" | "websocket" => "http".to_owned(),
+            name => name.to_owned(),
+        };
+    }
     for server in servers(root) {
         for entry in server.iter_mut().filter(|entry| entry.key == "transport") {
             let Content::Scalar(scalar) = &mut entry.value.content else { continue };

@@ -33,9 +33,11 @@ Examples:
   sluice run --config mcp.json --stdio        for a client that starts its servers itself
 
 Clients connect to http://127.0.0.1:8000/mcp, or to one server at http://127.0.0.1:8000/servers/NAME/mcp.
+Changes of the file, of the files of variables it names and of keys are applied while it runs, whole
+or not at all; SIGHUP reads them again in any case.
 Exit code 2: the configuration is wrong, nothing was started, and stderr says why.")]
 pub(crate) struct Args {
-    /// The configuration, YAML or JSON
+    /// The configuration, YAML or JSON; the file of a client such as Claude, Cursor or VS Code will do
     #[arg(short, long, visible_alias = "file", value_name = "FILE", env = "MCP_CONFIG_PATH", hide_env_values = true)]
     config: PathBuf,
 

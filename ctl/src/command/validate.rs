@@ -17,7 +17,7 @@ Example:
 Exit code 0: it would run. Exit code 2: it would not, and stderr says why. Variables are looked up as `sluice run`
 does, so that one that is not set is found here.")]
 pub(crate) struct Args {
-    /// The file, YAML or JSON; `-` for stdin
+    /// The file, YAML or JSON, or the file of a client such as Claude, Cursor or VS Code; `-` for stdin
     #[arg(short, long, visible_alias = "config", value_name = "FILE")]
     file: PathBuf,
 }
