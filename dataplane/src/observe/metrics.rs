@@ -130,7 +130,7 @@ impl Metrics {
             ("sluice_connections", "Client connections open.", self.connections.get()),
             ("sluice_sessions", "Legacy sessions open.", levels.sessions as i64),
             ("sluice_streams", "GET and listen streams open.", self.streams.get()),
-            ("sluice_upstream_connections", "Connections to HTTP servers open.", self.upstream_connections.get()),
+            ("sluice_upstream_connections", "Connections to servers open.", self.upstream_connections.get()),
             ("sluice_children", "Child processes of stdio servers.", self.children.get()),
             ("sluice_held_bytes", "Bytes of bodies, sessions and queued messages held.", self.held.used() as i64),
             ("sluice_config_revision", "Revision of the active configuration.", levels.revision as i64),
