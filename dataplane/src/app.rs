@@ -21,7 +21,9 @@ use crate::drain::{Drain, Phase};
 use crate::exchange;
 use crate::limit;
 use crate::listen::connection::Connections;
+use crate::listen::door::House;
 use crate::listen::http::Listener;
+use crate::listen::mailbox::Mailboxes;
 use crate::listen::tls::Certificates;
 use crate::listen::{http, stdio};
 use crate::node::{Node, Worker};
@@ -78,11 +80,13 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
         n => n,
     };
     let tls = (!certificates_are_empty(&node)).then(|| Arc::clone(&certificates).server_config());
+    let mailboxes = Arc::new(Mailboxes::default());
     let mut workers = Vec::with_capacity(count);
     for index in 0..count {
         let worker = Thread {
             node: Arc::clone(&node),
             index: index as u8,
+            mailboxes: Arc::clone(&mailboxes),
             sockets: sockets.iter().map(TcpListener::try_clone).collect::<Result<_, _>>()?,
             tls: tls.clone(),
             stdio: settings.stdio && index == 0,
@@ -164,6 +168,7 @@ fn session_key(state_dir: &Path) -> [u8; 32] {
 struct Thread {
     node: Arc<Node>,
     index: u8,
+    mailboxes: Arc<Mailboxes>,
     sockets: Vec<TcpListener>,
     tls: Option<Arc<rustls::ServerConfig>>,
     stdio: bool,
@@ -184,6 +189,7 @@ impl Thread {
         local.block_on(&runtime, async move {
             let worker = Worker::new(Arc::clone(&self.node), self.index);
             let connections = Rc::new(Connections::default());
+            let house = Rc::new(House { worker: Rc::clone(&worker), mailboxes: self.mailboxes });
             tokio::task::spawn_local(Rc::clone(&worker).keep_house());
             tokio::task::spawn_local(sweep(Rc::clone(&connections)));
             for socket in self.sockets {
@@ -191,7 +197,7 @@ impl Thread {
                 match tokio::net::TcpListener::from_std(socket).and_then(|s| Ok((s, address?))) {
                     Ok((socket, address)) => {
                         let listener = Listener { socket, address, tls: self.tls.clone() };
-                        tokio::task::spawn_local(http::accept(Rc::clone(&worker), Rc::clone(&connections), listener));
+                        tokio::task::spawn_local(http::accept(Rc::clone(&house), Rc::clone(&connections), listener));
                     }
                     Err(error) => tracing::error!(%error, "cannot use a listening socket"),
                 }

@@ -129,6 +129,21 @@ pub(crate) const SUBSCRIPTIONS: usize = 1024;
 pub(crate) const REQUEST_STATE: Duration = Duration::from_secs(3600);
 /// Streams (GET and `subscriptions/listen`) one principal may have open.
 pub(crate) const STREAMS_PER_PRINCIPAL: u32 = 20_000;
+/// Messages of a client on an event stream that were accepted and not yet taken up: a burst of a busy agent. Beyond it 503.
+pub(crate) const MAILBOX_MESSAGES: usize = 256;
+/// Bytes waiting for one client on a pipe (stdio, WebSocket, HTTP+SSE); beyond it whoever produces them waits. A large
+/// message is taken alone.
+pub(crate) const OUTBOX_WAITING: usize = 256 << 10;
+/// A WebSocket that is silent for so long is pinged: below the 30 s and 60 s idle times of common balancers.
+pub(crate) const WEBSOCKET_PING: Duration = Duration::from_secs(15);
+/// Time for the pong, or for anything else: a very bad mobile network.
+pub(crate) const WEBSOCKET_PONG: Duration = Duration::from_secs(10);
+/// Time for a client to notice that a WebSocket is closed, before its connection is.
+pub(crate) const WEBSOCKET_CLOSE: Duration = Duration::from_secs(2);
+/// Bytes of a WebSocket's read buffer: idle connections are many, messages mostly small.
+pub(crate) const WEBSOCKET_BUFFER: usize = 4 << 10;
+/// Bytes of an unfinished WebSocket message that are not counted in the node's byte budget.
+pub(crate) const WEBSOCKET_UNCOUNTED: usize = 16 << 10;
 /// After a stop signal, calls in flight have this long to finish.
 pub(crate) const DRAIN: Duration = Duration::from_secs(20);
 /// At the end, servers are told that their sessions are over, for at most this long.

@@ -60,6 +60,10 @@ pub(crate) enum Reason {
     /// An answer to a question nobody asked; never shown, because such answers are taken and dropped.
     Unasked,
     NobodyLogs,
+    StreamMissing,
+    StreamUnknown,
+    NotWebSocket,
+    HandshakeBroken(&'static str),
     // eras that do not meet
     ServerIsLegacy,
     DoorIsLegacy(String),
@@ -69,6 +73,7 @@ pub(crate) enum Reason {
     },
     // the node's state
     Busy,
+    MailboxFull,
     Draining,
     // the server's fault
     ServerUnreachable,
@@ -162,9 +167,14 @@ impl Reason {
             NobodyLogs => row(S::OK, code::METHOD_NOT_FOUND, "unknown_method"),
             Unasked => row(S::ACCEPTED, code::INVALID_REQUEST, "unasked"),
             DoorIsLegacy(_) => row(S::BAD_REQUEST, code::INVALID_REQUEST, "door_is_legacy"),
+            StreamMissing => row(S::BAD_REQUEST, code::INVALID_REQUEST, "stream_missing"),
+            StreamUnknown => row(S::NOT_FOUND, code::INVALID_REQUEST, "stream_unknown"),
+            NotWebSocket => row(S::UPGRADE_REQUIRED, code::INVALID_REQUEST, "not_websocket"),
+            HandshakeBroken(_) => row(S::BAD_REQUEST, code::INVALID_REQUEST, "handshake_broken"),
             ServerIsLegacy => row(S::BAD_REQUEST, code::INVALID_REQUEST, "server_is_legacy"),
             ServerIsModern { .. } => row(S::BAD_REQUEST, code::UNSUPPORTED_VERSION, "server_is_modern"),
             Busy => retry(S::SERVICE_UNAVAILABLE, "busy"),
+            MailboxFull => retry(S::SERVICE_UNAVAILABLE, "mailbox_full"),
             Draining => retry(S::SERVICE_UNAVAILABLE, "draining"),
             ServerUnreachable => row(S::BAD_GATEWAY, code::INTERNAL, "server_unreachable"),
             ServerTimeout => row(S::GATEWAY_TIMEOUT, code::INTERNAL, "server_timeout"),
@@ -192,7 +202,9 @@ impl Reason {
     pub(crate) fn text(&self) -> Cow<'static, str> {
         use Reason::*;
         Cow::Borrowed(match self {
-            NoSuchDoor => "nothing is served at this path; MCP is at /mcp and /servers/{server}/mcp",
+            NoSuchDoor => {
+                "nothing is served at this path; the doors are /mcp (streamable HTTP), /sse (HTTP+SSE) and /ws (WebSocket), each also at /servers/{server}/…"
+            }
             UnknownServer => "no server of that name is configured; see `servers` in the configuration",
             MethodNotAllowed(allow) => return format!("this path takes {allow}").into(),
             BadHost => {
@@ -245,11 +257,18 @@ impl Reason {
                 )
                 .into();
             }
+            StreamMissing => "the session_id parameter is required; it comes with the first event of GET /sse",
+            StreamUnknown => "no such session; open a new one with GET /sse",
+            NotWebSocket => {
+                "this path takes WebSocket connections (version 13, over HTTP/1.1); streamable HTTP is at /mcp beside it"
+            }
+            HandshakeBroken(what) => return format!("not a WebSocket handshake (RFC 6455): {what}").into(),
             ServerIsLegacy => "this server speaks protocol versions up to 2025-11-25 only; start with `initialize`",
             ServerIsModern { supported, .. } => {
                 return format!("this server does not take `initialize`; it speaks {}", supported.join(", ")).into();
             }
             Busy => "the gateway is at its memory limit; try again shortly",
+            MailboxFull => "messages come faster than they are taken; send this one again shortly",
             Draining => "the gateway is stopping; connect again",
             ServerUnreachable => "the server cannot be reached; nothing was sent to it",
             ServerTimeout => "the server did not answer in time; the request may have run",

@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     Cursor = 2,
     Task = 3,
     Event = 4,
+    /// Where a client hands in messages whose answers come on its event stream.
+    Mailbox = 5,
 }
 
 /// Whom and what a handle belongs to.

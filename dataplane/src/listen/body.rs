@@ -8,6 +8,7 @@ use http_body::{Frame, SizeHint};
 use sluice_mcp::{Chunks, encode_event};
 
 use super::connection::Busy;
+use super::sse;
 use crate::exchange::json_stream::JsonStream;
 use crate::exchange::relay::{Item, Relay};
 
@@ -23,6 +24,7 @@ pub(super) enum Inner {
     Pieces { pieces: smallvec::IntoIter<[Bytes; 5]>, left: u64 },
     JsonStream(Box<JsonStream>),
     Events(Box<Relay>),
+    Pipe(Box<sse::Stream>),
 }
 
 impl Body {
@@ -69,6 +71,7 @@ impl http_body::Body for Body {
             }
             Inner::JsonStream(stream) => ready!(stream.poll_piece(cx)),
             Inner::Events(relay) => ready!(relay.poll_item(cx)).map(|item| Ok(event(item))),
+            Inner::Pipe(stream) => ready!(stream.poll_event(cx)).map(Ok),
         };
         Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
     }

@@ -1,6 +1,9 @@
-//! The HTTP listener: accepts, speaks TLS where configured, and serves HTTP/1.1 or HTTP/2 on each connection.
+//! The HTTP listener: accepts, speaks TLS where configured, and serves HTTP/1.1 or HTTP/2 on each connection; what an
+//! HTTP/1.1 connection becomes by an upgrade is served in its place.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,16 +14,16 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::body::Body;
 use super::connection::{Connection, Connections, Watched};
-use super::door::{self, Peer};
+use super::door::{self, House, Peer};
+use super::websocket::{self, Upgrade};
 use crate::drain::Phase;
 use crate::limit;
-use crate::node::Worker;
 
 /// One worker's share of one listening socket.
 pub(crate) struct Listener {
@@ -30,8 +33,8 @@ pub(crate) struct Listener {
 }
 
 /// Accepts until the node closes its listeners, then lets connections finish.
-pub(crate) async fn accept(worker: Rc<Worker>, connections: Rc<Connections>, listener: Listener) {
-    let drain = worker.node.drain.clone();
+pub(crate) async fn accept(house: Rc<House>, connections: Rc<Connections>, listener: Listener) {
+    let drain = house.worker.node.drain.clone();
     let mut closing = Box::pin(async move { drain.reached(Phase::Closing).await });
     loop {
         let accepted = tokio::select! {
@@ -47,7 +50,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, connections: Rc<Connections>, lis
                     tls: listener.tls.is_some(),
                 };
                 tokio::task::spawn_local(serve(
-                    Rc::clone(&worker),
+                    Rc::clone(&house),
                     Rc::clone(&connections),
                     stream,
                     peer,
@@ -66,14 +69,14 @@ pub(crate) async fn accept(worker: Rc<Worker>, connections: Rc<Connections>, lis
 }
 
 async fn serve(
-    worker: Rc<Worker>,
+    house: Rc<House>,
     connections: Rc<Connections>,
     stream: TcpStream,
     peer: Peer,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) {
-    let _counted = worker.node.metrics.connections.enter();
-    let _open = worker.node.drain.open();
+    let _counted = house.worker.node.metrics.connections.enter();
+    let _open = house.worker.node.drain.open();
     let _ = stream.set_nodelay(true);
     let (id, connection) = connections.add();
     match tls {
@@ -85,7 +88,7 @@ async fn serve(
             // nothing came in time, or nothing more is taken
             if let Some(h2) = first {
                 let io = Watched { io: stream, connection: Rc::clone(&connection) };
-                speak(worker, io, connection, peer, h2).await;
+                speak(house, io, connection, peer, h2).await;
             }
         }
         Some(config) => {
@@ -94,7 +97,7 @@ async fn serve(
             match tokio::time::timeout(limit::TLS_HANDSHAKE, handshake).await {
                 Ok(Ok(stream)) => {
                     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    speak(worker, stream, connection, peer, h2).await;
+                    speak(house, stream, connection, peer, h2).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                 Err(_) => tracing::debug!("TLS handshake took too long"),
@@ -121,13 +124,17 @@ async fn is_http2(stream: &TcpStream) -> bool {
     }
 }
 
-async fn speak<I>(worker: Rc<Worker>, io: I, connection: Rc<Connection>, peer: Peer, h2: bool)
+async fn speak<I>(house: Rc<House>, io: I, connection: Rc<Connection>, peer: Peer, h2: bool)
 where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let upgrade = Rc::new(RefCell::new(None));
     let service = {
-        let connection = Rc::clone(&connection);
-        service_fn(move |request: Request<Incoming>| answer(Rc::clone(&worker), Rc::clone(&connection), peer, request))
+        let (connection, upgrade) = (Rc::clone(&connection), Rc::clone(&upgrade));
+        // a future of some KB: boxed it is moved once, and a connection that idles keeps no room for it
+        service_fn(move |request: Request<Incoming>| {
+            Box::pin(answer(Rc::clone(&house), Rc::clone(&connection), Rc::clone(&upgrade), peer, request))
+        })
     };
     let io = TokioIo::new(io);
     let result = if h2 {
@@ -148,18 +155,30 @@ where
             }
         }
     } else {
-        let served = http1::Builder::new()
+        let mut served = http1::Builder::new()
             .max_headers(limit::HEADERS)
             .max_buf_size(limit::HEAD_BYTES)
             .serve_connection(io, service);
-        let mut served = std::pin::pin!(served);
-        loop {
+        let result = loop {
             tokio::select! {
-                result = served.as_mut() => break result,
-                () = connection.cut.notified() => break Ok(()),
-                () = connection.close.notified() => served.as_mut().graceful_shutdown(),
+                // not shut down here: the socket may go on as something else
+                result = poll_fn(|cx| served.poll_without_shutdown(cx)) => break result,
+                () = connection.cut.notified() => return,
+                () = connection.close.notified() => std::pin::Pin::new(&mut served).graceful_shutdown(),
+            }
+        };
+        if result.is_ok() {
+            let parts = served.into_parts();
+            let mut io = parts.io.into_inner();
+            match upgrade.take() {
+                Some(upgrade) => websocket::serve(upgrade, io, parts.read_buf, &connection).await,
+                None => tokio::select! {
+                    _ = io.shutdown() => {}
+                    () = connection.cut.notified() => {}
+                },
             }
         }
+        result
     };
     if let Err(error) = result {
         tracing::debug!(%error, "client connection ended");
@@ -167,16 +186,19 @@ where
 }
 
 async fn answer(
-    worker: Rc<Worker>,
+    house: Rc<House>,
     connection: Rc<Connection>,
+    upgrade: Rc<RefCell<Option<Upgrade>>>,
     peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let busy = connection.begin();
-    // a future of some KB: boxed it is moved once, and a connection that idles keeps no room for it
-    let mut response = Box::pin(door::answer(&worker, peer, request)).await;
-    response.body_mut().keep(busy);
-    Ok(response)
+    let mut answer = door::answer(&house, peer, request).await;
+    answer.response.body_mut().keep(busy);
+    if answer.upgrade.is_some() {
+        upgrade.replace(answer.upgrade);
+    }
+    Ok(answer.response)
 }
 
 /// Runs HTTP/2 streams on the worker's own thread.

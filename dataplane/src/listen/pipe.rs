@@ -1,0 +1,378 @@
+//! A client on a pipe: one connection that carries messages both ways and nothing beside them. stdio, WebSocket and
+//! HTTP+SSE are its carriers; here is what they share: the headers a streamable HTTP client would send are made from each
+//! message, the legacy session and its standalone stream are kept, broken streams resumed, modern requests cancelled.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use sluice_mcp::{Kind, Message, Method, ScanLimits, error_body, scan};
+use sluice_snapshot::model::Limits;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+
+mod headers;
+mod reply;
+mod session;
+
+use super::mailbox::Mail;
+use super::outbox::Outbox;
+use crate::auth::Principal;
+use crate::auth::quota::{Account, Ticket};
+use crate::drain::Phase;
+use crate::exchange::call::{Arrival, Call, Refusal, Reply, Scope};
+use crate::exchange::post;
+use crate::exchange::record::Record;
+use crate::limit;
+use crate::node::Worker;
+use crate::plane::Plane;
+use crate::reason::Reason;
+
+/// One client and its connection.
+pub(crate) struct Pipe {
+    worker: Rc<Worker>,
+    scope: Scope,
+    principal: Principal,
+    account: Arc<Account>,
+    outbox: Outbox,
+    state: RefCell<State>,
+    /// Requests that wait for their answers.
+    calls: RefCell<JoinSet<()>>,
+    /// Messages on their way, and who waits for there to be none.
+    under_way: Cell<usize>,
+    idle: Notify,
+    /// The node is stopping: what is under way finishes, nothing new begins.
+    leaving: Cell<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    session: session::Kept,
+    /// Modern requests by their raw id, for `notifications/cancelled`.
+    in_flight: HashMap<Bytes, AbortHandle>,
+    standing: Option<JoinHandle<()>>,
+}
+
+/// Why a pipe ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The client went away.
+    Gone,
+    /// The node is stopping.
+    Leaving,
+    /// The client's session was ended.
+    SessionOver,
+    /// The credential was revoked, or the server is no longer configured as it was.
+    NotAllowed,
+}
+
+impl End {
+    /// The word for logs and metrics.
+    pub(crate) fn outcome(self) -> &'static str {
+        match self {
+            Self::Gone | Self::SessionOver => "ok",
+            Self::Leaving => "drained",
+            Self::NotAllowed => "no_longer_allowed",
+        }
+    }
+}
+
+impl Pipe {
+    pub(crate) fn new(worker: &Rc<Worker>, scope: Scope, principal: Principal, outbox: Outbox) -> Rc<Self> {
+        Rc::new(Self {
+            account: worker.node.quotas.account(principal.id),
+            worker: Rc::clone(worker),
+            scope,
+            principal,
+            outbox,
+            state: RefCell::default(),
+            calls: RefCell::default(),
+            under_way: Cell::new(0),
+            idle: Notify::new(),
+            leaving: Cell::new(false),
+        })
+    }
+
+    /// Takes messages until the connection ends, or must end; then lets go of everything the client had.
+    pub(crate) async fn run(self: Rc<Self>, mut mails: mpsc::Receiver<Mail>) -> End {
+        let end = {
+            let serve = async {
+                while let Some(mail) = mails.recv().await {
+                    self.take(mail).await;
+                }
+            };
+            let mut serve = std::pin::pin!(serve);
+            let end = tokio::select! {
+                end = self.ending() => end,
+                () = self.outbox.closed() => End::Gone,
+                () = &mut serve => End::Gone,
+            };
+            if end == End::Leaving {
+                self.leaving.set(true);
+                // answers to a server's questions still come in
+                tokio::select! {
+                    () = self.finished() => {}
+                    () = self.outbox.closed() => {}
+                    () = &mut serve => {}
+                    () = tokio::time::sleep(limit::DRAIN) => {}
+                }
+            }
+            end
+        };
+        self.close().await;
+        self.end_session();
+        self.outbox.end(end);
+        end
+    }
+
+    /// Judges what came as one message: admitted, it is mail; else the client is told why.
+    pub(crate) async fn accept(&self, body: Bytes) -> Option<Mail> {
+        let plane = self.worker.plane();
+        let limits = &plane.snapshot.limits;
+        let message = match scan(&body, ScanLimits { depth: limits.json_depth }) {
+            Ok(message) => message,
+            Err(error) => {
+                let id = error.id.map(|s| body.slice(s.range()));
+                self.refuse(&Refusal { reason: Reason::Message { code: error.code(), text: error.to_string() }, id })
+                    .await;
+                return None;
+            }
+        };
+        let admitted = self.worker.node.hold(body.len()).and_then(|held| {
+            let ticket = self.worker.node.quotas.admit(&self.account, limits, Instant::now())?;
+            Ok((held, ticket))
+        });
+        match admitted {
+            Ok((held, ticket)) => Some(Mail { body, message, held, ticket }),
+            Err(reason) => {
+                self.record(&plane).fail(&reason);
+                let id = message.id.map(|s| body.slice(s.range()));
+                self.turn_down(&message, Refusal { reason, id }).await;
+                None
+            }
+        }
+    }
+
+    /// Takes one message.
+    pub(crate) async fn take(self: &Rc<Self>, mail: Mail) {
+        let message = mail.message;
+        let modern = headers::is_modern(&mail.body, &message);
+        match (message.kind, message.method) {
+            (Kind::Notification, Method::NotificationCancelled) if self.cancels(&mail) => {}
+            (Kind::Request, _) if self.leaving.get() => {
+                let id = message.id.map(|s| mail.body.slice(s.range()));
+                self.refuse(&Refusal { reason: Reason::Draining, id }).await;
+            }
+            // what a server must see in order is sent in order
+            (Kind::Request, Method::Initialize) if !modern => self.call(mail, modern).await,
+            (Kind::Notification | Kind::Response, method) => {
+                self.call(mail, modern).await;
+                if method == Method::NotificationInitialized {
+                    self.stand();
+                }
+            }
+            (Kind::Request, _) => {
+                let id = message.id.filter(|_| modern).map(|s| mail.body.slice(s.range()));
+                let call = self.call(mail, modern);
+                let handle = {
+                    let mut calls = self.calls.borrow_mut();
+                    while calls.try_join_next().is_some() {}
+                    calls.spawn_local(call)
+                };
+                if let Some(id) = id {
+                    self.state.borrow_mut().in_flight.insert(id, handle);
+                }
+                // its first turn comes before the next message: a notification does not overtake the request it follows
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Tells the client that something it sent is refused.
+    pub(crate) async fn refuse(&self, refusal: &Refusal) {
+        let row = refusal.reason.row();
+        let data = refusal.reason.data();
+        let body = error_body(refusal.id.as_deref(), row.code, &refusal.reason.text(), data.as_deref());
+        self.outbox.send(body.into()).await;
+    }
+
+    /// Waits until nothing is under way.
+    pub(crate) async fn finished(&self) {
+        loop {
+            let mut told = std::pin::pin!(self.idle.notified());
+            told.as_mut().enable();
+            if self.under_way.get() == 0 {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    /// Drops what is under way and the standalone stream. What that means for servers is said by each call's era.
+    pub(crate) async fn close(&self) {
+        let standing = self.state.borrow_mut().standing.take();
+        if let Some(standing) = standing {
+            standing.abort();
+            let _ = standing.await;
+        }
+        let mut calls = self.calls.take();
+        calls.shutdown().await;
+    }
+
+    /// Waits until the connection must end though the client does not end it: it is judged again after every swap of the
+    /// configuration.
+    async fn ending(&self) -> End {
+        let node = &self.worker.node;
+        let mut planes = node.planes.clone();
+        let mut over = std::pin::pin!(self.session_over());
+        loop {
+            tokio::select! {
+                () = node.drain.reached(Phase::Closing) => return End::Leaving,
+                // a server that is gone takes its sessions with it: that is the reason, then
+                () = &mut over => {
+                    let allowed = self.is_allowed(&node.planes.borrow());
+                    return if allowed { End::SessionOver } else { End::NotAllowed };
+                }
+                changed = planes.changed() => {
+                    if changed.is_err() {
+                        return End::Leaving;
+                    }
+                    if !self.is_allowed(&planes.borrow_and_update()) {
+                        return End::NotAllowed;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the client would still come in, and find what it came for.
+    fn is_allowed(&self, plane: &Plane) -> bool {
+        plane.known.admits(plane.snapshot.access.required, &self.principal) && self.scope_in(plane).is_ok()
+    }
+
+    /// Where this pipe leads in a plane: nowhere, if the server is not configured as it was.
+    fn scope_in(&self, plane: &Plane) -> Result<Scope, Reason> {
+        match &self.scope {
+            Scope::Merged => Ok(Scope::Merged),
+            Scope::Server(upstream) => {
+                let now = plane.server(upstream.name()).filter(|now| Arc::ptr_eq(now, upstream));
+                now.map(|_| self.scope.clone()).ok_or(Reason::UnknownServer)
+            }
+        }
+    }
+
+    /// A modern request the client no longer wants: its stream is dropped, which cancels it upstream.
+    fn cancels(&self, mail: &Mail) -> bool {
+        let id = mail.message.p.request_id.map(|s| mail.body.slice(s.range()));
+        let handle = id.and_then(|id| self.state.borrow_mut().in_flight.remove(&id));
+        handle.as_ref().inspect(|h| h.abort()).is_some()
+    }
+
+    /// One message down the path, and its answers out.
+    fn call(self: &Rc<Self>, mail: Mail, modern: bool) -> impl Future<Output = ()> + use<> {
+        let under_way = UnderWay::begin(self);
+        async move {
+            let pipe = &under_way.pipe;
+            // a node that is told to stop waits for this
+            let _open = pipe.worker.node.drain.open();
+            let message = mail.message;
+            let id = message.id.map(|s| mail.body.slice(s.range()));
+            match pipe.posted(mail, modern).await {
+                Ok(reply) => {
+                    if message.method == Method::Initialize && !modern {
+                        pipe.begin_session(&reply).await;
+                    }
+                    pipe.out(reply, id.clone()).await;
+                }
+                Err(refusal) => pipe.turn_down(&message, refusal).await,
+            }
+            if let Some(id) = id.filter(|_| modern) {
+                pipe.state.borrow_mut().in_flight.remove(&id);
+            }
+        }
+    }
+
+    async fn posted(&self, mail: Mail, modern: bool) -> Result<Reply, Refusal> {
+        let headers = self.headers(&mail.body, &mail.message, modern);
+        let arrival = self.arrival(headers, mail.ticket)?;
+        post(&self.worker, arrival, mail.body, mail.held).await
+    }
+
+    /// A message that cannot go on. Only a request has an answer that could say so.
+    async fn turn_down(&self, message: &Message, refusal: Refusal) {
+        if message.kind == Kind::Request {
+            self.refuse(&refusal).await;
+        } else {
+            tracing::warn!(reason = %refusal.reason.text(), "a notification was refused");
+        }
+    }
+
+    fn arrival(&self, headers: HeaderMap, ticket: Ticket) -> Result<Arrival, Reason> {
+        let plane = self.worker.plane();
+        let mut record = self.record(&plane);
+        match self.scope_in(&plane) {
+            Ok(scope) => Ok(self.arrival_at(scope, headers, ticket, record)),
+            Err(reason) => {
+                record.fail(&reason);
+                Err(reason)
+            }
+        }
+    }
+
+    fn arrival_at(&self, scope: Scope, headers: HeaderMap, ticket: Ticket, record: Record) -> Arrival {
+        let plane = self.worker.plane();
+        Call {
+            naming: scope.naming(&plane),
+            plane,
+            upstream: scope,
+            principal: self.principal.clone(),
+            account: Arc::clone(&self.account),
+            headers,
+            synthesized: true,
+            record,
+            ticket,
+        }
+    }
+
+    fn record(&self, plane: &Plane) -> Record {
+        let mut record = Record::begin(&self.worker, plane.snapshot.monitoring.access_log);
+        record.principal = Some(Arc::clone(&self.principal.name));
+        if let Scope::Server(upstream) = &self.scope {
+            record.upstream = Some(Arc::clone(upstream));
+        }
+        record
+    }
+
+    /// A place for what the gateway itself asks on the client's behalf: it is no request of the client's, and not refused.
+    fn own_ticket(&self) -> Result<Ticket, Reason> {
+        let limits = Limits { requests_per_minute: None, concurrent_requests: u32::MAX, ..Limits::default() };
+        self.worker.node.quotas.admit(&self.account, &limits, Instant::now())
+    }
+}
+
+/// A message on its way.
+struct UnderWay {
+    pipe: Rc<Pipe>,
+}
+
+impl UnderWay {
+    fn begin(pipe: &Rc<Pipe>) -> Self {
+        pipe.under_way.set(pipe.under_way.get() + 1);
+        Self { pipe: Rc::clone(pipe) }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let left = self.pipe.under_way.get() - 1;
+        self.pipe.under_way.set(left);
+        if left == 0 {
+            self.pipe.idle.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Answers towards a client on a pipe: whatever becomes of its stream, a request gets one, for a pipe has no other way to
+//! end it.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sluice_mcp::{Kind, ScanLimits, join, scan};
+
+use super::Pipe;
+use crate::exchange::call::{Content, Refusal, Reply};
+use crate::exchange::json_stream::JsonStream;
+use crate::exchange::relay::Relay;
+use crate::limit;
+use crate::reason::Reason;
+
+/// Pause before a broken stream is opened again, where the server names none.
+pub(super) const RECONNECT: Duration = Duration::from_secs(1);
+
+/// How a stream ended.
+pub(super) struct End {
+    pub answered: bool,
+    /// It brought anything at all.
+    progressed: bool,
+    /// Where to resume it, and how soon.
+    pub last: Option<String>,
+    pause: Duration,
+}
+
+impl Pipe {
+    /// Sends an answer.
+    pub(super) async fn out(&self, reply: Reply, id: Option<Bytes>) {
+        let failed = match reply.content {
+            Content::Empty => None,
+            Content::Json(body) => {
+                self.outbox.send(body).await;
+                None
+            }
+            Content::Pieces(pieces) => {
+                self.outbox.send(join(&pieces)).await;
+                None
+            }
+            Content::JsonStream(stream) => match self.whole(*stream).await {
+                Ok(body) => {
+                    self.outbox.send(body).await;
+                    None
+                }
+                Err(reason) => Some(reason),
+            },
+            Content::Messages(relay) => (!self.stream(*relay).await).then_some(Reason::ServerClosed),
+        };
+        if let (Some(reason), Some(id)) = (failed, id) {
+            self.refuse(&Refusal { reason, id: Some(id) }).await;
+        }
+    }
+
+    /// Passes a call's stream on, resumed where it breaks off: the client cannot do it. `true` when its answer came.
+    async fn stream(&self, relay: Relay) -> bool {
+        let mut end = self.pass(relay).await;
+        while !end.answered {
+            let Some(id) = end.last.take() else { return false };
+            tokio::time::sleep(end.pause).await;
+            let Ok(Reply { content: Content::Messages(relay), .. }) = self.resume(Some(id.clone())).await else {
+                return false;
+            };
+            end = self.pass(*relay).await;
+            end.last = end.last.or(Some(id)).filter(|_| end.progressed);
+        }
+        true
+    }
+
+    /// Passes a stream's messages on, to its end or to an answer.
+    pub(super) async fn pass(&self, mut relay: Relay) -> End {
+        let mut end = End { answered: false, progressed: false, last: None, pause: RECONNECT };
+        while let Some(item) = poll_fn(|cx| relay.poll_item(cx)).await {
+            end.progressed = true;
+            end.last = item.id.or(end.last);
+            end.pause = item.retry.map_or(end.pause, Duration::from_millis);
+            let Some(data) = item.data.filter(|d| !d.is_empty()) else { continue };
+            end.answered = scan(&data, ScanLimits { depth: u16::MAX }).is_ok_and(|m| m.kind == Kind::Response);
+            self.outbox.send(data).await;
+            if end.answered {
+                break;
+            }
+        }
+        // a relay that ended in order (its client cancelled it) owes no answer
+        end.answered |= relay.is_answered();
+        end
+    }
+
+    /// A large answer in one piece, as a pipe needs it: within the limit of an event, and what was not looked at while it
+    /// streamed is looked at now, because on a pipe a broken message is everybody's.
+    async fn whole(&self, mut stream: JsonStream) -> Result<Bytes, Reason> {
+        let mut body = Vec::new();
+        let mut room = 2 * limit::REPLY_HOLD;
+        let mut _held = self.worker.node.hold(room)?;
+        while let Some(piece) = poll_fn(|cx| stream.poll_piece(cx)).await {
+            let piece = piece.map_err(|_| Reason::ServerClosed)?;
+            if body.len() + piece.len() > limit::EVENT_BYTES {
+                return Err(Reason::ServerGarbage("an answer longer than the limit"));
+            }
+            if body.len() + piece.len() > room {
+                let more = room.max(piece.len());
+                _held = self.worker.node.hold(room + more)?;
+                room += more;
+            }
+            body.extend_from_slice(&piece);
+        }
+        let body = Bytes::from(body);
+        match scan(&body, ScanLimits { depth: u16::MAX }) {
+            Ok(message) if message.kind == Kind::Response => Ok(body),
+            _ => Err(Reason::ServerGarbage("not an answer")),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The legacy session of a client on a pipe: begun by its `initialize`, kept from expiring as long as the connection
+//! lives, with a standalone stream that is always open, and ended with the connection.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+use sluice_mcp::{ScanLimits, decode_string, header, scan};
+use tokio::sync::Notify;
+
+use super::Pipe;
+use super::reply::RECONNECT;
+use crate::drain::Phase;
+use crate::exchange::call::{Content, Refusal, Reply};
+use crate::exchange::{delete, get};
+use crate::reason::Reason;
+use crate::session::{InUse, SessionId};
+
+/// What a pipe keeps of its session.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// The sealed id, and what keeps the session from expiring.
+    open: Option<(HeaderValue, InUse)>,
+    version: Option<HeaderValue>,
+    /// Told when a session begins.
+    began: Rc<Notify>,
+}
+
+impl Kept {
+    pub(super) fn id(&self) -> Option<&HeaderValue> {
+        self.open.as_ref().map(|(id, _)| id)
+    }
+
+    pub(super) fn version(&self) -> Option<&HeaderValue> {
+        self.version.as_ref()
+    }
+}
+
+impl Pipe {
+    /// Keeps the session that `initialize` began; the one before, if any, is over.
+    pub(super) async fn begin_session(self: &Rc<Self>, reply: &Reply) {
+        let Some(sealed) = &reply.session else { return };
+        let Some(id) = SessionId::open(&self.worker.node.seal, self.principal.id, sealed.as_bytes()) else { return };
+        let Some(session) = self.worker.node.sessions.get(&id).await else { return };
+        let version = match &reply.content {
+            Content::Json(body) => scan(body, ScanLimits::default()).ok().and_then(|m| {
+                let version = decode_string(m.r.protocol_version?.of(body)).into_owned();
+                // revisions before 2025-06-18 know no such header; sending it does no harm
+                HeaderValue::from_str(&version).ok()
+            }),
+            _ => None,
+        };
+        self.end_session();
+        let kept = &mut self.state.borrow_mut().session;
+        kept.open = HeaderValue::from_str(sealed).ok().map(|id| (id, session.hold(self.worker.node.clock)));
+        kept.version = version;
+        kept.began.notify_waiters();
+    }
+
+    /// Waits for the end of the client's session by others; for ever where there is none.
+    pub(super) async fn session_over(&self) {
+        let began = Rc::clone(&self.state.borrow().session.began);
+        loop {
+            let mut told = std::pin::pin!(began.notified());
+            told.as_mut().enable();
+            let session = self.state.borrow().session.open.as_ref().map(|(_, in_use)| Arc::clone(&in_use.session));
+            let Some(session) = session else {
+                told.await;
+                continue;
+            };
+            session.over().await;
+            let current = self.state.borrow().session.open.as_ref().map(|(_, in_use)| in_use.session.id);
+            if current == Some(session.id) {
+                return;
+            }
+        }
+    }
+
+    /// Ends the session, towards its server too, as a DELETE would.
+    pub(super) fn end_session(self: &Rc<Self>) {
+        let Some((id, in_use)) = self.state.borrow_mut().session.open.take() else { return };
+        drop(in_use);
+        let pipe = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            // a node that is told to stop waits for this
+            let _open = pipe.worker.node.drain.open();
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_static(header::SESSION_ID), id);
+            let Ok(ticket) = pipe.own_ticket() else { return };
+            let plane = pipe.worker.plane();
+            // a server that is no longer configured is told all the same
+            let scope = pipe.scope_in(&plane).unwrap_or_else(|_| pipe.scope.clone());
+            let arrival = pipe.arrival_at(scope, headers, ticket, pipe.record(&plane));
+            if let Err(refusal) = delete(&pipe.worker, arrival).await {
+                tracing::debug!(reason = %refusal.reason.text(), "a session was over before its connection");
+            }
+        });
+    }
+
+    /// Opens the session's standalone stream, and again whenever it ends.
+    pub(super) fn stand(self: &Rc<Self>) {
+        let pipe = Rc::clone(self);
+        let task = tokio::task::spawn_local(async move {
+            let mut last = None;
+            while pipe.worker.node.drain.phase() < Phase::Closing {
+                match pipe.resume(last.take()).await {
+                    Ok(Reply { content: Content::Messages(relay), .. }) => last = pipe.pass(*relay).await.last,
+                    Ok(_) => {}
+                    Err(refusal) if matches!(refusal.reason, Reason::MethodNotAllowed(_) | Reason::SessionUnknown) => {
+                        return;
+                    }
+                    Err(refusal) => tracing::debug!(reason = %refusal.reason.text(), "no standalone stream"),
+                }
+                tokio::time::sleep(RECONNECT).await;
+            }
+        });
+        if let Some(before) = self.state.borrow_mut().standing.replace(task) {
+            before.abort();
+        }
+    }
+
+    /// The standalone stream, or the one that broke off after the event `last`.
+    pub(super) async fn resume(&self, last: Option<String>) -> Result<Reply, Refusal> {
+        let mut headers = self.session_headers(true);
+        if let Some(last) = last.and_then(|l| HeaderValue::from_str(&l).ok()) {
+            headers.insert(header::LAST_EVENT_ID, last);
+        }
+        get(&self.worker, self.arrival(headers, self.own_ticket()?)?).await
+    }
+}
