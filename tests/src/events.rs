@@ -24,6 +24,8 @@ pub struct Events {
 /// One server-sent event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
+    /// Its `event`, if it has one.
+    pub name: Option<String>,
     /// Its `id`, if it has one.
     pub id: Option<String>,
     /// Its `retry`, if it has one.
@@ -41,6 +43,7 @@ impl Event {
             let (field, value) = line.split_once(':').unwrap_or((line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
             match field {
+                "event" => event.name = Some(value),
                 "id" => event.id = Some(value),
                 "retry" => event.retry = Some(value),
                 "data" => event.data = Some(event.data.map_or(value.clone(), |before| before + "\n" + &value)),

@@ -10,6 +10,7 @@ pub mod catalogue;
 pub mod client;
 pub mod door;
 pub mod events;
+pub mod flood;
 pub mod gateway;
 pub mod line;
 pub mod message;
@@ -19,8 +20,10 @@ pub mod process;
 pub mod raw;
 pub mod server;
 pub mod session;
+pub mod sse;
 pub mod upstream;
 pub mod wait;
+pub mod websocket;
 
 pub use call::{Call, Reply};
 pub use gateway::Gateway;

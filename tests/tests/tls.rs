@@ -10,10 +10,12 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 use sluice_tests::gateway::Start;
 use sluice_tests::upstream::{Answer, Modern, Pipe};
-use sluice_tests::{Call, Gateway, Reply, until};
+use sluice_tests::websocket::Socket;
+use sluice_tests::{Call, Gateway, Reply, message, until};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::Message;
 
 const PATH: &str = "/servers/one/mcp";
 
@@ -195,4 +197,18 @@ async fn http2_is_spoken_by_prior_knowledge() {
     let gateway = Gateway::with(json!({ "one": server.config() })).await;
     let stream = TcpStream::connect(("127.0.0.1", gateway.port)).await.unwrap();
     speaks_h2(stream, &format!("127.0.0.1:{}", gateway.port), &server, &pipes).await;
+}
+
+#[tokio::test]
+async fn websockets_are_spoken_over_tls() {
+    let server = Modern::start();
+    let (gateway, a, _) = ready(&server).await;
+    let stream = connect(gateway.port, "a.example", &[&a], &["http/1.1"]).await.unwrap();
+    let host = format!("a.example:{}", gateway.port);
+    let page = format!("Sec-WebSocket-Protocol: mcp\r\nOrigin: https://{host}\r\n");
+    let mut socket = Socket::over(Box::new(stream), &host, "/servers/one/ws", &page).await.unwrap();
+    socket.send(&message::modern("tools/call", 1, json!({ "name": "echo", "arguments": { "n": 1 } }))).await;
+    assert_eq!(socket.answer(&json!(1)).await.0["result"]["content"][0]["text"], r#"{"n":1}"#);
+    socket.write(Message::binary(&b"x"[..])).await;
+    assert_eq!(socket.closed().await.0, 1003);
 }
