@@ -283,6 +283,7 @@ async fn each_client_sees_the_tools_its_capabilities_allow() {
 }
 
 #[tokio::test]
+#[ignore = "defect 14"]
 async fn isolated_clients_see_lists_of_their_own() {
     let keys = ["alice-key-0123456789abcdef", "bob-key-0123456789abcdef0"];
     for isolation in ["per_principal", "per_session"] {

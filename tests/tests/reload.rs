@@ -1,0 +1,313 @@
+//! A configuration file that changes while clients are there: sessions go on, clients are told, what was removed is gone and
+//! ended, and a broken file changes nothing.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sluice_tests::catalogue::Catalogue;
+use sluice_tests::client::{Client, ERAS, Era};
+use sluice_tests::events::Events;
+use sluice_tests::message;
+use sluice_tests::peer::Peer;
+use sluice_tests::server::Server;
+use sluice_tests::upstream::Answer;
+use sluice_tests::{Call, Gateway, Session, until};
+
+/// How long a changed file may take to be seen, applied and told.
+const SEEN: Duration = Duration::from_secs(10);
+
+fn write(gateway: &Gateway, servers: &Value) {
+    std::fs::write(gateway.file(), json!({ "servers": servers }).to_string()).unwrap();
+}
+
+fn serve(era: Era, name: &str) -> Server {
+    Server::start(era, &Catalogue::new(name).tools(2).prompts(1).resources(1).ttl(600_000))
+}
+
+async fn listen(client: &Client, port: u16) -> Events {
+    if let Some(session) = &client.session {
+        return session.listen(None).await;
+    }
+    let filter = json!({ "toolsListChanged": true });
+    let mut stream = client.prepare("subscriptions/listen", json!({ "notifications": filter })).open(port).await;
+    assert_eq!(stream.message().await["method"], "notifications/subscriptions/acknowledged");
+    stream
+}
+
+/// Waits until the tools are as they should be.
+async fn tools(client: &Client, expected: &[&str]) {
+    let start = Instant::now();
+    loop {
+        let names = client.names("tools/list").await;
+        if names == expected {
+            return;
+        }
+        assert!(start.elapsed() < SEEN, "{names:?} instead of {expected:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn told(stream: &mut Events) {
+    let told = tokio::time::timeout(SEEN, async {
+        loop {
+            let event = stream.event().await.expect("the stream goes on");
+            if event.message()["method"] == "notifications/tools/list_changed" {
+                return;
+            }
+        }
+    });
+    told.await.expect("the client is told");
+}
+
+#[tokio::test]
+async fn an_added_server_is_announced_and_can_be_called_in_the_same_session() {
+    for era in ERAS {
+        let (one, two) = (serve(era, "one"), serve(era, "two"));
+        let gateway = Gateway::with(json!({ "one": one.config() })).await;
+        let client = Client::open(era, gateway.port, "/mcp").await;
+        tools(&client, &["one_tool-000", "one_tool-001"]).await;
+        let mut stream = listen(&client, gateway.port).await;
+        write(&gateway, &json!({ "one": one.config(), "two": two.config() }));
+        told(&mut stream).await;
+        tools(&client, &["one_tool-000", "one_tool-001", "two_tool-000", "two_tool-001"]).await;
+        assert_eq!(client.said("two_tool-001", json!({})).await["server"], "two", "{era:?}");
+        assert_eq!(client.said("one_tool-001", json!({})).await["server"], "one", "{era:?}");
+        let door = Client::open(era, gateway.port, "/servers/two/mcp").await;
+        assert_eq!(door.said("tool-000", json!({})).await["server"], "two", "{era:?}");
+        if era == Era::Legacy {
+            assert_eq!(
+                one.got("initialize").len(),
+                one.sessions().len(),
+                "no session of the other server was given up"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_removed_server_is_gone_and_its_sessions_are_ended() {
+    for era in ERAS {
+        let (one, two) = (serve(era, "one"), serve(era, "two"));
+        let both = json!({ "one": one.config(), "two": two.config() });
+        let gateway = Gateway::with(both.clone()).await;
+        let client = Client::open(era, gateway.port, "/mcp").await;
+        for server in ["one", "two"] {
+            assert_eq!(client.said(&format!("{server}_tool-000"), json!({})).await["server"], server);
+        }
+        let door = Client::open(era, gateway.port, "/servers/two/mcp").await;
+        assert_eq!(door.said("tool-000", json!({})).await["server"], "two");
+        let mut stream = listen(&client, gateway.port).await;
+        write(&gateway, &json!({ "one": one.config() }));
+        told(&mut stream).await;
+        tools(&client, &["one_tool-000", "one_tool-001"]).await;
+        let before = two.calls("tool-000").len();
+        let gone = client.call("two_tool-000", json!({})).await;
+        assert_eq!(gone.code(), Some(-32602), "{era:?}: {gone:?}");
+        assert_eq!(door.call("tool-000", json!({})).await.status, 404, "{era:?}");
+        assert_eq!(two.calls("tool-000").len(), before);
+        until("its sessions are ended", || two.sessions().is_empty().then_some(())).await;
+        until("its streams are closed", || two.listeners().is_empty().then_some(())).await;
+        assert_eq!(client.said("one_tool-000", json!({})).await["server"], "one", "{era:?}");
+        // And back again.
+        write(&gateway, &both);
+        told(&mut stream).await;
+        assert_eq!(client.said("two_tool-000", json!({})).await["server"], "two", "{era:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_server_is_the_new_one_for_the_same_session() {
+    for era in ERAS {
+        let (old, new, other) = (serve(era, "old"), serve(era, "new"), serve(era, "other"));
+        let gateway = Gateway::with(json!({ "a": old.config(), "b": other.config() })).await;
+        let client = Client::open(era, gateway.port, "/mcp").await;
+        assert_eq!(client.said("a_tool-000", json!({})).await["server"], "old");
+        assert_eq!(client.said("b_tool-000", json!({})).await["server"], "other");
+        let mut stream = listen(&client, gateway.port).await;
+        write(&gateway, &json!({ "a": new.config(), "b": other.config() }));
+        told(&mut stream).await;
+        assert_eq!(client.said("a_tool-000", json!({})).await["server"], "new", "{era:?}");
+        until("the old sessions are ended", || old.sessions().is_empty().then_some(())).await;
+        let sessions = other.sessions();
+        assert_eq!(client.said("b_tool-000", json!({})).await["server"], "other", "{era:?}");
+        assert_eq!(other.sessions(), sessions, "{era:?}: what did not change was not opened again");
+    }
+}
+
+#[tokio::test]
+async fn the_children_of_a_removed_server_are_ended_and_the_others_live() {
+    let (one, two, three) = (Peer::new("legacy"), Peer::new("legacy"), Peer::new("legacy"));
+    let all = json!({ "one": one.config(), "two": two.config(), "three": three.config() });
+    let gateway = Gateway::with(all).await;
+    let session = Session::open(gateway.port, "/mcp").await;
+    for server in ["one", "two"] {
+        assert_eq!(session.call(&format!("{server}_pid"), json!({})).await.status, 200);
+    }
+    let before = one.processes();
+    write(&gateway, &json!({ "one": one.config(), "three": three.config() }));
+    two.gone().await;
+    assert_eq!(one.processes(), before);
+    assert_eq!(session.call("one_pid", json!({})).await.result()["content"][0]["text"], before[0].to_string());
+    let gone = session.call("two_pid", json!({})).await;
+    assert_eq!(gone.code(), Some(-32602), "{gone:?}");
+    // The same server with other arguments is another process.
+    let changed = one.config_with(json!({ "env": { "NEW": "1" } }));
+    write(&gateway, &json!({ "one": changed, "three": three.config() }));
+    let start = Instant::now();
+    while one.processes() == before || one.processes().is_empty() {
+        let _ = session.call("one_pid", json!({})).await;
+        assert!(start.elapsed() < SEEN, "{:?}", one.processes());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    until("the old process is ended", || (!one.processes().contains(&before[0])).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_call_in_flight_is_answered_although_its_server_is_removed() {
+    for era in ERAS {
+        let slow = Server::scripted(era, &Catalogue::new("slow").tool("wait"), |received| {
+            let message = received.message();
+            (received.tool() == "wait").then(|| {
+                let (pipe, answer) = Answer::stream("text/event-stream");
+                tokio::spawn(async move {
+                    pipe.event(&message::notification("notifications/message", json!({ "level": "info", "data": 1 })))
+                        .await;
+                    tokio::time::sleep(Duration::from_secs(4)).await;
+                    pipe.event(&message::response(&message["id"], message::text("waited"))).await;
+                });
+                answer
+            })
+        });
+        let one = serve(era, "one");
+        let gateway = Gateway::with(json!({ "one": one.config(), "slow": slow.config() })).await;
+        let client = Client::open(era, gateway.port, "/mcp").await;
+        tools(&client, &["one_tool-000", "one_tool-001", "slow_wait"]).await;
+        let call = client.prepare("tools/call", json!({ "name": "slow_wait", "arguments": {} }));
+        let mut stream = call.open(gateway.port).await;
+        assert_eq!(stream.message().await["method"], "notifications/message");
+        write(&gateway, &json!({ "one": one.config() }));
+        tools(&client, &["one_tool-000", "one_tool-001"]).await;
+        let last = stream.rest().await.pop().unwrap();
+        assert_eq!(last["result"]["content"][0]["text"], "waited", "{era:?}: one version per request: {last}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_file_changes_nothing_and_says_what_is_wrong() {
+    let (one, two) = (serve(Era::Legacy, "one"), serve(Era::Legacy, "two"));
+    let gateway = Gateway::with(json!({ "one": one.config() })).await;
+    let client = Client::open(Era::Legacy, gateway.port, "/mcp").await;
+    tools(&client, &["one_tool-000", "one_tool-001"]).await;
+    let broken = [
+        (r#"{ "servers": { "one": "#.to_owned(), "mcp.json"),
+        (r#"{ "serverz": {} }"#.to_owned(), "serverz"),
+        (json!({ "servers": { "two": two.config(), "bad": { "url": "not a url" } } }).to_string(), "bad"),
+        (json!({ "servers": { "two": { "urll": "http://127.0.0.1:1/mcp" } } }).to_string(), "urll"),
+    ];
+    for (text, named) in &broken {
+        let before = gateway.log().len();
+        std::fs::write(gateway.file(), text).unwrap();
+        until(&format!("{named} is complained about"), || gateway.log()[before..].contains(named).then_some(())).await;
+        assert_eq!(client.names("tools/list").await.len(), 2, "{text}");
+        assert_eq!(client.said("one_tool-000", json!({})).await["server"], "one", "{text}");
+    }
+    assert_eq!(gateway.admin("/readyz").await.status, 200);
+    std::fs::remove_file(gateway.file()).unwrap();
+    assert_eq!(client.said("one_tool-000", json!({})).await["server"], "one", "without a file, too");
+    write(&gateway, &json!({ "one": one.config(), "two": two.config() }));
+    tools(&client, &["one_tool-000", "one_tool-001", "two_tool-000", "two_tool-001"]).await;
+    assert_eq!(one.sessions().len(), one.got("initialize").len(), "nothing was closed meanwhile");
+}
+
+#[tokio::test]
+async fn however_a_file_is_written_its_last_state_is_applied() {
+    let servers = ["one", "two", "three"].map(|name| serve(Era::Legacy, name));
+    let config = |count: usize| {
+        let entries = ["one", "two", "three"].iter().zip(&servers).take(count);
+        Value::Object(entries.map(|(name, server)| ((*name).to_owned(), server.config())).collect())
+    };
+    let gateway = Gateway::with(config(1)).await;
+    let client = Client::open(Era::Legacy, gateway.port, "/mcp").await;
+    tools(&client, &["one_tool-000", "one_tool-001"]).await;
+    let file = gateway.file();
+    // As editors do: a new file in its place.
+    let beside = file.with_extension("new");
+    std::fs::write(&beside, json!({ "servers": config(2) }).to_string()).unwrap();
+    std::fs::rename(&beside, &file).unwrap();
+    tools(&client, &["one_tool-000", "one_tool-001", "two_tool-000", "two_tool-001"]).await;
+    // Many times in a row, and in two halves.
+    for n in 0..30 {
+        write(&gateway, &config(1 + n % 2));
+    }
+    let text = json!({ "servers": config(3) }).to_string();
+    std::fs::write(&file, &text[..text.len() / 2]).unwrap();
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    std::fs::write(&file, &text).unwrap();
+    let all = ["one_tool-000", "one_tool-001", "three_tool-000", "three_tool-001", "two_tool-000", "two_tool-001"];
+    tools(&client, &all).await;
+    // A link to a file elsewhere, as Kubernetes mounts them.
+    let elsewhere = gateway.folder().join("elsewhere.json");
+    std::fs::write(&elsewhere, json!({ "servers": config(1) }).to_string()).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+    tools(&client, &["one_tool-000", "one_tool-001"]).await;
+    std::fs::write(&elsewhere, json!({ "servers": config(2) }).to_string()).unwrap();
+    tools(&client, &["one_tool-000", "one_tool-001", "two_tool-000", "two_tool-001"]).await;
+}
+
+#[tokio::test]
+async fn what_a_changed_file_hides_is_hidden_from_who_is_there() {
+    for era in ERAS {
+        let one = serve(era, "one");
+        let gateway = Gateway::with(json!({ "one": one.config() })).await;
+        let client = Client::open(era, gateway.port, "/mcp").await;
+        assert_eq!(client.said("one_tool-001", json!({})).await["server"], "one");
+        let mut stream = listen(&client, gateway.port).await;
+        write(&gateway, &json!({ "one": { "url": one.url(), "tools": { "deny": ["*-001"] } } }));
+        told(&mut stream).await;
+        tools(&client, &["one_tool-000"]).await;
+        let before = one.calls("tool-001").len();
+        assert_eq!(client.call("one_tool-001", json!({})).await.code(), Some(-32602), "{era:?}");
+        let door = Client::open(era, gateway.port, "/servers/one/mcp").await;
+        assert_eq!(door.call("tool-001", json!({})).await.code(), Some(-32602), "{era:?}");
+        assert_eq!(one.calls("tool-001").len(), before);
+    }
+}
+
+#[tokio::test]
+async fn sessions_of_the_door_of_one_server_go_on_while_others_change() {
+    let (one, two) = (serve(Era::Legacy, "one"), serve(Era::Legacy, "two"));
+    let gateway = Gateway::with(json!({ "one": one.config(), "two": two.config() })).await;
+    let session = Session::open(gateway.port, "/servers/one/mcp").await;
+    let _stream = session.listen(None).await;
+    write(&gateway, &json!({ "one": one.config() }));
+    let gone = || async {
+        Call::post("/servers/two/mcp", message::initialize("2025-11-25", json!({})).to_string())
+            .send(gateway.port)
+            .await
+            .status
+    };
+    let start = Instant::now();
+    while gone().await != 404 {
+        assert!(start.elapsed() < SEEN);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(session.call("tool-000", json!({})).await.status, 200);
+    assert_eq!(one.sessions(), ["one-session-0"]);
+}
+
+#[tokio::test]
+#[ignore = "defect 15"]
+async fn a_call_for_a_removed_server_never_reaches_another() {
+    let (one, two) = (Peer::new("legacy"), Peer::new("legacy"));
+    let gateway = Gateway::with(json!({ "one": one.config(), "two": two.config() })).await;
+    let session = Session::open(gateway.port, "/mcp").await;
+    assert_eq!(session.call("two_pid", json!({})).await.status, 200);
+    write(&gateway, &json!({ "one": one.config() }));
+    two.gone().await;
+    let gone = session.call("two_pid", json!({ "secret": "of two" })).await;
+    let told = one.lines().into_iter().filter(|line| line.contains("of two")).collect::<Vec<_>>();
+    assert!(told.is_empty(), "{told:?}");
+    assert_eq!(gone.code(), Some(-32602), "{gone:?}");
+}
