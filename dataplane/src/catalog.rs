@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use bytes::Bytes;
 use papaya::HashMap;
+use serde_json::Value;
 use sluice_mcp::{Era, Method};
 use tokio::sync::watch;
 
@@ -243,25 +243,18 @@ impl Catalogue {
 /// What a server said of itself when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct About {
-    /// Its `capabilities`, raw JSON.
-    pub capabilities: Bytes,
+    /// Its `capabilities`, an object.
+    pub capabilities: Value,
     pub instructions: Option<String>,
 }
 
 impl About {
     /// From the raw result of `initialize` or `server/discover`.
     pub(crate) fn of(result: &[u8]) -> Self {
-        let value: serde_json::Value = serde_json::from_slice(result).unwrap_or_default();
-        let capabilities = value.get("capabilities").filter(|c| c.is_object());
-        Self {
-            capabilities: capabilities.map_or_else(|| "{}".to_owned(), ToString::to_string).into(),
-            instructions: value["instructions"].as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned),
-        }
-    }
-
-    /// The capabilities as a value.
-    pub(crate) fn capabilities(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.capabilities).unwrap_or_default()
+        let mut value: Value = serde_json::from_slice(result).unwrap_or_default();
+        let instructions = value["instructions"].as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned);
+        let capabilities = value.get_mut("capabilities").filter(|c| c.is_object()).map(Value::take);
+        Self { capabilities: capabilities.unwrap_or_else(|| Value::Object(Default::default())), instructions }
     }
 }
 
@@ -334,7 +327,7 @@ impl Entry {
     /// Whether the server said that it tells of changes.
     fn announces(&self, kind: Kind) -> bool {
         let about = self.about.load();
-        about.as_ref().is_some_and(|about| about.capabilities()[kind.capability()]["listChanged"] == true)
+        about.as_ref().is_some_and(|about| about.capabilities[kind.capability()]["listChanged"] == true)
     }
 
     /// One fetch at a time; whoever waited looks again before fetching.
@@ -444,9 +437,10 @@ impl Drop for Watch {
         let mut watching = self.0.watching();
         watching.streams -= 1;
         if watching.streams == 0 {
+            // from now on lists are good for a shorter time
             watching.since = None;
+            drop(watching);
+            self.0.changes.touch();
         }
-        drop(watching);
-        self.0.changes.touch();
     }
 }

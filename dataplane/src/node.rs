@@ -101,7 +101,7 @@ impl Worker {
                 }
                 _ = tick.tick() => {
                     let plane = self.plane();
-                    self.pools.sweep(|id| plane.servers().any(|u| u.id == id));
+                    self.pools.sweep(|id| plane.has(id));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The plane: one snapshot made ready to serve. Built beside the old one and swapped; what did not change (servers, with
 //! what was learnt of them and their children) is carried over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,6 +24,9 @@ pub(crate) struct Plane {
     servers: HashMap<Arc<str>, Arc<Upstream>, foldhash::fast::RandomState>,
     /// By what stands for them in URIs.
     tokens: HashMap<Box<str>, Arc<Upstream>, foldhash::fast::RandomState>,
+    ids: HashSet<u64, foldhash::fast::RandomState>,
+    /// The widest separation of clients that any server's configuration asks for.
+    isolation: Isolation,
     /// Until when (node clock, milliseconds) all servers are taken for modern without looking at each.
     modern_until: AtomicU64,
 }
@@ -60,12 +63,21 @@ impl Plane {
                 (Arc::clone(&server.name), upstream)
             })
             .collect();
+        let ids = servers.values().map(|upstream| upstream.id).collect();
+        let any = |isolation| snapshot.servers.iter().any(|server| server.isolation == isolation);
+        let isolation = match (any(Isolation::PerSession), any(Isolation::PerPrincipal)) {
+            (true, _) => Isolation::PerSession,
+            (false, true) => Isolation::PerPrincipal,
+            (false, false) => Isolation::Shared,
+        };
         let tokens = servers.values().map(|upstream| (upstream.exposure.token.clone(), Arc::clone(upstream))).collect();
         Self {
             known: Known::new(&snapshot.access),
             rules: Rules::new(&snapshot.listener),
             servers,
             tokens,
+            ids,
+            isolation,
             modern_until: AtomicU64::new(0),
             snapshot,
         }
@@ -78,6 +90,11 @@ impl Plane {
     /// The server that this token stands for in URIs.
     pub(crate) fn by_token(&self, token: &str) -> Option<&Arc<Upstream>> {
         self.tokens.get(token)
+    }
+
+    /// Whether a server of that number is configured.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.ids.contains(&id)
     }
 
     /// Whether all servers were found to be modern a short while ago.
@@ -116,13 +133,10 @@ impl Plane {
 
     /// For whom lists of the merged door are kept apart: as far as any server's configuration asks for it.
     pub(crate) fn holder(&self, principal: PrincipalId, session: [u8; 16]) -> Holder {
-        let any = |isolation| self.snapshot.servers.iter().any(|server| server.isolation == isolation);
-        if any(Isolation::PerSession) {
-            Holder::Session(session)
-        } else if any(Isolation::PerPrincipal) {
-            Holder::Principal(principal)
-        } else {
-            Holder::Everybody
+        match self.isolation {
+            Isolation::PerSession => Holder::Session(session),
+            Isolation::PerPrincipal => Holder::Principal(principal),
+            Isolation::Shared | Isolation::Auto => Holder::Everybody,
         }
     }
 

@@ -64,7 +64,7 @@ async fn a_server_that_crashed_for_one_client_serves_again_when_it_is_well() {
         if reply.status == 200 {
             break;
         }
-        assert!(reply.text().contains("started again"), "held back, never out of places: {reply:?}");
+        assert!(reply.text().contains("tried again"), "held back, never out of places: {reply:?}");
         assert!(Instant::now() < deadline, "it does not come back: {reply:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -47,7 +47,7 @@ impl Memory {
 
     /// Beside the old file and over it: a crash leaves one of both, whole.
     fn write(&self, known: &BTreeMap<String, Arc<About>>) -> std::io::Result<()> {
-        let about = |about: &About| json!({ "capabilities": about.capabilities(), "instructions": about.instructions });
+        let about = |about: &About| json!({ "capabilities": about.capabilities, "instructions": about.instructions });
         let servers: serde_json::Map<_, _> = known.iter().map(|(name, known)| (name.clone(), about(known))).collect();
         let fresh = self.path.with_extension("json.new");
         let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;

@@ -25,6 +25,15 @@ pub(crate) struct Offer {
     revision: u64,
     /// Until when nobody need be asked.
     pub good_until: Instant,
+    /// The lowest time that servers promise their lists to be good for, where all promise it.
+    pub promised_until: Option<Instant>,
+    /// Not for other principals.
+    pub private: bool,
+    content: Arc<Content>,
+}
+
+/// What an offer shows; shared with the one before while the lists are the same.
+struct Content {
     naming: Naming,
     parts: Vec<Part>,
     /// Where names do not say which server they belong to.
@@ -32,10 +41,6 @@ pub(crate) struct Offer {
     /// Names that several servers have: who has it, who has it too.
     clashes: Vec<(Box<str>, u32, u32)>,
     first: Page,
-    /// Until when the servers promise their lists to be good, where all promise it.
-    pub promised_until: Option<Instant>,
-    /// Not for other principals.
-    pub private: bool,
 }
 
 /// A part of an offer that fits into one answer.
@@ -47,9 +52,73 @@ pub(crate) struct Page {
     pub last: Option<String>,
 }
 
+impl Part {
+    fn is(&self, other: &Self) -> bool {
+        self.server == other.server
+            && Arc::ptr_eq(&self.list, &other.list)
+            && Arc::ptr_eq(&self.exposure, &other.exposure)
+    }
+}
+
 impl Offer {
-    pub(crate) fn new(state: (u64, u64), naming: Naming, parts: Vec<Part>, good_until: Instant) -> Self {
+    /// An offer of these lists. `before` is the last one; what it serialised is used again where it is the same.
+    pub(crate) fn new(
+        state: (u64, u64),
+        naming: Naming,
+        parts: Vec<Part>,
+        good_until: Instant,
+        before: Option<&Self>,
+    ) -> Self {
+        let promised = |part: &Part| Some(part.list.fetched + part.list.ttl?);
+        let promised_until = parts.iter().map(promised).min_by_key(|at| (at.is_some(), *at)).flatten();
+        let private = parts.iter().any(|part| part.list.private);
+        let same = before.map(|before| &before.content).filter(|content| content.is(naming, &parts));
+        let content = same.cloned().unwrap_or_else(|| Arc::new(Content::new(naming, parts)));
         let (version, revision) = state;
+        Self { version, revision, good_until, promised_until, private, content }
+    }
+
+    /// Whether it shows what would be shown now.
+    pub(crate) fn is_good(&self, state: (u64, u64), now: Instant) -> bool {
+        (self.version, self.revision) == state && self.good_until > now
+    }
+
+    /// The first page.
+    pub(crate) fn first(&self) -> &Page {
+        &self.content.first
+    }
+
+    /// The page after an item that [`Page::last`] named; `None` when it names nothing that could have been.
+    pub(crate) fn after(&self, last: &str) -> Option<Page> {
+        self.content.after(last)
+    }
+
+    /// The owner of a name and the owner's own name for it, where names do not say whose they are.
+    pub(crate) fn owner(&self, name: &str) -> Option<(&Arc<str>, &str)> {
+        let (p, i) = *self.content.owners.get(name)?;
+        let part = self.content.parts.get(p as usize)?;
+        let item = part.list.shown(&part.exposure, self.content.naming).items.get(i as usize)?;
+        Some((&part.server, &item.original))
+    }
+
+    /// Names that several servers have: the name, the server it leads to, another one that has it.
+    pub(crate) fn clashes(&self) -> impl Iterator<Item = (&str, &Arc<str>, &Arc<str>)> {
+        let server = |at: &u32| &self.content.parts[*at as usize].server;
+        self.content.clashes.iter().map(move |(name, has, too)| (&**name, server(has), server(too)))
+    }
+
+    /// Every item: its server and the server's own name.
+    pub(crate) fn items(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
+        let naming = self.content.naming;
+        self.content.parts.iter().flat_map(move |part| {
+            let shown = part.list.shown(&part.exposure, naming);
+            shown.items.iter().map(move |item| (&part.server, &*item.original))
+        })
+    }
+}
+
+impl Content {
+    fn new(naming: Naming, parts: Vec<Part>) -> Self {
         let mut owners: HashMap<Box<str>, (u32, u32), _> = HashMap::default();
         let mut clashes = Vec::new();
         if naming == Naming::Plain {
@@ -62,28 +131,19 @@ impl Offer {
                 }
             }
         }
-        let promised = |part: &Part| Some(part.list.fetched + part.list.ttl?);
-        let promised_until = parts.iter().map(promised).min_by_key(|at| (at.is_some(), *at)).flatten();
-        let private = parts.iter().any(|part| part.list.private);
         let first = Page { items: Bytes::new(), last: None };
-        let mut offer =
-            Self { version, revision, good_until, naming, parts, owners, clashes, first, promised_until, private };
-        offer.first = offer.page_from(0, 0);
-        offer
+        let mut content = Self { naming, parts, owners, clashes, first };
+        content.first = content.page_from(0, 0);
+        content
     }
 
-    /// Whether it shows what would be shown now.
-    pub(crate) fn is_good(&self, state: (u64, u64), now: Instant) -> bool {
-        (self.version, self.revision) == state && self.good_until > now
+    fn is(&self, naming: Naming, parts: &[Part]) -> bool {
+        self.naming == naming
+            && self.parts.len() == parts.len()
+            && self.parts.iter().zip(parts).all(|(one, two)| one.is(two))
     }
 
-    /// The first page.
-    pub(crate) fn first(&self) -> &Page {
-        &self.first
-    }
-
-    /// The page after an item that [`Page::last`] named; `None` when it names nothing that could have been.
-    pub(crate) fn after(&self, last: &str) -> Option<Page> {
+    fn after(&self, last: &str) -> Option<Page> {
         let mut fields = last.splitn(3, '\0');
         let at: usize = fields.next()?.parse().ok()?;
         let (server, name) = (fields.next()?, fields.next()?);
@@ -96,28 +156,6 @@ impl Offer {
         // the item itself may be gone: then what stands at its place now comes next
         let next = items.iter().position(|item| *item.exposed == *name).map_or(at, |found| found + 1);
         Some(self.page_from(p, next))
-    }
-
-    /// The owner of a name and the owner's own name for it, where names do not say whose they are.
-    pub(crate) fn owner(&self, name: &str) -> Option<(&Arc<str>, &str)> {
-        let (p, i) = *self.owners.get(name)?;
-        let part = self.parts.get(p as usize)?;
-        let item = part.list.shown(&part.exposure, self.naming).items.get(i as usize)?;
-        Some((&part.server, &item.original))
-    }
-
-    /// Names that several servers have: the name, the server it leads to, another one that has it.
-    pub(crate) fn clashes(&self) -> impl Iterator<Item = (&str, &Arc<str>, &Arc<str>)> {
-        let server = |at: &u32| &self.parts[*at as usize].server;
-        self.clashes.iter().map(move |(name, has, too)| (&**name, server(has), server(too)))
-    }
-
-    /// Every item: its server and the server's own name.
-    pub(crate) fn items(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
-        self.parts.iter().flat_map(|part| {
-            let shown = part.list.shown(&part.exposure, self.naming);
-            shown.items.iter().map(|item| (&part.server, &*item.original))
-        })
     }
 
     fn page_from(&self, part: usize, item: usize) -> Page {
@@ -166,6 +204,11 @@ impl Offers {
     /// The offer, if one was made that is still good.
     pub(crate) fn get(&self, audience: &Audience, kind: Kind, state: (u64, u64), now: Instant) -> Option<Arc<Offer>> {
         self.made.pin().get(&(*audience, kind)).filter(|offer| offer.is_good(state, now)).cloned()
+    }
+
+    /// The last one made, be it good or not.
+    pub(crate) fn last(&self, audience: &Audience, kind: Kind) -> Option<Arc<Offer>> {
+        self.made.pin().get(&(*audience, kind)).cloned()
     }
 
     /// Keeps an offer for the next who asks.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
-use sluice_mcp::{Era, Kind, Method, Version, encode_string, error_body};
+use sluice_mcp::{Era, Kind, Method, Span, Version, encode_string, error_body};
 
 mod everybody;
 mod gather;
@@ -38,8 +38,9 @@ enum Client {
 /// What a modern request says of its client, as raw JSON.
 #[derive(Clone)]
 struct Stated {
-    /// The members of `_meta` that every request must carry.
-    meta: Bytes,
+    /// The request, and where the members of `_meta` that every request must carry stand in it.
+    body: Bytes,
+    said: [(&'static str, Option<Span>); 3],
     audience: Audience,
 }
 

@@ -253,7 +253,7 @@ impl Listening {
             String::from_utf8_lossy(&self.id),
             Method::SubscriptionsListen.as_str(),
             Value::Object(filter),
-            String::from_utf8_lossy(&self.stated.meta),
+            String::from_utf8_lossy(&self.stated.meta()),
         )
         .into()
     }

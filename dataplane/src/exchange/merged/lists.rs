@@ -166,13 +166,16 @@ pub(super) async fn offer(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker
     Box::pin(ask_servers(worker, plane, asker, kind)).await;
     // before looking: a change in between makes this offer outdated, not wrong
     let state = state();
-    let offer = Arc::new(gathered(plane, asker, kind, state));
+    let (parts, good_until) = gathered(plane, asker, kind);
+    let naming = Naming::merged(plane.snapshot.prefix);
+    let before = worker.node.offers.last(&audience, kind);
+    let offer = Arc::new(Offer::new(state, naming, parts, good_until, before.as_deref()));
     worker.node.offers.keep(&audience, kind, &offer);
     offer
 }
 
-/// The lists of all servers as they are now.
-fn gathered(plane: &Plane, asker: &Asker, kind: Kinds, state: (u64, u64)) -> Offer {
+/// The lists of all servers as they are now, and until when that is good.
+fn gathered(plane: &Plane, asker: &Asker, kind: Kinds) -> (Vec<Part>, Instant) {
     let now = Instant::now();
     let mut good_until = now + limit::CATALOGUE_WATCHED;
     let mut parts = Vec::new();
@@ -195,7 +198,7 @@ fn gathered(plane: &Plane, asker: &Asker, kind: Kinds, state: (u64, u64)) -> Off
             }
         }
     }
-    Offer::new(state, Naming::merged(plane.snapshot.prefix), parts, good_until)
+    (parts, good_until)
 }
 
 /// Asks every server whose list is not good any more, and waits as long as makes sense.
@@ -281,7 +284,7 @@ async fn fetch(
     let mut bytes = 0;
     let mut ttl: Option<Duration> = None;
     let mut private = false;
-    let offered = entry.about.load().as_ref().is_none_or(|about| about.capabilities().get(kind.capability()).is_some());
+    let offered = entry.about.load().as_ref().is_none_or(|about| about.capabilities.get(kind.capability()).is_some());
     let mut cursor: Option<Bytes> = None;
     for _ in 0..limit::LIST_PAGES {
         if !offered {
@@ -367,7 +370,7 @@ async fn ask(
             params.push(b',');
         }
         params.extend_from_slice(br#""_meta":{"#);
-        params.extend_from_slice(&stated.meta);
+        params.extend_from_slice(&stated.meta());
         params.push(b'}');
     }
     let mut body =
@@ -480,26 +483,33 @@ impl Stated {
     /// What a modern request says of its client.
     pub(super) fn of(arrival: &Arrival, posted: &Posted) -> Self {
         let p = &posted.message.p;
-        let mut meta = Vec::with_capacity(256);
-        let members = [
+        let said = [
             ("io.modelcontextprotocol/protocolVersion", p.meta_protocol_version),
             ("io.modelcontextprotocol/clientInfo", p.meta_client_info),
             ("io.modelcontextprotocol/clientCapabilities", p.meta_client_capabilities),
         ];
-        for (name, span) in members {
-            let Some(span) = span else { continue };
-            if !meta.is_empty() {
-                meta.push(b',');
-            }
-            meta.extend_from_slice(format!("\"{name}\":").as_bytes());
-            meta.extend_from_slice(span.of(&posted.body));
-        }
         let capabilities = p.meta_client_capabilities.map_or(&b"{}"[..], |span| span.of(&posted.body));
         let audience = Audience {
             era: Era::Modern,
             declared: super::opening::declared_digest(capabilities),
             holder: arrival.plane.holder(arrival.principal.id, [0; 16]),
         };
-        Self { meta: meta.into(), audience }
+        Self { body: posted.body.clone(), said, audience }
+    }
+
+    /// What requests on the client's behalf say of it: members of their `_meta`.
+    pub(super) fn meta(&self) -> Vec<u8> {
+        let mut meta = Vec::with_capacity(256);
+        for (name, span) in &self.said {
+            let Some(span) = span else { continue };
+            if !meta.is_empty() {
+                meta.push(b',');
+            }
+            meta.push(b'"');
+            meta.extend_from_slice(name.as_bytes());
+            meta.extend_from_slice(b"\":");
+            meta.extend_from_slice(span.of(&self.body));
+        }
+        meta
     }
 }

@@ -154,7 +154,7 @@ pub(super) async fn resource(
     // listed nowhere: a link that some server gave out. Without prefixes only one server can be asked without guessing.
     let mut having = plane.servers().filter(|upstream| {
         let about = upstream.catalogue.about();
-        about.is_none_or(|about| about.capabilities().get("resources").is_some())
+        about.is_none_or(|about| about.capabilities.get("resources").is_some())
     });
     match (having.next(), having.next()) {
         (Some(only), None) if only.shows_resource(exposed) => Ok((Arc::clone(only), exposed.to_owned())),

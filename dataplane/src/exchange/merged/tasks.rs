@@ -29,7 +29,7 @@ pub(super) async fn list(worker: &Rc<Worker>, arrival: Arrival, posted: Posted, 
     let asking = open.iter().filter_map(|part| {
         let upstream = arrival.plane.server(&part.server).filter(|upstream| upstream.id == part.definition)?;
         let entry = upstream.catalogue.known(&client.audience_of(upstream))?;
-        let listing = entry.about.load().as_ref()?.capabilities()["tasks"].get("list").is_some();
+        let listing = entry.about.load().as_ref()?.capabilities["tasks"].get("list").is_some();
         let call = super::quiet::call(worker, &arrival.plane, upstream, &arrival.principal, Default::default());
         let handles = handles_of(worker, &call, Some((posted.body.clone(), posted.message)));
         listing.then(|| {

@@ -12,7 +12,7 @@ pub(super) fn capabilities(plane: &Plane) -> Value {
     let mut unknown = false;
     for upstream in plane.servers() {
         match upstream.catalogue.about() {
-            Some(about) => merge(&mut all, about.capabilities()),
+            Some(about) => merge(&mut all, &about.capabilities),
             None => unknown = true,
         }
     }
@@ -32,14 +32,13 @@ pub(super) fn capabilities(plane: &Plane) -> Value {
 }
 
 /// Adds what one server can: objects are joined, a flag is up if any is.
-fn merge(all: &mut Map<String, Value>, one: Value) {
-    let Value::Object(one) = one else { return };
-    for (name, value) in one {
-        match (all.get_mut(&name), value) {
-            (Some(Value::Object(known)), value @ Value::Object(_)) => merge(known, value),
-            (Some(known @ Value::Bool(false)), value) => *known = value,
+fn merge(all: &mut Map<String, Value>, one: &Value) {
+    for (name, value) in one.as_object().into_iter().flatten() {
+        match (all.get_mut(name), value) {
+            (Some(Value::Object(known)), Value::Object(_)) => merge(known, value),
+            (Some(known @ Value::Bool(false)), value) => *known = value.clone(),
             (Some(_), _) => {}
-            (None, value) => drop(all.insert(name, value)),
+            (None, value) => drop(all.insert(name.clone(), value.clone())),
         }
     }
 }
@@ -61,8 +60,8 @@ mod tests {
     #[test]
     fn objects_are_joined_and_flags_are_up_if_any_is() {
         let mut all = Map::new();
-        merge(&mut all, json!({"tools": {"listChanged": false}, "extensions": {"a": {}}, "logging": {}}));
-        merge(&mut all, json!({"tools": {"listChanged": true}, "extensions": {"b": {"x": 1}}, "completions": {}}));
+        merge(&mut all, &json!({"tools": {"listChanged": false}, "extensions": {"a": {}}, "logging": {}}));
+        merge(&mut all, &json!({"tools": {"listChanged": true}, "extensions": {"b": {"x": 1}}, "completions": {}}));
         let expected = json!({
             "tools": {"listChanged": true}, "extensions": {"a": {}, "b": {"x": 1}}, "logging": {}, "completions": {}
         });
