@@ -18,6 +18,6 @@ end
 
 function done(summary)
     local e = summary.errors
-    io.write(string.format('\n{"requests": %d, "micros": %d, "failed": %d}\n', summary.requests, summary.duration,
-        e.connect + e.read + e.write + e.status + e.timeout))
+    io.write(string.format('\n{"requests": %d, "micros": %d, "bytes": %d, "failed": %d}\n', summary.requests,
+        summary.duration, summary.bytes, e.connect + e.read + e.write + e.status + e.timeout))
 end
