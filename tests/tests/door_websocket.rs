@@ -13,6 +13,7 @@ use sluice_tests::gateway::Start;
 use sluice_tests::message::{self, SUBSCRIPTION_KEY};
 use sluice_tests::peer::Peer;
 use sluice_tests::raw::Raw;
+use sluice_tests::sse::Sse;
 use sluice_tests::upstream::{Answer, Legacy, Modern};
 use sluice_tests::websocket::{HANDSHAKE, Socket};
 use sluice_tests::{Call, Gateway, process, until};
@@ -466,4 +467,25 @@ async fn a_client_that_does_not_read_is_fed_no_further_and_disturbs_nobody() {
     let growth = process::peak_kib(gateway.pid()) - before;
     assert!(growth < 24 << 10, "a stuck reader costs {growth} KiB");
     assert_eq!(stuck.message().await["method"], "notifications/message", "one that comes back is served");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_for_a_minute_is_cut_on_either_door() {
+    let flood = Flood::start();
+    let gateway = Gateway::with(json!({ "one": flood.server.config() })).await;
+    let mut socket = Socket::open(gateway.port, PATH).await;
+    let mut stream = Sse::open(gateway.port, "/servers/one/sse").await;
+    socket.initialize(json!({})).await;
+    stream.initialize(json!({})).await;
+    socket.send(&message::call("endless", 1, json!({}))).await;
+    stream.send(&message::call("endless", 1, json!({}))).await;
+    flood.held_back().await;
+    let start = Instant::now();
+    while gateway.metric("sluice_streams", &[]).await > 0.0 {
+        assert!(start.elapsed() < Duration::from_secs(90), "never cut");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(start.elapsed() > Duration::from_secs(40), "{:?}", start.elapsed());
+    let ended = || (flood.server.verbs("DELETE").len() == 2).then_some(());
+    until("both sessions end at the server", ended).await;
 }
