@@ -311,3 +311,44 @@ async fn a_call_for_a_removed_server_never_reaches_another() {
     assert!(told.is_empty(), "{told:?}");
     assert_eq!(gone.code(), Some(-32602), "{gone:?}");
 }
+
+#[tokio::test]
+async fn calls_go_on_without_a_failure_while_the_file_changes_again_and_again() {
+    for era in ERAS {
+        let (one, two) = (serve(era, "one"), serve(era, "two"));
+        let gateway = Gateway::with(json!({ "one": one.config(), "two": two.config() })).await;
+        let (port, done) = (gateway.port, std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+        let callers: Vec<_> = (0..4)
+            .map(|_| {
+                let done = std::sync::Arc::clone(&done);
+                tokio::spawn(async move {
+                    let client = Client::open(era, port, "/mcp").await;
+                    let mut count = 0;
+                    while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                        assert_eq!(client.said("one_tool-000", json!({})).await["server"], "one");
+                        let names = client.names("tools/list").await;
+                        assert!(names.contains(&"one_tool-001".to_owned()), "{names:?}");
+                        count += 1;
+                    }
+                    count
+                })
+            })
+            .collect();
+        for n in 0..12 {
+            let log = gateway.log().matches("configuration adopted").count();
+            let deny = json!({ "url": two.url(), "tools": { "deny": [format!("none-{n}")] } });
+            write(
+                &gateway,
+                &if n % 2 == 0 { json!({ "one": one.config() }) } else { json!({ "one": one.config(), "two": deny }) },
+            );
+            until("the change is adopted", || {
+                (gateway.log().matches("configuration adopted").count() > log).then_some(())
+            })
+            .await;
+        }
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+        for caller in callers {
+            assert!(caller.await.unwrap() > 3, "{era:?}");
+        }
+    }
+}
