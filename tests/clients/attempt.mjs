@@ -18,10 +18,11 @@ import { hideVariable } from './compare.mjs';
 export const ends = [];
 
 /** How a configuration names a target. */
-function upstreamOf(target, mark) {
+function upstreamOf(target, mark, isolation) {
     if (target.upstream) return target.upstream;
     if (target.url) return { transport: 'http', url: target.url };
-    return { transport: 'stdio', command: target.command, args: target.args, env: { ...target.env, ...mark } };
+    const env = { ...target.env, ...mark };
+    return { transport: 'stdio', command: target.command, args: target.args, env, ...(isolation && { isolation }) };
 }
 
 async function ask(clientName, spec, hide, log) {
@@ -54,16 +55,17 @@ export async function directly(clientName, targets, { steps, roots, hide }) {
 }
 
 /**
- * The transcript of a client at a door of Sluice. A `door` is a path, with `{server}` for the first server's name; `ws:`
- * before it means WebSocket, and `stdio` that the client starts Sluice itself.
+ * The transcript of a client at a door of Sluice. A `door` is a path, with `{server}` for the first server's name;
+ * `ws:` before it means WebSocket, and `stdio` that the client starts Sluice itself. `isolation` is that of all servers.
  */
-export async function throughDoor(clientName, targets, door, { steps, roots, hide, proxy }) {
+export async function throughDoor(clientName, targets, door, script) {
+    const { steps, roots, hide, proxy, isolation } = script;
     // Everything that this run starts has the mark, so that nothing stays behind unseen.
     const mark = { SLUICE_TEST_MARK: newMark() };
     let sluice;
     try {
         const servers = Object.fromEntries(
-            Object.entries(targets).map(([name, target]) => [name, upstreamOf(target, mark)])
+            Object.entries(targets).map(([name, target]) => [name, upstreamOf(target, mark, isolation)])
         );
         let target;
         if (door === 'stdio') {

@@ -54,44 +54,48 @@ export function withoutUris(value) {
 const refused = result => result?.error !== undefined || result?.isError === true;
 const byName = (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 
-/** What of a direct result the merged door must give, too; `server` is the name there, or none if names stay. */
+/** What of a direct result the merged door must give, too; `server` is the name there, or none where names stay. */
 export function expectedOf(step, result, server) {
-    if (result?.error === undefined) {
-        const named = item => (server === undefined ? item : { ...item, name: `${server}_${item.name}` });
-        if (step.op === 'tools' || step.op === 'prompts') return result.map(item => withoutUris(named(item))).sort(byName);
-        if (step.op === 'resources' || step.op === 'templates') return withoutUris(result).sort(byName);
-    }
-    return withoutUris(result);
+    const view = server === undefined ? same => same : withoutUris;
+    if (!Array.isArray(result)) return view(result);
+    const named = item => (server === undefined ? item : { ...item, name: `${server}_${item.name}` });
+    if (step.op === 'tools' || step.op === 'prompts') return result.map(item => view(named(item))).sort(byName);
+    if (step.op === 'resources' || step.op === 'templates') return view(result).sort(byName);
+    return view(result);
 }
 
 /** Where a result of the merged door is not what the direct one lets expect. */
 export function differenceOnMerged(step, direct, through, server) {
     // Which words refuse a name or URI that nobody has is up to the door.
     if (step.unknown) return refused(through) ? undefined : `refused directly, and here ${short(through)}`;
+    if (step.op === 'info') return differenceOfInfo(direct, through);
     let seen = through;
-    if (through?.error === undefined) {
+    if (Array.isArray(through)) {
         const ours = ({ name }) => server === undefined || name.startsWith(`${server}_`);
-        if (step.op === 'info') return differenceOfInfo(direct, through);
-        if (step.op === 'tools' || step.op === 'prompts') seen = through?.filter(ours).sort(byName);
+        if (step.op === 'tools' || step.op === 'prompts') seen = through.filter(ours).sort(byName);
         if (step.op === 'resources' || step.op === 'templates') {
-            const uris = through?.map(({ uri, uriTemplate }) => uri ?? uriTemplate);
-            if (new Set(uris).size < uris?.length) return `a URI is there twice: ${short(uris)}`;
-            seen = through?.sort(byName);
+            const uris = through.map(({ uri, uriTemplate }) => uri ?? uriTemplate);
+            if (new Set(uris).size < uris.length) return `a URI is there twice: ${short(uris)}`;
+            seen = [...through].sort(byName);
         }
     }
-    return difference(expectedOf(step, direct, server), withoutUris(seen));
+    return difference(expectedOf(step, direct, server), server === undefined ? seen : withoutUris(seen));
 }
+
+/** How long the merged door waits for servers it knows nothing of, in milliseconds; then it begins without them. */
+const OPENING_WAIT = 5_000;
 
 /** The door speaks the version that the server speaks, and has at least its capabilities and instructions. */
 export function differenceOfInfo(direct, through) {
     if (through?.capabilities === undefined) return `no answer: ${short(through)}`;
     if (direct.version !== through.version) return `version: direct ${direct.version}, through ${through.version}`;
+    if (through.took >= OPENING_WAIT) return undefined;
     for (const [name, capability] of Object.entries(direct.capabilities ?? {}))
         // Tasks and experiments are between a client and one server.
         if (!['tasks', 'experimental', 'extensions'].includes(name))
-            for (const part of ['', ...Object.keys(capability)])
-                if (part === '' ? !through.capabilities?.[name] : !through.capabilities?.[name]?.[part])
-                    return `capability ${name}.${part}: direct ${short(capability)}, through ${short(through.capabilities)}`;
+            for (const part of ['', ...Object.keys(capability).filter(key => capability[key] !== false)])
+                if (part === '' ? !through.capabilities[name] : !through.capabilities[name]?.[part])
+                    return `${name}.${part}: direct ${short(capability)}, through ${short(through.capabilities)}`;
     if (direct.instructions && !through.instructions?.includes(direct.instructions.trim()))
         return `instructions: through ${short(through.instructions)}`;
     return undefined;

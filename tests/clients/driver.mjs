@@ -62,7 +62,8 @@ const handlers = ({ asked }) => ({
     },
     'sampling/createMessage': ({ params }) => {
         asked.push({ sampling: { messages: params.messages, maxTokens: params.maxTokens } });
-        return { role: 'assistant', model: 'a-model', stopReason: 'endTurn', content: { type: 'text', text: 'Sampled.' } };
+        const content = { type: 'text', text: 'Sampled.' };
+        return { role: 'assistant', model: 'a-model', stopReason: 'endTurn', content };
     },
     'roots/list': () => {
         asked.push({ roots: true });
@@ -82,10 +83,11 @@ function program(target) {
     const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...target.env };
     if (target.command) return { command: target.command, args: target.args, env, stderr: 'inherit' };
     if (spec.client !== 'mcp-remote') return undefined;
+    const bridge = fileURLToPath(import.meta.resolve('mcp-remote/dist/proxy.js'));
     const strategy = target.url.endsWith('/sse') ? 'sse-only' : 'http-only';
     return {
         command: process.execPath,
-        args: [fileURLToPath(import.meta.resolve('mcp-remote/dist/proxy.js')), target.url, '--transport', strategy, '--silent'],
+        args: [bridge, target.url, '--transport', strategy, '--silent'],
         env: { ...env, MCP_REMOTE_CONFIG_DIR: spec.scratch },
         stderr: 'inherit'
     };
@@ -118,7 +120,8 @@ async function connect(target) {
         const { Client } = await import('@modelcontextprotocol/client');
         const client = new Client(info, { capabilities, versionNegotiation: { mode: modes[spec.client] } });
         for (const [method, handler] of Object.entries(handlers(heard))) client.setRequestHandler(method, handler);
-        for (const [method, handler] of Object.entries(listeners(heard))) client.setNotificationHandler(method, handler);
+        for (const [method, handler] of Object.entries(listeners(heard)))
+            client.setNotificationHandler(method, handler);
         await client.connect(await transportOf(target));
         const modern = client.getProtocolEra() === 'modern';
         return { client, modern, version: () => client.getNegotiatedProtocolVersion(), ...heard };
@@ -186,7 +189,7 @@ async function pages(list, key) {
 
 /** A whole list. One that is to have `atLeast` so many items may be short at first, for as long as a server starts. */
 async function all(list, key, atLeast = 0) {
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + STEP_MS - 3_000;
     for (;;) {
         const items = await pages(list, key);
         if (items.length >= atLeast || Date.now() > deadline) return items;
@@ -195,8 +198,8 @@ async function all(list, key, atLeast = 0) {
 }
 
 /**
- * The URI a step means: as written, or as it is listed: `{resource: NAME, server}`, or `{template: NAME, server, values}`
- * with the values filled in. Where several servers have the name, the server's is in the URI.
+ * The URI a step means: as written, or as it is listed: `{resource: NAME, server}`, or `{template: NAME, server,
+ * values}` with the values filled in. Where several servers have the name, the server's is in the URI.
  */
 async function uriOf({ client }, meant) {
     if (typeof meant === 'string') return meant;
@@ -222,9 +225,10 @@ async function read({ client }, uri) {
 const statsOf = async (peer, tool) => JSON.parse((await call(peer, { tool })).content[0].text);
 
 const operations = {
-    info({ client, version }) {
+    info({ client, version, took }) {
         const server = client.getServerVersion();
         return {
+            took,
             version: version(),
             server: server && { name: server.name, version: server.version, title: server.title },
             capabilities: client.getServerCapabilities(),
@@ -371,10 +375,11 @@ const late = what =>
     });
 const peers = new Map(
     await Promise.all(
-        Object.entries(spec.targets ?? { '': spec.target }).map(async ([name, target]) => [
-            name,
-            await Promise.race([connect(target), late('not connected')])
-        ])
+        Object.entries(spec.targets ?? { '': spec.target }).map(async ([name, target]) => {
+            const began = Date.now();
+            const peer = await Promise.race([connect(target), late('not connected')]);
+            return [name, { ...peer, took: Date.now() - began }];
+        })
     )
 );
 const transcript = [];

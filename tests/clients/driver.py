@@ -184,8 +184,9 @@ PROGRESS = "progress_handler" if FAST else "progress_callback"
 class Script:
     """The operations, with one connected client. FastMCP has names of its own for some, and its results are parsed."""
 
-    def __init__(self, client, heard):
+    def __init__(self, client, heard, took):
         self.client = client
+        self.took = took
         self.heard = heard
         self.session = client if FIRST else client.session
         self.modern = not FIRST and client.protocol_version == "2026-07-28"
@@ -217,6 +218,7 @@ class Script:
                 return {"version": version}
         server = plain(server)
         return {
+            "took": self.took,
             "version": version,
             "server": {key: server.get(key) for key in ("name", "version", "title")},
             "capabilities": plain(capabilities),
@@ -238,7 +240,7 @@ class Script:
 
     async def all(self, ask, key, step):
         """A whole list. One that is to have `atLeast` so many items may be short at first, while a server starts."""
-        deadline = anyio.current_time() + 10
+        deadline = anyio.current_time() + STEP_SECONDS - 3
         while True:
             items = await self.pages(ask, key)
             if len(items) >= step.get("atLeast", 0) or anyio.current_time() > deadline:
@@ -473,8 +475,9 @@ async def main():
     async with AsyncExitStack() as stack:
         scripts = {}
         for name, target in (spec.get("targets") or {"": spec["target"]}).items():
-            heard = Heard()
-            scripts[name] = Script(await stack.enter_async_context(connect(target, heard)), heard)
+            heard, began = Heard(), anyio.current_time()
+            client = await stack.enter_async_context(connect(target, heard))
+            scripts[name] = Script(client, heard, round(1000 * (anyio.current_time() - began)))
         for step in spec["steps"]:
             if CLIENT in step.get("not", []) or CLIENT not in step.get("only", [CLIENT]):
                 continue

@@ -14,7 +14,8 @@ const { bin } = (await import(inspector, { with: { type: 'json' } })).default;
 const command = fileURLToPath(new URL(bin['mcp-inspector'], `file://${inspector}`));
 
 function targetArguments({ url, command: program, args, env = {} }) {
-    if (url === undefined) return [...Object.entries(env).flatMap(([key, value]) => ['-e', `${key}=${value}`]), '--', program, ...args];
+    const variables = Object.entries(env).flatMap(([key, value]) => ['-e', `${key}=${value}`]);
+    if (url === undefined) return [...variables, '--', program, ...args];
     const transport = url.endsWith('/sse') ? 'sse' : 'http';
     return ['--transport', transport, '--server-url', url];
 }

@@ -15,10 +15,10 @@ function meaning(uri, server, { resources = [], templates = [] }) {
     return uri;
 }
 
-/** The steps for the merged door. `lists` are what the server lists directly; without `prefix` names stay. */
-export function onMergedDoor(steps, server, lists, prefix = true) {
-    const name = value => (value === undefined || !prefix ? value : `${server}_${value}`);
-    const uri = value => (typeof value === 'string' && prefix ? meaning(value, server, lists) : value);
+/** The steps for the merged door. `lists` are what the server lists directly. */
+export function onMergedDoor(steps, server, lists) {
+    const name = value => (value === undefined ? value : `${server}_${value}`);
+    const uri = value => (typeof value === 'string' ? meaning(value, server, lists) : value);
     return steps.map(step => {
         const mapped = { ...step };
         for (const field of ['tool', 'prompt', 'touch', 'toggle', 'slow', 'stats'])

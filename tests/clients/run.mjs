@@ -29,11 +29,10 @@ const paths = {
     http: '/servers/{server}/mcp',
     sse: '/servers/{server}/sse',
     ws: 'ws:/servers/{server}/ws',
+    // These have all servers as one: here with names as they are, there with the server's name before them.
     stdio: 'stdio',
     merged: '/mcp'
 };
-/** Doors that Sluice does not have yet: tried only when named. */
-const later = ['sse', 'ws', 'merged'];
 
 const bothEras = ['ts-1.32', 'ts-2-legacy', 'ts-2-auto', 'ts-2-pin', 'py-1', 'py-2-legacy', 'py-2-auto', 'py-2-pin'];
 const over = transport => Object.keys(clients).filter(name => clients[name].speaks.includes(transport));
@@ -47,18 +46,21 @@ const plan = {
         stdio: ['ts-1.13', 'ts-2-auto', 'py-1', 'py-2-pin'],
         sse: ['ts-1.32', 'py-1'],
         ws: ['ts-1.32'],
-        merged: ['ts-1.10', 'ts-1.32', 'ts-2-auto', 'ts-2-pin', 'py-1', 'py-2-legacy', 'py-2-pin']
+        // Clients of the modern era follow when the door acknowledges a subscription only once it is heard everywhere.
+        merged: ['ts-1.10', 'ts-1.32', 'ts-2-legacy', 'py-1', 'py-2-legacy']
     },
+    'everything (sse)': { http: ['ts-1.32', 'py-1'] },
     'reference (stdio)': {
         http: bothEras,
         stdio: ['ts-1.32', 'ts-2-pin', 'py-2-auto'],
-        merged: ['ts-1.32', 'ts-2-pin', 'py-2-auto']
+        merged: ['ts-1.32', 'py-2-legacy']
     },
     everything: {
         http: [...legacySdks, 'mcp-remote'],
         stdio: ['ts-1.12', 'ts-2-auto', 'py-2-auto'],
         sse: ['ts-1.4', 'ts-1.10', 'ts-1.32', 'py-1', 'fastmcp-legacy', 'mcp-remote'],
-        ws: ['ts-1.4', 'ts-1.32']
+        ws: ['ts-1.4', 'ts-1.32'],
+        merged: ['ts-1.32', 'ts-2-legacy']
     },
     filesystem: { http: ['ts-1.32', 'py-2-auto'] },
     memory: { http: ['ts-2-legacy', 'py-1'] },
@@ -69,7 +71,7 @@ const plan = {
 };
 
 const wanted = (list, name) => list === undefined || list.some(part => name.includes(part));
-const doors = Object.keys(paths).filter(door => options.door?.includes(door) ?? !later.includes(door));
+const doors = Object.keys(paths).filter(door => options.door?.includes(door) ?? true);
 const jobs = [];
 for (const [serverName, byDoor] of Object.entries(plan)) {
     if (!wanted(options.server, serverName) || (options.direct && serverName === 'demo-server')) continue;
@@ -111,15 +113,24 @@ async function baseline({ clientName, serverName }, what) {
     return { transcript: direct.transcript, good };
 }
 
+/** Without how long it took to connect. */
+function untimed(result) {
+    if (result?.took === undefined) return result;
+    const { took: _, ...rest } = result;
+    return rest;
+}
+
 /** The same at a door: how many steps give what they gave directly. */
 async function at(door, { clientName, serverName }, direct, what) {
     const { steps, target, roots, hide, stop } = await prepare[serverName]();
     const merged = door === 'merged';
+    const whole = merged || door === 'stdio';
     // Another server stands beside it, which must be noticed nowhere.
     const other = merged ? await prepare.time() : undefined;
     const lists = { resources: direct.get('resources'), templates: direct.get('templates') };
     const through = await throughDoor(clientName, { it: target, ...(merged && { other: other.target }) }, paths[door], {
         steps: merged ? onMergedDoor(steps, 'it', lists) : steps,
+        proxy: door === 'stdio' ? { prefix: 'never' } : undefined,
         roots,
         hide
     });
@@ -133,10 +144,12 @@ async function at(door, { clientName, serverName }, direct, what) {
     for (const step of steps) {
         const name = nameOf(step);
         if (!direct.has(name)) continue;
-        const view = value => (step.compare ?? (same => same))(prompted(value, unprompted(serverName)));
+        const view = value => (step.compare ?? (same => same))(prompted(untimed(value), unprompted(serverName)));
         const before = view(direct.get(name));
         const after = through.transcript.has(name) ? view(through.transcript.get(name)) : undefined;
-        const found = merged ? differenceOnMerged(step, before, after, 'it') : difference(before, after);
+        const found = whole
+            ? differenceOnMerged(step, before, after, merged ? 'it' : undefined)
+            : difference(before, after);
         if (found === undefined) equal++;
         tally.check(found === undefined, `${what} at ${door}: ${name}`, found);
     }
@@ -146,7 +159,8 @@ async function at(door, { clientName, serverName }, direct, what) {
 await inParallel(2, jobs, async job => {
     const what = `${job.clientName} × ${job.serverName}`;
     const began = Date.now();
-    const said = (way, cell) => console.log(`${what}, ${way}: ${cell} after ${((Date.now() - began) / 1000).toFixed(1)} s`);
+    const seconds = () => ((Date.now() - began) / 1000).toFixed(1);
+    const said = (way, cell) => console.log(`${what}, ${way}: ${cell} after ${seconds()} s`);
     job.cells = { direct: 'no' };
     const direct = await baseline(job, what);
     if (direct === undefined) return;
@@ -165,7 +179,11 @@ const columns = ['direct', ...(options.direct ? [] : doors)];
 console.log(
     table([
         ['client', 'server', ...columns],
-        ...jobs.map(({ clientName, serverName, cells }) => [clientName, serverName, ...columns.map(column => cells[column] ?? '')])
+        ...jobs.map(({ clientName, serverName, cells }) => [
+            clientName,
+            serverName,
+            ...columns.map(column => cells[column] ?? '')
+        ])
     ])
 );
 if (details.length > 0) console.log(`\n${details.join('\n\n')}`);

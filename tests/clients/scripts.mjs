@@ -160,7 +160,12 @@ export const reference = [
         hears: 'tools changed',
         listen: { toolsListChanged: true }
     },
-    { op: 'cancel', slow: 'test_slow', stats: 'test_stats', expect: result => result.cancelled === 1 && result.finished === 0 },
+    {
+        op: 'cancel',
+        slow: 'test_slow',
+        stats: 'test_stats',
+        expect: result => result.cancelled === 1 && result.finished === 0
+    },
     { op: 'ping', expect: result => result.error === undefined }
 ];
 
@@ -190,7 +195,7 @@ export const everything = [
     call('trigger-elicitation-request', {}, result => result.asked.length === 1, {
         not: ['ts-1.4', 'ts-1.10', 'ts-1.12', 'ts-1.13', 'inspector']
     }),
-    call('trigger-url-elicitation', { url: 'https://example.com/pay', elicitationId: 'e-1' }, holds('example.com/pay'), {
+    call('trigger-url-elicitation', { url: 'https://example.com/pay', elicitationId: '1' }, holds('example.com/pay'), {
         only: ['ts-1.32', 'ts-2-legacy', 'ts-2-auto', 'mcp-remote']
     }),
     {
@@ -204,7 +209,13 @@ export const everything = [
     { name: 'read', op: 'read', uri: 'demo://resource/static/document/features.md', expect: nonEmpty },
     { name: 'read a template', op: 'read', uri: 'demo://resource/dynamic/text/7', expect: nonEmpty },
     { name: 'prompt', op: 'prompt', prompt: 'simple-prompt', expect: holds('messages') },
-    { name: 'prompt with arguments', op: 'prompt', prompt: 'args-prompt', arguments: { city: 'Köln' }, expect: holds('Köln') },
+    {
+        name: 'prompt with arguments',
+        op: 'prompt',
+        prompt: 'args-prompt',
+        arguments: { city: 'Köln' },
+        expect: holds('Köln')
+    },
     {
         name: 'complete',
         op: 'complete',

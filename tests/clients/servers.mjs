@@ -87,7 +87,8 @@ export const prepare = {
     'everything (sse)': async () => {
         const server = await listening('sse', '/sse');
         // Which of the HTTP transports it is, is found out.
-        return { steps: scripts.everything, target: { url: server.url, upstream: { url: server.url } }, stop: server.stop };
+        const target = { url: server.url, upstream: { url: server.url } };
+        return { steps: scripts.everything, target, stop: server.stop };
     },
     'everything (http)': async () => {
         const server = await listening('streamableHttp', '/mcp');
@@ -118,7 +119,8 @@ export const prepare = {
     git: async () => {
         const directory = temporaryDirectory();
         repository(directory);
-        return { steps: scripts.git(directory), target: pythonServer('git', '--repository', directory), hide: [directory] };
+        const target = pythonServer('git', '--repository', directory);
+        return { steps: scripts.git(directory), target, hide: [directory] };
     },
     fetch: async () => {
         const { url, stop } = await site();

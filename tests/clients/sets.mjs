@@ -7,7 +7,7 @@ export const sets = {
     // As many people have them: all over stdio, and some of the older era, which therefore is what the door speaks.
     desk: {
         era: 'legacy',
-        servers: Object.fromEntries(['everything', 'filesystem', 'memory', 'time', 'git', 'fetch'].map(name => [name, name])),
+        servers: Object.fromEntries(['everything', 'filesystem', 'memory', 'time', 'git'].map(name => [name, name])),
         doors: {
             http: [
                 'ts-1.10',

@@ -1,6 +1,14 @@
 // The scripts of several servers as one script at one door, and what must come out of it.
 
-import { difference, differenceOfInfo, differenceOnMerged, expectedOf, prompted, short, withoutUris } from './compare.mjs';
+import {
+    difference,
+    differenceOfInfo,
+    differenceOnMerged,
+    expectedOf,
+    prompted,
+    short,
+    withoutUris
+} from './compare.mjs';
 import { onMergedDoor } from './names.mjs';
 
 const lists = ['tools', 'prompts', 'resources', 'templates'];
@@ -27,7 +35,9 @@ export function mergedSteps(steps, direct) {
     // Each server gets its own among calls that are made at once.
     const together = { op: 'together', name: 'a call of each at once', each: renamed.filter(step => step.again) };
     const filled = unions.filter(({ expected }) => expected.length > 0);
-    return [...(infos.length > 0 ? [info] : []), ...filled, ...renamed, ...(together.each.length > 1 ? [together] : [])];
+    const begin = infos.length > 0 ? [info] : [];
+    const end = together.each.length > 1 ? [together] : [];
+    return [...begin, ...filled, ...renamed, ...end];
 }
 const inOrder = (a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1);
 
@@ -40,7 +50,8 @@ export function fault(step, direct, through) {
         return step.infos.map(info => differenceOfInfo(info, result)).find(found => found !== undefined);
     if (step.op === 'together')
         return difference(withoutUris(step.each.map(({ name }) => direct.get(name).content)), withoutUris(result));
-    if (step.expected === undefined) return differenceOnMerged(step, view(direct.get(step.name)), view(result), step.server);
+    if (step.expected === undefined)
+        return differenceOnMerged(step, view(direct.get(step.name)), view(result), step.server);
     if (!Array.isArray(result)) return `no list: ${short(result)}`;
     const ids = result.map(({ uri, uriTemplate, name }) => uri ?? uriTemplate ?? name);
     if (new Set(ids).size < ids.length) return `not unique: ${short(ids)}`;
