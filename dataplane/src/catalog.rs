@@ -209,7 +209,9 @@ impl Catalogue {
         }
         for entry in self.entries.pin().values() {
             for kind in kinds {
-                entry.kept[*kind as usize].stale.store(true, Ordering::Release);
+                let kept = &entry.kept[*kind as usize];
+                kept.stale.store(true, Ordering::Release);
+                kept.announced.store(true, Ordering::Release);
             }
         }
         self.changes.tell(kinds);
@@ -279,6 +281,8 @@ struct Watching {
 struct Kept {
     list: ArcSwapOption<List>,
     stale: AtomicBool,
+    /// Clients were told already that the list is another one.
+    announced: AtomicBool,
     fetching: tokio::sync::Mutex<()>,
     /// Clients were shown lists without this one: when it comes, they are told.
     missed: AtomicBool,
@@ -347,8 +351,9 @@ impl Entry {
         let list = Arc::new(list);
         let before = kept.list.swap(Some(Arc::clone(&list)));
         let missed = kept.missed.swap(false, Ordering::AcqRel);
+        let announced = kept.announced.swap(false, Ordering::AcqRel);
         let differs = match before {
-            Some(before) => !before.same(&list),
+            Some(before) => !announced && !before.same(&list),
             None => missed && !list.items.is_empty(),
         };
         if differs {

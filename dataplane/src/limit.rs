@@ -219,3 +219,13 @@ pub(crate) const LINKS_HOLD: usize = 16 << 20;
 pub(crate) const CLASHES: usize = 10_000;
 /// How long the merged door takes all its servers for modern once they were found to be: no request looks at each.
 pub(crate) const DOOR_MEMORY: Duration = Duration::from_secs(10);
+/// How long requests wait for a server that did not answer before: it is found out about in the background.
+pub(crate) const LIST_AGAIN_WAIT: Duration = Duration::from_millis(500);
+/// A server tells each of its streams that its lists changed; the copies come in within this time and are told as one.
+pub(crate) const CHANGES_COPIES: Duration = Duration::from_millis(50);
+/// How often a `subscriptions/listen` looks for servers that were missing.
+pub(crate) const MISSED_LOOK: Duration = Duration::from_secs(5);
+/// A child unused for this long may be ended when its place is needed: its session opens one again at its next request.
+pub(crate) const CHILD_YIELDS: Duration = Duration::from_secs(1);
+/// The same where it belongs to another principal.
+pub(crate) const CHILD_YIELDS_TO_OTHERS: Duration = Duration::from_secs(60);

@@ -78,6 +78,7 @@ pub(crate) enum Reason {
     // the server's fault
     ServerUnreachable,
     ServerTimeout,
+    ServerSilent,
     ServerClosed,
     ServerStatus(u16),
     ServerCredential,
@@ -85,6 +86,7 @@ pub(crate) enum Reason {
     ServerGarbage(&'static str),
     ServerForgot,
     ServerRefused(String),
+    ServerVersion(String),
     NoEndpoint,
     ForeignEndpoint,
     NoWebSocket,
@@ -178,12 +180,14 @@ impl Reason {
             Draining => retry(S::SERVICE_UNAVAILABLE, "draining"),
             ServerUnreachable => row(S::BAD_GATEWAY, code::INTERNAL, "server_unreachable"),
             ServerTimeout => row(S::GATEWAY_TIMEOUT, code::INTERNAL, "server_timeout"),
+            ServerSilent => row(S::GATEWAY_TIMEOUT, code::INTERNAL, "server_silent"),
             ServerClosed => row(S::BAD_GATEWAY, code::INTERNAL, "server_closed"),
             ServerStatus(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_status"),
             ServerCredential => row(S::BAD_GATEWAY, code::INTERNAL, "server_credential"),
             ServerRedirect => row(S::BAD_GATEWAY, code::INTERNAL, "server_redirect"),
             ServerGarbage(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_garbage"),
             ServerForgot => row(S::BAD_GATEWAY, code::INTERNAL, "server_forgot"),
+            ServerVersion(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_version"),
             ServerRefused(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_refused"),
             NoEndpoint => row(S::BAD_GATEWAY, code::INTERNAL, "no_endpoint"),
             ForeignEndpoint => row(S::BAD_GATEWAY, code::INTERNAL, "foreign_endpoint"),
@@ -272,6 +276,7 @@ impl Reason {
             Draining => "the gateway is stopping; connect again",
             ServerUnreachable => "the server cannot be reached; nothing was sent to it",
             ServerTimeout => "the server did not answer in time; the request may have run",
+            ServerSilent => "it does not answer; nothing was sent to it, and it is asked again from time to time",
             ServerClosed => "the server closed the connection before it answered; the request may have run",
             ServerStatus(status) => return format!("the server answered with HTTP status {status}").into(),
             ServerCredential => {
@@ -282,6 +287,9 @@ impl Reason {
                 return format!("the server's answer is not MCP: {what}; the request may have run").into();
             }
             ServerForgot => "the server no longer knows this session and could not be initialised again",
+            ServerVersion(version) => {
+                return format!("the server answers with protocol version `{version}`, which is not known here").into();
+            }
             ServerRefused(text) => return format!("the server refused: {text}").into(),
             NoEndpoint => {
                 "the server's event stream did not begin with an `endpoint` event, so this is not HTTP+SSE; check the \
@@ -303,6 +311,14 @@ impl Reason {
         })
     }
 
+    /// The sentence where the server concerned is one of many.
+    pub(crate) fn text_of(&self, server: Option<&str>) -> Cow<'static, str> {
+        match server {
+            Some(server) => format!("server `{server}`: {}", self.text()).into(),
+            None => self.text(),
+        }
+    }
+
     /// Whether a server is at fault, not the client or the node.
     pub(crate) fn is_the_servers(&self) -> bool {
         use Reason::*;
@@ -310,6 +326,7 @@ impl Reason {
             self,
             ServerUnreachable
                 | ServerTimeout
+                | ServerSilent
                 | ServerClosed
                 | ServerStatus(_)
                 | ServerCredential
@@ -317,6 +334,7 @@ impl Reason {
                 | ServerGarbage(_)
                 | ServerForgot
                 | ServerRefused(_)
+                | ServerVersion(_)
                 | ServerIsModern { .. }
                 | ServerIsLegacy
                 | NoEndpoint

@@ -28,7 +28,7 @@ async fn a_legacy_client_works_and_no_port_is_opened() {
     let peer = Peer::new("legacy");
     let mut door = open(&peer.config());
     assert_eq!(initialize(&mut door, json!({}))["serverInfo"]["name"], "sluice");
-    door.send(&message::call("echo", 1, json!({ "n": 1 })));
+    door.send(&message::call("one_echo", 1, json!({ "n": 1 })));
     assert_eq!(door.answer(&json!(1)).0["result"]["content"][0]["text"], r#"{"n":1}"#);
     assert_eq!(process::listening(door.pid()), [0; 0], "no TCP port");
     assert!(!peer.processes().is_empty());
@@ -41,7 +41,7 @@ async fn progress_comes_before_the_result_and_under_the_clients_token() {
     let peer = Peer::new("legacy");
     let mut door = open(&peer.config());
     initialize(&mut door, json!({}));
-    let params = json!({ "name": "progress", "arguments": { "mark": 1 }, "_meta": { "progressToken": "tok" } });
+    let params = json!({ "name": "one_progress", "arguments": { "mark": 1 }, "_meta": { "progressToken": "tok" } });
     door.send(&message::request("tools/call", 5, params));
     let (_, before) = door.answer(&json!(5));
     let steps: Vec<_> = before
@@ -56,7 +56,7 @@ async fn a_cancelled_call_is_cancelled_at_the_server_and_never_answered() {
     for (era, server) in [("legacy", Peer::new("legacy")), ("modern", Peer::new("modern"))] {
         let mut door = open(&server.config());
         let call = |name: &str, id: i64| {
-            let params = json!({ "name": name, "arguments": {} });
+            let params = json!({ "name": format!("one_{name}"), "arguments": {} });
             if era == "modern" {
                 message::modern("tools/call", id, params)
             } else {
@@ -82,7 +82,7 @@ async fn questions_of_the_server_are_asked_on_stdout() {
     let peer = Peer::new("legacy");
     let mut door = open(&peer.config());
     initialize(&mut door, json!({ "elicitation": {}, "roots": {} }));
-    door.send(&message::call("ask", 1, json!({ "method": "roots/list", "params": {} })));
+    door.send(&message::call("one_ask", 1, json!({ "method": "roots/list", "params": {} })));
     let asked = door.message();
     assert_eq!(asked["method"], "roots/list");
     door.send(&message::response(&asked["id"], json!({ "roots": [{ "uri": "file:///r" }] })));
@@ -98,7 +98,11 @@ async fn a_modern_client_works_against_stdio_and_http() {
         door.send(&message::modern("server/discover", 1, json!({})));
         assert_eq!(door.answer(&json!(1)).0["result"]["supportedVersions"], json!([MODERN]));
         for name in ["echo", "héllo wörld"] {
-            door.send(&message::modern("tools/call", 2, json!({ "name": name, "arguments": { "n": 1 } })));
+            door.send(&message::modern(
+                "tools/call",
+                2,
+                json!({ "name": format!("one_{name}"), "arguments": { "n": 1 } }),
+            ));
             assert_eq!(door.answer(&json!(2)).0["result"]["content"][0]["text"], r#"{"n":1}"#, "{name}");
         }
     }
@@ -110,7 +114,7 @@ async fn a_legacy_client_has_its_session_at_an_http_server() {
     let server = Legacy::start();
     let mut door = open(&server.config());
     initialize(&mut door, json!({}));
-    door.send(&message::call("echo", 1, json!({})));
+    door.send(&message::call("one_echo", 1, json!({})));
     assert!(door.answer(&json!(1)).0["result"].is_object());
     let pipe = server.stream().await;
     let changed = message::notification("notifications/tools/list_changed", json!({}));
@@ -137,7 +141,7 @@ async fn bad_lines_are_refused_and_the_next_one_is_served() {
     let peer = Peer::new("legacy");
     let mut door = open(&peer.config());
     initialize(&mut door, json!({}));
-    let call = message::call("echo", 1, json!({})).to_string();
+    let call = message::call("one_echo", 1, json!({})).to_string();
     let lines = [
         ("garbage", "this is no JSON".to_owned(), -32700),
         ("truncated", call[..30].to_owned(), -32700),
@@ -151,7 +155,7 @@ async fn bad_lines_are_refused_and_the_next_one_is_served() {
         assert_eq!(door.message()["error"]["code"], code, "{what}");
     }
     door.write("");
-    door.send(&message::call("echo", 2, json!({})));
+    door.send(&message::call("one_echo", 2, json!({})));
     assert!(door.message()["result"].is_object());
     assert_eq!(peer.got("tools/call").len(), 1);
     assert!(door.silent(Duration::from_millis(100)));
@@ -162,10 +166,10 @@ async fn a_line_over_the_limit_is_refused_without_keeping_it() {
     let peer = Peer::new("legacy");
     let mut door = open(&peer.config());
     initialize(&mut door, json!({}));
-    door.send(&message::call("echo", 1, json!({ "x": "x".repeat(5 << 20) })));
+    door.send(&message::call("one_echo", 1, json!({ "x": "x".repeat(5 << 20) })));
     let refused = door.message();
     assert!(refused["error"]["code"].is_i64(), "{}", refused.to_string().len());
-    door.send(&message::call("echo", 2, json!({})));
+    door.send(&message::call("one_echo", 2, json!({})));
     assert!(door.answer(&json!(2)).0["result"].is_object());
     assert_eq!(peer.got("tools/call").len(), 1);
 }
@@ -188,7 +192,7 @@ async fn calls_before_the_end_of_input_are_still_answered() {
     let peer = Peer::new("legacy");
     let mut door = open(&peer.config());
     initialize(&mut door, json!({}));
-    door.send(&message::call("echo", 1, json!({ "last": true })));
+    door.send(&message::call("one_echo", 1, json!({ "last": true })));
     assert!(door.close().await.success());
     assert_eq!(door.answer(&json!(1)).0["result"]["content"][0]["text"], r#"{"last":true}"#);
 }
@@ -200,7 +204,7 @@ async fn stdout_carries_messages_only_and_stderr_the_log() {
         json!({ "proxy": { "log_level": "trace", "transport": "stdio" }, "servers": { "one": peer.config() } });
     let mut door = Door::open(Start::new(config));
     initialize(&mut door, json!({}));
-    door.send(&message::call("garbage", 1, json!({})));
+    door.send(&message::call("one_garbage", 1, json!({})));
     let (_, before) = door.answer(&json!(1));
     assert!(before.is_empty(), "{before:?}");
     until("the server's stderr in the log", || door.log().contains("hello from stderr").then_some(())).await;

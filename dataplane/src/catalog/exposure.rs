@@ -170,11 +170,14 @@ impl Exposed {
         let mut by_name = HashMap::with_capacity_and_hasher(list.items.len(), Default::default());
         for item in list.items.iter().filter(|item| exposure.shows(list.kind, &item.name)) {
             let exposed: Box<str> = exposure.name(list.kind, &item.name, naming).into();
+            // the first of a name has it: clients refuse lists that name something twice
+            if by_name.contains_key(&exposed) {
+                continue;
+            }
             let json = exposure.item(list.kind, &item.name, &item.json, &exposed, naming);
             let start = bytes.len() as u32;
             bytes.extend_from_slice(&json);
-            // the first of a name has it
-            by_name.entry(exposed.clone()).or_insert(items.len() as u32);
+            by_name.insert(exposed.clone(), items.len() as u32);
             items.push(Shown { exposed, original: item.name.clone(), start, end: bytes.len() as u32 });
         }
         Self { items, by_name, bytes: bytes.freeze() }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sluice_mcp::completion::{name_in_ref, uris_in_ref};
 use sluice_mcp::curate::edit_arguments;
+use sluice_mcp::path::member;
 use sluice_mcp::{Edit, Kind as MessageKind, Message, Method, ScanLimits, Span, decode_string, list_page, scan};
 use smallvec::SmallVec;
 
@@ -47,6 +48,10 @@ pub(super) fn apply(upstream: &Arc<Upstream>, posted: &mut Posted) -> Result<(),
     if let Some(reason) = refused {
         return Err(reason);
     }
+    if let Some(edit) = subscriptions(upstream, posted) {
+        posted.edits.push(edit);
+    }
+    let message = &posted.message;
     if message.method == Method::ToolsCall
         && let Some(name) = posted.text(message.p.name)
     {
@@ -55,6 +60,16 @@ pub(super) fn apply(upstream: &Arc<Upstream>, posted: &mut Posted) -> Result<(),
         posted.edits.extend(edits);
     }
     Ok(())
+}
+
+/// The resources a `subscriptions/listen` names, without those that are hidden; `None` when none is.
+fn subscriptions(upstream: &Upstream, posted: &Posted) -> Option<Edit> {
+    let filter = posted.message.p.notifications.filter(|_| posted.message.method == Method::SubscriptionsListen)?;
+    let inner = member(filter.of(&posted.body), "resourceSubscriptions").ok()??;
+    let span = Span { start: filter.start + inner.start, end: filter.start + inner.end };
+    let asked: Vec<String> = serde_json::from_slice(span.of(&posted.body)).ok()?;
+    let shown: Vec<&String> = asked.iter().filter(|uri| upstream.shows_resource(uri)).collect();
+    (shown.len() < asked.len()).then(|| Edit { span, with: serde_json::json!(shown).to_string().into() })
 }
 
 /// The edits that set the arguments the configuration sets for a tool, by the server's own name of it.

@@ -480,11 +480,15 @@ pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Resu
         Failure::Timeout => Reason::ServerTimeout,
     })?;
     let status = response.status();
-    if status.is_server_error() || status.is_redirection() {
+    if status.is_server_error() || status.is_redirection() || credential(status).is_some() {
         return Err(unusual(status));
     }
     let body = first_message(response, limit::SMALL_REPLY_BYTES).await;
     let message = body.as_ref().and_then(|b| scan(b, ScanLimits::default()).ok().map(|m| (b, m)));
+    if message.is_none() && status.is_success() {
+        // a web page, perhaps: no server of either era
+        return Err(Reason::ServerGarbage("no answer to `server/discover`"));
+    }
     let versions = message.as_ref().and_then(|(body, m)| {
         let listed = m.r.supported_versions.map(|v| protocol_versions(v.of(body)));
         let refused = m.error_code.is_some_and(is_modern_error).then(|| vec!["2026-07-28".to_owned()]);

@@ -87,17 +87,20 @@ pub(super) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
                 return Ok(Reply::empty(StatusCode::ACCEPTED));
             }
             let stated = Stated::of(&arrival, &posted);
-            if let Err(reason) = opening::modern_door(worker, &arrival.plane, &stated).await {
+            let judged = opening::modern_door(worker, &arrival.plane, &stated, posted.message.method).await;
+            if let Err(reason) = judged {
                 return Err(refuse(&mut arrival, reason, id));
             }
             Client::Modern(stated)
         }
     };
-    match answer(worker, arrival, posted, client).await {
+    let mut concerned = None;
+    match answer(worker, arrival, posted, client, &mut concerned).await {
         // the door is well; one of its servers is not, and clients take an error status for a broken transport
         Err(Refusal { reason, id: Some(id) }) if reason.is_the_servers() => {
-            let text = error_body(Some(&id), reason.row().code, &reason.text(), reason.data().as_deref());
-            Ok(Reply::json(StatusCode::OK, text.into()))
+            let text = reason.text_of(concerned.as_deref());
+            let body = error_body(Some(&id), reason.row().code, &text, reason.data().as_deref());
+            Ok(Reply::json(StatusCode::OK, body.into()))
         }
         answered => answered,
     }
@@ -112,8 +115,14 @@ fn known_version(posted: &Posted) -> Result<(), Reason> {
     Err(Reason::UnsupportedVersion { requested, supported: vec![Version::V2026_07_28.as_str().to_owned()] })
 }
 
-/// Where a message of the client goes.
-async fn answer(worker: &Rc<Worker>, mut arrival: Arrival, posted: Posted, client: Client) -> Outcome {
+/// Where a message of the client goes; `concerned` is the server it turns out to concern.
+async fn answer(
+    worker: &Rc<Worker>,
+    mut arrival: Arrival,
+    posted: Posted,
+    client: Client,
+    concerned: &mut Option<Arc<str>>,
+) -> Outcome {
     let id = posted.id();
     let routed = match (posted.message.kind, posted.message.method) {
         // an answer to a server's question names the server
@@ -150,7 +159,10 @@ async fn answer(worker: &Rc<Worker>, mut arrival: Arrival, posted: Posted, clien
         (Kind::Request, _) => Err(Reason::UnknownMethod { modern: matches!(client, Client::Modern(_)) }),
     };
     match routed {
-        Ok(route) => forward(worker, arrival, posted, client, route).await,
+        Ok(route) => {
+            *concerned = Some(Arc::clone(route.upstream.name()));
+            forward(worker, arrival, posted, client, route).await
+        }
         // nobody asked, or whoever did is gone
         Err(Reason::Unasked) => Ok(accepted(arrival)),
         Err(reason) => Err(refuse(&mut arrival, reason, id)),
@@ -171,7 +183,7 @@ async fn forward(
     posted.rearranged = rearranged;
     match client {
         Client::Legacy(whole) => {
-            let part = match sessions::part(worker, &upstream, &whole.session).await {
+            let part = match lists::part(worker, &upstream, &whole.session).await {
                 Ok(part) => part,
                 Err(reason) => {
                     arrival.record.upstream = Some(upstream);

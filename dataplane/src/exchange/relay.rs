@@ -508,7 +508,9 @@ impl Relay {
         self.record.outcome = reason.row().outcome;
         self.failed = Some(reason.row().status);
         if let (Some(expected), false) = (&self.expected, self.answered) {
-            let body = error_body(Some(&expected.id), reason.row().code, &reason.text(), None);
+            let of_many = self.handles.as_ref().filter(|handles| handles.naming != Naming::Own);
+            let text = reason.text_of(of_many.map(|handles| &*handles.server));
+            let body = error_body(Some(&expected.id), reason.row().code, &text, None);
             self.before.push_back(Item::message(body.into()));
         }
     }

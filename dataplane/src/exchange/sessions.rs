@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method as Verb, StatusCode};
-use sluice_mcp::{Kind, Message, Method, ScanLimits, decode_string, header, is_modern_error, scan};
+use sluice_mcp::{Era, Kind, Message, Method, ScanLimits, Version, decode_string, header, is_modern_error, scan};
 use sluice_snapshot::model::Protocol;
 
 use super::call::{Call, Content, Posted, Reply};
@@ -179,6 +179,8 @@ async fn greet_part(
     };
     let answer = scan(&body, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("initialize"))?;
     let version = answer.r.protocol_version.map(|s| decode_string(s.of(&body)).into_owned());
+    let known = version.as_ref().and_then(|version| Version::parse(version.as_bytes()));
+    let strange = known.is_none_or(|version| version.era() != Era::Legacy).then(|| version.clone().unwrap_or_default());
     let opening = Opening {
         owner: whole.owner,
         principal: whole.principal,
@@ -194,6 +196,11 @@ async fn greet_part(
         held: None,
     };
     let part = Arc::new(Session::new(whole.id, opening, worker.node.clock.ms()));
+    if let Some(strange) = strange {
+        // 2025-11-25 Lifecycle, Version Negotiation: a client that does not know the version gives up the connection
+        end_upstream(worker, upstream, &part).await;
+        return Err(Reason::ServerVersion(strange.chars().take(limit::SHOWN_NAME_CHARS).collect()));
+    }
     if let Some(result) = answer.result {
         let audience = upstream.audience(&merged.audience, whole.principal, whole.id.0);
         upstream.catalogue.entry(&audience).about.store(Some(Arc::new(About::of(result.of(&body)))));

@@ -24,10 +24,12 @@ pub(crate) enum Quirk {
     NoSubprotocol = 128,
     /// WebSocket: speaks in binary frames.
     BinaryFrames = 256,
+    /// Lists items nobody could ask for, because they have no name.
+    Nameless = 512,
 }
 
 impl Quirk {
-    const ALL: [(Self, &'static str); 9] = [
+    const ALL: [(Self, &'static str); 10] = [
         (Self::NoStream, "no-get-stream"),
         (Self::JsonAsEvents, "json-typed-as-events"),
         (Self::EventsAsJson, "events-typed-as-json"),
@@ -37,6 +39,7 @@ impl Quirk {
         (Self::AnswersPosts, "answers-in-posts"),
         (Self::NoSubprotocol, "no-websocket-subprotocol"),
         (Self::BinaryFrames, "binary-frames"),
+        (Self::Nameless, "items-without-a-name"),
     ];
 }
 

@@ -12,6 +12,8 @@ use crate::{
 pub struct ListPage {
     /// The items in the server's order; several of one name are all here.
     pub items: Vec<ListItem>,
+    /// How many items nobody could ask for: no objects, or without one name that is a string of whole characters.
+    pub nameless: usize,
     /// The raw string token of `nextCursor`; an empty string is a cursor, null is none (specification, *Pagination*).
     pub next_cursor: Option<Span>,
     /// `ttlMs`: how long the page is fresh, in milliseconds, rounded down; 0 for negative ones (specification, *Caching*).
@@ -45,21 +47,6 @@ pub enum ListError {
     /// `nextCursor` is neither a string nor null.
     #[error("\"nextCursor\" must be a string, or absent on the last page")]
     BadCursor,
-    /// An item is no object.
-    #[error("item {index} is not an object")]
-    NotAnObject {
-        /// Which, counted from 0.
-        index: usize,
-    },
-    /// An item lacks what it is called by, has it twice, or it is no string, or one with half of a surrogate pair: nobody
-    /// could call it by that.
-    #[error("item {index} must have one \"{key}\", a string of whole characters")]
-    NoName {
-        /// Which, counted from 0.
-        index: usize,
-        /// What is missing.
-        key: &'static str,
-    },
 }
 
 impl Method {
@@ -155,9 +142,9 @@ impl Reader<'_> {
     }
 
     fn item(&mut self, cursor: &mut Cursor<'_>) -> Step<()> {
-        let index = self.page.items.len();
         if cursor.token() != Some(b'{') {
-            return self.refuse(cursor, ListError::NotAnObject { index });
+            self.page.nameless += 1;
+            return cursor.skip().map(drop);
         }
         let mut names = 0;
         let mut name = None;
@@ -173,12 +160,10 @@ impl Reader<'_> {
             Ok(())
         })?;
         match name {
-            Some(name) if names == 1 => {
-                self.page.items.push(ListItem { span, name });
-                Ok(())
-            }
-            _ => self.refuse(cursor, ListError::NoName { index, key: self.item_key }),
+            Some(name) if names == 1 => self.page.items.push(ListItem { span, name }),
+            _ => self.page.nameless += 1,
         }
+        Ok(())
     }
 
     /// Ends the walk.

@@ -100,7 +100,10 @@ impl Gathering {
                     before = now;
                     quiet_until = Instant::now() + limit::CHANGES_PAUSE;
                 }
-                () = tokio::time::sleep(limit::SWEEP), if missing => self.try_missed(),
+                () = tokio::time::sleep(limit::SWEEP), if missing => {
+                    let asker = Asker::Legacy(Arc::clone(&self.whole));
+                    merged.missing.store(try_missed(&self.worker, &asker), Ordering::Relaxed);
+                }
             }
             while streams.try_join_next().is_some() {}
         }
@@ -134,29 +137,29 @@ impl Gathering {
             joined.insert(Arc::clone(&part.server), (part.definition, stream));
         }
     }
+}
 
-    /// Servers that were missing when the client listed are tried again from time to time; when they come, it is told.
-    fn try_missed(&self) {
-        let asker = Asker::Legacy(Arc::clone(&self.whole));
-        let now = Instant::now();
-        let mut missing = false;
-        for upstream in self.worker.plane().servers() {
-            let Some(entry) = upstream.catalogue.known(&asker.audience_of(upstream)) else { continue };
-            if !entry.is_missed() {
-                continue;
-            }
-            missing = true;
-            if entry.held_back(now).is_some() {
-                continue;
-            }
-            for kind in Kinds::ALL {
-                if entry.is_missed_in(kind) && !entry.is_fetching(kind) {
-                    drop(lists::begin(&self.worker, upstream, &asker, kind));
-                }
+/// Servers that were missing when clients like this one listed are tried again from time to time; when they come, it is
+/// told. Says whether any is missing still.
+pub(super) fn try_missed(worker: &Rc<Worker>, asker: &Asker) -> bool {
+    let now = Instant::now();
+    let mut missing = false;
+    for upstream in worker.plane().servers() {
+        let Some(entry) = upstream.catalogue.known(&asker.audience_of(upstream)) else { continue };
+        if !entry.is_missed() {
+            continue;
+        }
+        missing = true;
+        if entry.held_back(now).is_some() {
+            continue;
+        }
+        for kind in Kinds::ALL {
+            if entry.is_missed_in(kind) && !entry.is_fetching(kind) {
+                drop(lists::begin(worker, upstream, asker, kind));
             }
         }
-        merged_of(&self.whole).missing.store(missing, Ordering::Relaxed);
     }
+    missing
 }
 
 /// Waits for a change of lists that is to be told, and not before `quiet_until`: a server whose lists change all the time
@@ -167,7 +170,8 @@ pub(super) async fn due(
     quiet_until: Instant,
 ) -> Option<[u64; 3]> {
     told.wait_for(|now| *now != before).await.ok()?;
-    tokio::time::sleep_until(quiet_until.into()).await;
+    let copies_are_in = Instant::now() + limit::CHANGES_COPIES;
+    tokio::time::sleep_until(quiet_until.max(copies_are_in).into()).await;
     Some(*told.borrow_and_update())
 }
 

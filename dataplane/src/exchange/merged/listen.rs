@@ -1,7 +1,7 @@
 //! `subscriptions/listen` of the merged door: one acknowledgement, one stream, fed by a stream of each server that has
 //! something to say. Changes of lists come from the catalogue, told once whoever noticed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use sluice_mcp::{Kind, Method, ScanLimits, code, header, scan};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::gather::{LIST_CHANGED, due};
+use super::gather::{LIST_CHANGED, due, try_missed};
+use super::lists::Asker;
 use super::{Client, Stated, quiet, route};
 use crate::auth::Principal;
 use crate::exchange::call::{Arrival, Content, Posted, Reply};
@@ -146,11 +147,15 @@ impl Listening {
         let mut before = *told.borrow_and_update();
         let mut quiet_until = Instant::now();
         let this = Rc::new(self);
+        let asker = Asker::Modern(this.stated.clone());
         // dropped with this: the streams of servers end with the client's
         let mut streams = JoinSet::new();
+        let mut joined: HashSet<Arc<str>> = wanted.keys().cloned().collect();
         for (server, wanted) in wanted {
             streams.spawn_local(Rc::clone(&this).listen(server, wanted));
         }
+        let lists = this.flags.contains(&true);
+        let mut look = tokio::time::interval(limit::MISSED_LOOK);
         loop {
             tokio::select! {
                 () = this.items.closed() => return,
@@ -164,8 +169,18 @@ impl Listening {
                     }
                     before = now;
                     quiet_until = Instant::now() + limit::CHANGES_PAUSE;
+                    // a server that was not there before is listened to as well
+                    for upstream in this.worker.plane().servers() {
+                        let listed = upstream.catalogue.known(&this.stated.audience).is_some_and(|e| e.about.load().is_some());
+                        if lists && listed && joined.insert(Arc::clone(upstream.name())) {
+                            let wanted = Wanted { flags: this.flags, ..Wanted::default() };
+                            streams.spawn_local(Rc::clone(&this).listen(Arc::clone(upstream.name()), wanted));
+                        }
+                    }
                 }
+                _ = look.tick(), if lists => drop(try_missed(&this.worker, &asker)),
             }
+            while streams.try_join_next().is_some() {}
         }
     }
 

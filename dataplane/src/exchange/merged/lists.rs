@@ -205,28 +205,26 @@ fn gathered(plane: &Plane, asker: &Asker, kind: Kinds) -> (Vec<Part>, Instant) {
 async fn ask_servers(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker, kind: Kinds) {
     let now = Instant::now();
     let mut asked = JoinSet::new();
-    let mut waiting = Vec::new();
     for upstream in plane.servers().filter(|upstream| asker.reaches(upstream)) {
         let entry = upstream.catalogue.entry(&asker.audience_of(upstream));
         if entry.good_until(kind, now).is_some() || entry.held_back(now).is_some() {
             continue;
         }
+        // what was there before may be shown on, and who did not answer before is waited for once only; what was never
+        // there is worth a longer wait
+        let wait = match (entry.failure().is_some(), entry.list(kind).is_some()) {
+            (true, _) => limit::LIST_AGAIN_WAIT,
+            (false, true) => limit::LIST_REFRESH_WAIT,
+            (false, false) => limit::LIST_WAIT,
+        };
         let fetching = begin(worker, upstream, asker, kind);
-        asked.spawn_local(async move { drop(fetching.await) });
-        waiting.push((entry.list(kind).is_some(), entry));
+        asked.spawn_local(async move {
+            if tokio::time::timeout(wait, fetching).await.is_err() && entry.good_until(kind, Instant::now()).is_none() {
+                entry.fail(kind, Reason::ServerSilent);
+            }
+        });
     }
-    if waiting.is_empty() {
-        return;
-    }
-    // what was there before may be shown on; what was never there is worth a longer wait
-    let never = waiting.iter().any(|(listed, _)| !listed);
-    let wait = if never { limit::LIST_WAIT } else { limit::LIST_REFRESH_WAIT };
-    let all = async { while asked.join_next().await.is_some() {} };
-    if tokio::time::timeout(wait, all).await.is_err() {
-        for (_, entry) in waiting.iter().filter(|(_, entry)| entry.good_until(kind, Instant::now()).is_none()) {
-            entry.fail(kind, Reason::ServerTimeout);
-        }
-    }
+    while asked.join_next().await.is_some() {}
 }
 
 /// Asks one server, and waits for it.
@@ -235,6 +233,32 @@ pub(super) async fn refresh(worker: &Rc<Worker>, upstream: &Arc<Upstream>, asker
     if entry.good_until(kind, Instant::now()).is_none() && entry.held_back(Instant::now()).is_none() {
         let _ = tokio::time::timeout(limit::LIST_WAIT, begin(worker, upstream, asker, kind)).await;
     }
+}
+
+/// The part of a legacy session that a call goes to. A server that is known not to answer is found out about in the
+/// background: the call fails at once.
+pub(super) async fn part(
+    worker: &Rc<Worker>,
+    upstream: &Arc<Upstream>,
+    whole: &Arc<Session>,
+) -> Result<Arc<Session>, Reason> {
+    let open = merged_of(whole).open_part(upstream.name()).filter(|part| part.definition == upstream.id);
+    if let Some(part) = open {
+        return Ok(part);
+    }
+    let asker = Asker::Legacy(Arc::clone(whole));
+    let Some(failure) = upstream.catalogue.known(&asker.audience_of(upstream)).and_then(|entry| entry.failure()) else {
+        return Box::pin(sessions::part(worker, upstream, whole)).await;
+    };
+    let finding_out = begin(worker, upstream, &asker, Kinds::Tools);
+    // its first turn comes before ours: it is the one that opens, and goes on when we do not wait any more
+    tokio::task::yield_now().await;
+    let opening = async {
+        let _ = finding_out.await;
+        Box::pin(sessions::part(worker, upstream, whole)).await
+    };
+    let open = tokio::time::timeout(limit::LIST_AGAIN_WAIT, opening).await;
+    open.unwrap_or(Err(if failure == Reason::ServerTimeout { Reason::ServerSilent } else { failure }))
 }
 
 /// Begins to fetch a list; the fetch goes on if nobody waits for it any more.
@@ -302,6 +326,9 @@ async fn fetch(
             tracing::warn!(server = %upstream.name(), %error, list = kind.member(), "the server's list is not as it should be");
             Reason::ServerGarbage("a list")
         })?;
+        if page.nameless > 0 {
+            upstream.quirks.saw(upstream.name(), Quirk::Nameless);
+        }
         bytes += body.len();
         if bytes > limit::LIST_BYTES {
             return Err(Reason::ServerGarbage("a list longer than the limit"));
@@ -312,12 +339,14 @@ async fn fetch(
                 json: body.slice(item.span.range()),
             }),
         );
-        let promised = page.ttl_ms.map(|ms| Duration::from_millis(ms).min(limit::CATALOGUE_WATCHED));
+        // the legacy era knows no such promise
+        let promised = page.ttl_ms.filter(|_| matches!(asker, Asker::Modern(_)));
+        let promised = promised.map(|ms| Duration::from_millis(ms).min(limit::CATALOGUE_WATCHED));
         ttl = match (ttl, promised) {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
         };
-        private |= page.private;
+        private |= page.private && matches!(asker, Asker::Modern(_));
         let next = page.next_cursor.map(|span| body.slice(span.range())).filter(|next| next.starts_with(b"\""));
         if next.is_none() || next == cursor {
             break;

@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::json;
-use sluice_mcp::{Era, Version, canonical_digest_input};
+use sluice_mcp::{Era, Method, Version, canonical_digest_input};
 use sluice_snapshot::model::Protocol;
 use tokio::task::JoinSet;
 
@@ -17,13 +17,14 @@ use super::lists::{self, Asker};
 use super::{Client, Stated, own_result, union};
 use crate::catalog::{Audience, Kind as Kinds};
 use crate::exchange::call::{Arrival, Content, Posted, Reply};
-use crate::exchange::{Outcome, refuse, sessions};
+use crate::exchange::{Outcome, http_server, refuse, sessions};
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::session::{Merged, Opening, Session, SessionId};
-use crate::upstream::Carrier;
+use crate::upstream::pipe::NoChild;
+use crate::upstream::{Carrier, Upstream};
 
 /// `initialize`: a session begins here; servers are opened as they are needed, but those nothing is known of are asked now.
 pub(super) async fn initialize(worker: &Rc<Worker>, mut arrival: Arrival, posted: Posted) -> Outcome {
@@ -102,7 +103,8 @@ async fn meet(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker) {
             continue;
         }
         let fetching = lists::begin(worker, upstream, asker, Kinds::Tools);
-        if upstream.catalogue.about().is_none() {
+        // who did not answer before is not waited for again
+        if upstream.catalogue.about().is_none() && entry.failure().is_none() {
             unknown.spawn_local(async move { drop(fetching.await) });
         }
     }
@@ -131,63 +133,81 @@ pub(super) async fn discover(worker: &Rc<Worker>, arrival: Arrival, posted: Post
     Ok(own_result(arrival, &posted, result.to_string().as_bytes()))
 }
 
-/// Whether the door is a modern one: all its servers speak the modern era, as far as they can be asked. With one that does
-/// not, clients of both eras are sent back to `initialize`, where they get all servers.
-pub(super) async fn modern_door(worker: &Rc<Worker>, plane: &Arc<Plane>, stated: &Stated) -> Result<(), Reason> {
+/// Whether the door is a modern one: all its servers speak the modern era. With one that does not, `server/discover` and
+/// lists say so, and clients of both eras go back to `initialize`, where they get all servers; calls to servers that do are
+/// served. So does discovery while a server has not said which era it speaks, because a client does not come back from its
+/// choice; a server that cannot be reached at all has no say.
+pub(super) async fn modern_door(
+    worker: &Rc<Worker>,
+    plane: &Arc<Plane>,
+    stated: &Stated,
+    method: Method,
+) -> Result<(), Reason> {
+    let discovery = method == Method::ServerDiscover;
+    if !discovery && !method.is_list() {
+        return Ok(());
+    }
     let now = worker.node.clock.ms();
     if plane.is_modern(now) {
         return Ok(());
     }
-    let mut unknown = Vec::new();
-    for upstream in plane.servers() {
-        if upstream.era.is_legacy() {
-            return Err(Reason::DoorIsLegacy(upstream.name().to_string()));
-        }
-        if upstream.era.modern().is_none() && upstream.era.configured() == Protocol::Auto {
-            unknown.push(upstream);
+    if !plane.servers().any(|upstream| upstream.era.is_legacy()) {
+        let unknown: Vec<_> = plane.servers().filter(|upstream| is_unknown(upstream)).collect();
+        if !unknown.is_empty() {
+            Box::pin(find_out(worker, unknown, stated)).await;
         }
     }
-    if unknown.is_empty() {
-        plane.found_modern(now);
-        return Ok(());
+    let undecided = |upstream: &&Arc<Upstream>| {
+        let failure = upstream.catalogue.known(&stated.audience).and_then(|entry| entry.failure());
+        discovery && is_unknown(upstream) && matches!(failure, None | Some(Reason::ServerSilent))
+    };
+    match plane.servers().find(|upstream| upstream.era.is_legacy() || undecided(upstream)) {
+        Some(server) => Err(Reason::DoorIsLegacy(server.name().to_string())),
+        None => {
+            if !plane.servers().any(is_unknown) {
+                plane.found_modern(now);
+            }
+            Ok(())
+        }
     }
-    Box::pin(find_out(worker, plane, unknown, stated)).await
 }
 
-async fn find_out(
-    worker: &Rc<Worker>,
-    plane: &Arc<Plane>,
-    unknown: Vec<&Arc<crate::upstream::Upstream>>,
-    stated: &Stated,
-) -> Result<(), Reason> {
+/// Whether nothing is known of a server's era.
+fn is_unknown(upstream: &Arc<Upstream>) -> bool {
+    upstream.era.configured() == Protocol::Auto && upstream.era.modern().is_none() && !upstream.era.is_legacy()
+}
+
+/// Asks servers for their eras, all at once, and waits not longer than [`limit::OPENING_WAIT`]; for those that did not answer
+/// before, hardly at all.
+async fn find_out(worker: &Rc<Worker>, unknown: Vec<&Arc<Upstream>>, stated: &Stated) {
     let mut asked = JoinSet::new();
-    let now = Instant::now();
     for upstream in unknown {
         let entry = upstream.catalogue.entry(&stated.audience);
-        if entry.held_back(now).is_some() {
+        if entry.held_back(Instant::now()).is_some() {
             continue;
         }
         let (worker, upstream) = (Rc::clone(worker), Arc::clone(upstream));
-        asked.spawn_local(async move {
-            let failed = match upstream.carrier() {
-                Carrier::Requests => crate::exchange::http_server::probe(&worker, &upstream).await.err(),
+        let asking = tokio::task::spawn_local(async move {
+            match upstream.carrier() {
+                Carrier::Requests => http_server::probe(&worker, &upstream).await.err(),
                 Carrier::Pipe => match upstream.children.modern(&upstream.era).await {
-                    Err(crate::upstream::pipe::NoChild::Reason(reason)) => Some(reason),
+                    Err(NoChild::Reason(reason)) => Some(reason),
                     _ => None,
                 },
+            }
+        });
+        let wait = if entry.failure().is_some() { limit::LIST_AGAIN_WAIT } else { limit::OPENING_WAIT };
+        asked.spawn_local(async move {
+            let failed = match tokio::time::timeout(wait, asking).await {
+                Ok(answered) => answered.ok().flatten().filter(|reason| *reason != Reason::ServerIsLegacy),
+                Err(_) => Some(Reason::ServerSilent),
             };
-            if let Some(reason) = failed.filter(|reason| *reason != Reason::ServerIsLegacy) {
+            if let Some(reason) = failed {
                 entry.fail(Kinds::Tools, reason);
             }
         });
     }
-    let all = async { while asked.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(limit::OPENING_WAIT, all).await;
-    asked.detach_all();
-    match plane.servers().find(|upstream| upstream.era.is_legacy()) {
-        Some(legacy) => Err(Reason::DoorIsLegacy(legacy.name().to_string())),
-        None => Ok(()),
-    }
+    while asked.join_next().await.is_some() {}
 }
 
 /// A digest of declared capabilities; `None` for none.

@@ -82,8 +82,13 @@ async fn owner(
         return Ok((plane.server(server).cloned().ok_or_else(unknown)?, original.to_owned()));
     }
     let prefixed = split_server(exposed).and_then(|(server, rest)| Some((plane.server(server)?, rest)));
-    let own = || plane.single().map(|upstream| (upstream, exposed));
-    let (upstream, rest) = prefixed.or_else(own).ok_or_else(unknown)?;
+    let Some((upstream, rest)) = prefixed else {
+        let only = plane.single().ok_or_else(unknown)?;
+        return match lists_it(worker, only, client, &[kind], exposed).await {
+            true => Ok((Arc::clone(only), exposed.to_owned())),
+            false => Err(unknown()),
+        };
+    };
     let listed = |upstream: &Upstream| {
         let list = upstream.catalogue.known(&client.audience_of(upstream))?.list(kind)?;
         let found = list.shown(&upstream.exposure, arrival.naming).find(exposed)?;
@@ -105,6 +110,23 @@ async fn owner(
         None if hidden => Err(unknown()),
         None => Ok((Arc::clone(upstream), rest.to_owned())),
     }
+}
+
+/// Whether a server lists something under this name of its own (or a template it is made from) and shows it. Where there is
+/// one server only, its own names lead to it, too; but a name that it does not list may have been another server's, which
+/// is not told to this one.
+async fn lists_it(worker: &Rc<Worker>, upstream: &Arc<Upstream>, client: &Client, kinds: &[Kinds], name: &str) -> bool {
+    for kind in kinds {
+        lists::refresh(worker, upstream, &client.asker(), *kind).await;
+        let entry = upstream.catalogue.known(&client.audience_of(upstream));
+        let Some(list) = entry.and_then(|entry| entry.list(*kind)) else { continue };
+        let fits = |item: &str| item == name || (*kind == Kinds::Templates && template_matches(item, name));
+        let listed = list.items.iter().any(|item| fits(&item.name) && upstream.exposure.shows(*kind, &item.name));
+        if listed && upstream.exposure.shows(*kind, name) {
+            return true;
+        }
+    }
+    false
 }
 
 /// By `params.uri`, a resource.
@@ -130,8 +152,13 @@ pub(super) async fn resource(
     let plane = &arrival.plane;
     if arrival.naming == Naming::Prefixed {
         let prefixed = split_uri(exposed).and_then(|(token, original)| Some((plane.by_token(&token)?, original)));
-        let own = || plane.single().map(|upstream| (upstream, exposed.to_owned()));
-        let (upstream, original) = prefixed.or_else(own).ok_or_else(unknown)?;
+        let Some((upstream, original)) = prefixed else {
+            let only = plane.single().ok_or_else(unknown)?;
+            return match lists_it(worker, only, client, &[Kinds::Resources, Kinds::Templates], exposed).await {
+                true => Ok((Arc::clone(only), exposed.to_owned())),
+                false => Err(unknown()),
+            };
+        };
         return match upstream.shows_resource(&original) {
             true => Ok((Arc::clone(upstream), original)),
             false => Err(unknown()),

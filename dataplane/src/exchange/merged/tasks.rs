@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use sluice_mcp::path::member;
 use sluice_mcp::{Method, ScanLimits, scan};
 
-use super::{Client, lists, merged_of, own_result};
+use super::{Client, lists, own_result};
 use crate::exchange::call::{Arrival, Posted};
 use crate::exchange::handles::Handles;
 use crate::exchange::relay::edited;
@@ -25,17 +25,19 @@ pub(super) async fn list(worker: &Rc<Worker>, arrival: Arrival, posted: Posted, 
         let id = posted.id();
         return Err(crate::exchange::refuse(&mut arrival, Reason::UnknownMethod { modern: true }, id));
     };
-    let open = merged_of(&whole.session).parts();
-    let asking = open.iter().filter_map(|part| {
-        let upstream = arrival.plane.server(&part.server).filter(|upstream| upstream.id == part.definition)?;
-        let entry = upstream.catalogue.known(&client.audience_of(upstream))?;
-        let listing = entry.about.load().as_ref()?.capabilities["tasks"].get("list").is_some();
+    let asking = arrival.plane.servers().filter(|upstream| {
+        let about = upstream.catalogue.about();
+        about.is_some_and(|about| about.capabilities["tasks"].get("list").is_some())
+    });
+    let asking = asking.map(|upstream| {
         let call = super::quiet::call(worker, &arrival.plane, upstream, &arrival.principal, Default::default());
         let handles = handles_of(worker, &call, Some((posted.body.clone(), posted.message)));
-        listing.then(|| {
-            let of_one = of_one(worker, upstream, part, handles);
-            async move { tokio::time::timeout(limit::EVERYBODY, of_one).await.unwrap_or_default() }
-        })
+        let whole = &whole.session;
+        let of_one = async move {
+            let Ok(part) = lists::part(worker, upstream, whole).await else { return Vec::new() };
+            of_one(worker, upstream, &part, handles).await
+        };
+        async move { tokio::time::timeout(limit::EVERYBODY, of_one).await.unwrap_or_default() }
     });
     let mut all = BytesMut::from(&br#"{"tasks":["#[..]);
     for tasks in join_all(asking).await.into_iter().flatten() {

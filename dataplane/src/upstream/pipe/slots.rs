@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sluice_snapshot::model::Limits;
 
@@ -72,6 +73,31 @@ pub(super) struct Start<'s> {
     done: bool,
 }
 
+impl Table {
+    /// Ends the child that was unused longest, one of this owner's if there is one; `false` when all are in use. Others'
+    /// children yield only to whom the house is too full (`own`: it is this owner's own part of it), and only after a while.
+    fn make_room(&mut self, owner: Option<PrincipalId>, own: bool) -> bool {
+        let idle = |slot: &Slot| match &*slot.lock() {
+            Held::Ready(child) => child.idle(),
+            _ => Duration::ZERO,
+        };
+        let mut candidates: Vec<_> = self
+            .slots
+            .iter()
+            .map(|(key, slot)| (owner.is_some() && slot.owner == owner, idle(slot), key))
+            .filter(|(mine, idle, _)| {
+                *idle >= if *mine { limit::CHILD_YIELDS } else { limit::CHILD_YIELDS_TO_OTHERS } && (*mine || !own)
+            })
+            .collect();
+        candidates.sort_by_key(|(mine, idle, _)| (*mine, *idle));
+        let Some(key) = candidates.last().map(|(_, _, key)| Key::clone(key)) else { return false };
+        if let Some(child) = self.slots.remove(&key).and_then(|slot| slot.child()) {
+            child.stop();
+        }
+        true
+    }
+}
+
 impl Slots {
     /// The place of that key, made if there is none.
     ///
@@ -86,7 +112,8 @@ impl Slots {
             Some(slot) => Arc::clone(slot),
             None => {
                 let of_owner = table.slots.values().filter(|s| owner.is_some() && s.owner == owner).count();
-                if table.slots.len() >= room.per_server || of_owner >= room.per_principal {
+                let own = of_owner >= room.per_principal;
+                if (own || table.slots.len() >= room.per_server) && !table.make_room(owner, own) {
                     return Err(Reason::ChildLimit);
                 }
                 let slot = Arc::new(Slot { owner, starting: tokio::sync::Mutex::default(), held: Mutex::default() });
