@@ -14,7 +14,7 @@ use sluice_tests::message;
 use sluice_tests::server::Server;
 use sluice_tests::upstream::Answer;
 use sluice_tests::wait::within;
-use sluice_tests::{Call, Gateway, Session};
+use sluice_tests::{Call, Gateway, Session, until};
 
 async fn two(era: Era, ttl: u64) -> (Gateway, [Catalogue; 2], [Server; 2]) {
     let offers =
@@ -323,6 +323,30 @@ async fn a_client_without_a_stream_gets_the_new_list_when_it_asks() {
                 assert!(start.elapsed() < Duration::from_secs(5), "{era:?}");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "defect 18"]
+async fn a_change_while_nobody_listened_is_found_when_somebody_does() {
+    for era in ERAS {
+        // Good for no time by itself.
+        let (gateway, offers, servers) = two(era, 0).await;
+        let client = Client::open(era, gateway.port, "/mcp").await;
+        for round in 0..2 {
+            // Before the first stream, and between one that broke and the next.
+            assert_eq!(client.names("tools/list").await.len(), 4 + round);
+            until("nobody listens", || servers[0].listeners().is_empty().then_some(())).await;
+            offers[0].change(|lists| lists.tools.push(tool(&format!("fresh-{round}"))));
+            let stream = listen(&client, gateway.port).await;
+            servers[0].listened().await;
+            let start = Instant::now();
+            while client.names("tools/list").await.len() != 5 + round {
+                assert!(start.elapsed() < Duration::from_secs(10), "{era:?}, round {round}: still the old list");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            drop(stream);
         }
     }
 }

@@ -56,7 +56,7 @@ async fn speller(era: Era) -> (Gateway, Server) {
                 // An event's lines are joined with a line break, which JSON takes for a space.
                 let mut text = String::new();
                 for line in body.split("\r\n") {
-                    write!(text, "data: {line}\n").unwrap();
+                    writeln!(text, "data: {line}").unwrap();
                 }
                 (body, kind) = (text + "\n", "text/event-stream");
             }
