@@ -23,7 +23,7 @@ export const sets = {
                 'inspector',
                 'mcp-remote'
             ],
-            stdio: ['ts-1.32', 'ts-2-auto', 'py-1', 'py-2-auto', 'fastmcp-auto'],
+            stdio: ['ts-1.32', 'ts-2-auto', 'py-1', 'fastmcp-auto'],
             sse: ['ts-1.4', 'py-1', 'mcp-remote'],
             ws: ['ts-1.4']
         },
@@ -33,7 +33,7 @@ export const sets = {
     // Servers of both eras, so that clients of either find all of them.
     modern: {
         servers: Object.fromEntries(['time', 'git', 'fetch'].map(name => [name, name])),
-        doors: { http: [...pinned, ...negotiating, 'ts-1.32'], stdio: ['ts-2-pin', 'py-2-auto'] }
+        doors: { http: [...pinned, ...negotiating, 'ts-1.32'], stdio: ['ts-2-pin'] }
     },
     // One server over three transports: nothing tells its tools and resources apart but Sluice.
     mixed: {
