@@ -323,6 +323,10 @@ impl Control {
             }
         }
         let differs = plane.shows_otherwise_than(&old);
+        if plane.snapshot.prefix != old.snapshot.prefix {
+            // lists are kept as the door shows them
+            plane.servers().for_each(|upstream| upstream.catalogue.changed(&Kind::ALL));
+        }
         self.adopt.send_replace(Arc::new(plane));
         if differs {
             self.node.changes.tell(&Kind::ALL);

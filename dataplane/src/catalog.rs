@@ -4,12 +4,12 @@
 //! Each server keeps its own [`Catalogue`], carried over from plane to plane with the server. What a door shows of all of
 //! them together is an [`Offer`], made of one plane and one state of the catalogues and used to the end of a request.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
-use papaya::HashMap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use serde_json::Value;
 use sluice_mcp::{Era, Method};
 use tokio::sync::watch;
@@ -163,9 +163,12 @@ impl Changes {
     }
 }
 
+type Entries = HashMap<Audience, Arc<Entry>, foldhash::fast::RandomState>;
+
 /// What one server offers.
 pub(crate) struct Catalogue {
-    entries: HashMap<Audience, Arc<Entry>, foldhash::fast::RandomState>,
+    /// Copied when an audience is added, which is rare; read without a lock.
+    entries: ArcSwap<Entries>,
     /// What the server said of itself before this process began.
     remembered: Option<Arc<About>>,
     changes: Arc<Changes>,
@@ -173,31 +176,35 @@ pub(crate) struct Catalogue {
 
 impl Catalogue {
     pub(crate) fn new(changes: Arc<Changes>, remembered: Option<Arc<About>>) -> Self {
-        Self { entries: HashMap::default(), remembered, changes }
+        Self { entries: ArcSwap::default(), remembered, changes }
     }
 
     /// What that audience is shown.
     pub(crate) fn entry(&self, audience: &Audience) -> Arc<Entry> {
-        let entries = self.entries.pin();
-        if let Some(entry) = entries.get(audience) {
-            return Arc::clone(entry);
+        if let Some(entry) = self.known(audience) {
+            return entry;
         }
-        if entries.len() >= limit::AUDIENCES {
-            // whoever still needs one of these fetches it again
-            entries.retain(|_, entry| entry.watching().streams > 0);
-        }
-        let fresh = || Arc::new(Entry::new(Arc::clone(&self.changes)));
-        Arc::clone(entries.get_or_insert_with(*audience, fresh))
+        let fresh = Arc::new(Entry::new(Arc::clone(&self.changes)));
+        self.entries.rcu(|entries| {
+            let mut entries = Entries::clone(entries);
+            if entries.len() >= limit::AUDIENCES {
+                // whoever still needs one of these fetches it again
+                entries.retain(|_, entry| entry.watching().streams > 0);
+            }
+            entries.entry(*audience).or_insert_with(|| Arc::clone(&fresh));
+            entries
+        });
+        self.known(audience).unwrap_or(fresh)
     }
 
     /// The same, if it was ever fetched.
     pub(crate) fn known(&self, audience: &Audience) -> Option<Arc<Entry>> {
-        self.entries.pin().get(audience).cloned()
+        self.entries.load().get(audience).cloned()
     }
 
     /// What the server last said of itself, to whomever.
     pub(crate) fn about(&self) -> Option<Arc<About>> {
-        let heard = self.entries.pin().values().find_map(|entry| entry.about.load_full());
+        let heard = self.entries.load().values().find_map(|entry| entry.about.load_full());
         heard.or_else(|| self.remembered.clone())
     }
 
@@ -207,7 +214,7 @@ impl Catalogue {
         if kinds.is_empty() {
             return;
         }
-        for entry in self.entries.pin().values() {
+        for entry in self.entries.load().values() {
             for kind in kinds {
                 let kept = &entry.kept[*kind as usize];
                 kept.stale.store(true, Ordering::Release);
@@ -219,22 +226,22 @@ impl Catalogue {
 
     /// Whether a template that was listed, to whomever, is as `fits` says.
     pub(crate) fn templates(&self, fits: impl Fn(&str) -> bool) -> bool {
-        let entries = self.entries.pin();
+        let entries = self.entries.load();
         let mut lists = entries.values().filter_map(|entry| entry.list(Kind::Templates));
-        lists.any(|list| list.items.iter().any(|item| fits(&item.name)))
+        lists.any(|list| list.shown.items.iter().any(|item| fits(item.original())))
     }
 
     /// Why its lists could not be fetched last time, for whomever; `None` when they could.
     pub(crate) fn trouble(&self) -> Option<Reason> {
-        self.entries.pin().values().find_map(|entry| entry.failure())
+        self.entries.load().values().find_map(|entry| entry.failure())
     }
 
     /// For people: how many of each kind are known, as the audience sees that sees most.
     pub(crate) fn counts(&self) -> [usize; 4] {
         let mut counts = [0; 4];
-        for entry in self.entries.pin().values() {
+        for entry in self.entries.load().values() {
             for kind in Kind::ALL {
-                let count = entry.list(kind).map_or(0, |list| list.items.len());
+                let count = entry.list(kind).map_or(0, |list| list.shown.items.len());
                 counts[kind as usize] = counts[kind as usize].max(count);
             }
         }
@@ -354,13 +361,22 @@ impl Entry {
         let announced = kept.announced.swap(false, Ordering::AcqRel);
         let differs = match before {
             Some(before) => !announced && !before.same(&list),
-            None => missed && !list.items.is_empty(),
+            None => missed && !list.shown.items.is_empty(),
         };
         if differs {
             self.changes.tell(&[kind]);
         } else {
             self.changes.touch();
         }
+    }
+
+    /// The list may have changed unheard; `true` when there is one, or one is missed.
+    pub(crate) fn doubt(&self, kind: Kind) -> bool {
+        let kept = &self.kept[kind as usize];
+        let listed = kept.list.load().is_some();
+        kept.stale.store(listed, Ordering::Release);
+        self.changes.touch();
+        listed || kept.missed.load(Ordering::Acquire)
     }
 
     /// A fetch was given up; what was kept before is shown on, and fetched again by the next who asks.
@@ -410,12 +426,14 @@ impl Entry {
     }
 
     /// A stream is open on which the server says when lists change.
-    pub(crate) fn watch(self: &Arc<Self>) -> Watch {
+    /// `true`: it is the first one, so that what was listed before may have changed unheard.
+    pub(crate) fn watch(self: &Arc<Self>) -> (Watch, bool) {
         let mut watching = self.watching();
         watching.streams += 1;
         watching.since.get_or_insert_with(Instant::now);
+        let first = watching.streams == 1;
         drop(watching);
-        Watch(Arc::clone(self))
+        (Watch(Arc::clone(self)), first)
     }
 
     fn watching(&self) -> std::sync::MutexGuard<'_, Watching> {

@@ -229,3 +229,6 @@ pub(crate) const MISSED_LOOK: Duration = Duration::from_secs(5);
 pub(crate) const CHILD_YIELDS: Duration = Duration::from_secs(1);
 /// The same where it belongs to another principal.
 pub(crate) const CHILD_YIELDS_TO_OTHERS: Duration = Duration::from_secs(60);
+/// How long the acknowledgement of a `subscriptions/listen` over several servers waits for theirs: one that comes later is
+/// looked at again when it is there.
+pub(crate) const LISTEN_WAIT: Duration = Duration::from_secs(2);

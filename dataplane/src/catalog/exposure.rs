@@ -1,16 +1,16 @@
 //! How one server's offer looks on a door: which of it, under which names and URIs, and the way back from a name.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use sluice_mcp::curate::{ItemEdit, edit_item};
 use sluice_mcp::names::exposed_name;
 use sluice_mcp::uri::expose_uri;
 use sluice_snapshot::model::{Curation, Prefix, Server};
 
 use super::Kind;
-use super::list::List;
+use super::list::Item;
 
 /// How names and URIs are changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,8 +24,6 @@ pub(crate) enum Naming {
 }
 
 impl Naming {
-    pub(super) const COUNT: usize = 3;
-
     /// That of the merged door.
     pub(crate) fn merged(prefix: Prefix) -> Self {
         match prefix {
@@ -146,9 +144,11 @@ fn token(key: &str) -> String {
 
 /// One server's list as a door shows it.
 pub(crate) struct Exposed {
+    pub naming: Naming,
     /// In the server's order, without what is not shown.
     pub items: Vec<Shown>,
-    by_name: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
+    /// Places in `items`, ordered by what clients know them by.
+    by_name: Box<[u32]>,
     /// The items, one after the other.
     bytes: Bytes,
 }
@@ -157,35 +157,47 @@ pub(crate) struct Exposed {
 pub(crate) struct Shown {
     /// The name, URI or template clients know.
     pub exposed: Box<str>,
-    /// The server's own.
-    pub original: Box<str>,
+    /// The server's own, where it is another one.
+    own: Option<Box<str>>,
     start: u32,
     end: u32,
 }
 
+impl Shown {
+    /// The server's own name.
+    pub(crate) fn original(&self) -> &str {
+        self.own.as_deref().unwrap_or(&self.exposed)
+    }
+}
+
 impl Exposed {
-    pub(super) fn new(list: &List, exposure: &Exposure, naming: Naming) -> Self {
-        let mut bytes = BytesMut::new();
-        let mut items = Vec::with_capacity(list.items.len());
-        let mut by_name = HashMap::with_capacity_and_hasher(list.items.len(), Default::default());
-        for item in list.items.iter().filter(|item| exposure.shows(list.kind, &item.name)) {
-            let exposed: Box<str> = exposure.name(list.kind, &item.name, naming).into();
+    pub(super) fn new(kind: Kind, list: &[Item], exposure: &Exposure, naming: Naming) -> Self {
+        let mut bytes = Vec::with_capacity(list.iter().map(|item| item.json.len() + 32).sum());
+        let mut items: Vec<Shown> = Vec::with_capacity(list.len());
+        let mut names = HashSet::with_capacity(list.len());
+        for item in list.iter().filter(|item| exposure.shows(kind, &item.name)) {
+            let exposed = exposure.name(kind, &item.name, naming);
             // the first of a name has it: clients refuse lists that name something twice
-            if by_name.contains_key(&exposed) {
+            if !names.insert(exposed.clone()) {
+                tracing::warn!(server = %exposure.server.name, name = exposed, "two items of one list have this name; the first has it");
                 continue;
             }
-            let json = exposure.item(list.kind, &item.name, &item.json, &exposed, naming);
             let start = bytes.len() as u32;
-            bytes.extend_from_slice(&json);
-            by_name.insert(exposed.clone(), items.len() as u32);
-            items.push(Shown { exposed, original: item.name.clone(), start, end: bytes.len() as u32 });
+            bytes.extend_from_slice(&exposure.item(kind, &item.name, &item.json, &exposed, naming));
+            let own = (*item.name != *exposed).then(|| item.name.clone());
+            items.push(Shown { exposed: exposed.into(), own, start, end: bytes.len() as u32 });
         }
-        Self { items, by_name, bytes: bytes.freeze() }
+        items.shrink_to_fit();
+        bytes.shrink_to_fit();
+        let mut by_name: Box<[u32]> = (0..items.len() as u32).collect();
+        by_name.sort_unstable_by(|one, two| items[*one as usize].exposed.cmp(&items[*two as usize].exposed));
+        Self { naming, items, by_name, bytes: bytes.into() }
     }
 
     /// The item of that exposed name.
     pub(crate) fn find(&self, exposed: &str) -> Option<&Shown> {
-        self.items.get(*self.by_name.get(exposed)? as usize)
+        let at = self.by_name.binary_search_by(|at| (*self.items[*at as usize].exposed).cmp(exposed)).ok()?;
+        self.items.get(self.by_name[at] as usize)
     }
 
     /// An item as JSON.

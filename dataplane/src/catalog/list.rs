@@ -1,5 +1,6 @@
-//! One list of one server, all its pages.
+//! One list of one server, all its pages, as doors show it.
 
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,9 @@ use bytes::Bytes;
 use super::Kind;
 use super::exposure::{Exposed, Exposure, Naming};
 
-/// One list of one server, all pages, as the server wrote it.
+/// One list of one server, all pages. What the server wrote is kept only as the merged door shows it: thousands of tools
+/// are there once.
 pub(crate) struct List {
-    pub kind: Kind,
-    pub items: Vec<Item>,
     /// When fetching it began, and when it was complete.
     pub begun: Instant,
     pub fetched: Instant,
@@ -19,29 +19,44 @@ pub(crate) struct List {
     pub ttl: Option<Duration>,
     /// Good for those only whom it was fetched for (`cacheScope`).
     pub private: bool,
-    /// As the doors show it; made when first asked for.
-    shown: [OnceLock<Exposed>; Naming::COUNT],
+    pub shown: Exposed,
+    /// Of all that the server wrote, to tell whether another fetch brought the same.
+    digest: u64,
 }
 
-/// One item: what it is known by (name, URI or URI template), and all of it.
+/// One item as the server wrote it: what it is known by (name, URI or URI template), and all of it.
 pub(crate) struct Item {
     pub name: Box<str>,
     pub json: Bytes,
 }
 
+/// What is known of a list beside its items.
+pub(crate) struct Facts {
+    pub begun: Instant,
+    pub ttl: Option<Duration>,
+    pub private: bool,
+}
+
 impl List {
-    pub(crate) fn new(kind: Kind, items: Vec<Item>, begun: Instant, ttl: Option<Duration>, private: bool) -> Self {
-        Self { kind, items, begun, fetched: Instant::now(), ttl, private, shown: Default::default() }
+    pub(crate) fn new(kind: Kind, items: &[Item], exposure: &Exposure, naming: Naming, facts: &Facts) -> Self {
+        static SEED: OnceLock<foldhash::quality::RandomState> = OnceLock::new();
+        let mut hasher = SEED.get_or_init(Default::default).build_hasher();
+        for item in items {
+            hasher.write_usize(item.json.len());
+            hasher.write(&item.json);
+        }
+        Self {
+            begun: facts.begun,
+            fetched: Instant::now(),
+            ttl: facts.ttl,
+            private: facts.private,
+            shown: Exposed::new(kind, items, exposure, naming),
+            digest: hasher.finish(),
+        }
     }
 
     /// Whether both show the same.
     pub(crate) fn same(&self, other: &Self) -> bool {
-        self.items.len() == other.items.len()
-            && self.items.iter().zip(&other.items).all(|(one, two)| one.json == two.json)
-    }
-
-    /// The list as a door shows it: curated, named and serialised once.
-    pub(crate) fn shown(&self, exposure: &Exposure, naming: Naming) -> &Exposed {
-        self.shown[naming as usize].get_or_init(|| Exposed::new(self, exposure, naming))
+        self.digest == other.digest && self.shown.naming == other.shown.naming
     }
 }

@@ -7,14 +7,13 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use papaya::HashMap as Concurrent;
 
-use super::exposure::{Exposure, Naming};
+use super::exposure::Naming;
 use super::{Audience, Kind, List};
 use crate::limit;
 
 /// One server's part in an offer.
 pub(crate) struct Part {
     pub server: Arc<str>,
-    pub exposure: Arc<Exposure>,
     pub list: Arc<List>,
 }
 
@@ -54,9 +53,7 @@ pub(crate) struct Page {
 
 impl Part {
     fn is(&self, other: &Self) -> bool {
-        self.server == other.server
-            && Arc::ptr_eq(&self.list, &other.list)
-            && Arc::ptr_eq(&self.exposure, &other.exposure)
+        self.server == other.server && Arc::ptr_eq(&self.list, &other.list)
     }
 }
 
@@ -97,8 +94,8 @@ impl Offer {
     pub(crate) fn owner(&self, name: &str) -> Option<(&Arc<str>, &str)> {
         let (p, i) = *self.content.owners.get(name)?;
         let part = self.content.parts.get(p as usize)?;
-        let item = part.list.shown(&part.exposure, self.content.naming).items.get(i as usize)?;
-        Some((&part.server, &item.original))
+        let item = part.list.shown.items.get(i as usize)?;
+        Some((&part.server, item.original()))
     }
 
     /// Names that several servers have: the name, the server it leads to, another one that has it.
@@ -109,10 +106,9 @@ impl Offer {
 
     /// Every item: its server and the server's own name.
     pub(crate) fn items(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
-        let naming = self.content.naming;
         self.content.parts.iter().flat_map(move |part| {
-            let shown = part.list.shown(&part.exposure, naming);
-            shown.items.iter().map(move |item| (&part.server, &*item.original))
+            let shown = &part.list.shown;
+            shown.items.iter().map(move |item| (&part.server, item.original()))
         })
     }
 }
@@ -123,7 +119,7 @@ impl Content {
         let mut clashes = Vec::new();
         if naming == Naming::Plain {
             for (p, part) in parts.iter().enumerate() {
-                for (i, item) in part.list.shown(&part.exposure, naming).items.iter().enumerate() {
+                for (i, item) in part.list.shown.items.iter().enumerate() {
                     let owner = *owners.entry(item.exposed.clone()).or_insert((p as u32, i as u32));
                     if owner.0 != p as u32 {
                         clashes.push((item.exposed.clone(), owner.0, p as u32));
@@ -152,7 +148,7 @@ impl Content {
             return Some(self.page_from(0, 0));
         };
         let part = &self.parts[p];
-        let items = &part.list.shown(&part.exposure, self.naming).items;
+        let items = &part.list.shown.items;
         // the item itself may be gone: then what stands at its place now comes next
         let next = items.iter().position(|item| *item.exposed == *name).map_or(at, |found| found + 1);
         Some(self.page_from(p, next))
@@ -162,7 +158,7 @@ impl Content {
         let mut items = BytesMut::new();
         let mut begin = item;
         for (p, part) in self.parts.iter().enumerate().skip(part) {
-            let shown = part.list.shown(&part.exposure, self.naming);
+            let shown = &part.list.shown;
             for (i, item) in shown.items.iter().enumerate().skip(begin) {
                 let elsewhere = self.owners.get(&item.exposed).is_some_and(|owner| *owner != (p as u32, i as u32));
                 if elsewhere {
@@ -184,7 +180,7 @@ impl Content {
 
     /// Whether anything comes after that item.
     fn follows(&self, part: usize, item: usize) -> bool {
-        let count = |part: &Part| part.list.shown(&part.exposure, self.naming).items.len();
+        let count = |part: &Part| part.list.shown.items.len();
         count(&self.parts[part]) > item + 1 || self.parts[part + 1..].iter().any(|part| count(part) > 0)
     }
 }

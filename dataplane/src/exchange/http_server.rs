@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method as Verb, Request, Response, StatusCode};
 use http_body::Body as _;
@@ -483,7 +483,7 @@ pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Resu
     if status.is_server_error() || status.is_redirection() || credential(status).is_some() {
         return Err(unusual(status));
     }
-    let body = first_message(response, limit::SMALL_REPLY_BYTES).await;
+    let body = answer_to(Some(br#""sluice-discover""#), response, limit::SMALL_REPLY_BYTES).await;
     let message = body.as_ref().and_then(|b| scan(b, ScanLimits::default()).ok().map(|m| (b, m)));
     if message.is_none() && status.is_success() {
         // a web page, perhaps: no server of either era
@@ -499,26 +499,52 @@ pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Resu
     Ok(modern)
 }
 
-/// The first response message of an answer, be it JSON or an event stream.
-/// `limit` bounds it in bytes.
-pub(super) async fn first_message(response: Response<Answer>, limit: usize) -> Option<Bytes> {
-    let kind = content_type(response.headers());
+/// The response message of an answer, be it JSON or an event stream, whatever it is typed as: the one to the request of this
+/// raw id, the first one where there is none. `limit` bounds it in bytes.
+pub(super) async fn answer_to(id: Option<&[u8]>, response: Response<Answer>, limit: usize) -> Option<Bytes> {
+    let answers = |body: &[u8]| {
+        let message = scan(body, ScanLimits { depth: u16::MAX }).ok().filter(|m| m.kind == Kind::Response);
+        // an error need not say which request it is about
+        message.is_some_and(|m| m.id.zip(id).is_none_or(|(theirs, ours)| same_id(theirs.of(body), ours)))
+    };
+    let in_events = content_type(response.headers()) == Kinds::Events;
     let mut answer = response.into_body();
-    if kind != Kinds::Events {
-        return answer.collect(limit, limit::PROBE).await.ok().filter(|b| !b.is_empty());
+    let mut decoder = SseDecoder::new(limit);
+    let next = |decoder: &mut SseDecoder| {
+        while let Some(event) = decoder.next().ok()? {
+            if let Some(data) = event.data.filter(|data| answers(data)) {
+                return Some(data);
+            }
+        }
+        None
+    };
+    if !in_events {
+        let body = answer.collect(limit, limit::PROBE).await.ok()?;
+        if !is_events(std::slice::from_ref(&body)) {
+            return Some(body).filter(|body| answers(body));
+        }
+        decoder.push(body);
+        return next(&mut decoder);
     }
     let reading = async {
-        let mut decoder = SseDecoder::new(limit);
+        let mut json: Option<BytesMut> = None;
+        let mut begun = false;
         loop {
-            while let Some(event) = decoder.next().ok()? {
-                let Some(data) = event.data.filter(|d| !d.is_empty()) else { continue };
-                if scan(&data, ScanLimits::default()).is_ok_and(|m| m.kind == Kind::Response) {
-                    return Some(data);
-                }
+            if let Some(data) = next(&mut decoder) {
+                return Some(data);
             }
-            let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut answer).poll_frame(cx)).await?.ok()?;
-            if let Ok(data) = frame.into_data() {
-                decoder.push(data);
+            let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut answer).poll_frame(cx)).await;
+            let Some(frame) = frame else { return json.map(BytesMut::freeze).filter(|body| answers(body)) };
+            let Ok(data) = frame.ok()?.into_data() else { continue };
+            // no field of an event begins with a brace
+            if !begun && data.trim_ascii_start().starts_with(b"{") {
+                json = Some(BytesMut::new());
+            }
+            begun |= !data.is_empty();
+            match &mut json {
+                Some(json) if json.len() + data.len() > limit => return None,
+                Some(json) => json.extend_from_slice(&data),
+                None => decoder.push(data),
             }
         }
     };

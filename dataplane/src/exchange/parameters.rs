@@ -13,7 +13,7 @@ use sluice_mcp::header::{check_params, encode_value, param_headers, param_value}
 use sluice_mcp::{Method, ParamHeader, ScanLimits, decode_string, header, scan};
 
 use super::call::{Call, Posted};
-use super::http_server::{first_message, send};
+use super::http_server::{answer_to, send};
 use super::relay::edited;
 use crate::limit;
 use crate::node::Worker;
@@ -143,7 +143,7 @@ async fn page(upstream: &Upstream, from: From<'_>, cursor: Option<&str>) -> Opti
             headers.insert(header::PROTOCOL_VERSION, HeaderValue::from_static("2026-07-28"));
             headers.insert(header::METHOD, HeaderValue::from_static("tools/list"));
             let response = send(worker, upstream, request).await.ok()?;
-            first_message(response, limit::SMALL_REPLY_BYTES).await
+            answer_to(None, response, limit::SMALL_REPLY_BYTES).await
         }
     }
 }

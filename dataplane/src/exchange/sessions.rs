@@ -12,7 +12,7 @@ use sluice_mcp::{Era, Kind, Message, Method, ScanLimits, Version, decode_string,
 use sluice_snapshot::model::Protocol;
 
 use super::call::{Call, Content, Posted, Reply};
-use super::http_server::{first_message, probe, send, unusual, what_failed};
+use super::http_server::{answer_to, probe, send, unusual, what_failed};
 use super::{Outcome, caller, forwarded, refuse};
 use crate::budget::Held;
 use crate::catalog::{About, Kind as Kinds};
@@ -214,7 +214,7 @@ async fn greet_part(
         let state = part.state();
         for message in [initialized].into_iter().chain(restoration(&state)) {
             if let Some(response) = own(worker, upstream, &state, message).await {
-                let _ = first_message(response, limit::SMALL_REPLY_BYTES).await;
+                let _ = answer_to(None, response, limit::SMALL_REPLY_BYTES).await;
             }
         }
     } else if let Some(attachment) = part.attachment.lock().await.as_ref() {
@@ -309,7 +309,8 @@ async fn greet_http(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Gr
         return Err(unusual(status).into());
     }
     let session = session_of(&response);
-    let body = first_message(response, limit::SMALL_REPLY_BYTES).await.unwrap_or_default();
+    let asked = greeting.message.id.map(|id| id.of(greeting.initialize));
+    let body = answer_to(asked, response, limit::SMALL_REPLY_BYTES).await.unwrap_or_default();
     let message = scan(&body, ScanLimits::default()).ok().filter(|m| m.kind == Kind::Response);
     if let (true, Some(message)) = (status.is_success(), &message)
         && message.result.is_some()
@@ -479,7 +480,7 @@ async fn initialize_again(
         return Err(Reason::ServerForgot);
     }
     let fresh = session_of(&response);
-    let body = first_message(response, limit::SMALL_REPLY_BYTES).await.ok_or(Reason::ServerForgot)?;
+    let body = answer_to(None, response, limit::SMALL_REPLY_BYTES).await.ok_or(Reason::ServerForgot)?;
     let message = scan(&body, ScanLimits::default()).map_err(|_| Reason::ServerForgot)?;
     let Some(result) = message.result else { return Err(Reason::ServerForgot) };
     let renewed = State { upstream: fresh.clone(), ..State::clone(&session.state()) };
@@ -488,7 +489,7 @@ async fn initialize_again(
         .chain(restoration(&renewed));
     for message in restoring {
         if let Some(response) = own(worker, upstream, &renewed, message).await {
-            let _ = first_message(response, limit::SMALL_REPLY_BYTES).await;
+            let _ = answer_to(None, response, limit::SMALL_REPLY_BYTES).await;
         }
     }
     upstream.catalogue.changed(&Kinds::ALL);

@@ -3,12 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use papaya::HashMap as Concurrent;
 use tokio::sync::Notify;
 
 use super::Session;
@@ -20,7 +19,8 @@ use crate::reason::Reason;
 pub(crate) struct Merged {
     /// Whose lists the client sees.
     pub audience: Audience,
-    parts: Concurrent<Arc<str>, Arc<Part>, foldhash::fast::RandomState>,
+    /// Under a plain lock: a session is one client's, and a concurrent map would cost it 20 KB.
+    parts: Mutex<HashMap<Arc<str>, Arc<Part>, foldhash::fast::RandomState>>,
     /// Which server has a request that runs, by its raw id: a cancellation concerns that one only.
     in_flight: Mutex<HashMap<Bytes, Arc<str>>>,
     /// A part was opened: the client's stream takes in its messages.
@@ -46,7 +46,7 @@ impl Merged {
     pub(crate) fn new(audience: Audience) -> Self {
         Self {
             audience,
-            parts: Concurrent::default(),
+            parts: Mutex::default(),
             in_flight: Mutex::default(),
             opened: Notify::new(),
             missing: AtomicBool::new(false),
@@ -56,22 +56,22 @@ impl Merged {
 
     /// The place of that server.
     pub(crate) fn part(&self, server: &Arc<str>) -> Arc<Part> {
-        Arc::clone(self.parts.pin().get_or_insert_with(Arc::clone(server), Arc::default))
+        Arc::clone(self.lock().entry(Arc::clone(server)).or_default())
     }
 
     /// The open session with that server.
     pub(crate) fn open_part(&self, server: &str) -> Option<Arc<Session>> {
-        self.parts.pin().get(server)?.session.load_full()
+        self.lock().get(server)?.session.load_full()
     }
 
     /// All open sessions with servers.
     pub(crate) fn parts(&self) -> Vec<Arc<Session>> {
-        self.parts.pin().values().filter_map(|part| part.session.load_full()).collect()
+        self.lock().values().filter_map(|part| part.session.load_full()).collect()
     }
 
     /// Takes out the sessions with servers that are not there any more, by their definitions.
     pub(crate) fn take_gone(&self, is_there: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
-        let parts = self.parts.pin();
+        let parts = self.lock();
         let gone = parts.values().filter_map(|part| {
             let session = part.session.load_full().filter(|session| !is_there(session))?;
             part.session.store(None);
@@ -99,7 +99,11 @@ impl Merged {
         self.in_flight().remove(id);
     }
 
-    fn in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<Bytes, Arc<str>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Part>, foldhash::fast::RandomState>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn in_flight(&self) -> MutexGuard<'_, HashMap<Bytes, Arc<str>>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

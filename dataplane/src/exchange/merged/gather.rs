@@ -194,6 +194,7 @@ impl One {
     /// Opens it, and again whenever it ends, until the server says that it has none.
     async fn run(self) {
         let mut last: Option<String> = None;
+        let mut again = false;
         let mut pause = limit::GATHER_RETRY_FIRST;
         loop {
             let plane = self.worker.plane();
@@ -208,13 +209,18 @@ impl One {
             let call = quiet::call(&self.worker, &plane, upstream, &self.principal, headers);
             let in_use = self.whole.hold(self.worker.node.clock).part(&self.part, None);
             let opened = match upstream.carrier() {
-                Carrier::Requests => http_server::get(&self.worker, call, in_use).await,
-                Carrier::Pipe => pipe_server::get(&self.worker, call, in_use).await,
+                // boxed: a stream that is open does not keep the room that opening it took
+                Carrier::Requests => Box::pin(http_server::get(&self.worker, call, in_use)).await,
+                Carrier::Pipe => Box::pin(pipe_server::get(&self.worker, call, in_use)).await,
             };
             match opened {
                 Ok(Reply { content: Content::Messages(relay), .. }) => {
                     let asker = Asker::Legacy(Arc::clone(&self.whole));
-                    let _watch = upstream.catalogue.entry(&asker.audience_of(upstream)).watch();
+                    let (_watch, first) = upstream.catalogue.entry(&asker.audience_of(upstream)).watch();
+                    if again || first {
+                        lists::doubt(&self.worker, upstream, &asker);
+                    }
+                    again = true;
                     let begun = Instant::now();
                     last = match self.pass(*relay).await {
                         Ok(last) => last,

@@ -10,19 +10,22 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
+use sluice_mcp::uri::expose_uri;
 use sluice_mcp::{Kind, Method, ScanLimits, code, header, scan};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::gather::{LIST_CHANGED, due, try_missed};
-use super::lists::Asker;
+use super::lists::{self, Asker};
 use super::{Client, Stated, quiet, route};
 use crate::auth::Principal;
+use crate::catalog::exposure::Naming;
 use crate::exchange::call::{Arrival, Content, Posted, Reply};
 use crate::exchange::relay::{Expected, Item, Parts, Relay, Source};
 use crate::exchange::{Outcome, http_server, pipe_server, refuse, stream, stream_ticket};
 use crate::limit;
 use crate::node::Worker;
+use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::upstream::{Carrier, Upstream};
 
@@ -45,8 +48,7 @@ pub(super) async fn open(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
     let flags = FLAGS.map(|flag| filter.get(flag) == Some(&Value::Bool(true)));
     let mut wanted: HashMap<Arc<str>, Wanted> = HashMap::new();
     for upstream in arrival.plane.servers() {
-        // whose lists the client was never shown cannot have changed for it
-        if flags.contains(&true) && upstream.catalogue.known(&stated.audience).is_some() {
+        if flags.contains(&true) && !upstream.era.is_legacy() {
             wanted.entry(Arc::clone(upstream.name())).or_default().flags = flags;
         }
     }
@@ -90,9 +92,10 @@ pub(super) async fn open(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
         headers: arrival.headers,
         id: id.clone(),
         flags,
+        acknowledged: watch::Sender::new(false),
         items,
     };
-    let gathering = tokio::task::spawn_local(listening.run(wanted)).abort_handle();
+    let gathering = tokio::task::spawn_local(listening.run(wanted, acknowledged.into())).abort_handle();
     Ok(stream(Relay::new(Parts {
         worker: Rc::clone(worker),
         source: Source::Gathered { items: queue, gathering },
@@ -105,7 +108,7 @@ pub(super) async fn open(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
             timeout: limit::CALL_ABSOLUTE,
         }),
         depth: arrival.plane.snapshot.limits.json_depth,
-        before: [Item::message(acknowledged.into())].into(),
+        before: Default::default(),
         on_timeout: None,
         principal: arrival.principal,
         upstream: None,
@@ -138,11 +141,13 @@ struct Listening {
     /// The raw id of the request.
     id: Bytes,
     flags: [bool; 3],
+    /// The client was told that it is listened for it; nothing is said before.
+    acknowledged: watch::Sender<bool>,
     items: mpsc::Sender<Item>,
 }
 
 impl Listening {
-    async fn run(self, wanted: HashMap<Arc<str>, Wanted>) {
+    async fn run(self, wanted: HashMap<Arc<str>, Wanted>, acknowledgement: Bytes) {
         let mut told = self.worker.node.changes.told();
         let mut before = *told.borrow_and_update();
         let mut quiet_until = Instant::now();
@@ -151,9 +156,18 @@ impl Listening {
         // dropped with this: the streams of servers end with the client's
         let mut streams = JoinSet::new();
         let mut joined: HashSet<Arc<str>> = wanted.keys().cloned().collect();
+        let (heard, mut ready) = mpsc::unbounded_channel();
         for (server, wanted) in wanted {
-            streams.spawn_local(Rc::clone(&this).listen(server, wanted));
+            streams.spawn_local(Rc::clone(&this).listen(server, wanted, Some(heard.clone())));
         }
+        drop(heard);
+        // each server acknowledges, or fails: only then is the subscription what the acknowledgement says
+        let all = async { while ready.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(limit::LISTEN_WAIT, all).await;
+        if this.items.send(Item::message(acknowledgement)).await.is_err() {
+            return;
+        }
+        this.acknowledged.send_replace(true);
         let lists = this.flags.contains(&true);
         let mut look = tokio::time::interval(limit::MISSED_LOOK);
         loop {
@@ -174,7 +188,7 @@ impl Listening {
                         let listed = upstream.catalogue.known(&this.stated.audience).is_some_and(|e| e.about.load().is_some());
                         if lists && listed && joined.insert(Arc::clone(upstream.name())) {
                             let wanted = Wanted { flags: this.flags, ..Wanted::default() };
-                            streams.spawn_local(Rc::clone(&this).listen(Arc::clone(upstream.name()), wanted));
+                            streams.spawn_local(Rc::clone(&this).listen(Arc::clone(upstream.name()), wanted, None));
                         }
                     }
                 }
@@ -191,35 +205,46 @@ impl Listening {
         Item::message(format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"_meta":{meta}}}}}"#).into())
     }
 
-    /// Listens to one server, and again whenever its stream ends.
-    async fn listen(self: Rc<Self>, server: Arc<str>, wanted: Wanted) {
+    /// Listens to one server, and again whenever its stream ends. `ready` is let go when the server acknowledged, or failed.
+    async fn listen(self: Rc<Self>, server: Arc<str>, wanted: Wanted, mut ready: Option<mpsc::UnboundedSender<()>>) {
         let mut pause = limit::GATHER_RETRY_FIRST;
+        let mut again = false;
         loop {
             let plane = self.worker.plane();
             let Some(upstream) = plane.server(&server) else { return };
             let begun = Instant::now();
-            match self.once(upstream, &plane, &wanted).await {
+            match self.once(upstream, &plane, &wanted, again, &mut ready).await {
                 Heard::Enough => return,
                 Heard::Ended if begun.elapsed() > limit::GATHER_RETRY_LAST => pause = limit::GATHER_RETRY_FIRST,
                 Heard::Ended => {}
             }
+            ready = None;
+            again = true;
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(limit::GATHER_RETRY_LAST);
         }
     }
 
-    async fn once(&self, upstream: &Arc<Upstream>, plane: &Arc<crate::plane::Plane>, wanted: &Wanted) -> Heard {
+    async fn once(
+        &self,
+        upstream: &Arc<Upstream>,
+        plane: &Arc<Plane>,
+        wanted: &Wanted,
+        again: bool,
+        ready: &mut Option<mpsc::UnboundedSender<()>>,
+    ) -> Heard {
         let body = self.request(wanted);
         let Ok(message) = scan(&body, ScanLimits { depth: u16::MAX }) else { return Heard::Enough };
         let Ok(held) = self.worker.node.hold(body.len()) else { return Heard::Ended };
         let call = quiet::call(&self.worker, plane, upstream, &self.principal, self.headers());
         let posted = Posted::new(body, message, held);
+        // boxed: a stream that is open does not keep the room that opening it took
         let opened = match upstream.carrier() {
-            Carrier::Requests => http_server::modern(&self.worker, call, posted).await,
-            Carrier::Pipe => pipe_server::modern(&self.worker, call, posted).await,
+            Carrier::Requests => Box::pin(http_server::modern(&self.worker, call, posted)).await,
+            Carrier::Pipe => Box::pin(pipe_server::modern(&self.worker, call, posted)).await,
         };
-        let relay = match opened {
-            Ok(Reply { content: Content::Messages(relay), .. }) => relay,
+        let mut relay = match opened {
+            Ok(Reply { content: Content::Messages(relay), .. }) => *relay,
             // an error at once: the server has nothing to tell, or does not know the method
             Ok(Reply { content: Content::Json(body), .. }) => {
                 let error = scan(&body, ScanLimits { depth: u16::MAX }).ok().and_then(|m| m.error_code);
@@ -228,12 +253,8 @@ impl Listening {
             }
             _ => return Heard::Ended,
         };
-        let _watch = wanted.flags.contains(&true).then(|| upstream.catalogue.entry(&self.stated.audience).watch());
-        self.pass(*relay).await
-    }
-
-    /// Passes on what concerns the client; changes of lists the relay has told the catalogue.
-    async fn pass(&self, mut relay: Relay) -> Heard {
+        let watch = |upstream: &Upstream| upstream.catalogue.entry(&self.stated.audience).watch();
+        let mut watched = None;
         while let Some(item) = poll_fn(|cx| relay.poll_item(cx)).await {
             let Some(data) = item.data.filter(|data| !data.is_empty()) else { continue };
             let Ok(message) = scan(&data, ScanLimits { depth: u16::MAX }) else { continue };
@@ -242,13 +263,48 @@ impl Listening {
                 return if error { Heard::Enough } else { Heard::Ended };
             }
             if message.method == Method::NotificationSubscriptionsAcknowledged {
+                let late = again || *self.acknowledged.borrow();
+                *ready = None;
+                if wanted.flags.contains(&true) {
+                    let (watching, first) = watch(upstream);
+                    watched = Some(watching);
+                    if late || first {
+                        lists::doubt(&self.worker, upstream, &Asker::Modern(self.stated.clone()));
+                    }
+                }
+                if late && self.tell_updated(upstream, wanted).await.is_err() {
+                    return Heard::Enough;
+                }
                 continue;
             }
-            if self.items.send(Item::message(data)).await.is_err() {
+            if self.say(Item::message(data)).await.is_err() {
                 return Heard::Enough;
             }
         }
+        drop(watched);
         Heard::Ended
+    }
+
+    /// Says something to the client, not before it is told that it is listened for it.
+    async fn say(&self, item: Item) -> Result<(), Gone> {
+        let _ = self.acknowledged.subscribe().wait_for(|told| *told).await;
+        self.items.send(item).await.map_err(|_| Gone)
+    }
+
+    /// Nobody heard for a while whether these resources changed: the client is told that they may have.
+    async fn tell_updated(&self, upstream: &Upstream, wanted: &Wanted) -> Result<(), Gone> {
+        let id = String::from_utf8_lossy(&self.id);
+        let prefixed = Naming::merged(self.worker.plane().snapshot.prefix) == Naming::Prefixed;
+        for uri in &wanted.resources {
+            let shown = if prefixed { expose_uri(&upstream.exposure.token, uri) } else { uri.clone() };
+            let message = format!(
+                r#"{{"jsonrpc":"2.0","method":"{}","params":{{"_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}},"uri":{}}}}}"#,
+                Method::NotificationResourcesUpdated.as_str(),
+                json!(shown)
+            );
+            self.say(Item::message(message.into())).await?;
+        }
+        Ok(())
     }
 
     /// The request to one server, with the client's own id: what it says then carries the right subscription id.
@@ -284,6 +340,9 @@ impl Listening {
         headers
     }
 }
+
+/// The client's stream is gone.
+struct Gone;
 
 /// How a server's stream ended.
 enum Heard {

@@ -18,12 +18,12 @@ use tokio::task::JoinSet;
 
 use super::{Client, Stated, merged_of};
 use crate::catalog::exposure::Naming;
-use crate::catalog::list::Item;
+use crate::catalog::list::{Facts, Item};
 use crate::catalog::offer::{Page, Part};
 use crate::catalog::{About, Audience, Entry, Kind as Kinds, List, Offer};
 use crate::clock::epoch_seconds;
 use crate::exchange::call::{Arrival, Content, Posted, Reply};
-use crate::exchange::http_server::{first_message, send, unusual, what_failed};
+use crate::exchange::http_server::{answer_to, send, unusual, what_failed};
 use crate::exchange::{Outcome, pipe_server, refuse, sessions};
 use crate::limit;
 use crate::node::Worker;
@@ -177,6 +177,7 @@ pub(super) async fn offer(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker
 /// The lists of all servers as they are now, and until when that is good.
 fn gathered(plane: &Plane, asker: &Asker, kind: Kinds) -> (Vec<Part>, Instant) {
     let now = Instant::now();
+    let naming = Naming::merged(plane.snapshot.prefix);
     let mut good_until = now + limit::CATALOGUE_WATCHED;
     let mut parts = Vec::new();
     for upstream in plane.servers().filter(|upstream| asker.reaches(upstream)) {
@@ -186,10 +187,8 @@ fn gathered(plane: &Plane, asker: &Asker, kind: Kinds) -> (Vec<Part>, Instant) {
             None => now + entry.held_back(now).map_or(Duration::ZERO, |trouble| trouble.wait(now)),
         };
         good_until = good_until.min(again);
-        match entry.list(kind) {
-            Some(list) => {
-                parts.push(Part { server: Arc::clone(upstream.name()), exposure: Arc::clone(&upstream.exposure), list })
-            }
+        match entry.list(kind).filter(|list| list.shown.naming == naming) {
+            Some(list) => parts.push(Part { server: Arc::clone(upstream.name()), list }),
             None => {
                 entry.miss(kind);
                 if let Asker::Legacy(whole) = asker {
@@ -259,6 +258,17 @@ pub(super) async fn part(
     };
     let open = tokio::time::timeout(limit::LIST_AGAIN_WAIT, opening).await;
     open.unwrap_or(Err(if failure == Reason::ServerTimeout { Reason::ServerSilent } else { failure }))
+}
+
+/// The stream on which a server would have said that lists changed was closed for a while: what was listed is looked at
+/// again, and told if it is another one.
+pub(super) fn doubt(worker: &Rc<Worker>, upstream: &Arc<Upstream>, asker: &Asker) {
+    let entry = upstream.catalogue.entry(&asker.audience_of(upstream));
+    for kind in Kinds::ALL {
+        if entry.doubt(kind) {
+            drop(begin(worker, upstream, asker, kind));
+        }
+    }
 }
 
 /// Begins to fetch a list; the fetch goes on if nobody waits for it any more.
@@ -354,11 +364,12 @@ async fn fetch(
         cursor = next;
     }
     let mut names = std::collections::HashSet::with_capacity(items.len());
-    if !items.iter().all(|item| names.insert(&item.name)) {
+    if !items.iter().all(|item: &Item| names.insert(&item.name)) {
         upstream.quirks.saw(upstream.name(), Quirk::Duplicates);
     }
     drop(names);
-    Ok(List::new(kind, items, begun, ttl, private))
+    let facts = Facts { begun, ttl, private };
+    Ok(List::new(kind, &items, &upstream.exposure, Naming::merged(worker.plane().snapshot.prefix), &facts))
 }
 
 /// Opens what asking needs, and keeps what the server says of itself.
@@ -443,6 +454,7 @@ pub(super) async fn ask_part(
         }
         return Err(Reason::ChildEnded);
     }
+    let id = id_of(&body);
     let mut renewed = false;
     loop {
         let state = part.state();
@@ -458,8 +470,14 @@ pub(super) async fn ask_part(
         if !status.is_success() {
             return Err(unusual(status));
         }
-        return first_message(response, limit::LIST_BYTES).await.ok_or(Reason::ServerClosed);
+        return answer_to(id.as_deref(), response, limit::LIST_BYTES).await.ok_or(Reason::ServerClosed);
     }
+}
+
+/// The raw id of a request of our own.
+fn id_of(body: &Bytes) -> Option<Bytes> {
+    let message = scan(body, ScanLimits { depth: u16::MAX }).ok()?;
+    message.id.map(|span| body.slice(span.range()))
 }
 
 /// Tells a process that nobody waits any more, should this be dropped before the answer came.
@@ -492,13 +510,14 @@ pub(super) async fn ask_modern(
         return child.ask(body).await.ok_or(Reason::ServerTimeout);
     }
     let target = upstream.target.as_ref().ok_or(Reason::ServerUnreachable)?;
+    let id = id_of(&body);
     let mut request = target.request(http::Method::POST, Outgoing::whole(body));
     let headers = request.headers_mut();
     headers.insert(header::PROTOCOL_VERSION, HeaderValue::from_static("2026-07-28"));
     headers.insert(header::METHOD, HeaderValue::from_static(method.as_str()));
     let response = send(worker, upstream, request).await.map_err(|failure| what_failed(upstream, failure).0)?;
     let status = response.status();
-    let body = first_message(response, limit::LIST_BYTES).await;
+    let body = answer_to(id.as_deref(), response, limit::LIST_BYTES).await;
     match body {
         Some(body) if status.is_success() || scan(&body, ScanLimits::default()).is_ok_and(|m| m.error.is_some()) => {
             Ok(body)

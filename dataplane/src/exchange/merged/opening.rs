@@ -1,6 +1,7 @@
 //! How clients begin with the merged door: `initialize` and `server/discover`, answered here from what is known of the
 //! servers.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -151,15 +152,19 @@ pub(super) async fn modern_door(
     if plane.is_modern(now) {
         return Ok(());
     }
+    let failure = |upstream: &Upstream| upstream.catalogue.known(&stated.audience).and_then(|entry| entry.failure());
+    // one that was in trouble before has no say: it may be so for good
+    let mut fresh = HashSet::new();
     if !plane.servers().any(|upstream| upstream.era.is_legacy()) {
         let unknown: Vec<_> = plane.servers().filter(|upstream| is_unknown(upstream)).collect();
+        fresh.extend(unknown.iter().filter(|upstream| failure(upstream).is_none()).map(|upstream| upstream.id));
         if !unknown.is_empty() {
             Box::pin(find_out(worker, unknown, stated)).await;
         }
     }
     let undecided = |upstream: &&Arc<Upstream>| {
-        let failure = upstream.catalogue.known(&stated.audience).and_then(|entry| entry.failure());
-        discovery && is_unknown(upstream) && matches!(failure, None | Some(Reason::ServerSilent))
+        let silent = matches!(failure(upstream), None | Some(Reason::ServerSilent));
+        discovery && is_unknown(upstream) && silent && fresh.contains(&upstream.id)
     };
     match plane.servers().find(|upstream| upstream.era.is_legacy() || undecided(upstream)) {
         Some(server) => Err(Reason::DoorIsLegacy(server.name().to_string())),

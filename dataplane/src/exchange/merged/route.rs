@@ -91,8 +91,8 @@ async fn owner(
     };
     let listed = |upstream: &Upstream| {
         let list = upstream.catalogue.known(&client.audience_of(upstream))?.list(kind)?;
-        let found = list.shown(&upstream.exposure, arrival.naming).find(exposed)?;
-        Some(found.original.to_string())
+        let list = Some(list).filter(|list| list.shown.naming == arrival.naming)?;
+        Some(list.shown.find(exposed)?.original().to_owned())
     };
     if let Some(original) = listed(upstream) {
         return Ok((Arc::clone(upstream), original));
@@ -121,8 +121,7 @@ async fn lists_it(worker: &Rc<Worker>, upstream: &Arc<Upstream>, client: &Client
         let entry = upstream.catalogue.known(&client.audience_of(upstream));
         let Some(list) = entry.and_then(|entry| entry.list(*kind)) else { continue };
         let fits = |item: &str| item == name || (*kind == Kinds::Templates && template_matches(item, name));
-        let listed = list.items.iter().any(|item| fits(&item.name) && upstream.exposure.shows(*kind, &item.name));
-        if listed && upstream.exposure.shows(*kind, name) {
+        if list.shown.items.iter().any(|item| fits(item.original())) && upstream.exposure.shows(*kind, name) {
             return true;
         }
     }
