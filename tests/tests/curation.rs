@@ -140,7 +140,6 @@ async fn what_is_hidden_is_answered_as_if_it_did_not_exist() {
 }
 
 #[tokio::test]
-#[ignore = "defect 6"]
 async fn hidden_resources_cannot_be_listened_to() {
     let server = Server::start(Era::Modern, &offer());
     let gateway = gateway(&server).await;

@@ -212,14 +212,17 @@ async fn all_tasks(session: &Session) -> (Vec<Value>, String) {
 }
 
 #[tokio::test]
-#[ignore = "defect 4"]
 async fn the_tasks_of_all_servers_are_one_list_for_each_client() {
     static LISTS: AtomicUsize = AtomicUsize::new(0);
-    let servers = ["left", "right"]
-        .map(|name| Server::scripted(Era::Legacy, &Catalogue::new(name).tool("run"), with_task(name, &LISTS)));
+    let servers = ["left", "right"].map(|name| {
+        let tasks = json!({ "list": {}, "cancel": {}, "requests": { "tools": { "call": {} } } });
+        let offer = Catalogue::new(name).tool("run").capability("tasks", tasks);
+        Server::scripted(Era::Legacy, &offer, with_task(name, &LISTS))
+    });
     let gateway = gateway(&servers).await;
     let alice = Session::with(gateway.port, "/mcp", json!({ "roots": {} }), Some(ALICE)).await;
     let bob = Session::with(gateway.port, "/mcp", json!({ "roots": {} }), Some(BOB)).await;
+    assert!(alice.opened["capabilities"]["tasks"]["list"].is_object(), "{}", alice.opened);
     let mut started = Vec::new();
     for name in ["left", "right"] {
         let params = json!({ "name": format!("{name}_run"), "arguments": {}, "task": { "ttl": 60_000 } });

@@ -99,7 +99,6 @@ async fn without_prefixes_a_name_stays_with_its_first_server_when_that_is_down()
 }
 
 #[tokio::test]
-#[ignore = "defect 13"]
 async fn a_tool_that_is_renamed_onto_another_never_answers_for_it() {
     for era in ERAS {
         let offer = Catalogue::new("one");

@@ -298,7 +298,6 @@ async fn sessions_of_the_door_of_one_server_go_on_while_others_change() {
 }
 
 #[tokio::test]
-#[ignore = "defect 15"]
 async fn a_call_for_a_removed_server_never_reaches_another() {
     let (one, two) = (Peer::new("legacy"), Peer::new("legacy"));
     let gateway = Gateway::with(json!({ "one": one.config(), "two": two.config() })).await;

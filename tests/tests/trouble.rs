@@ -94,13 +94,12 @@ async fn timed(what: &str, limit: Duration, call: impl Future<Output = Reply>) -
 }
 
 #[tokio::test]
-#[ignore = "defects 10 and 11"]
 async fn bad_servers_do_not_slow_the_good_ones() {
     bad_house(Era::Legacy).await;
 }
 
 #[tokio::test]
-#[ignore = "defect 16"]
+#[ignore = "defect 20"]
 async fn bad_modern_servers_do_not_slow_the_good_ones() {
     bad_house(Era::Modern).await;
 }
@@ -161,7 +160,6 @@ async fn bad_house(era: Era) {
 }
 
 #[tokio::test]
-#[ignore = "defect 16"]
 async fn no_bad_server_closes_the_door_to_modern_clients() {
     let (good, bad) = (good(Era::Modern).await, Bad::start(Era::Modern).await);
     let mut closed = Vec::new();
@@ -193,7 +191,7 @@ async fn a_server_that_dies_is_said_to_be_dead_and_comes_back_by_itself() {
 }
 
 #[tokio::test]
-#[ignore = "defect 12"]
+#[ignore = "defect 18"]
 async fn a_modern_server_that_dies_is_said_to_be_dead_and_comes_back_by_itself() {
     dies(Era::Modern).await;
 }
@@ -257,7 +255,6 @@ async fn a_server_that_comes_late_is_announced_to_who_is_there() {
 }
 
 #[tokio::test]
-#[ignore = "defect 12"]
 async fn a_modern_server_that_comes_late_is_announced_to_who_is_there() {
     comes_late(Era::Modern).await;
 }
@@ -291,7 +288,6 @@ async fn comes_late(era: Era) {
 }
 
 #[tokio::test]
-#[ignore = "defect 13"]
 async fn hostile_entries_of_one_list_harm_no_other_entry() {
     let schema = json!({ "type": "object" });
     let hostile = [
@@ -521,7 +517,6 @@ async fn many_clients_of_many_stdio_servers_start_no_more_children_than_allowed(
 }
 
 #[tokio::test]
-#[ignore = "defect 8"]
 async fn a_server_of_an_unknown_version_is_named_and_left_alone() {
     let strange = Server::scripted(Era::Legacy, &Catalogue::new("strange"), |received| {
         let message = received.message();
