@@ -68,9 +68,10 @@ const failing = checks => checks.some(check => check.status === 'FAILURE');
 
 // ---- server scenarios ----------------------------------------------------------------------------------------
 
-/** Doors of Sluice at which the suite is run; those that it does not have yet only when they are named. */
-const later = ['merged'];
-const doors = ['own', 'merged'].filter(door => options.door?.includes(door) ?? !later.includes(door));
+/** Doors of Sluice at which the suite is run. */
+const doors = ['own', 'merged'].filter(door => options.door?.includes(door) ?? true);
+/** Where a door does not give everything yet; tried only when the door is named. */
+const later = { '2026-07-28': ['merged'] };
 
 const revisions = { '2025-11-25': 30, '2026-07-28': 37 };
 
@@ -121,7 +122,9 @@ async function servers() {
                 'the reference server does not pass this unscored scenario any more'
             );
         if (options.direct) continue;
-        for (const door of doors) compare(revision, expected, door, direct, await serverRun(revision, door));
+        for (const door of doors)
+            if (options.door !== undefined || !later[revision]?.includes(door))
+                compare(revision, expected, door, direct, await serverRun(revision, door));
     }
 }
 
