@@ -36,7 +36,6 @@ async fn listen(client: &Client, port: u16) -> Events {
 }
 
 #[tokio::test]
-#[ignore = "defect 19"]
 async fn a_changed_list_is_told_once_and_is_there_when_it_is_told() {
     for era in ERAS {
         let (gateway, offers, servers) = two(era, 600_000).await;
@@ -109,7 +108,6 @@ async fn everybody_who_listens_is_told_and_a_flood_of_changes_is_few_notificatio
 }
 
 #[tokio::test]
-#[ignore = "defect 19"]
 async fn a_change_during_a_fetch_is_not_lost() {
     for era in ERAS {
         let offer = Catalogue::new("one").tools(4).page(2).ttl(600_000);
@@ -328,7 +326,6 @@ async fn a_client_without_a_stream_gets_the_new_list_when_it_asks() {
 }
 
 #[tokio::test]
-#[ignore = "defect 18"]
 async fn a_change_while_nobody_listened_is_found_when_somebody_does() {
     for era in ERAS {
         // Good for no time by itself.

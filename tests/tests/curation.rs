@@ -334,3 +334,38 @@ async fn a_tool_that_appears_later_is_judged_like_the_others() {
         assert!(server.calls("top_secret").is_empty());
     }
 }
+
+#[tokio::test]
+#[ignore = "defect 21"]
+async fn a_hidden_resource_is_hidden_in_other_spellings_of_its_uri_too() {
+    // What RFC 3986, 6.2.2 says is the same.
+    let spellings = [
+        "FILE:///secret/a",
+        "file:///%73ecret/a",
+        "file:///open/../secret/a",
+        "file:///./secret/a",
+        "file:///open/%2e%2e/secret/a",
+        "file:///secret/./a",
+        "file:///SECRET/../secret/a",
+    ];
+    for era in ERAS {
+        let server = Server::start(era, &offer());
+        let gateway = gateway(&server).await;
+        let mut reached = Vec::new();
+        for (door, prefix) in [("/mcp", "one+"), ("/servers/one/mcp", "")] {
+            let client = Client::open(era, gateway.port, door).await;
+            for spelling in spellings {
+                let reply = client.request("resources/read", json!({ "uri": format!("{prefix}{spelling}") })).await;
+                if reply.code().is_none() {
+                    reached.push(format!("{door} {spelling}"));
+                }
+            }
+            assert_eq!(
+                client.read(&format!("{prefix}file:///open/b")).await.1["uri"],
+                "file:///open/b",
+                "{era:?} {door}"
+            );
+        }
+        assert!(reached.is_empty(), "{era:?}: read although hidden: {reached:#?}");
+    }
+}

@@ -203,7 +203,6 @@ async fn updates_are_told_under_the_exposed_uri_however_they_are_spelt() {
 }
 
 #[tokio::test]
-#[ignore = "defect 17"]
 async fn lists_arrive_whole_however_a_server_sends_them() {
     // As JSON, as events with something before, in small pieces, with an empty cursor at the end, with a stray answer before.
     for how in 0..5 {

@@ -146,7 +146,6 @@ async fn a_subscription_gets_what_it_asked_for_and_nothing_else() {
 }
 
 #[tokio::test]
-#[ignore = "defect 19"]
 async fn a_subscription_goes_on_when_one_servers_stream_ends() {
     let (gateway, servers) = three(Era::Modern).await;
     let filter = json!({ "toolsListChanged": true });

@@ -191,7 +191,6 @@ async fn a_server_that_dies_is_said_to_be_dead_and_comes_back_by_itself() {
 }
 
 #[tokio::test]
-#[ignore = "defect 18"]
 async fn a_modern_server_that_dies_is_said_to_be_dead_and_comes_back_by_itself() {
     dies(Era::Modern).await;
 }
