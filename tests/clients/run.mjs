@@ -44,14 +44,13 @@ const plan = {
         stdio: ['ts-1.13', 'ts-2-auto', 'py-1', 'py-2-pin'],
         sse: ['ts-1.32', 'py-1'],
         ws: ['ts-1.32'],
-        // Clients of the modern era follow when the door acknowledges a subscription only once it is heard everywhere.
-        merged: ['ts-1.10', 'ts-1.32', 'ts-2-legacy', 'py-1', 'py-2-legacy']
+        merged: ['ts-1.10', 'ts-1.32', 'ts-2-auto', 'ts-2-pin', 'py-1', 'py-2-legacy', 'py-2-pin']
     },
     'everything (sse)': { http: ['ts-1.32', 'py-1'] },
     'reference (stdio)': {
         http: ['ts-1.32', 'ts-2-auto', 'ts-2-pin', 'py-1', 'py-2-auto'],
         stdio: ['ts-1.32', 'ts-2-pin', 'py-2-auto'],
-        merged: ['ts-1.32', 'py-2-legacy']
+        merged: ['ts-1.32', 'ts-2-pin', 'py-2-auto']
     },
     everything: {
         http: ['ts-1.10', 'ts-1.13', 'ts-1.32', 'ts-2-auto', 'py-1', 'py-2-auto', 'mcp-remote'],
