@@ -55,6 +55,11 @@ impl List {
         }
     }
 
+    /// How long fetching it took.
+    pub(crate) fn took(&self) -> Duration {
+        self.fetched.saturating_duration_since(self.begun)
+    }
+
     /// Whether both show the same.
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.digest == other.digest && self.shown.naming == other.shown.naming

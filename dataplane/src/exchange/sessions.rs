@@ -456,10 +456,19 @@ pub(super) async fn renew(
     if session.state().epoch != epoch {
         return Ok(());
     }
+    if session.is_over() {
+        // its server forgot it because we told it to
+        return Err(Reason::SessionUnknown);
+    }
     if failed.is_some_and(|at| at >= waiting) {
         return Err(Reason::ServerForgot);
     }
     let renewed = initialize_again(worker, upstream, session, epoch).await;
+    if session.is_over() {
+        // ended meanwhile: nobody else would end this one
+        end_upstream(worker, upstream, session).await;
+        return Err(Reason::SessionUnknown);
+    }
     *failed = renewed.is_err().then(Instant::now);
     renewed
 }

@@ -211,14 +211,18 @@ async fn ask_servers(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker, kin
         }
         // what was there before may be shown on, and who did not answer before is waited for once only; what was never
         // there is worth a longer wait
-        let wait = match (entry.failure().is_some(), entry.list(kind).is_some()) {
+        let before = entry.list(kind);
+        let slow = before.as_ref().is_some_and(|list| list.took() > limit::LIST_AGAIN_WAIT);
+        let wait = match (entry.failure().is_some() || slow, before.is_some()) {
             (true, _) => limit::LIST_AGAIN_WAIT,
             (false, true) => limit::LIST_REFRESH_WAIT,
             (false, false) => limit::LIST_WAIT,
         };
         let fetching = begin(worker, upstream, asker, kind);
         asked.spawn_local(async move {
-            if tokio::time::timeout(wait, fetching).await.is_err() && entry.good_until(kind, Instant::now()).is_none() {
+            let late = tokio::time::timeout(wait, fetching).await.is_err();
+            // one that is slow again is not in trouble: what it has comes, and is told
+            if late && !slow && entry.good_until(kind, Instant::now()).is_none() {
                 entry.fail(kind, Reason::ServerSilent);
             }
         });
@@ -320,9 +324,11 @@ async fn fetch(
     let mut private = false;
     let offered = entry.about.load().as_ref().is_none_or(|about| about.capabilities.get(kind.capability()).is_some());
     let mut cursor: Option<Bytes> = None;
-    for _ in 0..limit::LIST_PAGES {
-        if !offered {
-            break;
+    let mut pages = 0;
+    while offered {
+        pages += 1;
+        if pages > limit::LIST_PAGES {
+            return Err(Reason::ServerGarbage("pages without end"));
         }
         let body = ask(worker, upstream, asker, kind.method(), cursor.as_deref()).await?;
         let message = scan(&body, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("a list"))?;
