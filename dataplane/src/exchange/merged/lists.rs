@@ -324,10 +324,11 @@ async fn fetch(
     let mut private = false;
     let offered = entry.about.load().as_ref().is_none_or(|about| about.capabilities.get(kind.capability()).is_some());
     let mut cursor: Option<Bytes> = None;
-    let mut pages = 0;
-    while offered {
-        pages += 1;
-        if pages > limit::LIST_PAGES {
+    for page in 0..=limit::LIST_PAGES {
+        if !offered {
+            break;
+        }
+        if page == limit::LIST_PAGES {
             return Err(Reason::ServerGarbage("pages without end"));
         }
         let body = ask(worker, upstream, asker, kind.method(), cursor.as_deref()).await?;
