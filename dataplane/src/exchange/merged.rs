@@ -198,7 +198,11 @@ async fn forward(
                 Carrier::Pipe => pipe_server::legacy(worker, call, posted, in_use).await,
             }
         }
-        Client::Modern(_) => {
+        Client::Modern(stated) => {
+            if let Err(reason) = lists::answers(worker, &upstream, &stated).await {
+                arrival.record.upstream = Some(upstream);
+                return Err(refuse(&mut arrival, reason, posted.id()));
+            }
             let call = arrival.towards(upstream);
             match call.upstream.carrier() {
                 Carrier::Requests => http_server::modern(worker, call, posted).await,

@@ -264,6 +264,20 @@ pub(super) async fn part(
     open.unwrap_or(Err(if failure == Reason::ServerTimeout { Reason::ServerSilent } else { failure }))
 }
 
+/// Whether a call may be sent to a modern server: not to one that never said a word and is known to be silent. That it
+/// speaks again is found out in the background.
+pub(super) async fn answers(worker: &Rc<Worker>, upstream: &Arc<Upstream>, stated: &Stated) -> Result<(), Reason> {
+    let never = upstream.era.modern().is_none();
+    let failure = || upstream.catalogue.known(&stated.audience).filter(|_| never).and_then(|entry| entry.failure());
+    let silent = |reason: &Reason| matches!(reason, Reason::ServerSilent | Reason::ServerTimeout);
+    if failure().filter(silent).is_none() {
+        return Ok(());
+    }
+    let finding_out = begin(worker, upstream, &Asker::Modern(stated.clone()), Kinds::Tools);
+    let _ = tokio::time::timeout(limit::LIST_AGAIN_WAIT, finding_out).await;
+    failure().filter(silent).map_or(Ok(()), |_| Err(Reason::ServerSilent))
+}
+
 /// The stream on which a server would have said that lists changed was closed for a while: what was listed is looked at
 /// again, and told if it is another one.
 pub(super) fn doubt(worker: &Rc<Worker>, upstream: &Arc<Upstream>, asker: &Asker) {
