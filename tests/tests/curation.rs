@@ -369,3 +369,33 @@ async fn a_hidden_resource_is_hidden_in_other_spellings_of_its_uri_too() {
         assert!(reached.is_empty(), "{era:?}: read although hidden: {reached:#?}");
     }
 }
+
+#[tokio::test]
+async fn a_question_of_a_tool_with_forced_arguments_is_answered_by_the_same_call() {
+    let server = Server::scripted(Era::Modern, &offer(), |received| {
+        let message = received.message();
+        (received.tool() == "send").then(|| {
+            let result = if message["params"].get("requestState").is_none() {
+                json!({ "resultType": "input_required", "inputRequests": { "q": { "method": "roots/list" } }, "requestState": "s" })
+            } else {
+                message::text(&message["params"]["requestState"].to_string())
+            };
+            Answer::message(&message::response(&message["id"], result))
+        })
+    });
+    let gateway = gateway(&server).await;
+    for (door, name) in [("/mcp", "one_post"), ("/servers/one/mcp", "send")] {
+        let client = Client::open(Era::Modern, gateway.port, door).await;
+        let asked = client.call(name, json!({ "to": "me" })).await;
+        assert!(!asked.text().contains(SECRET), "{asked:?}");
+        let state = asked.result()["requestState"].clone();
+        let answers = json!({ "q": { "roots": [] } });
+        let retry = |to: &str| json!({ "name": name, "arguments": { "to": to }, "requestState": state, "inputResponses": answers });
+        let ended = client.request("tools/call", retry("me")).await.result();
+        assert_eq!(ended["content"][0]["text"], "\"s\"", "{door}");
+        let last = server.calls("send").pop().unwrap().message();
+        assert_eq!(last["params"]["arguments"], json!({ "to": "me", "token": SECRET, "from": DEFAULT }), "{door}");
+        let other = client.request("tools/call", retry("you")).await;
+        assert_eq!(other.code(), Some(-32602), "{door}: other arguments: {other:?}");
+    }
+}

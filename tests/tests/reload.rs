@@ -351,3 +351,50 @@ async fn calls_go_on_without_a_failure_while_the_file_changes_again_and_again() 
         }
     }
 }
+
+#[tokio::test]
+async fn a_changed_way_of_naming_is_told_and_used_at_once() {
+    for era in ERAS {
+        let (one, two) = (serve(era, "one"), serve(era, "two"));
+        let servers = json!({ "one": one.config(), "two": two.config() });
+        let gateway = Gateway::with(servers.clone()).await;
+        let client = Client::open(era, gateway.port, "/mcp").await;
+        assert_eq!(client.said("two_tool-000", json!({})).await["server"], "two");
+        let mut stream = listen(&client, gateway.port).await;
+        let config = json!({ "servers": servers, "proxy": { "prefix": "never" } });
+        std::fs::write(gateway.file(), config.to_string()).unwrap();
+        told(&mut stream).await;
+        tools(&client, &["tool-000", "tool-001"]).await;
+        assert_eq!(client.said("tool-000", json!({})).await["server"], "one", "{era:?}");
+        assert_eq!(client.call("two_tool-000", json!({})).await.code(), Some(-32602), "{era:?}");
+        assert_eq!(client.read("file:///r000").await.1["server"], "one", "{era:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_removed_client_is_out_and_the_others_stay() {
+    const ALICE: &str = "alice-key-0123456789abcdef";
+    const BOB: &str = "bob-key-0123456789abcdef0";
+    let one = serve(Era::Legacy, "one");
+    let config = |clients: Value| json!({ "servers": { "one": one.config() }, "clients": clients });
+    let both = config(json!({ "alice": { "api_key": ALICE }, "bob": { "api_key": BOB } }));
+    let gateway = sluice_tests::gateway::Start::new(both.clone()).ready().await;
+    let alice = Session::with(gateway.port, "/mcp", json!({}), Some(ALICE)).await;
+    let bob = Session::with(gateway.port, "/mcp", json!({}), Some(BOB)).await;
+    let mut stream = bob.listen(None).await;
+    std::fs::write(gateway.file(), config(json!({ "alice": { "api_key": ALICE } })).to_string()).unwrap();
+    let start = Instant::now();
+    while bob.request("ping", json!({})).await.status != 401 {
+        assert!(start.elapsed() < SEEN, "bob stays in");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let _ = stream.rest().await;
+    assert_eq!(alice.call("one_tool-000", json!({})).await.status, 200);
+    std::fs::write(gateway.file(), both.to_string()).unwrap();
+    let start = Instant::now();
+    while bob.request("ping", json!({})).await.status == 401 {
+        assert!(start.elapsed() < SEEN, "bob stays out");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(alice.call("one_tool-000", json!({})).await.status, 200);
+}
