@@ -99,7 +99,7 @@ async fn bad_servers_do_not_slow_the_good_ones() {
 }
 
 #[tokio::test]
-#[ignore = "defect 20"]
+#[ignore = "defect 22"]
 async fn bad_modern_servers_do_not_slow_the_good_ones() {
     bad_house(Era::Modern).await;
 }
