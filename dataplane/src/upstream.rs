@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use sluice_mcp::template_matches;
-use sluice_snapshot::model::{Isolation, Server, Transport};
+use sluice_mcp::{readings, template_matches};
+use sluice_snapshot::model::{Isolation, Selection, Server, Transport};
 
 use crate::auth::PrincipalId;
 use crate::catalog::{Audience, Catalogue, Exposure, Holder};
@@ -92,14 +92,21 @@ impl Upstream {
     /// Whether the configuration shows a resource: itself, or the template it is made from.
     pub(crate) fn shows_resource(&self, uri: &str) -> bool {
         let selection = &self.config.curation.resources;
-        if selection.shows_uri(uri) {
+        if *selection == Selection::default() {
             return true;
         }
-        if selection.denies_uri(uri) {
+        // however the server may read it
+        let readings = readings(uri);
+        if readings.iter().all(|uri| selection.shows_uri(uri)) {
+            return true;
+        }
+        if readings.iter().any(|uri| selection.denies_uri(uri)) {
             return false;
         }
         // allowed patterns that are templates: `db://table/{id}` allows what is made from it
-        let fits = |template: &str| selection.shows_uri(template) && template_matches(template, uri);
+        let fits = |template: &str| {
+            selection.shows_uri(template) && readings.iter().all(|uri| template_matches(template, uri))
+        };
         self.catalogue.templates(fits) || selection.allow.iter().any(|pattern| fits(pattern.as_str()))
     }
 

@@ -37,5 +37,5 @@ pub use span::Span;
 pub use splice::{Chunks, Edit, join, splice, without_newlines};
 pub use sse::{Event, SseDecoder, SseError, encode_event};
 pub use text::{decode_string, encode_string};
-pub use uri::{expose_uri, split_uri, template_matches, uri_token};
+pub use uri::{expose_uri, readings, split_uri, template_matches, uri_token};
 pub use version::{Era, Feature, Version, era_of, protocol_versions};

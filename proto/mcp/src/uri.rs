@@ -1,8 +1,9 @@
 //! Resource URIs of many servers on one door: `file:///a` of the server `fs` is `fs+file:///a`, and that leads back. Edits of
 //! text, not of meaning: nothing is parsed, resolved or normalised.
-
+mod readings;
 mod template;
 
+pub use readings::readings;
 pub use template::template_matches;
 
 /// The scheme of MCP Apps. Hosts look for it, so it stays in front.
