@@ -300,6 +300,7 @@ struct Kept {
 pub(crate) struct Trouble {
     reason: Reason,
     times: u32,
+    since: Instant,
     retry: Instant,
 }
 
@@ -392,7 +393,9 @@ impl Entry {
         let mut trouble = self.trouble();
         let times = trouble.as_ref().map_or(0, |trouble| trouble.times).saturating_add(1);
         let pause = limit::CATALOGUE_RETRY_FIRST * 2u32.saturating_pow(times.saturating_sub(1).min(8));
-        *trouble = Some(Trouble { reason, times, retry: Instant::now() + pause.min(limit::CATALOGUE_RETRY_LAST) });
+        let since = trouble.as_ref().map_or_else(Instant::now, |trouble| trouble.since);
+        *trouble =
+            Some(Trouble { reason, times, since, retry: Instant::now() + pause.min(limit::CATALOGUE_RETRY_LAST) });
     }
 
     /// Why the server was not reached last time, while it is too early to try again.
@@ -403,6 +406,14 @@ impl Entry {
     /// Why the server could not be asked last time, however long ago.
     pub(crate) fn failure(&self) -> Option<Reason> {
         self.trouble().as_ref().map(|trouble| trouble.reason.clone())
+    }
+
+    /// Whether the server has only been silent, and that for a short while: it may be starting.
+    pub(crate) fn may_be_starting(&self) -> bool {
+        let trouble = self.trouble();
+        trouble.as_ref().is_none_or(|trouble| {
+            trouble.reason == Reason::ServerSilent && trouble.since.elapsed() < limit::CHILD_START
+        })
     }
 
     /// Clients were shown lists without this server's.

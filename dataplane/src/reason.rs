@@ -53,6 +53,8 @@ pub(crate) enum Reason {
     UnknownMethod {
         modern: bool,
     },
+    /// A method of the tasks extension, which the client did not declare.
+    NoTasks,
     NameMissing,
     ReferenceMissing,
     FilterMissing,
@@ -162,6 +164,7 @@ impl Reason {
             UnknownTool(_) => row(S::OK, code::INVALID_PARAMS, "unknown_tool"),
             UnknownPrompt(_) => row(S::OK, code::INVALID_PARAMS, "unknown_prompt"),
             UnknownResource(_) => row(S::OK, code::INVALID_PARAMS, "unknown_resource"),
+            NoTasks => row(S::BAD_REQUEST, code::MISSING_CLIENT_CAPABILITY, "no_tasks"),
             NameMissing | ReferenceMissing | FilterMissing => row(S::OK, code::INVALID_PARAMS, "bad_params"),
             BadArguments(_) => row(S::OK, code::INVALID_PARAMS, "bad_arguments"),
             UnknownMethod { modern: true } => row(S::NOT_FOUND, code::METHOD_NOT_FOUND, "unknown_method"),
@@ -250,6 +253,7 @@ impl Reason {
             NameMissing => {
                 "params must name what is asked for: `name` of a tool or prompt, `uri` of a resource, a string"
             }
+            NoTasks => "this method needs the tasks extension; declare it in clientCapabilities.extensions",
             ReferenceMissing => "params.ref must be a `ref/prompt` with a `name` or a `ref/resource` with a `uri`",
             FilterMissing => "params.notifications is required: an object that says what to be told",
             BadArguments(text) => return format!("params.arguments: {text}").into(),
@@ -354,6 +358,10 @@ impl Reason {
             Self::UnsupportedVersion { requested, supported } | Self::ServerIsModern { requested, supported } => {
                 Some(serde_json::json!({ "supported": supported, "requested": requested }).to_string())
             }
+            Self::NoTasks => Some(
+                serde_json::json!({ "requiredCapabilities": { "extensions": { "io.modelcontextprotocol/tasks": {} } } })
+                    .to_string(),
+            ),
             Self::UnknownResource(uri) => Some(serde_json::json!({ "uri": uri }).to_string()),
             _ => None,
         }

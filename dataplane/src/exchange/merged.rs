@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
+use sluice_mcp::path::member;
 use sluice_mcp::{Era, Kind, Method, Span, Version, encode_string, error_body};
 
 mod everybody;
@@ -79,7 +80,7 @@ pub(super) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
             Err(reason) => return Err(refuse(&mut arrival, reason, id)),
         },
         Era::Modern => {
-            if let Err(reason) = check_modern_message(&arrival, &posted, None).and_then(|()| known_version(&posted)) {
+            if let Err(reason) = check_modern_message(&arrival, &posted, None).and_then(|()| judged_here(&posted)) {
                 return Err(refuse(&mut arrival, reason, id));
             }
             if posted.message.kind == Kind::Notification {
@@ -106,13 +107,40 @@ pub(super) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
     }
 }
 
-/// What this door answers itself, it must understand: a later revision is a server's own business on its own door only.
-fn known_version(posted: &Posted) -> Result<(), Reason> {
-    let requested = posted.text(posted.message.p.meta_protocol_version).unwrap_or_default();
-    if posted.message.kind != Kind::Request || Version::parse(requested.as_bytes()).is_some() {
+/// What this door answers itself, it must understand: a later revision is a server's own business on its own door only. It
+/// also needs what every request must say, because it asks servers on the client's behalf.
+fn judged_here(posted: &Posted) -> Result<(), Reason> {
+    if posted.message.kind != Kind::Request {
         return Ok(());
     }
-    Err(Reason::UnsupportedVersion { requested, supported: vec![Version::V2026_07_28.as_str().to_owned()] })
+    let requested = posted.text(posted.message.p.meta_protocol_version).unwrap_or_default();
+    if Version::parse(requested.as_bytes()).is_none() {
+        let supported = vec![Version::V2026_07_28.as_str().to_owned()];
+        return Err(Reason::UnsupportedVersion { requested, supported });
+    }
+    let declared = posted.message.p.meta_client_capabilities.map(|span| span.of(&posted.body));
+    let Some(declared) = declared.filter(|raw| raw.starts_with(b"{")) else {
+        return Err(Reason::MissingMeta("io.modelcontextprotocol/clientCapabilities"));
+    };
+    match posted.message.method {
+        // of the legacy era
+        Method::Ping
+        | Method::LoggingSetLevel
+        | Method::ResourcesSubscribe
+        | Method::ResourcesUnsubscribe
+        | Method::TasksResult
+        | Method::TasksList => Err(Reason::UnknownMethod { modern: true }),
+        Method::TasksGet | Method::TasksUpdate | Method::TasksCancel if !declares_tasks(declared) => {
+            Err(Reason::NoTasks)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a client declared the tasks extension.
+fn declares_tasks(capabilities: &[u8]) -> bool {
+    let declared = member(capabilities, "extensions").ok().flatten().map(|span| span.of(capabilities));
+    declared.is_some_and(|extensions| matches!(member(extensions, "io.modelcontextprotocol/tasks"), Ok(Some(_))))
 }
 
 /// Where a message of the client goes; `concerned` is the server it turns out to concern.

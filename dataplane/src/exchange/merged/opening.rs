@@ -1,7 +1,6 @@
 //! How clients begin with the merged door: `initialize` and `server/discover`, answered here from what is known of the
 //! servers.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -137,7 +136,7 @@ pub(super) async fn discover(worker: &Rc<Worker>, arrival: Arrival, posted: Post
 /// Whether the door is a modern one: all its servers speak the modern era. With one that does not, `server/discover` and
 /// lists say so, and clients of both eras go back to `initialize`, where they get all servers; calls to servers that do are
 /// served. So does discovery while a server has not said which era it speaks, because a client does not come back from its
-/// choice; a server that cannot be reached at all has no say.
+/// choice; a server that cannot be reached at all, or is silent for longer than any takes to start, has no say.
 pub(super) async fn modern_door(
     worker: &Rc<Worker>,
     plane: &Arc<Plane>,
@@ -152,19 +151,15 @@ pub(super) async fn modern_door(
     if plane.is_modern(now) {
         return Ok(());
     }
-    let failure = |upstream: &Upstream| upstream.catalogue.known(&stated.audience).and_then(|entry| entry.failure());
-    // one that was in trouble before has no say: it may be so for good
-    let mut fresh = HashSet::new();
     if !plane.servers().any(|upstream| upstream.era.is_legacy()) {
         let unknown: Vec<_> = plane.servers().filter(|upstream| is_unknown(upstream)).collect();
-        fresh.extend(unknown.iter().filter(|upstream| failure(upstream).is_none()).map(|upstream| upstream.id));
         if !unknown.is_empty() {
             Box::pin(find_out(worker, unknown, stated)).await;
         }
     }
     let undecided = |upstream: &&Arc<Upstream>| {
-        let silent = matches!(failure(upstream), None | Some(Reason::ServerSilent));
-        discovery && is_unknown(upstream) && silent && fresh.contains(&upstream.id)
+        let starting = || upstream.catalogue.known(&stated.audience).is_none_or(|entry| entry.may_be_starting());
+        discovery && is_unknown(upstream) && starting()
     };
     match plane.servers().find(|upstream| upstream.era.is_legacy() || undecided(upstream)) {
         Some(server) => Err(Reason::DoorIsLegacy(server.name().to_string())),
@@ -184,9 +179,9 @@ fn is_unknown(upstream: &Arc<Upstream>) -> bool {
 
 /// Asks servers for their eras, all at once, and waits not longer than [`limit::OPENING_WAIT`]; for those that did not answer
 /// before, hardly at all.
-async fn find_out(worker: &Rc<Worker>, unknown: Vec<&Arc<Upstream>>, stated: &Stated) {
+async fn find_out(worker: &Rc<Worker>, servers: Vec<&Arc<Upstream>>, stated: &Stated) {
     let mut asked = JoinSet::new();
-    for upstream in unknown {
+    for &upstream in &servers {
         let entry = upstream.catalogue.entry(&stated.audience);
         if entry.held_back(Instant::now()).is_some() {
             continue;
@@ -212,7 +207,9 @@ async fn find_out(worker: &Rc<Worker>, unknown: Vec<&Arc<Upstream>>, stated: &St
             }
         });
     }
-    while asked.join_next().await.is_some() {}
+    // one that is legacy decides
+    while asked.join_next().await.is_some() && !servers.iter().any(|upstream| upstream.era.is_legacy()) {}
+    asked.detach_all();
 }
 
 /// A digest of declared capabilities; `None` for none.
