@@ -11,6 +11,8 @@ from process import LOAD_CORE, Failed, Process
 SERVERS, SESSIONS, TOOLS = 1000, 1000, 10_000
 # connections to servers are kept for 4 s
 SETTLES = 20
+# the allocator gives back what was not used for a second or two
+UNCHANGED = 3
 
 
 class Book:
@@ -26,7 +28,7 @@ class Book:
         self.sockets = self.process.sockets()
 
     def settled(self, sockets=None):
-        """Resident bytes once they stay the same for a second, and no more than so many sockets are open."""
+        """Resident bytes once they stay the same for a while, and no more than so many sockets are open."""
         deadline, before, since = time.monotonic() + SETTLES, 0, time.monotonic()
         while time.monotonic() < deadline:
             self.stir()
@@ -34,7 +36,7 @@ class Book:
             # a page or two come and go with what is asked meanwhile
             if abs(now - before) > 64 << 10 or sockets is not None and self.process.sockets() > sockets:
                 before, since = now, time.monotonic()
-            elif time.monotonic() - since > 1:
+            elif time.monotonic() - since > UNCHANGED:
                 return now
             time.sleep(0.01)
         return self.process.rss_bytes()
@@ -46,7 +48,7 @@ class Book:
             self.stirring.getresponse().read()
 
     def step(self, name, per, unit, sockets=None):
-        """Prints what came since the last step, for each of `per`; `sockets`: as many more as at first may stay open."""
+        """Prints what came since the last step, for each of `per`; `sockets`: how many more than at first may stay."""
         now = self.settled(None if sockets is None else self.sockets + sockets)
         print(f"  {name:60} {(now - self.bytes) / 1024 / per:9.1f} KB per {unit}")
         self.bytes = now
@@ -94,9 +96,12 @@ def sessions(options, folder, mock, started):
     book = Book(options, folder, mock, 10, started)
     gateway = book.gateway
     gateway.tools(MERGED, gateway.open())
+    # the first ones fill what was freed before
+    for _ in range(SESSIONS):
+        gateway.open()
     book.bytes = book.settled(book.sockets + 8)
     opened = [gateway.open() for _ in range(SESSIONS)]
-    book.step(f"{SESSIONS:,} sessions, nothing used", SESSIONS, "session", sockets=8)
+    book.step(f"{SESSIONS:,} more sessions, nothing used", SESSIONS, "session", sockets=8)
     for at, session in enumerate(opened):
         gateway.result(gateway.call(MERGED, at % 10, 0, session))
     book.step("more, once each used one server", SESSIONS, "session", sockets=8)

@@ -29,11 +29,13 @@ class Process:
 
     def cpu_micros(self):
         """User and system time so far."""
-        ticks = 0
-        for pid in self.ids():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks * 1_000_000 / os.sysconf("SC_CLK_TCK")
+        return sum(self.times())
+
+    def times(self):
+        """The two apart."""
+        stats = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self.ids())
+        ticks = zip(*((int(fields[11]), int(fields[12])) for fields in stats))
+        return [sum(each) * 1_000_000 / os.sysconf("SC_CLK_TCK") for each in ticks]
 
     def rss_bytes(self):
         """Of the largest: an nginx worker, not its master."""

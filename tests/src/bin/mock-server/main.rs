@@ -1,6 +1,6 @@
-//! A small, fast MCP server over HTTP/1.1 for measuring what stands in front of it: many servers in one process, in both
-//! eras, with answers that say who was called. It judges sessions and headers as strictly as real servers do; it does not
-//! look at `Accept`, `Host` or arguments.
+//! A small, fast MCP server over HTTP/1.1 for measuring what stands in front of it: many servers in one process, both
+//! eras, answers that say who was called. It judges sessions and headers as strictly as real servers do; it does not look
+//! at `Accept`, `Host` or arguments.
 
 use std::net::SocketAddr;
 use std::rc::Rc;

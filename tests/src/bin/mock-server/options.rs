@@ -15,9 +15,9 @@ Usage: mock-server [--listen ADDR] [--servers N] [--tools M] [--no-streams]
   --no-streams    405 to GET; otherwise a GET opens an event stream on which nothing ever comes
   --help          this text
 
-Both eras: requests with `MCP-Protocol-Version: 2026-07-28` are modern; any other belongs to a session, which begins with
-`initialize`: without one it gets 400, with an unknown one 404. A call is answered with 200 bytes of text that begin with
-the server and the tool, such as `s17 tool_3`.
+Both eras: requests with `MCP-Protocol-Version: 2026-07-28` are modern; any other belongs to a session, which begins
+with `initialize`: without one it gets 400, with an unknown one 404. A call is answered with 200 bytes of text that
+begin with the server and the tool, such as `s17 tool_3`.
 
 Example: mock-server --listen 127.0.0.1:9000 --servers 1000 --tools 10
 ";

@@ -15,6 +15,10 @@ use crate::tools::Tools;
 const SESSION: &str = "mcp-session-id";
 /// What every modern result has.
 const COMPLETE: &str = r#""resultType":"complete","#;
+/// What every server can.
+const CAPABILITIES: &str = r#""capabilities":{"tools":{"listChanged":true}}"#;
+/// Where a modern result says who gave it.
+const SERVER_KEY: &str = "io.modelcontextprotocol/serverInfo";
 /// How long modern lists may be kept: longer than any measurement.
 const LIST_IS_GOOD: &str = r#","ttlMs":600000,"cacheScope":"public""#;
 /// Bytes of text in the answer to a call.
@@ -126,10 +130,8 @@ impl Servers {
         let session = format!("{opened:08x}-0000-4000-8000-{server:012x}");
         let Ok(header) = HeaderValue::from_str(&session) else { return empty(StatusCode::INTERNAL_SERVER_ERROR) };
         self.sessions.borrow_mut().insert(session, server);
-        let about = format!(
-            r#""protocolVersion":"{version}","capabilities":{{"tools":{{"listChanged":true}}}},"serverInfo":{{"name":"s{server}","version":"1"}}"#
-        );
-        let mut answer = result(id, &[&about]);
+        let about = format!(r#","protocolVersion":"{version}","serverInfo":{{"name":"s{server}","version":"1"}}"#);
+        let mut answer = result(id, &[CAPABILITIES, &about]);
         answer.headers_mut().insert(SESSION, header);
         answer
     }
@@ -146,10 +148,9 @@ impl Servers {
         }
         match message.method {
             "server/discover" => {
-                let about = format!(
-                    r#""supportedVersions":["{MODERN}"],"capabilities":{{"tools":{{"listChanged":true}}}},"_meta":{{"io.modelcontextprotocol/serverInfo":{{"name":"s{server}","version":"1"}}}}"#
-                );
-                result(id, &[COMPLETE, &about, LIST_IS_GOOD])
+                let versions = format!(r#","supportedVersions":["{MODERN}"]"#);
+                let info = format!(r#","_meta":{{"{SERVER_KEY}":{{"name":"s{server}","version":"1"}}}}"#);
+                result(id, &[COMPLETE, CAPABILITIES, &versions, &info, LIST_IS_GOOD])
             }
             "tools/list" => self.list(id, message, COMPLETE, LIST_IS_GOOD),
             "tools/call" => self.call(server, id, message, COMPLETE),

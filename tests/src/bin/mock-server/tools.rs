@@ -5,6 +5,9 @@ use serde_json::json;
 /// Tools on one page: what a server with many would choose.
 const PAGE: usize = 500;
 
+const DESCRIPTION: &str =
+    "Finds the orders of a customer between two days, newest first, and says for each its number, state and sum.";
+
 /// The tools of one server. All servers of the mock have the same.
 pub(crate) struct Tools {
     count: usize,
@@ -46,7 +49,7 @@ fn tool(number: usize) -> String {
     json!({
         "name": format!("tool_{number}"),
         "title": format!("Search orders {number}"),
-        "description": "Finds the orders of a customer between two days, newest first, and says for each its number, state and sum.",
+        "description": DESCRIPTION,
         "inputSchema": {
             "type": "object",
             "properties": {
