@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{demo_server, discover, guard, run, schema, token, validate};
+use crate::command::{demo_server, discover, get, guard, run, schema, token, validate};
 
 /// Any MCP client, any MCP server, one door.
 #[derive(Debug, Parser)]
@@ -22,6 +22,8 @@ enum Verb {
     Schema(schema::Args),
     Discover(discover::Args),
     #[command(subcommand)]
+    Get(get::Verb),
+    #[command(subcommand)]
     Token(token::Verb),
     DemoServer(demo_server::Args),
     #[command(name = guard::NAME, hide = true)]
@@ -35,6 +37,7 @@ pub(crate) fn run() -> ExitCode {
         Verb::Validate(args) => validate::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Discover(args) => discover::run(&args),
+        Verb::Get(verb) => get::run(&verb),
         Verb::Token(verb) => token::run(&verb),
         Verb::DemoServer(args) => demo_server::run(args),
         Verb::Guard => guard::run(),

@@ -2,6 +2,7 @@
 
 pub(crate) mod demo_server;
 pub(crate) mod discover;
+pub(crate) mod get;
 pub(crate) mod guard;
 pub(crate) mod run;
 pub(crate) mod schema;

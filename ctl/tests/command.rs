@@ -5,6 +5,9 @@
 #[path = "command/discover.rs"]
 mod discover;
 #[cfg(test)]
+#[path = "command/get.rs"]
+mod get;
+#[cfg(test)]
 #[path = "command/process.rs"]
 mod process;
 #[cfg(test)]

@@ -286,6 +286,8 @@ impl Control {
         let mut end = Box::pin(signal());
         let mut tick = tokio::time::interval(limit::SWEEP);
         let mut fed = true;
+        // the state of the catalogues that is kept for the next start
+        let mut remembered = self.node.changes.version();
         loop {
             tokio::select! {
                 () = &mut end => break,
@@ -296,7 +298,11 @@ impl Control {
                 },
                 _ = tick.tick() => {
                     self.certificates.refresh();
-                    self.adopt.borrow().remember(&self.ground.memory);
+                    let version = self.node.changes.version();
+                    if version != remembered {
+                        remembered = version;
+                        self.adopt.borrow().remember(&self.ground.memory);
+                    }
                     for upstream in self.adopt.borrow().servers() {
                         upstream.children.sweep();
                     }

@@ -62,7 +62,10 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
             let upstream = Arc::clone(upstream);
             arrival.towards(upstream)
         }
-        Scope::Merged => return Box::pin(merged::post(worker, arrival, posted, era)).await,
+        Scope::Merged => {
+            arrival.record.of_door = true;
+            return Box::pin(merged::post(worker, arrival, posted, era)).await;
+        }
     };
     if !call.upstream.config.curation.is_empty()
         && let Err(reason) = curation::apply(&call.upstream, &mut posted)

@@ -114,6 +114,13 @@ impl Worker {
         Arc::clone(series.entry((upstream.id, method)).or_insert_with(fresh))
     }
 
+    /// The counters of what the merged door answers itself. No server has the number 0.
+    pub(crate) fn door_series(&self, method: Method) -> Arc<Series> {
+        let mut series = self.series.borrow_mut();
+        let fresh = || self.metrics.series(&Arc::from(""), method);
+        Arc::clone(series.entry((0, method)).or_insert_with(fresh))
+    }
+
     /// A number that names a request in logs: boot, worker and count.
     pub(crate) fn next_request(&self) -> u64 {
         let count = self.requests.get().wrapping_add(1);

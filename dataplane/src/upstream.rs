@@ -143,7 +143,11 @@ impl Upstream {
             "name": &**self.name(),
             "transport": transport,
             "era": era,
-            "state": if self.is_down() { "down" } else { "up" },
+            "state": match (self.is_down(), era) {
+                (true, _) => "down",
+                (false, "unknown") => "unknown",
+                (false, _) => "up",
+            },
             "tools": tools,
             "prompts": prompts,
             "resources": resources,

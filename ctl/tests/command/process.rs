@@ -42,7 +42,12 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts `sluice run` on free ports and waits until it listens.
     pub(crate) fn start(home: &Path, args: &[&str]) -> Self {
-        let mut command = sluice(home, &["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        Self::start_at(home, "127.0.0.1:0", args)
+    }
+
+    /// The same with that admin port.
+    pub(crate) fn start_at(home: &Path, admin: &str, args: &[&str]) -> Self {
+        let mut command = sluice(home, &["run", "--listen", "127.0.0.1:0", "--admin", admin]);
         let mut process = Running(command.args(args).stderr(Stdio::piped()).spawn().unwrap());
         let stderr = BufReader::new(process.0.stderr.take().unwrap());
         let (sender, lines) = channel();

@@ -20,6 +20,8 @@ pub(crate) struct Record {
     logged: bool,
     pub principal: Option<Arc<str>>,
     pub upstream: Option<Arc<Upstream>>,
+    /// The merged door answers it, or refuses it, itself: counted without a server.
+    pub of_door: bool,
     pub method: Method,
     /// The method as it was sent, where it is none of the specification's.
     pub other_method: Option<String>,
@@ -39,6 +41,7 @@ impl Record {
             logged,
             principal: None,
             upstream: None,
+            of_door: false,
             method: Method::Other,
             other_method: None,
             name: None,
@@ -95,6 +98,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         match &self.upstream {
             Some(upstream) => self.worker.series(upstream, self.method).count(self.outcome, self.started.elapsed()),
+            None if self.of_door => self.worker.door_series(self.method).count(self.outcome, self.started.elapsed()),
             None if self.outcome == "ok" => {}
             None => self.worker.node.metrics.refuse(self.outcome),
         }
