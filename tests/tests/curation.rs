@@ -336,7 +336,6 @@ async fn a_tool_that_appears_later_is_judged_like_the_others() {
 }
 
 #[tokio::test]
-#[ignore = "defect 21"]
 async fn a_hidden_resource_is_hidden_in_other_spellings_of_its_uri_too() {
     // What RFC 3986, 6.2.2 says is the same.
     let spellings = [

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::{Client, ERAS, Era};
 use sluice_tests::gateway::Start;
-use sluice_tests::message;
+use sluice_tests::message::{self, CAPABILITIES_KEY};
 use sluice_tests::server::Server;
 use sluice_tests::upstream::{Answer, Received};
 use sluice_tests::{Gateway, Session};
@@ -171,12 +171,14 @@ async fn a_task_is_asked_about_at_the_server_that_runs_it() {
             Era::Modern => &["tasks/get", "tasks/cancel", "tasks/update"],
         };
         for (at, name) in ["left", "right"].into_iter().enumerate() {
-            let params = json!({ "name": format!("{name}_run"), "arguments": {}, "task": { "ttl": 60_000 } });
+            let with_tasks = json!({ CAPABILITIES_KEY: { "extensions": { "io.modelcontextprotocol/tasks": {} } } });
+            let params = json!({ "name": format!("{name}_run"), "arguments": {}, "task": { "ttl": 60_000 }, "_meta": with_tasks });
+            let asked = |id: &str| json!({ "taskId": id, "inputResponses": {}, "_meta": with_tasks });
             let created = alice.request("tools/call", params).await.result();
             let task = created["taskId"].as_str().or(created["task"]["taskId"].as_str()).unwrap().to_owned();
             assert!(!task.contains("server"), "{created}");
             for method in methods {
-                let reply = alice.request(method, json!({ "taskId": task, "inputResponses": {} })).await;
+                let reply = alice.request(method, asked(&task)).await;
                 assert!(reply.text().contains(&task) && !reply.text().contains(TASK), "{era:?} {method}: {reply:?}");
                 assert!(reply.text().contains(name), "{era:?} {method}: {reply:?}");
                 assert_eq!(servers[at].got(method).pop().unwrap().message()["params"]["taskId"], TASK);
@@ -186,11 +188,11 @@ async fn a_task_is_asked_about_at_the_server_that_runs_it() {
                 };
                 let before = named();
                 for (who, id) in [(&bob, task.as_str()), (&bob, TASK)] {
-                    let reply = who.request(method, json!({ "taskId": id, "inputResponses": {} })).await;
+                    let reply = who.request(method, asked(id)).await;
                     assert_eq!(reply.verdict(), (200, Some(-32602)), "{era:?} {method} {id}: {reply:?}");
                 }
-                for id in tampered(&task) {
-                    let reply = alice.request(method, json!({ "taskId": id, "inputResponses": {} })).await;
+                for id in &tampered(&task) {
+                    let reply = alice.request(method, asked(id)).await;
                     assert_eq!(reply.verdict(), (200, Some(-32602)), "{era:?} {method} {id}: {reply:?}");
                 }
                 assert_eq!(named(), before, "{era:?} {method}: the task is not named to any server");

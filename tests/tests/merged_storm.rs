@@ -126,7 +126,7 @@ async fn storm(era: Era) {
     over.store(true, Ordering::SeqCst);
     for client in clients {
         let answers = tokio::time::timeout(Duration::from_secs(70), client).await.expect("no client hangs").unwrap();
-        assert!(answers > 0, "{era:?}: a client got no answer");
+        assert!(answers > 20, "{era:?}: a client got {answers} answers");
     }
     assert_eq!(wrong.load(Ordering::SeqCst), 0, "{era:?}: answers of another server or call");
     let client = Client::open(era, gateway.port, "/mcp").await;

@@ -99,7 +99,6 @@ async fn bad_servers_do_not_slow_the_good_ones() {
 }
 
 #[tokio::test]
-#[ignore = "defect 22"]
 async fn bad_modern_servers_do_not_slow_the_good_ones() {
     bad_house(Era::Modern).await;
 }
@@ -191,6 +190,7 @@ async fn a_server_that_dies_is_said_to_be_dead_and_comes_back_by_itself() {
 }
 
 #[tokio::test]
+#[ignore = "defect 23"]
 async fn a_modern_server_that_dies_is_said_to_be_dead_and_comes_back_by_itself() {
     dies(Era::Modern).await;
 }
@@ -236,6 +236,43 @@ async fn dies(era: Era) {
         assert!(start.elapsed() < Duration::from_secs(40), "{era:?}: not back");
     }
     assert_eq!(client.said("frail_fresh", json!({})).await["server"], "frail", "{era:?}: in the same session");
+}
+
+#[tokio::test]
+#[ignore = "defect 23"]
+async fn a_server_that_was_down_while_clients_went_on_asking_is_told_to_be_back() {
+    for era in ERAS {
+        let offer = Catalogue::new("frail").tools(2);
+        let (server, other) = (Server::start(era, &offer), good(era).await);
+        let line = Line::to(server.port);
+        line.mend().await;
+        let gateway = Gateway::with(json!({ "frail": line.config(), "one": other[0].config() })).await;
+        let client = Client::open(era, gateway.port, "/mcp").await;
+        assert_eq!(client.names("tools/list").await.len(), 52);
+        let mut stream = listen(&client, gateway.port).await;
+        server.listened().await;
+        line.cut();
+        server.forget();
+        offer.change(|lists| lists.tools.push(sluice_tests::catalogue::tool("fresh")));
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(3) {
+            let began = Instant::now();
+            assert_eq!(client.names("tools/list").await.len(), 52, "{era:?}: what was there is shown on");
+            assert!(began.elapsed() < AT_ONCE, "{era:?}: {:?}", began.elapsed());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        line.mend().await;
+        let back = async {
+            loop {
+                let event = stream.event().await.expect("the stream goes on");
+                let told = event.message()["method"] == "notifications/tools/list_changed";
+                if told && client.names("tools/list").await.len() == 53 {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(40), back).await.unwrap_or_else(|_| panic!("{era:?}: nobody is told"));
+    }
 }
 
 async fn listen(client: &Client, port: u16) -> sluice_tests::events::Events {
