@@ -371,6 +371,11 @@ impl Entry {
         }
     }
 
+    /// The server was heard: whatever trouble there was is over.
+    pub(crate) fn heard(&self) {
+        *self.trouble() = None;
+    }
+
     /// The list may have changed unheard; `true` when there is one, or one is missed.
     pub(crate) fn doubt(&self, kind: Kind) -> bool {
         let kept = &self.kept[kind as usize];

@@ -119,7 +119,11 @@ pub(crate) enum Content {
     /// One message.
     Json(Bytes),
     /// One message in pieces that others share (a list from the catalogue).
-    Pieces(sluice_mcp::Chunks),
+    Pieces {
+        pieces: sluice_mcp::Chunks,
+        /// The room they take, until they are written.
+        held: Vec<Held>,
+    },
     /// One large message that streams through.
     JsonStream(Box<JsonStream>),
     /// A stream of messages.

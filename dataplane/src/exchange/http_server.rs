@@ -373,7 +373,7 @@ async fn json_answer(
         return Ok(Reply::json(status, edited(&body, &mut edits)));
     }
     // large: what did not change is not copied once more
-    Ok(Reply { status, session: None, content: Content::Pieces(splice(&body, &mut edits)) })
+    Ok(Reply { status, session: None, content: Content::Pieces { pieces: splice(&body, &mut edits), held } })
 }
 
 /// What a result tells of the server's era. A modern one carries `resultType`; a result without it may come from a legacy

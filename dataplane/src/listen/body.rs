@@ -9,6 +9,7 @@ use sluice_mcp::{Chunks, encode_event};
 
 use super::connection::Busy;
 use super::sse;
+use crate::budget::Held;
 use crate::exchange::json_stream::JsonStream;
 use crate::exchange::relay::{Item, Relay};
 
@@ -21,7 +22,7 @@ pub(crate) struct Body {
 /// What a body consists of.
 pub(super) enum Inner {
     Full(Bytes),
-    Pieces { pieces: smallvec::IntoIter<[Bytes; 5]>, left: u64 },
+    Pieces { pieces: smallvec::IntoIter<[Bytes; 5]>, left: u64, _held: Vec<Held> },
     JsonStream(Box<JsonStream>),
     Events(Box<Relay>),
     Pipe(Box<sse::Stream>),
@@ -32,9 +33,9 @@ impl Body {
         Self { inner, busy: None }
     }
 
-    pub(super) fn pieces(pieces: Chunks) -> Self {
+    pub(super) fn pieces(pieces: Chunks, held: Vec<Held>) -> Self {
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self::of(Inner::Pieces { pieces: pieces.into_iter(), left })
+        Self::of(Inner::Pieces { pieces: pieces.into_iter(), left, _held: held })
     }
 
     pub(super) fn full(body: Bytes) -> Self {
@@ -64,7 +65,7 @@ impl http_body::Body for Body {
                 let body = std::mem::take(body);
                 (!body.is_empty()).then_some(Ok(body))
             }
-            Inner::Pieces { pieces, left } => {
+            Inner::Pieces { pieces, left, .. } => {
                 let piece = pieces.find(|piece| !piece.is_empty());
                 *left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
                 piece.map(Ok)

@@ -14,8 +14,8 @@ pub(super) fn http(reply: Reply) -> Response<Body> {
     let mut response = match reply.content {
         Content::Empty => Response::new(Body::of(Inner::Full(Bytes::new()))),
         Content::Json(body) => json(reply.status, body),
-        Content::Pieces(pieces) => {
-            let mut response = Response::new(Body::pieces(pieces));
+        Content::Pieces { pieces, held } => {
+            let mut response = Response::new(Body::pieces(pieces, held));
             response.headers_mut().insert(header::CONTENT_TYPE, JSON);
             response
         }

@@ -127,7 +127,8 @@ fn written(
         head.extend_from_slice(tail.as_bytes());
         Content::Json(head.freeze())
     } else {
-        Content::Pieces([head.freeze(), page.items, tail.into()].into_iter().collect())
+        // the items are the catalogue's own, and there once
+        Content::Pieces { pieces: [head.freeze(), page.items, tail.into()].into_iter().collect(), held: Vec::new() }
     };
     Reply { status: StatusCode::OK, session: None, content }
 }
@@ -282,6 +283,7 @@ pub(super) async fn answers(worker: &Rc<Worker>, upstream: &Arc<Upstream>, state
 /// again, and told if it is another one.
 pub(super) fn doubt(worker: &Rc<Worker>, upstream: &Arc<Upstream>, asker: &Asker) {
     let entry = upstream.catalogue.entry(&asker.audience_of(upstream));
+    entry.heard();
     for kind in Kinds::ALL {
         if entry.doubt(kind) {
             drop(begin(worker, upstream, asker, kind));

@@ -36,7 +36,7 @@ impl Pipe {
                 self.outbox.send(body).await;
                 None
             }
-            Content::Pieces(pieces) => {
+            Content::Pieces { pieces, held: _held } => {
                 self.outbox.send(join(&pieces)).await;
                 None
             }
