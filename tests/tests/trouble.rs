@@ -190,7 +190,6 @@ async fn a_server_that_dies_is_said_to_be_dead_and_comes_back_by_itself() {
 }
 
 #[tokio::test]
-#[ignore = "defect 23"]
 async fn a_modern_server_that_dies_is_said_to_be_dead_and_comes_back_by_itself() {
     dies(Era::Modern).await;
 }
@@ -239,7 +238,6 @@ async fn dies(era: Era) {
 }
 
 #[tokio::test]
-#[ignore = "defect 23"]
 async fn a_server_that_was_down_while_clients_went_on_asking_is_told_to_be_back() {
     for era in ERAS {
         let offer = Catalogue::new("frail").tools(2);
