@@ -32,7 +32,8 @@ pub struct ToolEdit {
     pub description: Option<String>,
     /// Annotations, such as `readOnlyHint: true`; others stay as they are.
     pub annotations: IndexMap<String, Value>,
-    /// Arguments that are set where the caller leaves them out: any values.
+    /// Arguments that are set where the caller leaves them out: any values. Clients see them in the tool's schema; what must
+    /// stay secret belongs in `forced`.
     pub defaults: IndexMap<String, Value>,
     /// Arguments that are always set, and not shown to clients: any values.
     pub forced: IndexMap<String, Value>,

@@ -12,7 +12,7 @@ use super::tree::{Content, Node, Scalar};
 /// By this name a [`Value`] asks the reader for the JSON text of a whole node.
 pub(super) const TOKEN: &str = "sluice::Value";
 
-/// Any value, as compact JSON text. It may be a credential and is never shown.
+/// Any value, as compact JSON text. It may be a credential: never in a log, an error or a dump of ours.
 #[derive(Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(with = "serde_json::Value", inline)]
 pub struct Value(String);
