@@ -273,6 +273,8 @@ pub(crate) struct Entry {
     /// What the server said of itself.
     pub about: ArcSwapOption<About>,
     watching: Mutex<Watching>,
+    /// One opening at a time, whichever list it is for.
+    pub opening: tokio::sync::Mutex<()>,
     trouble: Mutex<Option<Trouble>>,
     changes: Arc<Changes>,
 }
@@ -310,6 +312,7 @@ impl Entry {
             kept: Default::default(),
             about: ArcSwapOption::empty(),
             watching: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
             trouble: Mutex::default(),
             changes,
         }

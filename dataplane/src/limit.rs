@@ -232,3 +232,5 @@ pub(crate) const CHILD_YIELDS_TO_OTHERS: Duration = Duration::from_secs(60);
 /// How long the acknowledgement of a `subscriptions/listen` over several servers waits for theirs: one that comes later is
 /// looked at again when it is there.
 pub(crate) const LISTEN_WAIT: Duration = Duration::from_secs(2);
+/// How long an opening waits for its turn; beyond it, others that hang are not waited for.
+pub(crate) const TURN_WAIT: Duration = Duration::from_secs(2);

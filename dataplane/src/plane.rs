@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sluice_snapshot::model::{Isolation, Snapshot, Transport};
 
-use crate::auth::PrincipalId;
 use crate::auth::origin::Rules;
 use crate::auth::principal::Known;
+use crate::auth::{Principal, PrincipalId};
 use crate::catalog::{Catalogue, Changes, Holder, Memory};
 use crate::limit;
 use crate::observe::metrics::Metrics;
+use crate::seal;
 use crate::upstream::Upstream;
 use crate::upstream::pipe::{Children, guard::Guard};
 
@@ -90,6 +91,15 @@ impl Plane {
     /// The server that this token stands for in URIs.
     pub(crate) fn by_token(&self, token: &str) -> Option<&Arc<Upstream>> {
         self.tokens.get(token)
+    }
+
+    /// The same for a client without a session: anonymous ones share nothing.
+    pub(crate) fn sessionless_holder(&self, principal: &Principal) -> Holder {
+        match self.isolation {
+            Isolation::Shared | Isolation::Auto => Holder::Everybody,
+            _ if principal.anonymous => Holder::Session(seal::random()),
+            _ => Holder::Principal(principal.id),
+        }
     }
 
     /// Whether a server of that number is configured.

@@ -323,6 +323,11 @@ impl Reason {
         }
     }
 
+    /// Whether a server said nothing at all.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self, Self::ServerSilent | Self::ServerTimeout)
+    }
+
     /// Whether a server is at fault, not the client or the node.
     pub(crate) fn is_the_servers(&self) -> bool {
         use Reason::*;

@@ -9,7 +9,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method as Verb, Request, Response, StatusCode};
 use http_body::Body as _;
 use sluice_mcp::{
-    Kind, Message, Method, ScanLimits, SseDecoder, code, header, is_modern_error, protocol_versions, scan, splice,
+    Kind, Message, Method, ScanLimits, SseDecoder, code, header, is_modern_refusal, protocol_versions, scan, splice,
 };
 use sluice_snapshot::model::Protocol;
 
@@ -71,7 +71,14 @@ async fn modern_refused(worker: &Rc<Worker>, mut call: Call, posted: Posted, res
     };
     let message = scan(&body, ScanLimits::default()).ok().filter(|m| m.error.is_some());
     let ours = message.as_ref().is_some_and(|m| answers(&body, m, &posted));
-    let recognised = message.as_ref().and_then(|m| m.error_code).is_some_and(is_modern_error);
+    let recognised = message.as_ref().is_some_and(|m| is_modern_refusal(&body, m));
+    let auto = call.upstream.era.configured() == Protocol::Auto;
+    let refused = message.as_ref().and_then(|m| m.error_code) == Some(code::UNSUPPORTED_VERSION);
+    if refused && !recognised && auto && call.upstream.era.modern().is_none() {
+        // it knows the question, and names legacy versions only
+        call.upstream.era.learn(Known::Legacy);
+        return Err(refuse(&mut call, Reason::ServerIsLegacy, id));
+    }
     if !ours && !recognised && call.upstream.era.configured() == Protocol::Auto {
         match probe(worker, &call.upstream).await {
             Ok(true) => {}
@@ -491,7 +498,7 @@ pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Resu
     }
     let versions = message.as_ref().and_then(|(body, m)| {
         let listed = m.r.supported_versions.map(|v| protocol_versions(v.of(body)));
-        let refused = m.error_code.is_some_and(is_modern_error).then(|| vec!["2026-07-28".to_owned()]);
+        let refused = is_modern_refusal(body, m).then(|| vec!["2026-07-28".to_owned()]);
         listed.or(refused)
     });
     let modern = versions.is_some();

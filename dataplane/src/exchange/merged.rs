@@ -211,14 +211,22 @@ async fn forward(
     posted.rearranged = rearranged;
     match client {
         Client::Legacy(whole) => {
+            // noted before the server is open: a cancellation may come meanwhile
+            let request = posted.id().filter(|_| posted.message.kind == Kind::Request);
+            let merged = merged_of(&whole.session);
+            if let Some(id) = &request {
+                merged.sent(id, upstream.name());
+            }
             let part = match lists::part(worker, &upstream, &whole.session).await {
                 Ok(part) => part,
                 Err(reason) => {
+                    if let Some(id) = &request {
+                        merged.answered(id);
+                    }
                     arrival.record.upstream = Some(upstream);
                     return Err(refuse(&mut arrival, reason, posted.id()));
                 }
             };
-            let request = posted.id().filter(|_| posted.message.kind == Kind::Request);
             let in_use = whole.part(&part, request.as_ref());
             let call = arrival.towards(upstream);
             match call.upstream.carrier() {

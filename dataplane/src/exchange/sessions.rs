@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method as Verb, StatusCode};
-use sluice_mcp::{Era, Kind, Message, Method, ScanLimits, Version, decode_string, header, is_modern_error, scan};
+use sluice_mcp::{Era, Kind, Message, Method, ScanLimits, Version, decode_string, header, is_modern_refusal, scan};
 use sluice_snapshot::model::Protocol;
 
 use super::call::{Call, Content, Posted, Reply};
@@ -205,6 +205,10 @@ async fn greet_part(
         let audience = upstream.audience(&merged.audience, whole.principal, whole.id.0);
         upstream.catalogue.entry(&audience).about.store(Some(Arc::new(About::of(result.of(&body)))));
     }
+    let left = merged.part(upstream.name()).take_subscriptions();
+    if !left.is_empty() {
+        part.update(|state| state.subscriptions.extend(left.iter().cloned()));
+    }
     let level = merged.log_level.load_full();
     if let Some(level) = &level {
         part.update(|state| state.log_level = Some(Bytes::clone(level)));
@@ -318,7 +322,7 @@ async fn greet_http(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Gr
         return Ok(Opened::Session { upstream: session, attachment: None, body });
     }
     // refused: by a legacy server that has its reasons, or by a modern one that does not know the method
-    let modern_error = message.as_ref().and_then(|m| m.error_code).is_some_and(is_modern_error);
+    let modern_error = message.as_ref().is_some_and(|m| is_modern_refusal(&body, m));
     // boxed: rare, and every future would otherwise have room for it
     if !modern_error && Box::pin(upstream.detect(status)).await {
         return greet_child(upstream, greeting).await;
@@ -635,6 +639,9 @@ pub(super) async fn attached(upstream: &Arc<Upstream>, session: &Session) -> Res
     if let Some(attachment) = attachment.as_ref().filter(|a| a.child.is_running()) {
         return Ok(Arc::clone(&attachment.child));
     }
+    if session.is_over() {
+        return Err(Reason::SessionUnknown);
+    }
     let caller = Caller { principal: session.principal, session: Some(session.id.0) };
     let message = scan(&session.initialize, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerForgot)?;
     let key = upstream.children.legacy_key(caller, &session.initialize, &message, session.declared.asks);
@@ -646,6 +653,11 @@ pub(super) async fn attached(upstream: &Arc<Upstream>, session: &Session) -> Res
         Err(NoChild::Refused(_)) => return Err(Reason::ServerForgot),
     };
     child.attach(caller);
+    if session.is_over() {
+        // ended meanwhile: nobody else would let this one go
+        upstream.children.release(&Attachment { child, key }, session.id.0);
+        return Err(Reason::SessionUnknown);
+    }
     for body in restoration(&session.state()) {
         if let Ok(message) = scan(&body, ScanLimits { depth: u16::MAX }) {
             // the answer is of no interest: its queue is dropped

@@ -1,7 +1,7 @@
 //! A session of the merged door: one session towards each server that was needed, opened with the client's own
 //! `initialize` at first use, so that all that holds for a session with one server holds for each of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -35,6 +35,8 @@ pub(crate) struct Merged {
 #[derive(Default)]
 pub(crate) struct Part {
     session: ArcSwapOption<Session>,
+    /// What the client is subscribed to at a server whose configuration changed: restored when it is opened again.
+    subscriptions: Mutex<BTreeSet<Bytes>>,
     /// One opening at a time; when the last one failed and why, for those who waited.
     pub opening: tokio::sync::Mutex<Option<(Instant, Reason)>>,
 }
@@ -75,6 +77,8 @@ impl Merged {
         let gone = parts.values().filter_map(|part| {
             let session = part.session.load_full().filter(|session| !is_there(session))?;
             part.session.store(None);
+            let subscribed = session.state().subscriptions.clone();
+            part.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).extend(subscribed);
             Some(session)
         });
         gone.collect()
@@ -112,6 +116,11 @@ impl Part {
     /// The open session, if it is with this definition of the server.
     pub(crate) fn session(&self, definition: u64) -> Option<Arc<Session>> {
         self.session.load_full().filter(|session| session.definition == definition)
+    }
+
+    /// Takes what the client was subscribed to before.
+    pub(crate) fn take_subscriptions(&self) -> BTreeSet<Bytes> {
+        std::mem::take(&mut *self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts a fresh session in place, and returns the one before.

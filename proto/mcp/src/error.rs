@@ -1,6 +1,6 @@
 //! JSON-RPC errors: their codes and their bodies. What each says to whom is decided elsewhere.
 
-use crate::text;
+use crate::{Era, Message, era_of, path::member, protocol_versions, text};
 
 /// Error codes of JSON-RPC 2.0 and of the specification's *Error Codes*.
 pub mod code {
@@ -33,6 +33,24 @@ pub fn is_modern_error(code: i64) -> bool {
     matches!(code, code::HEADER_MISMATCH | code::MISSING_CLIENT_CAPABILITY | code::UNSUPPORTED_VERSION)
 }
 
+/// Whether an error answer comes from a server of the modern era: by its code, and where it refuses the version, by the
+/// versions it names instead. One that names legacy ones only says that it is no modern server.
+#[must_use]
+pub fn is_modern_refusal(body: &[u8], message: &Message) -> bool {
+    match message.error_code.filter(|code| is_modern_error(*code)) {
+        None => false,
+        Some(code::UNSUPPORTED_VERSION) => {
+            let error = message.error.map_or(&b"{}"[..], |span| span.of(body));
+            let inner = |raw, key| member(raw, key).ok().flatten();
+            let data = inner(error, "data").map_or(&b"{}"[..], |span| span.of(error));
+            let Some(supported) = inner(data, "supported") else { return true };
+            let versions = protocol_versions(supported.of(data));
+            versions.is_empty() || versions.iter().any(|version| era_of(version.as_bytes()) == Some(Era::Modern))
+        }
+        Some(_) => true,
+    }
+}
+
 /// The body of an error response. `id` is a raw id token, `data` raw JSON. Without an id the response says
 /// `"id":null`: JSON-RPC 2.0 asks for it, and readers of every revision take it.
 #[must_use]
@@ -55,6 +73,19 @@ pub fn error_body(id: Option<&[u8]>, code: i64, message: &str, data: Option<&str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_refuses_a_version_and_names_only_legacy_ones_is_legacy() {
+        let refusal = |data: &str| {
+            let body = error_body(Some(b"1"), code::UNSUPPORTED_VERSION, "no", Some(data));
+            let message = crate::scan(&body, crate::ScanLimits::default()).unwrap();
+            is_modern_refusal(&body, &message)
+        };
+        assert!(refusal(r#"{"supported":["2026-07-28"],"requested":"x"}"#));
+        assert!(refusal(r#"{"supported":["2025-11-25","2026-07-28"]}"#));
+        assert!(refusal("{}") && refusal(r#"{"supported":7}"#));
+        assert!(!refusal(r#"{"supported":["2025-11-25","2024-11-05"]}"#));
+    }
 
     #[test]
     fn error_bodies_carry_id_code_message_and_data() {

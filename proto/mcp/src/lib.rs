@@ -25,7 +25,7 @@ pub mod version;
 pub use canonical::canonical_digest_input;
 pub use completion::{name_in_ref, uris_in_ref};
 pub use curate::{ArgumentError, ItemEdit, edit_arguments, edit_item};
-pub use error::{code, error_body, is_modern_error};
+pub use error::{code, error_body, is_modern_error, is_modern_refusal};
 pub use handles::{HandleError, HandleFilter, HandleKind, handles, handles_and_links};
 pub use header::{HeaderError, Mirror, ParamHeader, ParamKind};
 pub use list::{ListError, ListItem, ListPage, list_page};

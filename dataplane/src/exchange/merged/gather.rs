@@ -194,7 +194,6 @@ impl One {
     /// Opens it, and again whenever it ends, until the server says that it has none.
     async fn run(self) {
         let mut last: Option<String> = None;
-        let mut again = false;
         let mut pause = limit::GATHER_RETRY_FIRST;
         loop {
             let plane = self.worker.plane();
@@ -217,10 +216,9 @@ impl One {
                 Ok(Reply { content: Content::Messages(relay), .. }) => {
                     let asker = Asker::Legacy(Arc::clone(&self.whole));
                     let (_watch, first) = upstream.catalogue.entry(&asker.audience_of(upstream)).watch();
-                    if again || first {
+                    if first {
                         lists::doubt(&self.worker, upstream, &asker);
                     }
-                    again = true;
                     let begun = Instant::now();
                     last = match self.pass(*relay).await {
                         Ok(last) => last,

@@ -184,6 +184,7 @@ impl Listening {
                     before = now;
                     quiet_until = Instant::now() + limit::CHANGES_PAUSE;
                     // a server that was not there before is listened to as well
+                    joined.retain(|server| this.worker.plane().server(server).is_some());
                     for upstream in this.worker.plane().servers() {
                         let listed = upstream.catalogue.known(&this.stated.audience).is_some_and(|e| e.about.load().is_some());
                         if lists && listed && joined.insert(Arc::clone(upstream.name())) {
@@ -233,7 +234,7 @@ impl Listening {
         again: bool,
         ready: &mut Option<mpsc::UnboundedSender<()>>,
     ) -> Heard {
-        let body = self.request(wanted);
+        let body = self.request(upstream, wanted);
         let Ok(message) = scan(&body, ScanLimits { depth: u16::MAX }) else { return Heard::Enough };
         let Ok(held) = self.worker.node.hold(body.len()) else { return Heard::Ended };
         let call = quiet::call(&self.worker, plane, upstream, &self.principal, self.headers());
@@ -268,7 +269,7 @@ impl Listening {
                 if wanted.flags.contains(&true) {
                     let (watching, first) = watch(upstream);
                     watched = Some(watching);
-                    if late || first {
+                    if first {
                         lists::doubt(&self.worker, upstream, &Asker::Modern(self.stated.clone()));
                     }
                 }
@@ -308,13 +309,15 @@ impl Listening {
     }
 
     /// The request to one server, with the client's own id: what it says then carries the right subscription id.
-    fn request(&self, wanted: &Wanted) -> Bytes {
+    fn request(&self, upstream: &Upstream, wanted: &Wanted) -> Bytes {
         let mut filter = Map::new();
         for (flag, _) in FLAGS.iter().zip(wanted.flags).filter(|(_, on)| *on) {
             filter.insert((*flag).to_owned(), true.into());
         }
-        if !wanted.resources.is_empty() {
-            filter.insert("resourceSubscriptions".to_owned(), json!(wanted.resources));
+        // what is hidden by now is not asked for again
+        let resources: Vec<_> = wanted.resources.iter().filter(|uri| upstream.shows_resource(uri)).collect();
+        if !resources.is_empty() {
+            filter.insert("resourceSubscriptions".to_owned(), json!(resources));
         }
         if !wanted.tasks.is_empty() {
             filter.insert("taskIds".to_owned(), json!(wanted.tasks));

@@ -46,9 +46,13 @@ pub(super) enum Asker {
 }
 
 impl Asker {
-    pub(super) fn audience(&self) -> Audience {
+    /// The audience of the door's lists. Whom the configuration separates is a matter of the current plane, not of that in
+    /// which the session began.
+    pub(super) fn audience(&self, plane: &Plane) -> Audience {
         match self {
-            Self::Legacy(whole) => merged_of(whole).audience,
+            Self::Legacy(whole) => {
+                Audience { holder: plane.holder(whole.principal, whole.id.0), ..merged_of(whole).audience }
+            }
             Self::Modern(stated) => stated.audience,
         }
     }
@@ -59,6 +63,11 @@ impl Asker {
             Self::Legacy(whole) => upstream.audience(&merged_of(whole).audience, whole.principal, whole.id.0),
             Self::Modern(stated) => stated.audience,
         }
+    }
+
+    /// Whether the client ended its session.
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::Legacy(whole) if whole.is_over())
     }
 
     /// Whether this client's era is one the server may speak.
@@ -158,7 +167,7 @@ fn cursor(worker: &Worker, arrival: &Arrival, posted: &Posted, kind: Kinds) -> R
 
 /// What the merged door shows this client, the servers asked first where need be.
 pub(super) async fn offer(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker, kind: Kinds) -> Arc<Offer> {
-    let audience = asker.audience();
+    let audience = asker.audience(plane);
     let now = Instant::now();
     let state = || (worker.node.changes.version(), plane.snapshot.revision);
     if let Some(offer) = worker.node.offers.get(&audience, kind, state(), now) {
@@ -194,6 +203,8 @@ fn gathered(plane: &Plane, asker: &Asker, kind: Kinds) -> (Vec<Part>, Instant) {
                 entry.miss(kind);
                 if let Asker::Legacy(whole) = asker {
                     merged_of(whole).missing.store(true, Ordering::Relaxed);
+                    // its stream may sleep without a timer
+                    merged_of(whole).opened.notify_waiters();
                 }
             }
         }
@@ -251,18 +262,19 @@ pub(super) async fn part(
         return Ok(part);
     }
     let asker = Asker::Legacy(Arc::clone(whole));
-    let Some(failure) = upstream.catalogue.known(&asker.audience_of(upstream)).and_then(|entry| entry.failure()) else {
+    let entry = upstream.catalogue.known(&asker.audience_of(upstream));
+    let failure = || entry.as_ref().and_then(|entry| entry.failure()).filter(Reason::is_silence);
+    if failure().is_none() {
         return Box::pin(sessions::part(worker, upstream, whole)).await;
-    };
+    }
     let finding_out = begin(worker, upstream, &asker, Kinds::Tools);
-    // its first turn comes before ours: it is the one that opens, and goes on when we do not wait any more
-    tokio::task::yield_now().await;
-    let opening = async {
-        let _ = finding_out.await;
-        Box::pin(sessions::part(worker, upstream, whole)).await
-    };
-    let open = tokio::time::timeout(limit::LIST_AGAIN_WAIT, opening).await;
-    open.unwrap_or(Err(if failure == Reason::ServerTimeout { Reason::ServerSilent } else { failure }))
+    let _ = tokio::time::timeout(limit::LIST_AGAIN_WAIT, finding_out).await;
+    let open = merged_of(whole).open_part(upstream.name()).filter(|part| part.definition == upstream.id);
+    match (open, failure()) {
+        (Some(part), _) => Ok(part),
+        (None, Some(_)) => Err(Reason::ServerSilent),
+        (None, None) => Box::pin(sessions::part(worker, upstream, whole)).await,
+    }
 }
 
 /// Whether a call may be sent to a modern server: not to one that never said a word and is known to be silent. That it
@@ -270,13 +282,12 @@ pub(super) async fn part(
 pub(super) async fn answers(worker: &Rc<Worker>, upstream: &Arc<Upstream>, stated: &Stated) -> Result<(), Reason> {
     let never = upstream.era.modern().is_none();
     let failure = || upstream.catalogue.known(&stated.audience).filter(|_| never).and_then(|entry| entry.failure());
-    let silent = |reason: &Reason| matches!(reason, Reason::ServerSilent | Reason::ServerTimeout);
-    if failure().filter(silent).is_none() {
+    if failure().filter(Reason::is_silence).is_none() {
         return Ok(());
     }
     let finding_out = begin(worker, upstream, &Asker::Modern(stated.clone()), Kinds::Tools);
     let _ = tokio::time::timeout(limit::LIST_AGAIN_WAIT, finding_out).await;
-    failure().filter(silent).map_or(Ok(()), |_| Err(Reason::ServerSilent))
+    failure().filter(Reason::is_silence).map_or(Ok(()), |_| Err(Reason::ServerSilent))
 }
 
 /// The stream on which a server would have said that lists changed was closed for a while: what was listed is looked at
@@ -305,17 +316,13 @@ pub(super) fn begin(
         if entry.good_until(kind, Instant::now()).is_some() || entry.held_back(Instant::now()).is_some() {
             return;
         }
-        let _turn = match upstream.carrier() {
-            // a process may have to be started
-            Carrier::Pipe => worker.asking.acquire().await.ok(),
-            Carrier::Requests => None,
-        };
         // a session that ends meanwhile must not end the fetch half done for others
         entry.begin(kind);
         match fetch(&worker, &upstream, &asker, &entry, kind).await {
             Ok(list) => entry.keep(kind, list),
             // the asker's trouble, not the server's: the next one may have better luck
             Err(Reason::SessionUnknown | Reason::ChildLimit) => entry.undo(kind),
+            Err(_) if asker.is_gone() => entry.undo(kind),
             Err(reason) => {
                 tracing::warn!(server = %upstream.name(), list = kind.member(), outcome = reason.row().outcome, "a list could not be fetched");
                 entry.fail(kind, reason);
@@ -333,7 +340,16 @@ async fn fetch(
     kind: Kinds,
 ) -> Result<List, Reason> {
     let begun = Instant::now();
-    open(worker, upstream, asker, entry).await?;
+    {
+        let _one = entry.opening.lock().await;
+        // Processes start in moderate numbers. One that hangs does not hold up the others for long.
+        let turn = worker.asking.acquire();
+        let _turn = match upstream.carrier() {
+            Carrier::Pipe => tokio::time::timeout(limit::TURN_WAIT, turn).await.ok(),
+            Carrier::Requests => None,
+        };
+        open(worker, upstream, asker, entry).await?;
+    }
     let mut items = Vec::new();
     let mut bytes = 0;
     let mut ttl: Option<Duration> = None;
@@ -563,7 +579,7 @@ impl Stated {
         let audience = Audience {
             era: Era::Modern,
             declared: super::opening::declared_digest(capabilities),
-            holder: arrival.plane.holder(arrival.principal.id, [0; 16]),
+            holder: arrival.plane.sessionless_holder(&arrival.principal),
         };
         Self { body: posted.body.clone(), said, audience }
     }

@@ -54,12 +54,13 @@ pub(super) async fn initialize(worker: &Rc<Worker>, mut arrival: Arrival, posted
     };
     let whole = Arc::new(Session::new(session, opening, worker.node.clock.ms()));
     let asker = Asker::Legacy(Arc::clone(&whole));
+    let unfinished = Unfinished(Some(Arc::clone(&whole)));
     meet(worker, &arrival.plane, &asker).await;
     if let Some(supported) = only_modern(&arrival.plane, &asker) {
-        whole.end();
         let requested = posted.text(posted.message.p.protocol_version).unwrap_or_default();
         return Err(refuse(&mut arrival, Reason::ServerIsModern { requested, supported }, Some(id)));
     }
+    unfinished.done();
     worker.node.sessions.insert(whole).await;
     let requested = posted.text(posted.message.p.protocol_version).unwrap_or_default();
     let version = Version::parse(requested.as_bytes()).filter(|version| version.era() == Era::Legacy);
@@ -75,6 +76,23 @@ pub(super) async fn initialize(worker: &Rc<Worker>, mut arrival: Arrival, posted
     let body = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, String::from_utf8_lossy(&id));
     let sealed = session.sealed(&worker.node.seal, owner);
     Ok(Reply { status: StatusCode::OK, session: Some(sealed), content: Content::Json(body.into()) })
+}
+
+/// A session that is not answered for yet: unless it is, it is over, and so is what servers were opened for it.
+struct Unfinished(Option<Arc<Session>>);
+
+impl Unfinished {
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(session) = &self.0 {
+            session.end();
+        }
+    }
 }
 
 /// The versions to name to a legacy client where no server takes `initialize`.

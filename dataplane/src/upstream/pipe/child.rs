@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sluice_mcp::{Kind, Message, is_modern_error, protocol_versions};
+use sluice_mcp::{Kind, Message, is_modern_refusal, protocol_versions};
 use tokio::sync::mpsc;
 
 use super::outbox::{Inbox, outbox};
@@ -155,7 +155,7 @@ impl Child {
         if let Some(versions) = message.r.supported_versions {
             return Ok(Some(protocol_versions(versions.of(&answer))));
         }
-        Ok(message.error_code.is_some_and(is_modern_error).then(|| vec!["2026-07-28".to_owned()]))
+        Ok(is_modern_refusal(&answer, &message).then(|| vec!["2026-07-28".to_owned()]))
     }
 
     /// Asks the server on the gateway's own behalf; `None` when it does not answer in time.
