@@ -25,7 +25,7 @@ fn machine() -> tempfile::TempDir {
     at(
         ".claude.json",
         r#"{"numStartups": 3, "mcpServers": {"one": {"type": "http", "url": "https://h/mcp?key=s3cret-2"}},
-            "projects": {"/work/x": {"history": ["s3cret-3"], "mcpServers": {"two": {"command": "two"}}}, "/y": {}}}"#,
+            "projects": {"/home/me/x": {"history": ["s3cret-3"], "mcpServers": {"two": {"command": "two"}}}, "/y": {}}}"#,
     );
     at(".cursor/mcp.json", r#"{"mcpServers": {"files": {"command": "other"}, "same": {"command": "two"}}}"#);
     at(
@@ -88,7 +88,7 @@ fn the_servers_of_every_client_are_shown_and_their_secrets_are_not() {
     assert_eq!(rows.len(), SERVERS.len() + 1, "and the second of Codex");
     let surf = rows.iter().find(|row| row["server"] == "surf").unwrap();
     assert_eq!((&surf["enabled"], &surf["project"]), (&false.into(), &serde_json::Value::Null));
-    assert_eq!(rows.iter().find(|row| row["server"] == "two").unwrap()["project"], "/work/x");
+    assert_eq!(rows.iter().find(|row| row["server"] == "two").unwrap()["project"], "/home/me/x");
     assert!(talk.contains(".roo/mcp.json:1:26: ") && talk.starts_with("warning: "), "{talk}");
     for format in ["table", "yaml", "json"] {
         let (code, data, talk) = finished(home.path(), &["discover", "-o", format]);
@@ -97,7 +97,7 @@ fn the_servers_of_every_client_are_shown_and_their_secrets_are_not() {
     }
     let (_, table, _) = finished(home.path(), &["discover"]);
     assert!(table.trim_start().starts_with("CLIENT") && table.lines().count() == rows.len() + 1, "{table}");
-    assert!(table.contains(".claude.json (/work/x)"), "{table}");
+    assert!(table.contains(".claude.json (/home/me/x)"), "{table}");
 }
 
 #[test]
