@@ -25,12 +25,12 @@ function upstreamOf(target, mark, isolation) {
     return { transport: 'stdio', command: target.command, args: target.args, env, ...(isolation && { isolation }) };
 }
 
-async function ask(clientName, spec, hide, log) {
+async function ask(clientName, spec, hide) {
     const [command, driver] = clients[clientName].command;
     const steps = spec.steps.map(({ expect, compare, unknown, again, expected, infos, ...step }) => step);
     const whole = { scratch: temporaryDirectory(), ...spec, client: clientName, steps };
     const { code, out, err } = await run(command, [driver, JSON.stringify(whole)], { timeout: 120_000 });
-    const said = `${err.slice(-3_000)}${log()}`;
+    const said = err.slice(-3_000);
     const line = out.trim().split('\n').at(-1);
     if (code !== 0 || !line?.startsWith('{')) return { fault: `the client ended with ${code}`, log: said };
     return { transcript: new Map(JSON.parse(hideVariable(line, hide)).transcript), log: said };
@@ -46,7 +46,7 @@ export async function directly(clientName, targets, { steps, roots, hide }) {
                 target.url ? target : { ...target, env: { ...target.env, ...mark } }
             ])
         );
-        return await ask(clientName, { targets: marked, roots, steps }, hide, () => '');
+        return await ask(clientName, { targets: marked, roots, steps }, hide);
     } catch (error) {
         return { fault: String(error?.message ?? error), log: '' };
     } finally {
@@ -63,6 +63,7 @@ export async function throughDoor(clientName, targets, door, script) {
     // Everything that this run starts has the mark, so that nothing stays behind unseen.
     const mark = { SLUICE_TEST_MARK: newMark() };
     let sluice;
+    let result;
     try {
         const servers = Object.fromEntries(
             Object.entries(targets).map(([name, target]) => [name, upstreamOf(target, mark, isolation)])
@@ -75,10 +76,9 @@ export async function throughDoor(clientName, targets, door, script) {
             sluice = await startSluice(servers, mark, proxy);
             target = { url: sluice.door(door.replace('{server}', Object.keys(servers)[0])) };
         }
-        const log = () => (sluice ? `\n--- Sluice\n${sluice.log().slice(-3_000)}` : '');
-        return await ask(clientName, { target, roots, steps }, hide, log);
+        result = await ask(clientName, { target, roots, steps }, hide);
     } catch (error) {
-        return { fault: String(error?.message ?? error), log: sluice?.log().slice(-3_000) ?? '' };
+        result = { fault: String(error?.message ?? error), log: '' };
     } finally {
         if (sluice && !(await sluice.stop())) ends.push(`${clientName} at ${door}: Sluice ends within 10 s of SIGTERM`);
         const left = () => processesWith(mark.SLUICE_TEST_MARK);
@@ -87,4 +87,7 @@ export async function throughDoor(clientName, targets, door, script) {
         });
         killMarked(mark.SLUICE_TEST_MARK);
     }
+    // Its log is whole only when it has ended: lines are written a moment after what they tell of.
+    if (sluice) result.log += `\n--- Sluice\n${sluice.log().slice(-6_000)}`;
+    return result;
 }
