@@ -59,8 +59,6 @@ pub(crate) enum Reason {
     ReferenceMissing,
     FilterMissing,
     BadArguments(String),
-    /// An answer to a question nobody asked; never shown, because such answers are taken and dropped.
-    Unasked,
     NobodyLogs,
     StreamMissing,
     StreamUnknown,
@@ -170,7 +168,6 @@ impl Reason {
             UnknownMethod { modern: true } => row(S::NOT_FOUND, code::METHOD_NOT_FOUND, "unknown_method"),
             UnknownMethod { modern: false } => row(S::OK, code::METHOD_NOT_FOUND, "unknown_method"),
             NobodyLogs => row(S::OK, code::METHOD_NOT_FOUND, "unknown_method"),
-            Unasked => row(S::ACCEPTED, code::INVALID_REQUEST, "unasked"),
             DoorIsLegacy(_) => row(S::BAD_REQUEST, code::INVALID_REQUEST, "door_is_legacy"),
             StreamMissing => row(S::BAD_REQUEST, code::INVALID_REQUEST, "stream_missing"),
             StreamUnknown => row(S::NOT_FOUND, code::INVALID_REQUEST, "stream_unknown"),
@@ -257,7 +254,6 @@ impl Reason {
             ReferenceMissing => "params.ref must be a `ref/prompt` with a `name` or a `ref/resource` with a `uri`",
             FilterMissing => "params.notifications is required: an object that says what to be told",
             BadArguments(text) => return format!("params.arguments: {text}").into(),
-            Unasked => "nobody waits for this answer",
             NobodyLogs => "none of the servers takes a log level",
             DoorIsLegacy(server) => {
                 return format!(

@@ -251,14 +251,11 @@ pub(crate) struct InUse {
 }
 
 impl InUse {
-    /// A part is in use for a request, and the merged session with it. `request` is the request's raw id, noted until
-    /// this is dropped.
-    pub(crate) fn part(self, part: &Arc<Session>, request: Option<&Bytes>) -> Self {
+    /// A part is in use, and the merged session with it. `request` is the raw id of the request it is for, where its place
+    /// was noted ([`Merged::sent`]): that is forgotten when this is dropped.
+    pub(crate) fn part(self, part: &Arc<Session>, request: Option<Bytes>) -> Self {
         let mut in_use = part.hold(self.clock);
-        if let (Some(merged), Some(id)) = (&self.session.merged, request) {
-            merged.sent(id, &part.server);
-            in_use.request = Some(id.clone());
-        }
+        in_use.request = request;
         in_use.whole = Some(Box::new(self));
         in_use
     }

@@ -152,9 +152,19 @@ async fn answer(
     concerned: &mut Option<Arc<str>>,
 ) -> Outcome {
     let id = posted.id();
-    let routed = match (posted.message.kind, posted.message.method) {
+    let told = match (posted.message.kind, posted.message.method) {
         // an answer to a server's question names the server
-        (Kind::Response, _) => route::by_token(&arrival, &posted, posted.message.id),
+        (Kind::Response, _) => Some(route::by_token(&arrival, &posted, posted.message.id)),
+        (_, Method::NotificationProgress) => Some(route::by_token(&arrival, &posted, posted.message.p.progress_token)),
+        (_, Method::NotificationCancelled) => Some(route::by_request(&arrival, &posted, &client)),
+        _ => None,
+    };
+    if let Some(route) = told {
+        // without a route nobody asked, or whoever did is gone, or the request is answered already
+        let Some(route) = route else { return Ok(accepted(arrival)) };
+        return forward(worker, arrival, posted, client, route).await;
+    }
+    let routed = match (posted.message.kind, posted.message.method) {
         (_, Method::Ping) => return Ok(own_result(arrival, &posted, b"{}")),
         (_, Method::ServerDiscover) => return opening::discover(worker, arrival, posted, &client).await,
         (_, method) if method.is_list() => return lists::answer(worker, arrival, posted, &client).await,
@@ -172,27 +182,21 @@ async fn answer(
         (_, Method::LoggingSetLevel | Method::NotificationRootsListChanged) => {
             return everybody::tell(worker, arrival, posted, client).await;
         }
-        (_, Method::NotificationCancelled) => match route::by_request(&arrival, &posted, &client) {
-            Some(route) => Ok(route),
-            // answered already, or answered here
-            None => return Ok(accepted(arrival)),
-        },
-        (_, Method::NotificationProgress) => route::by_token(&arrival, &posted, posted.message.p.progress_token),
         // what parts of the session need is sent when they open
         (_, Method::NotificationInitialized) => return Ok(accepted(arrival)),
         (Kind::Notification, _) => {
             worker.node.metrics.undeliverable.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             return Ok(accepted(arrival));
         }
-        (Kind::Request, _) => Err(Reason::UnknownMethod { modern: matches!(client, Client::Modern(_)) }),
+        (Kind::Request | Kind::Response, _) => {
+            Err(Reason::UnknownMethod { modern: matches!(client, Client::Modern(_)) })
+        }
     };
     match routed {
         Ok(route) => {
             *concerned = Some(Arc::clone(route.upstream.name()));
             forward(worker, arrival, posted, client, route).await
         }
-        // nobody asked, or whoever did is gone
-        Err(Reason::Unasked) => Ok(accepted(arrival)),
         Err(reason) => Err(refuse(&mut arrival, reason, id)),
     }
 }
@@ -227,7 +231,7 @@ async fn forward(
                     return Err(refuse(&mut arrival, reason, posted.id()));
                 }
             };
-            let in_use = whole.part(&part, request.as_ref());
+            let in_use = whole.part(&part, request);
             let call = arrival.towards(upstream);
             match call.upstream.carrier() {
                 Carrier::Requests => http_server::legacy(worker, call, posted, in_use).await,

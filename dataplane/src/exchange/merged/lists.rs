@@ -280,8 +280,10 @@ pub(super) async fn part(
 /// Whether a call may be sent to a modern server: not to one that never said a word and is known to be silent. That it
 /// speaks again is found out in the background.
 pub(super) async fn answers(worker: &Rc<Worker>, upstream: &Arc<Upstream>, stated: &Stated) -> Result<(), Reason> {
-    let never = upstream.era.modern().is_none();
-    let failure = || upstream.catalogue.known(&stated.audience).filter(|_| never).and_then(|entry| entry.failure());
+    if upstream.era.modern().is_some() {
+        return Ok(());
+    }
+    let failure = || upstream.catalogue.known(&stated.audience).and_then(|entry| entry.failure());
     if failure().filter(Reason::is_silence).is_none() {
         return Ok(());
     }

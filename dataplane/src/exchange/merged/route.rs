@@ -231,17 +231,14 @@ pub(super) fn by_task(arrival: &Arrival, posted: &Posted) -> Result<Route, Reaso
     upstream.map(Route::unchanged).ok_or(Reason::HandleUnknown("taskId"))
 }
 
-/// By the token of a server's question (its id, its progress token), which says whose it is.
-pub(super) fn by_token(arrival: &Arrival, posted: &Posted, span: Option<Span>) -> Result<Route, Reason> {
-    let span = span.ok_or(Reason::Unasked)?;
-    let (server, own) = unmarked(span.of(&posted.body)).ok_or(Reason::Unasked)?;
-    let upstream = arrival.plane.server(&server).ok_or(Reason::Unasked)?;
-    let mut route = Route::unchanged(upstream);
-    if !is_token(&own) {
-        return Err(Reason::Unasked);
-    }
+/// By the token of a server's question (its id, its progress token), which says whose it is; `None` when no server of ours
+/// can have asked by it.
+pub(super) fn by_token(arrival: &Arrival, posted: &Posted, span: Option<Span>) -> Option<Route> {
+    let span = span?;
+    let (server, own) = unmarked(span.of(&posted.body)).filter(|(_, own)| is_token(own))?;
+    let mut route = Route::unchanged(arrival.plane.server(&server)?);
     route.edits.push(Edit { span, with: own });
-    Ok(route)
+    Some(route)
 }
 
 /// Whether this is a JSON string or an integer, so that it may stand where an id stood.
