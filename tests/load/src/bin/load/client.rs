@@ -1,0 +1,95 @@
+//! The clients: their connections, sessions and streams, and what they do when told.
+
+use std::net::TcpStream;
+use std::time::Instant;
+
+use crate::ask::Asks;
+use crate::command::Load;
+use crate::drive::Driving;
+use crate::lanes::{Flight, Lanes, Next, Work, failed};
+use crate::options::Options;
+use crate::session::{Session, Turns};
+use crate::wire::Head;
+use crate::{report, stream};
+
+/// The first id: all have as many digits.
+const FIRST_ID: u64 = 1_000_000_000;
+
+/// All clients of the process.
+pub(crate) struct Clients<'o> {
+    pub options: &'o Options,
+    pub asks: Asks,
+    pub turns: Turns,
+    pub streams: Vec<TcpStream>,
+    lanes: Lanes,
+    next_id: u64,
+}
+
+impl<'o> Clients<'o> {
+    /// Opens the connections.
+    ///
+    /// # Errors
+    /// A sentence that says what went wrong.
+    pub(crate) fn connect(options: &'o Options) -> Result<Self, String> {
+        let lanes = Lanes::connect(options.connect, options.connections, options.patience).map_err(failed)?;
+        let asks = Asks::new(options);
+        Ok(Self { options, asks, turns: Turns::default(), streams: Vec::new(), lanes, next_id: FIRST_ID })
+    }
+
+    /// Sends a load; what came of it, as JSON.
+    ///
+    /// # Errors
+    /// A sentence that says which answer was wrong.
+    pub(crate) fn run(&mut self, load: Load) -> Result<String, String> {
+        let mut driving = Driving::new(load, &self.asks.asks, &mut self.turns, self.next_id);
+        self.lanes.work(&mut driving)?;
+        self.next_id = driving.next_id();
+        Ok(driving.report())
+    }
+
+    /// Looks whether all streams are still open; how many, as JSON.
+    ///
+    /// # Errors
+    /// A sentence that says how many are not.
+    pub(crate) fn check_streams(&mut self) -> Result<String, String> {
+        stream::check(&mut self.streams).map(|()| report::streams(self.streams.len()))
+    }
+
+    /// Sends each of `count` requests once, over all connections.
+    pub(crate) fn each(
+        &mut self,
+        count: usize,
+        request: impl FnMut(usize) -> Vec<u8>,
+        take: impl FnMut(usize, &Head) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.lanes.work(&mut Each { count, next: 0, request, take })
+    }
+
+    pub(crate) fn keep(&mut self, sessions: Vec<Session>) {
+        self.turns = Turns::new(sessions, self.asks.paths.len());
+    }
+}
+
+/// Numbered requests, each once.
+struct Each<R, T> {
+    count: usize,
+    next: usize,
+    request: R,
+    take: T,
+}
+
+impl<R: FnMut(usize) -> Vec<u8>, T: FnMut(usize, &Head) -> Result<(), String>> Work for Each<R, T> {
+    fn next(&mut self, now: Instant, out: &mut Vec<u8>) -> Next {
+        if self.next == self.count {
+            return Next::Nothing;
+        }
+        let number = self.next;
+        self.next += 1;
+        out.extend_from_slice(&(self.request)(number));
+        Next::Sent(Flight { id: number as u64, ask: 0, since: now })
+    }
+
+    fn answered(&mut self, flight: Flight, head: &Head, _body: &[u8], _bytes: usize) -> Result<(), String> {
+        (self.take)(flight.id as usize, head)
+    }
+}
