@@ -1,130 +1,116 @@
-"""What tools, servers, sessions and streams cost in resident memory: what the process has more after than before."""
+"""What servers, tools and sessions of the merged door cost in resident memory: what the process has more after than before."""
 
 import http.client
 import time
 
-from gateway import MERGED, Gateway
-from messages import LEGACY
-from network import free_port
-from process import LOAD_CORE, Failed, Process
+from process import Failed
+from programs import Load, Row, Sluice, start_mock
+from scenario import Scenario
+from table import Column
 
-SERVERS, SESSIONS, TOOLS = 1000, 1000, 10_000
-# connections to servers are kept for 4 s
-SETTLES = 20
-# the allocator gives back what was not used for a second or two
-UNCHANGED = 3
+SERVERS, TOOLS, SESSIONS = 1000, 10_000, 1000
+MERGED = "/mcp"
+# an allocator gives back what was not used for a second or so; connections to servers are kept for 4 s
+UNCHANGED, SETTLES = 1.5, 20
+# the first answer of many servers waits for the slowest
+PATIENCE = ["--patience", "30"]
 
 
-class Book:
-    """Resident bytes of one gateway, step by step."""
+class Memory(Scenario):
+    """Each row is a measurement of its own, on a gateway of its own."""
 
-    def __init__(self, options, folder, mock, servers, started):
-        self.gateway = Gateway(options.binary, folder / f"memory-{len(started)}", mock, servers)
-        self.process = self.gateway.process
-        started.append(self.process)
-        self.process.wait_for(self.gateway.port)
-        self.stirring = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=5)
-        self.bytes = self.settled()
-        self.sockets = self.process.sockets()
+    columns = [Column.median("KB", "kilobytes", 8, "{:.2f}")]
+    rounds = 1
 
-    def settled(self, sockets=None):
-        """Resident bytes once they stay the same for a while, and no more than so many sockets are open."""
-        deadline, before, since = time.monotonic() + SETTLES, 0, time.monotonic()
-        while time.monotonic() < deadline:
-            self.stir()
-            now = self.process.rss_bytes()
-            # a page or two come and go with what is asked meanwhile
-            if abs(now - before) > 64 << 10 or sockets is not None and self.process.sockets() > sockets:
-                before, since = now, time.monotonic()
-            elif time.monotonic() - since > UNCHANGED:
-                return now
-            time.sleep(0.01)
-        return self.process.rss_bytes()
+    def all_columns(self):
+        return self.columns
 
-    def stir(self):
-        """Requests that keep nothing: an allocator gives pages back while it is at work, never in its sleep."""
+    def measure(self, row, place, seconds):
+        return {"kilobytes": row.measure(place) / 1024}
+
+
+class Line(Row):
+    """`measure(place)`: bytes."""
+
+    def __init__(self, name, measure):
+        super().__init__(name)
+        self.measure = measure
+
+
+def lines():
+    return [
+        Line("a server that is configured, never used", configured),
+        Line("a server whose 10 tools were listed, more", listed),
+        Line("1,000 tools of one server", tools),
+        Line("a session of the merged door, never used", lambda place: sessions(place, 0, [])),
+        Line("the same, each used one of 10 servers", lambda place: sessions(place, SESSIONS, [])),
+        Line("the same, never used, with an open stream", lambda place: sessions(place, 0, ["--streams"])),
+    ]
+
+
+def start(place, servers, *mock):
+    return Sluice(path=MERGED, servers=servers).start(place, start_mock(place, ["--servers", str(servers), *mock]))
+
+
+def configured(place):
+    few, many = (settled(start(place, servers)) for servers in (1, SERVERS))
+    return (many - few) / (SERVERS - 1)
+
+
+def listed(place):
+    running = start(place, SERVERS)
+    before = settled(running)
+    sockets = running.process.sockets()
+    list_once(place, running, 10 * SERVERS)
+    return (settled(running, sockets + 8) - before) / SERVERS
+
+
+def tools(place):
+    running = start(place, 1, "--tools", str(TOOLS))
+    before = settled(running)
+    list_once(place, running, TOOLS)
+    return (settled(running) - before) / (TOOLS / 1000)
+
+
+def list_once(place, running, count):
+    """What is there is known then, and was written once."""
+    Load(place, running, ["--connections", "1", "--list", str(count), *PATIENCE]).tell("requests 1")
+
+
+def sessions(place, calls, how):
+    """Of each session. The first thousand fill what was freed before; what is known of servers is known then."""
+    running = start(place, 10)
+    which = ["--sessions", str(SESSIONS), "--servers", "10", "--tool", "s{s}_tool_{t}", *PATIENCE]
+    Load(place, running, which).tell(f"requests {SESSIONS}")
+    sockets = running.process.sockets()
+    before = settled(running, sockets)
+    load = Load(place, running, [*which, *how])
+    if calls:
+        load.tell(f"requests {calls}")
+    # two connections for each stream: the client's, and the one to the server
+    more = 2 * SESSIONS if how else 0
+    after = settled(running, sockets + more + 16)
+    if how:
+        load.tell("streams")
+    return (after - before) / SESSIONS
+
+
+def settled(running, sockets=None):
+    """Resident bytes, once they stay the same for a while, and no more than so many sockets are open. Requests that keep
+    nothing go through meanwhile, because allocators give pages back while they are at work, never in their sleep."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=5)
+    deadline, before, since = time.monotonic() + SETTLES, 0, time.monotonic()
+    while time.monotonic() < deadline:
         for _ in range(20):
-            self.stirring.request("GET", "/health")
-            self.stirring.getresponse().read()
-
-    def step(self, name, per, unit, sockets=None):
-        """Prints what came since the last step, for each of `per`; `sockets`: how many more than at first may stay."""
-        now = self.settled(None if sockets is None else self.sockets + sockets)
-        print(f"  {name:60} {(now - self.bytes) / 1024 / per:9.1f} KB per {unit}")
-        self.bytes = now
-
-
-def show(options, folder, mock, started):
-    """`mock`: where 1,000 servers of 10 tools are."""
-    print("\nmemory")
-    one = Book(options, folder, mock, 1, started)
-    print(f"  {'one server, nothing used':60} {one.bytes / 1024:9,.0f} KB")
-    servers(options, folder, mock, started, one.bytes)
-    one.process.stop()
-    tools(options, folder, started)
-    sessions(options, folder, mock, started)
-
-
-def servers(options, folder, mock, started, before):
-    """`before`: resident bytes with one server."""
-    many = Book(options, folder, mock, SERVERS, started)
-    many.bytes = before
-    many.step(f"{SERVERS:,} servers configured, never used", SERVERS, "server")
-    session = many.gateway.open()
-    listed = many.gateway.tools(MERGED, session)
-    if len(set(listed)) != 10 * SERVERS:
-        raise Failed(f"{len(set(listed))} tools of {SERVERS} servers")
-    many.step("more, once listed (10 tools each), connections closed", SERVERS, "server", sockets=8)
-    many.process.stop()
-
-
-def tools(options, folder, started):
-    mock = free_port()
-    command = [options.mock, "--listen", f"127.0.0.1:{mock}", "--servers", "1", "--tools", str(TOOLS)]
-    started.append(Process(command, LOAD_CORE, folder / "mock-tools"))
-    started[-1].wait_for(mock)
-    book = Book(options, folder, mock, 1, started)
-    session = book.gateway.open()
-    if len(set(book.gateway.tools(MERGED, session))) != TOOLS:
-        raise Failed(f"not {TOOLS} tools")
-    book.step(f"one server's {TOOLS:,} tools, listed once", TOOLS / 1000, "1,000 tools", sockets=8)
-    book.process.stop()
-
-
-def sessions(options, folder, mock, started):
-    """Sessions of the merged door with ten servers, whose lists are known."""
-    book = Book(options, folder, mock, 10, started)
-    gateway = book.gateway
-    gateway.tools(MERGED, gateway.open())
-    # the first ones fill what was freed before
-    for _ in range(SESSIONS):
-        gateway.open()
-    book.bytes = book.settled(book.sockets + 8)
-    opened = [gateway.open() for _ in range(SESSIONS)]
-    book.step(f"{SESSIONS:,} more sessions, nothing used", SESSIONS, "session", sockets=8)
-    for at, session in enumerate(opened):
-        gateway.result(gateway.call(MERGED, at % 10, 0, session))
-    book.step("more, once each used one server", SESSIONS, "session", sockets=8)
-    streams = [stream(gateway.port, session) for session in opened]
-    # towards the client, and to the server
-    deadline = time.monotonic() + SETTLES
-    while book.process.sockets() < book.sockets + 2 * SESSIONS:
-        if time.monotonic() > deadline:
-            raise Failed(f"{book.process.sockets() - book.sockets} sockets for {SESSIONS} streams")
-        time.sleep(0.05)
-    book.step("more, with an open stream each (two connections)", SESSIONS, "session")
-    for connection in streams:
-        connection.close()
-    book.process.stop()
-
-
-def stream(port, session):
-    """A session's standalone stream, its head read."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    headers = {"Accept": "text/event-stream", "MCP-Protocol-Version": LEGACY, "Mcp-Session-Id": session}
-    connection.request("GET", MERGED, headers=headers)
-    # kept beside it: a response that is dropped closes its connection
-    connection.response = connection.getresponse()
-    if connection.response.status != 200:
-        raise Failed(f"a stream is answered {connection.response.status}")
-    return connection
+            connection.request("GET", "/health")
+            connection.getresponse().read()
+        now = running.process.rss_bytes()
+        is_open = sockets is not None and running.process.sockets() > sockets
+        # a page or two come and go with what is asked
+        if abs(now - before) > 64 << 10 or is_open:
+            before, since = now, time.monotonic()
+        elif time.monotonic() - since > UNCHANGED:
+            connection.close()
+            return now
+        time.sleep(0.02)
+    raise Failed(f"memory does not settle: {running.process.sockets()} sockets")

@@ -64,6 +64,8 @@ global
     nbthread $WORKERS
 defaults
     mode http
+    # the head of an event stream must not wait for its first event
+    option http-no-delay
     timeout connect 5s
     timeout client 5m
     timeout server 5m

@@ -47,12 +47,6 @@ class Process:
         pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.ids())
         return max(pages) * os.sysconf("SC_PAGE_SIZE")
 
-    def times(self):
-        """User and system time apart, as the clock's ticks of 10 ms show them."""
-        stats = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self.ids())
-        ticks = zip(*((int(fields[11]), int(fields[12])) for fields in stats))
-        return [sum(each) * 1_000_000 / os.sysconf("SC_CLK_TCK") for each in ticks]
-
     def sockets(self):
         """How many it has open."""
         return sum(map(is_socket, Path(f"/proc/{self.child.pid}/fd").iterdir()))

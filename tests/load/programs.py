@@ -1,9 +1,11 @@
-"""What runs in a measurement: the mock server, the proxies, and the load."""
+"""What runs in a measurement: the mock server, the proxies (a row of the table each), and the load."""
 
 import hashlib
+import http.client
 import json
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 from network import free_port
@@ -30,75 +32,98 @@ class Place:
         self.programs, self.folder, self.started = programs, folder, []
 
     def start(self, name, command, core, **how):
-        """A process, with a folder for it."""
+        """A process, with a file for what it says."""
         process = Process(command, core, self.folder / f"{name}-{len(self.started)}.log", **how)
         self.started.append(process)
         return process
 
     def room(self, name):
-        room = self.folder / f"{name}-{len(self.started)}"
-        room.mkdir()
+        """A folder for one process."""
+        room = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
+        room.chmod(0o755)  # an nginx worker started by root is nobody
         return room
 
-    def clear(self, keep=0):
-        """Ends all but the first ones."""
-        while len(self.started) > keep:
+    def clear(self):
+        while self.started:
             self.started.pop().stop()
 
 
 class Running:
-    """Something that listens: a proxy, or the mock itself."""
+    """Something that listens: a proxy, or the mock itself. `arguments`: what clients need to come in."""
 
     def __init__(self, process, port, path=DOOR, arguments=()):
         self.process, self.port, self.path, self.arguments = process, port, path, list(arguments)
 
+    def first_answer(self):
+        """Waits until something answers, whatever it says."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection.request("GET", "/health")
+        connection.getresponse().read()
+        connection.close()
 
-class Direct:
-    """No proxy: what the mock itself costs, and the ends can do."""
 
-    name = "direct"
+class Row:
+    """Something that is measured. `load`, `mock` and `warm` come to those of the scenario; `beside`: rows it is held
+    against, by the title of the column; `is_alone`: its children do not count."""
+
+    def __init__(self, name, load=(), mock=(), warm=None, beside=None, core=PROXY_CORE, workers=1, is_alone=False):
+        self.name, self.load, self.mock, self.warm, self.beside = name, list(load), list(mock), warm, beside or {}
+        self.core, self.workers, self.is_alone = core, workers, is_alone
+
+
+class Direct(Row):
+    """No proxy: what the mock itself costs, and what the ends can do."""
+
+    def __init__(self, **how):
+        super().__init__("direct", **how)
 
     def start(self, place, mock):
         return mock
 
 
-class Peer:
+class Peer(Row):
     """A proxy of peers.sh."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, peer, name=None, **how):
+        super().__init__(name or peer, **how)
+        self.peer = peer
 
-    def start(self, place, mock, workers=1, cert=("", "")):
-        room, port = place.room(self.name), free_port()
-        env = {"PORT": port, "MOCK": mock.port, "DIR": room, "WORKERS": workers, "CERT": cert[0], "KEY": cert[1]}
+    def start(self, place, mock, cert=("", "")):
+        room, port = place.room(self.peer), free_port()
+        env = {"PORT": port, "MOCK": mock.port, "DIR": room, "WORKERS": self.workers, "CERT": cert[0], "KEY": cert[1]}
         env = {name: str(value) for name, value in env.items()}
-        room.chmod(0o755)  # an nginx worker started by root is nobody
-        process = place.start(self.name, [HERE / "peers.sh", self.name], PROXY_CORE, env=env)
+        process = place.start(self.peer, [HERE / "peers.sh", self.peer], self.core, env=env)
         process.wait_for(port)
         path = room / "path"
         return Running(process, port, path.read_text().strip() if path.exists() else DOOR)
 
 
-class Sluice:
-    """Sluice, in one of its shapes."""
+class Sluice(Row):
+    """Sluice, in one of its shapes. `stdio`: its server is a child."""
 
-    def __init__(self, name="sluice", path=DOOR, servers=1, key=False, log=False):
-        self.name, self.path, self.servers, self.key, self.log = name, path, servers, key, log
+    def __init__(self, name="sluice", path=DOOR, servers=1, key=False, log=False, stdio=False, **how):
+        super().__init__(name, is_alone=stdio, **how)
+        self.path, self.servers, self.key, self.log, self.stdio = path, servers, key, log, stdio
 
     def start(self, place, mock):
         room, port, admin = place.room("sluice"), free_port(), free_port()
-        (room / "sluice.json").write_text(json.dumps(self.configuration(port, mock)))
-        command = [place.programs.sluice, "run", "--config", room / "sluice.json", "--workers", "1"]
+        (room / "sluice.json").write_text(json.dumps(self.configuration(place, port, mock)))
+        command = [place.programs.sluice, "run", "--config", room / "sluice.json", "--workers", self.workers]
         command += ["--admin", f"127.0.0.1:{admin}", "--state-dir", room / "state"]
-        process = place.start("sluice", command, PROXY_CORE)
+        process = place.start("sluice", command, self.core)
         process.wait_for(port)
         return Running(process, port, self.path, ["--key", KEY] if self.key else [])
 
-    def configuration(self, port, mock):
-        config = {
-            "proxy": {"port": port, "log_level": "warn", "access_log": self.log},
-            "servers": {f"s{n}": {"url": f"http://127.0.0.1:{mock.port}/servers/s{n}/mcp"} for n in range(self.servers)},
-        }
+    def configuration(self, place, port, mock):
+        if self.stdio:
+            # on the core of the ends: the gateway is what is measured
+            servers = {"s0": {"command": "taskset", "args": ["-c", LOAD_CORE, str(place.programs.mock), "--stdio"]}}
+        else:
+            url = f"http://127.0.0.1:{mock.port}/servers/{{}}/mcp"
+            servers = {name: {"url": url.format(name)} for name in (f"s{number}" for number in range(self.servers))}
+        limits = {"sessions_per_principal": 1_000_000}
+        proxy = {"port": port, "log_level": "warn", "access_log": self.log, "limits": limits}
+        config = {"proxy": proxy, "servers": servers}
         if self.key:
             config["clients"] = {"load": {"api_key_sha256": hashlib.sha256(KEY.encode()).hexdigest()}}
         return config
@@ -114,7 +139,7 @@ def start_mock(place, arguments):
 
 
 class Load:
-    """A load generator in front of something; it does what it is told."""
+    """Clients in front of something; they do what they are told."""
 
     def __init__(self, place, running, arguments):
         command = [place.programs.load, "--connect", f"127.0.0.1:{running.port}", "--path", running.path]
@@ -136,7 +161,7 @@ class Load:
 
 
 def build(root):
-    """What is measured, with the profile that is shipped (or SLUICE_BIN), and the two ends. Once: what went on in a
+    """What is measured, with the profile that is shipped (or SLUICE_BIN), and the two ends. Once: what goes on in a
     network of its own finds the paths in the environment."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", root / "target")).resolve()
     cargo = ["cargo", "build", "--quiet", "--locked"]

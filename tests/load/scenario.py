@@ -1,18 +1,25 @@
-"""What is measured: each scenario with the ends' arguments, its rows, and the goals it is held against."""
+"""A scenario: the rows of a table, what is measured of each, the columns, and the goals."""
 
-from programs import DOOR, Direct, Peer, Sluice
+import os
+from pathlib import Path
 
-PEERS = ["nginx", "haproxy"]
+from programs import Load, start_mock
+from table import Column
 
 
 class Goal:
-    """A bound for a row: a metric, at most (or at least) so many times that of another row, or so much."""
+    """A bound for a row's metric: at most, or at least, so much; or so many times that of another row; or so much `over`
+    another's."""
 
-    def __init__(self, metric, most=None, least=None, of=None):
-        self.metric, self.most, self.least, self.of = metric, most, least, of
+    def __init__(self, metric, most=None, least=None, of=None, over=None, unit=""):
+        self.metric, self.most, self.least, self.of, self.over, self.unit = metric, most, least, of, over, unit
 
     def value(self, row, table):
-        return table.ratio(row, self.of, self.metric) if self.of else table.median(row, self.metric)
+        if self.of:
+            return table.ratio(row, self.of, self.metric)
+        if self.over:
+            return table.difference(row, self.over, self.metric)
+        return table.median(row, self.metric)
 
     def is_met(self, row, table):
         value = self.value(row, table)
@@ -20,57 +27,71 @@ class Goal:
 
     def text(self, row, table):
         sign, bound = ("≤", self.most) if self.most is not None else ("≥", self.least)
-        beside = f" × {self.of}" if self.of else ""
+        beside = f" × {self.of}" if self.of else f" over {self.over}" if self.over else ""
         answer = "met" if self.is_met(row, table) else "MISSED"
-        return f"{self.metric} {sign} {bound:g}{beside}: {answer}"
+        return f"{self.metric} {sign} {bound:,g}{self.unit}{beside}: {answer}"
 
 
 class Scenario:
-    """A table. `rows` are proxies in the order of its lines; `goals`: of rows, by name."""
+    """Requests in a closed loop: every connection asks again once it was answered."""
 
-    def __init__(self, name, title, rows, goals, mock=(), load=(), warm="run 0.3"):
-        self.name, self.title, self.rows, self.goals = name, title, rows, goals
+    columns = [
+        Column.median("req/s", "rps"),
+        Column.median("p50", "p50", 7),
+        Column.median("p99", "p99"),
+        Column.median("p99.9", "p999"),
+        Column.cpu("CPU µs"),
+        Column.spread("(from–to)", "cpu"),
+    ]
+    beside = [("× direct", "direct"), ("× nginx", "nginx")]
+    # rounds of its own, where more or fewer make sense
+    rounds = None
+
+    def __init__(self, name, title, rows, goals=None, mock=(), load=(), warm="run 0.3"):
+        self.name, self.title, self.rows, self.goals = name, title, rows, goals or {}
         self.mock, self.load, self.warm = list(mock), list(load), warm
 
+    def all_columns(self):
+        """With the ratios: to what stands beside each row."""
+        ratios = [
+            Column.ratio(title, "cpu", {row.name: row.beside.get(title, other) for row in self.rows})
+            for title, other in self.beside
+        ]
+        return [*self.columns, *ratios, Column.median("RSS MB", "rss", 7, "{:.1f}")]
 
-def usual(*sluices):
-    """The rows beside which Sluice stands."""
-    return [Direct(), *map(Peer, PEERS), *sluices]
+    def prepare(self, place, options):
+        """What must be known before the first round."""
+
+    def measure(self, row, place, seconds):
+        """Starts everything, warms it, and measures a run: metrics by name."""
+        mock, running, load = self.start(row, place)
+        load.tell(row.warm or self.warm)
+        return observe(mock, running, load, f"run {seconds}", row.is_alone)
+
+    def start(self, row, place):
+        """The mock, the proxy in front of it, and the clients in front of that."""
+        mock = start_mock(place, [*self.mock, *row.mock])
+        running = row.start(place, mock)
+        return mock, running, Load(place, running, [*self.load, *row.load])
 
 
-def cpu(most, *names):
-    return {name: [Goal("cpu", most=most, of="nginx")] for name in names}
+def observe(mock, running, load, command, is_alone=False):
+    """Has the load do something, and looks at the proxy before and after. `is_alone`: its children do not count."""
+    processes = {process.child.pid: process for process in (mock.process, running.process, load.process)}.values()
+
+    def times():
+        """Of the proxy, and of whatever is none of ours."""
+        return running.process.cpu_micros(is_alone), busy() - sum(process.cpu_micros() for process in processes)
+
+    before = times()
+    seen = load.tell(command)
+    cpu, foreign = (now - then for now, then in zip(times(), before))
+    noise = foreign / 1e6 / seen["seconds"]
+    return {**seen, "cpu": cpu / seen["requests"], "rss": running.process.rss_bytes() / 1e6, "noise": noise}
 
 
-FULL = "sluice, key and log"
-
-
-def scenarios():
-    """All of them, the default ones first."""
-    calls = usual(Sluice(), Sluice(FULL, key=True, log=True))
-    lists = usual(Sluice(), Sluice("sluice, all servers", path="/mcp"))
-    return [
-        Scenario("call16", "tools/call, 16 connections, 200 B", calls, cpu(1.1, "sluice", FULL)),
-        Scenario(
-            "call64",
-            "tools/call, 64 connections, 4 KB",
-            usual(Sluice()),
-            cpu(1.15, "sluice"),
-            load=["--connections", "64", "--send", "4096"],
-        ),
-        Scenario(
-            "modern",
-            "tools/call of 2026-07-28, 16 connections, 200 B",
-            calls,
-            cpu(1.1, "sluice", FULL),
-            load=["--modern"],
-        ),
-        Scenario(
-            "list100",
-            "tools/list, 100 tools (47 KB), 16 connections",
-            lists,
-            cpu(0.6, "sluice", "sluice, all servers"),
-            mock=["--tools", "100"],
-            load=["--list", "100"],
-        ),
-    ]
+def busy():
+    """µs that all cores worked."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()
+    user, nice, system, _, _, irq, softirq, steal = map(int, fields[1:9])
+    return (user + nice + system + irq + softirq + steal) * 1e6 / os.sysconf("SC_CLK_TCK")

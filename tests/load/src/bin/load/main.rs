@@ -22,12 +22,12 @@ mod wire;
 
 use client::Clients;
 use command::Command;
-use options::{Asked, Options};
+use options::Options;
 
 fn main() -> ExitCode {
     let options = match options::parse(std::env::args().skip(1)) {
-        Ok(Asked::Run(options)) => options,
-        Ok(Asked::Help) => {
+        Ok(Some(options)) => options,
+        Ok(None) => {
             // nobody listening is fine
             let _ = std::io::stdout().write_all(options::HELP.as_bytes());
             return ExitCode::SUCCESS;

@@ -79,23 +79,16 @@ impl Default for Options {
     }
 }
 
-/// What the command line asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    Help,
-    Run(Options),
-}
-
-/// Reads the arguments behind the program's name.
+/// Reads the arguments behind the program's name; `None`: help is asked for.
 ///
 /// # Errors
 /// A sentence that names the argument.
-pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
+pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let mut options = Options::default();
     let mut arguments = Arguments::new(arguments);
     while let Some(name) = arguments.name() {
         match name.as_str() {
-            "--help" | "-h" => return Ok(Asked::Help),
+            "--help" | "-h" => return Ok(None),
             "--connect" => options.connect = arguments.value()?,
             "--path" => options.path = arguments.value()?,
             "--modern" => options.is_modern = true,
@@ -123,5 +116,5 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, St
     if [options.connections, options.servers, options.tools].contains(&0) {
         return Err("--connections, --servers and --tools must be at least 1".to_owned());
     }
-    Ok(Asked::Run(options))
+    Ok(Some(options))
 }

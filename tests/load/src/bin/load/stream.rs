@@ -34,9 +34,13 @@ fn open(socket: &mut TcpStream, request: &[u8], patience: Duration) -> Result<()
     socket.write_all(request).map_err(failed)?;
     let (mut input, mut end, mut reader) = ([0; HEAD], 0, Reader::default());
     loop {
-        match socket.read(&mut input[end..]).map_err(failed)? {
-            0 => return Err("the connection was closed instead of a stream".to_owned()),
-            count => end += count,
+        match socket.read(&mut input[end..]) {
+            Ok(0) => return Err("the connection was closed instead of a stream".to_owned()),
+            Ok(count) => end += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(format!("no stream came within {patience:?}"));
+            }
+            Err(error) => return Err(failed(error)),
         }
         reader.read(&input[..end])?;
         match reader.stream() {

@@ -15,13 +15,13 @@ mod server;
 mod session;
 mod stdio;
 
-use options::{Asked, Options};
+use options::Options;
 use server::Servers;
 
 fn main() -> ExitCode {
     let options = match options::parse(std::env::args().skip(1)) {
-        Ok(Asked::Run(options)) => options,
-        Ok(Asked::Help) => {
+        Ok(Some(options)) => options,
+        Ok(None) => {
             // nobody listening is fine
             let _ = std::io::stdout().write_all(options::HELP.as_bytes());
             return ExitCode::SUCCESS;

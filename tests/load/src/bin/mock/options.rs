@@ -58,23 +58,16 @@ impl Default for Options {
     }
 }
 
-/// What the command line asks for.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    Help,
-    Run(Options),
-}
-
-/// Reads the arguments behind the program's name.
+/// Reads the arguments behind the program's name; `None`: help is asked for.
 ///
 /// # Errors
 /// A sentence that names the argument.
-pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
+pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
     let mut options = Options::default();
     let mut arguments = Arguments::new(arguments);
     while let Some(name) = arguments.name() {
         match name.as_str() {
-            "--help" | "-h" => return Ok(Asked::Help),
+            "--help" | "-h" => return Ok(None),
             "--listen" => options.listen = arguments.value()?,
             "--stdio" => options.stdio = true,
             "--servers" => options.servers = arguments.value()?,
@@ -86,5 +79,5 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Asked, St
             _ => return Err(arguments.unknown()),
         }
     }
-    Ok(Asked::Run(options))
+    Ok(Some(options))
 }

@@ -68,9 +68,10 @@ impl Reply<'_> {
         self.json(status, None, &[body.as_bytes()]);
     }
 
-    /// The head of an event stream that goes on.
+    /// The head of an event stream that goes on. Proxies that would wait for more are told not to, as servers do.
     pub(crate) fn stream(&mut self) {
-        self.head("200 OK", None, b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
+        self.head("200 OK", None, b"Content-Type: text/event-stream\r\nX-Accel-Buffering: no\r\n");
+        self.out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
     }
 
     fn head(&mut self, status: &str, session: Option<&[u8]>, fields: &[u8]) {

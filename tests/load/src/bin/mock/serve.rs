@@ -117,7 +117,8 @@ impl Server {
     /// Sends what has waited long enough.
     fn send_due(&mut self) -> io::Result<()> {
         let now = Instant::now();
-        while let Some(delayed) = self.delayed.pop_front_if(|delayed| delayed.due <= now) {
+        while self.delayed.front().is_some_and(|delayed| delayed.due <= now) {
+            let Some(delayed) = self.delayed.pop_front() else { break };
             let Some(client) = &mut self.clients[delayed.client] else { continue };
             client.connection.output().extend_from_slice(&delayed.bytes);
             if !client.flush(&self.readiness, delayed.client) {
