@@ -1,4 +1,4 @@
-"""Programs under callgrind, and what it counted: instructions, and calls of the allocator."""
+"""Programs under callgrind, and what it counted."""
 
 import os
 import re
@@ -20,8 +20,11 @@ ALLOCATOR = re.compile(
 )
 # What is called from one door on to the next is the same allocation.
 WITHIN = re.compile(r"__rustc::\w+|_?mi_\w+|(__libc_)?(malloc|calloc|realloc|memalign|aligned_alloc|posix_memalign)")
+# Reads a clock: a system call only here, because valgrind hides the kernel's quick way.
+CLOCK = re.compile(r"(__)?clock_gettime\b.*")
 
-NAMED = re.compile(r"c?fn=\((\d+)\)(?: (.*))?")
+FUNCTION = re.compile(r"(c?)fn=\((\d+)\)(?: (.*))?")
+COST = re.compile(r"[-+*\d]\S* (\d+.*)")
 
 
 class Failed(Exception):
@@ -33,38 +36,69 @@ class Counted(NamedTuple):
 
     instructions: float
     allocations: float
+    system_calls: float
+    clocks: float
 
     def less(self, other):
-        return Counted(self.instructions - other.instructions, self.allocations - other.allocations)
+        return Counted(*(one - another for one, another in zip(self, other)))
 
-    def per(self, times):
-        return Counted(self.instructions / times, self.allocations / times)
+    def times(self, factor):
+        return Counted(*(each * factor for each in self))
+
+    def least(self, other):
+        return Counted(*map(min, self, other))
+
+
+class Cost(NamedTuple):
+    """What a function did itself, or within another that it called `calls` times."""
+
+    function: str
+    called: str | None
+    calls: int
+    instructions: int
+    system_calls: int
+
+
+def costs(path):
+    """The lines of a file of callgrind's."""
+    names, function, called = {}, "", ""
+    lines = iter(path.read_text(errors="replace").splitlines())
+    for line in lines:
+        if named := FUNCTION.fullmatch(line):
+            name = names.setdefault(named[2], named[3])
+            function, called = (function, name) if named[1] else (name, called)
+        elif line.startswith("calls="):
+            calls = int(line[len("calls=") :].split()[0])
+            yield Cost(function, called, calls, *numbers(next(lines)))
+        elif COST.fullmatch(line):
+            yield Cost(function, None, 0, *numbers(line))
+
+
+def numbers(line):
+    """Of the events Ir, sysCount and sysTime, the first two; zeros at the end of a line are left out."""
+    instructions, system_calls, *_ = [*map(int, COST.fullmatch(line)[1].split()), 0]
+    return instructions, system_calls
 
 
 def read(path):
-    """What one file of callgrind's says."""
-    names, function, called = {}, "", ""
-    instructions = allocations = 0
-    for line in path.read_text(errors="replace").splitlines():
-        if named := NAMED.fullmatch(line):
-            name = names.setdefault(named[1], named[2])
-            # levels of recursion are told apart by a quote and a number
-            name = name.partition("'")[0]
-            if line.startswith("fn"):
-                function = name
+    """The sums of one file."""
+    instructions = allocations = system_calls = clocks = 0
+    for cost in costs(path):
+        # levels of recursion are told apart by a quote and a number
+        if cost.called is None:
+            instructions += cost.instructions
+            if CLOCK.fullmatch(cost.function):
+                clocks += cost.system_calls
             else:
-                called = name
-        elif line.startswith("calls="):
-            if ALLOCATOR.fullmatch(called) and not WITHIN.fullmatch(function):
-                allocations += int(line[len("calls=") :].split()[0])
-        elif line.startswith("totals:"):
-            instructions = int(line.split()[1])
-    return Counted(instructions, allocations)
+                system_calls += cost.system_calls
+        elif ALLOCATOR.fullmatch(cost.called.partition("'")[0]) and not WITHIN.fullmatch(cost.function.partition("'")[0]):
+            allocations += cost.calls
+    return Counted(instructions, allocations, system_calls, clocks)
 
 
 def start(program, out, log):
     """Runs a program; its counts go to `out`, `out.1`, `out.2` …"""
-    command = ["valgrind", "--quiet", "--tool=callgrind", "--dump-line=no", f"--callgrind-out-file={out}", *program]
+    command = ["valgrind", "--quiet", "--tool=callgrind", "--collect-systime=yes", f"--callgrind-out-file={out}", *program]
     with open(log, "wb") as said:
         return subprocess.Popen(command, stdout=said, stderr=said, env={**os.environ, "GLIBC_TUNABLES": TUNABLES})
 
@@ -94,6 +128,15 @@ class Process:
             raise Failed(f"vgdb cannot reach the program:\n{done.stdout}{done.stderr}{self.said()}")
         return read(path)
 
+    def wait_until(self, ready, seconds=60):
+        """Until something is so, while the program lives."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.child.poll() is None:
+            if ready():
+                return
+            time.sleep(0.05)
+        raise Failed(f"the program does not come up:\n{self.said()}")
+
     def said(self):
         return self.log.read_text(errors="replace")
 
@@ -105,13 +148,3 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.child.kill()
                 self.child.wait()
-
-
-def wait_until(ready, process, seconds=60):
-    """Until something is so, while the process lives."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.child.poll() is None:
-        if ready():
-            return
-        time.sleep(0.05)
-    raise Failed(f"the program does not come up:\n{process.said()}")

@@ -1,11 +1,12 @@
 """The MCP servers behind the gateway: deterministic, one thread per connection, each answer in one write.
 
 The path of a request says which server it is: `/legacy/10` and `/modern/100` have so many tools, `/legacy-sse/1` answers
-with an event stream.
+with an event stream. As a program, `upstream.py PATH`, that server is on stdin and stdout.
 """
 
 import json
 import socket
+import sys
 import threading
 
 from message import LEGACY, MODERN, compact, tool
@@ -50,13 +51,16 @@ def reply(verb, path, body):
     message = json.loads(body)
     if "id" not in message:
         return empty("202 Accepted")
-    _, kind, tools = path.split("/")
-    era, _, stream = kind.partition("-")
-    members = answer(era, message, int(tools))
-    text = compact({"jsonrpc": "2.0", "id": message["id"], **members}).encode()
-    opening = era == "legacy" and message["method"] == "initialize"
+    text = written(path, message)
+    opening = message["method"] == "initialize"
     session = "Mcp-Session-Id: 4e0bd1d1a5f8\r\n" if opening else ""
-    return events(session, text) if stream else json_body(session, text)
+    return events(session, text) if path.startswith("/legacy-sse/") else json_body(session, text)
+
+
+def written(path, message):
+    _, kind, tools = path.split("/")
+    members = answer(kind.removesuffix("-sse"), message, int(tools))
+    return compact({"jsonrpc": "2.0", "id": message["id"], **members}).encode()
 
 
 def answer(era, message, tools):
@@ -93,3 +97,15 @@ def events(session, text):
     event = b"event: message\ndata: %s\n\n" % text
     head = b"HTTP/1.1 200 OK\r\n%sContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" % session.encode()
     return head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(event), event)
+
+
+def on_stdio(path):
+    for line in sys.stdin.buffer:
+        message = json.loads(line)
+        if "id" in message:
+            sys.stdout.buffer.write(written(path, message) + b"\n")
+            sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    on_stdio(sys.argv[1])
