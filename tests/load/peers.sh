@@ -10,7 +10,8 @@
 #   MOCK      port of the MCP server on 127.0.0.1, whose path is /servers/s0/mcp as well
 #   DIR       an empty folder of its own, for its configuration and whatever it writes
 #   WORKERS   threads or processes that may serve clients
-#   CERT KEY  PEM files, in scenarios with TLS: then it listens with TLS, HTTP/2 included. Empty otherwise
+#   CERT KEY  PEM files, in scenarios with TLS; empty otherwise
+#   H2        set where clients speak HTTP/2 with prior knowledge; empty otherwise
 #
 # Where its path is another one, it writes it into $DIR/path. It logs nothing per request, keeps connections to the
 # server, and holds bodies of 1 MB in memory: every proxy as good as it can be.
@@ -44,8 +45,8 @@ http {
         keepalive_requests 1000000000;
     }
     server {
-        listen 127.0.0.1:$PORT backlog=4096${CERT:+ ssl http2};
-        ${CERT:+ssl_certificate $CERT; ssl_certificate_key $KEY; http2_max_requests 1000000000;}
+        listen 127.0.0.1:$PORT backlog=4096${CERT:+ ssl}${H2:+ http2};
+        ${CERT:+ssl_certificate $CERT; ssl_certificate_key $KEY;}
         location / {
             proxy_pass http://mock;
             proxy_http_version 1.1;
@@ -71,7 +72,7 @@ defaults
     timeout server 5m
     timeout tunnel 5m
 frontend clients
-    bind 127.0.0.1:$PORT backlog 4096${CERT:+ ssl crt $DIR/both.pem alpn h2,http/1.1}
+    bind 127.0.0.1:$PORT backlog 4096${CERT:+ ssl crt $DIR/both.pem}${H2:+ proto h2}
     default_backend mock
 backend mock
     http-reuse always

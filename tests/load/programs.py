@@ -43,6 +43,16 @@ class Place:
         room.chmod(0o755)  # an nginx worker started by root is nobody
         return room
 
+    def certificate(self):
+        """A certificate for loopback, and its key: files, made when they are first asked for."""
+        files = self.folder / "cert.pem", self.folder / "key.pem"
+        if not files[0].exists():
+            command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+            command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+            command += ["-addext", "basicConstraints=critical,CA:FALSE", "-out", files[0], "-keyout", files[1]]
+            subprocess.run(command, check=True, capture_output=True)
+        return files
+
     def clear(self):
         while self.started:
             self.started.pop().stop()
@@ -54,12 +64,13 @@ class Running:
     def __init__(self, process, port, path=DOOR, arguments=()):
         self.process, self.port, self.path, self.arguments = process, port, path, list(arguments)
 
-    def first_answer(self):
-        """Waits until something answers, whatever it says."""
+    def get(self, path):
+        """What it says there, whatever that is."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        connection.request("GET", "/health")
-        connection.getresponse().read()
+        connection.request("GET", path)
+        said = connection.getresponse().read()
         connection.close()
+        return said
 
 
 class Row:
@@ -84,26 +95,28 @@ class Direct(Row):
 class Peer(Row):
     """A proxy of peers.sh."""
 
-    def __init__(self, peer, name=None, **how):
+    def __init__(self, peer, name=None, tls=False, h2=False, **how):
         super().__init__(name or peer, **how)
-        self.peer = peer
+        self.peer, self.tls, self.h2 = peer, tls, h2
 
-    def start(self, place, mock, cert=("", "")):
+    def start(self, place, mock):
         room, port = place.room(self.peer), free_port()
-        env = {"PORT": port, "MOCK": mock.port, "DIR": room, "WORKERS": self.workers, "CERT": cert[0], "KEY": cert[1]}
-        env = {name: str(value) for name, value in env.items()}
+        certificate, key = place.certificate() if self.tls else ("", "")
+        env = {"PORT": port, "MOCK": mock.port, "DIR": room, "WORKERS": self.workers, "CERT": certificate, "KEY": key}
+        env = {name: str(value) for name, value in env.items()} | {"H2": "yes" if self.h2 else ""}
         process = place.start(self.peer, [HERE / "peers.sh", self.peer], self.core, env=env)
         process.wait_for(port)
         path = room / "path"
-        return Running(process, port, path.read_text().strip() if path.exists() else DOOR)
+        path = path.read_text().strip() if path.exists() else DOOR
+        return Running(process, port, path, ["--trust", certificate] if self.tls else [])
 
 
 class Sluice(Row):
     """Sluice, in one of its shapes. `stdio`: its server is a child."""
 
-    def __init__(self, name="sluice", path=DOOR, servers=1, key=False, log=False, stdio=False, **how):
+    def __init__(self, name="sluice", path=DOOR, servers=1, key=False, log=False, stdio=False, tls=False, **how):
         super().__init__(name, is_alone=stdio, **how)
-        self.path, self.servers, self.key, self.log, self.stdio = path, servers, key, log, stdio
+        self.path, self.servers, self.key, self.log, self.stdio, self.tls = path, servers, key, log, stdio, tls
 
     def start(self, place, mock):
         room, port, admin = place.room("sluice"), free_port(), free_port()
@@ -112,7 +125,10 @@ class Sluice(Row):
         command += ["--admin", f"127.0.0.1:{admin}", "--state-dir", room / "state"]
         process = place.start("sluice", command, self.core)
         process.wait_for(port)
-        return Running(process, port, self.path, ["--key", KEY] if self.key else [])
+        arguments = ["--key", KEY] if self.key else []
+        if self.tls:
+            arguments += ["--trust", place.certificate()[0]]
+        return Running(process, port, self.path, arguments)
 
     def configuration(self, place, port, mock):
         if self.stdio:
@@ -123,6 +139,9 @@ class Sluice(Row):
             servers = {name: {"url": url.format(name)} for name in (f"s{number}" for number in range(self.servers))}
         limits = {"sessions_per_principal": 1_000_000}
         proxy = {"port": port, "log_level": "warn", "access_log": self.log, "limits": limits}
+        if self.tls:
+            certificate, private = map(str, place.certificate())
+            proxy["tls"] = [{"certificate": certificate, "key": private}]
         config = {"proxy": proxy, "servers": servers}
         if self.key:
             config["clients"] = {"load": {"api_key_sha256": hashlib.sha256(KEY.encode()).hexdigest()}}

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from process import Failed
 from programs import Load, start_mock
 from table import Column
 
@@ -83,9 +84,13 @@ def observe(mock, running, load, command, is_alone=False):
         """Of the proxy, and of whatever is none of ours."""
         return running.process.cpu_micros(is_alone), busy() - sum(process.cpu_micros() for process in processes)
 
-    before = times()
+    called, before = int(mock.get("/count")), times()
     seen = load.tell(command)
     cpu, foreign = (now - then for now, then in zip(times(), before))
+    called = int(mock.get("/count")) - called
+    # the child of a stdio server counts for itself
+    if called != seen["calls"] and not is_alone:
+        raise Failed(f"{seen['calls']:,} calls were answered, {called:,} came to the server")
     noise = foreign / 1e6 / seen["seconds"]
     return {**seen, "cpu": cpu / seen["requests"], "rss": running.process.rss_bytes() / 1e6, "noise": noise}
 

@@ -90,6 +90,19 @@ def more():
         Scenario(
             "log", "as call16, a line of log for every request", usual(Sluice("sluice, log", log=True)), cpu(1.1, "sluice, log")
         ),
+        Beside(
+            "tls",
+            "as call16, clients with TLS 1.3, connections kept",
+            [Peer("nginx", tls=True), Peer("haproxy", tls=True), Sluice(tls=True)],
+            beside=["× nginx"],
+        ),
+        Beside(
+            "h2",
+            "tools/call, 4 connections of HTTP/2 with 16 requests each, 200 B",
+            [Peer("nginx", h2=True), Peer("haproxy", h2=True), Sluice()],
+            load=["--h2", "16", "--connections", "4"],
+            beside=["× nginx"],
+        ),
         Scenario(
             "list10000",
             "tools/list, 10,000 tools on one page (4.7 MB), 4 connections",
@@ -134,11 +147,12 @@ def more():
 
 
 class Beside(Scenario):
-    """A closed loop whose rows are held against each other, by columns of these titles."""
+    """A closed loop whose rows are held against each other, by columns of these titles: against the row that each says, or
+    nginx."""
 
     def __init__(self, *what, beside=(), **how):
         super().__init__(*what, **how)
-        self.beside = [(title, None) for title in beside]
+        self.beside = [(title, title.removeprefix("× ")) for title in beside]
 
 
 def merged():
@@ -171,6 +185,25 @@ def merged():
     goals = {name: [Goal("cpu", most=1.1, of=one)] for name in grown}
     title = "tools/call, 200 B, 16 connections, all servers behind one door"
     return [
+        merged_lists(),
         Beside("merged", title, rows, goals, beside=columns),
         Beside("merged-modern", f"{title}, 2026-07-28", rows, goals, load=["--modern"], beside=columns),
     ]
+
+
+def merged_lists():
+    """The list of all servers' tools, beside that of a server's own door."""
+
+    def row(name, servers, path, **beside):
+        warm = ["--list", 10 * servers, "--patience", 30]
+        return Sluice(name, path, servers, load=warm, mock=["--servers", servers], warm="requests 50", beside=beside)
+
+    own, one = "own door, 10 tools", "merged, 10 tools"
+    rows = [
+        row(own, 1, "/servers/s0/mcp"),
+        row(one, 1, MERGED, **{"× own door": own}),
+        row("merged, 10 servers, 100 tools", 10, MERGED, **{"× 1 server": one}),
+        row("merged, 1,000 servers, 10,000 tools", 1000, MERGED, **{"× 1 server": one}),
+    ]
+    title = "tools/list, 4 connections, all servers behind one door"
+    return Beside("merged-list", title, rows, load=["--connections", "4"], beside=["× 1 server", "× own door"])

@@ -112,6 +112,10 @@ impl<S: Read + Write> Connection<S> {
         }
         self.output.clear();
         self.written = 0;
-        Ok(Flushed::Whole)
+        // what TLS holds back
+        match self.socket.flush() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Flushed::Part),
+            flushed => flushed.map(|()| Flushed::Whole),
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! The clients: their connections, sessions and streams, and what they do when told.
 
-use std::net::TcpStream;
 use std::time::Instant;
 
 use crate::ask::Asks;
 use crate::command::Load;
 use crate::drive::Driving;
 use crate::lanes::{Flight, Lanes, Next, Work, failed};
+use crate::multiplexed::Multiplexed;
 use crate::options::Options;
 use crate::session::{Session, Turns};
+use crate::socket::{Dialer, Socket};
 use crate::wire::Head;
 use crate::{report, stream};
 
@@ -20,8 +21,8 @@ pub(crate) struct Clients<'o> {
     pub options: &'o Options,
     pub asks: Asks,
     pub turns: Turns,
-    pub streams: Vec<TcpStream>,
-    lanes: Lanes,
+    pub streams: Vec<Socket>,
+    carrier: Carrier,
     next_id: u64,
 }
 
@@ -31,9 +32,16 @@ impl<'o> Clients<'o> {
     /// # Errors
     /// A sentence that says what went wrong.
     pub(crate) fn connect(options: &'o Options) -> Result<Self, String> {
-        let lanes = Lanes::connect(options.connect, options.connections, options.patience).map_err(failed)?;
+        let carrier = match options.h2 {
+            Some(streams) => Carrier::Multiplexed(Multiplexed::connect(options, streams)?),
+            None => {
+                let dialer = Dialer::new(options.connect, options.trust.as_deref())?;
+                let lanes = Lanes::connect(dialer, options.connections, options.patience).map_err(failed)?;
+                Carrier::Lanes(lanes)
+            }
+        };
         let asks = Asks::new(options);
-        Ok(Self { options, asks, turns: Turns::default(), streams: Vec::new(), lanes, next_id: FIRST_ID })
+        Ok(Self { options, asks, turns: Turns::default(), streams: Vec::new(), carrier, next_id: FIRST_ID })
     }
 
     /// Sends a load; what came of it, as JSON.
@@ -42,7 +50,7 @@ impl<'o> Clients<'o> {
     /// A sentence that says which answer was wrong.
     pub(crate) fn run(&mut self, load: Load) -> Result<String, String> {
         let mut driving = Driving::new(load, &self.asks.asks, &mut self.turns, self.next_id);
-        self.lanes.work(&mut driving)?;
+        self.carrier.work(&mut driving)?;
         self.next_id = driving.next_id();
         Ok(driving.report())
     }
@@ -62,11 +70,34 @@ impl<'o> Clients<'o> {
         request: impl FnMut(usize) -> Vec<u8>,
         take: impl FnMut(usize, &Head) -> Result<(), String>,
     ) -> Result<(), String> {
-        self.lanes.work(&mut Each { count, next: 0, request, take })
+        self.carrier.work(&mut Each { count, next: 0, request, take })
+    }
+
+    /// A connection of its own.
+    pub(crate) fn dial(&self) -> Result<Socket, String> {
+        match &self.carrier {
+            Carrier::Lanes(lanes) => lanes.dial().map_err(failed),
+            Carrier::Multiplexed(_) => Err("--streams does not go with --h2".to_owned()),
+        }
     }
 
     pub(crate) fn keep(&mut self, sessions: Vec<Session>) {
         self.turns = Turns::new(sessions, self.asks.paths.len());
+    }
+}
+
+/// What carries requests.
+enum Carrier {
+    Lanes(Lanes),
+    Multiplexed(Multiplexed),
+}
+
+impl Carrier {
+    fn work(&mut self, work: &mut impl Work) -> Result<(), String> {
+        match self {
+            Self::Lanes(lanes) => lanes.work(work),
+            Self::Multiplexed(connections) => connections.work(work),
+        }
     }
 }
 

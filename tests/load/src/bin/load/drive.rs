@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::answer::message;
-use crate::ask::Ask;
+use crate::ask::{Ask, Expected};
 use crate::check::Checker;
 use crate::command::{Load, Until};
 use crate::histogram::Histogram;
@@ -40,7 +40,9 @@ impl<'c> Driving<'c> {
     }
 
     pub(crate) fn report(&self) -> String {
-        report::ended(&self.latencies, self.end - self.begin, self.sent, self.received)
+        let is_call = |ask: &Ask| matches!(ask.expected, Expected::Text { .. });
+        let calls = if self.asks.iter().all(is_call) { self.latencies.total() } else { 0 };
+        report::ended(&self.latencies, self.end - self.begin, calls, self.sent, self.received)
     }
 
     /// When the next request is due, `None` if there is none.

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use sluice_load::connection::{Connection, Flushed};
 use sluice_load::readiness::{Interest, Readiness};
 
+use crate::socket::{Dialer, Socket};
 use crate::wire::{Head, Reader};
 
 /// How often it is looked whether answers still come.
@@ -46,7 +46,7 @@ pub(crate) struct Flight {
 }
 
 struct Lane {
-    connection: Connection<TcpStream>,
+    connection: Connection<Socket>,
     reader: Reader,
     flight: Option<Flight>,
     is_full: bool,
@@ -54,7 +54,7 @@ struct Lane {
 
 /// All of them.
 pub(crate) struct Lanes {
-    address: SocketAddr,
+    dialer: Dialer,
     patience: Duration,
     readiness: Readiness,
     lanes: Vec<Lane>,
@@ -64,15 +64,15 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    pub(crate) fn connect(address: SocketAddr, count: usize, patience: Duration) -> io::Result<Self> {
+    pub(crate) fn connect(dialer: Dialer, count: usize, patience: Duration) -> io::Result<Self> {
         let readiness = Readiness::new()?;
         let mut lanes = Vec::with_capacity(count);
         for token in 0..count {
-            let connection = Connection::new(connect(address)?);
+            let connection = Connection::new(connect(&dialer, patience)?);
             readiness.add(connection.socket(), token as u64, Interest::Read)?;
             lanes.push(Lane { connection, reader: Reader::default(), flight: None, is_full: false });
         }
-        Ok(Self { address, patience, readiness, lanes, idle: (0..count).collect(), alarm: None })
+        Ok(Self { dialer, patience, readiness, lanes, idle: (0..count).collect(), alarm: None })
     }
 
     /// Works until there is nothing to do, and everything was answered.
@@ -103,6 +103,14 @@ impl Lanes {
                 return Err(format!("{busy} requests were not answered within {:?}", self.patience));
             }
         }
+    }
+
+    /// One more connection, that nobody looks after.
+    ///
+    /// # Errors
+    /// As `connect(2)`, and those of TLS.
+    pub(crate) fn dial(&self) -> io::Result<Socket> {
+        self.dialer.connect(self.patience)
     }
 
     /// Sends what is due on connections that are idle; when there will be more.
@@ -146,7 +154,7 @@ impl Lanes {
             }
             if !is_open {
                 // nobody waits: clients connect again
-                lane.connection = Connection::new(connect(self.address).map_err(failed)?);
+                lane.connection = Connection::new(connect(&self.dialer, self.patience).map_err(failed)?);
                 self.readiness.add(lane.connection.socket(), number as u64, Interest::Read).map_err(failed)?;
             }
             return Ok(false);
@@ -181,10 +189,9 @@ impl Lane {
 }
 
 /// A connection that does not block.
-fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect(address)?;
-    socket.set_nodelay(true)?;
-    socket.set_nonblocking(true)?;
+fn connect(dialer: &Dialer, patience: Duration) -> io::Result<Socket> {
+    let socket = dialer.connect(patience)?;
+    socket.set_nonblocking()?;
     Ok(socket)
 }
 

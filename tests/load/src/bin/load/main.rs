@@ -14,9 +14,11 @@ mod command;
 mod drive;
 mod histogram;
 mod lanes;
+mod multiplexed;
 mod options;
 mod report;
 mod session;
+mod socket;
 mod stream;
 mod wire;
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sluice_load::arguments::Arguments;
@@ -17,6 +18,8 @@ Usage: load --connect ADDR [options]        commands on stdin, a line of JSON on
   --connections N     (default: 16)
   --sessions N        opened first and used in turn (default: as many as connections, one for each path at least)
   --streams           a GET stream for each session, held open
+  --trust FILE        speak TLS; the certificate of the other side
+  --h2 N              speak HTTP/2 with prior knowledge, N requests at a time on each connection
   --key KEY           sent as a bearer token
   --list N            tools/list instead of tools/call; N tools are expected
   --tool NAME         what is called (default: echo); {s} and {t} are the server's and the tool's number
@@ -45,6 +48,8 @@ pub(crate) struct Options {
     pub connections: usize,
     pub sessions: Option<usize>,
     pub streams: bool,
+    pub trust: Option<PathBuf>,
+    pub h2: Option<usize>,
     pub key: Option<String>,
     /// The number of tools, where lists are asked for.
     pub list: Option<usize>,
@@ -66,6 +71,8 @@ impl Default for Options {
             connections: 16,
             sessions: None,
             streams: false,
+            trust: None,
+            h2: None,
             key: None,
             list: None,
             tool: "echo".to_owned(),
@@ -95,6 +102,8 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Op
             "--connections" => options.connections = arguments.value()?,
             "--sessions" => options.sessions = Some(arguments.value()?),
             "--streams" => options.streams = true,
+            "--trust" => options.trust = Some(arguments.value()?),
+            "--h2" => options.h2 = Some(arguments.value()?),
             "--key" => options.key = Some(arguments.value()?),
             "--list" => options.list = Some(arguments.value()?),
             "--tool" => options.tool = arguments.value()?,

@@ -13,10 +13,11 @@ pub(crate) fn ready(opened: &Opened) -> String {
 }
 
 /// A load has ended: all its requests were answered, and rightly.
-pub(crate) fn ended(latencies: &Histogram, took: Duration, sent: u64, received: u64) -> String {
+pub(crate) fn ended(latencies: &Histogram, took: Duration, calls: u64, sent: u64, received: u64) -> String {
     let micros = |share| latencies.quantile(share) as f64 / 1000.0;
     json!({
         "requests": latencies.total(),
+        "calls": calls,
         "seconds": took.as_secs_f64(),
         "rps": latencies.total() as f64 / took.as_secs_f64(),
         "p50": micros(0.5),

@@ -1,12 +1,12 @@
 //! Standalone event streams of sessions: opened, and held.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::ask::single;
 use crate::client::Clients;
 use crate::lanes::failed;
+use crate::socket::Socket;
 use crate::wire::Reader;
 
 /// Longest head of an answer.
@@ -20,17 +20,16 @@ impl Clients<'_> {
     pub(crate) fn open_streams(&mut self) -> Result<usize, String> {
         for session in self.turns.sessions() {
             let request = single("GET", &self.asks.paths[session.path], &session.fields, "", self.options);
-            let mut socket = TcpStream::connect(self.options.connect).map_err(failed)?;
+            let mut socket = self.dial()?;
             open(&mut socket, &request, self.options.patience)?;
-            socket.set_nonblocking(true).map_err(failed)?;
+            socket.set_nonblocking().map_err(failed)?;
             self.streams.push(socket);
         }
         Ok(self.streams.len())
     }
 }
 
-fn open(socket: &mut TcpStream, request: &[u8], patience: Duration) -> Result<(), String> {
-    socket.set_read_timeout(Some(patience)).map_err(failed)?;
+fn open(socket: &mut Socket, request: &[u8], patience: Duration) -> Result<(), String> {
     socket.write_all(request).map_err(failed)?;
     let (mut input, mut end, mut reader) = ([0; HEAD], 0, Reader::default());
     loop {
@@ -55,12 +54,12 @@ fn open(socket: &mut TcpStream, request: &[u8], patience: Duration) -> Result<()
 ///
 /// # Errors
 /// A sentence that says how many are closed.
-pub(crate) fn check(streams: &mut [TcpStream]) -> Result<(), String> {
+pub(crate) fn check(streams: &mut [Socket]) -> Result<(), String> {
     let closed = streams.iter_mut().filter_map(|stream| (!is_open(stream)).then_some(())).count();
     if closed == 0 { Ok(()) } else { Err(format!("{closed} of {} streams were closed", streams.len())) }
 }
 
-fn is_open(stream: &mut TcpStream) -> bool {
+fn is_open(stream: &mut Socket) -> bool {
     let mut input = [0; HEAD];
     loop {
         match stream.read(&mut input) {

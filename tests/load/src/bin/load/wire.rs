@@ -84,6 +84,11 @@ impl Reader {
 }
 
 impl Head {
+    /// One that did not come as bytes.
+    pub(crate) fn new(status: u16, session: Option<String>, is_events: bool) -> Self {
+        Self { status, session, is_events, length: Length::Known(0), bytes: 0 }
+    }
+
     fn read(input: &[u8]) -> Result<Option<Self>, String> {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS];
         let mut response = httparse::Response::new(&mut fields);

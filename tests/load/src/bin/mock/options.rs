@@ -23,8 +23,8 @@ Usage: mock [--listen ADDR | --stdio] [options]
   --fault NAME      every 1,000th answer to a call is wrong: wrong-id, wrong-text, error, bad-gateway, cut, silence
 
 Both eras. `echo` answers with the argument `text`, cut or filled up to `bytes` bytes where that is given; `tool_3` of
-server s17 writes `s17 tool_3 ` before it. GET opens an event stream on which nothing comes. GET /count tells the requests
-answered so far.
+server s17 writes `s17 tool_3 ` before it. GET opens an event stream on which nothing comes. GET /count tells how many
+calls came so far.
 
 Example: mock --listen 127.0.0.1:9000 --servers 1000
 ";

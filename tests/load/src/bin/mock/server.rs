@@ -38,8 +38,8 @@ pub(crate) struct Servers {
     faults: Faults,
     /// Whether calls are answered by events.
     pub sse: bool,
-    /// Requests answered, sessions opened aside.
-    answered: u64,
+    /// Calls that came.
+    called: u64,
     /// Memory for texts.
     text: Vec<u8>,
 }
@@ -52,7 +52,7 @@ impl Servers {
             sessions: Sessions::default(),
             faults: Faults::new(options.fault),
             sse: options.sse,
-            answered: 0,
+            called: 0,
             text: Vec::new(),
         }
     }
@@ -63,7 +63,7 @@ impl Servers {
         let mut reply = Reply { out, form };
         if head.path == "/count" {
             reply.form = Form::Json;
-            reply.json("200 OK", None, &[self.answered.to_string().as_bytes()]);
+            reply.json("200 OK", None, &[self.called.to_string().as_bytes()]);
             return After::Next;
         }
         let Some(server) = self.named(head.path) else {
@@ -186,7 +186,6 @@ impl Servers {
         modern: bool,
         reply: &mut Reply<'_>,
     ) -> After {
-        self.answered += 1;
         let (before, after) = if modern { (COMPLETE, LIST_IS_GOOD) } else { ("", "") };
         match message.method {
             "tools/call" => return self.call(server, id, message, before, reply),
@@ -211,6 +210,7 @@ impl Servers {
     }
 
     fn call(&mut self, server: usize, id: &str, message: &Message<'_>, before: &str, reply: &mut Reply<'_>) -> After {
+        self.called += 1;
         let name = message.params.name.unwrap_or_default();
         self.text.clear();
         if name != "echo" {
