@@ -1,5 +1,6 @@
 """What runs in a measurement: the mock server, the proxies (a row of the table each), and the load."""
 
+import copy
 import hashlib
 import http.client
 import json
@@ -98,6 +99,12 @@ class Peer(Row):
     def __init__(self, peer, name=None, tls=False, h2=False, **how):
         super().__init__(name or peer, **how)
         self.peer, self.tls, self.h2 = peer, tls, h2
+
+    def instead(self, peer):
+        """Another one in its place."""
+        row = copy.copy(self)
+        row.name = row.peer = peer
+        return row
 
     def start(self, place, mock):
         room, port = place.room(self.peer), free_port()

@@ -3,9 +3,11 @@
 import os
 from pathlib import Path
 
-from process import Failed
+from process import LOAD_CORE, PROXY_CORE, Failed
 from programs import Load, start_mock
 from table import Column
+
+CORES = tuple(f"cpu{core} " for core in (PROXY_CORE, LOAD_CORE))
 
 
 class Goal:
@@ -96,7 +98,8 @@ def observe(mock, running, load, command, is_alone=False):
 
 
 def busy():
-    """µs that all cores worked."""
-    fields = Path("/proc/stat").read_text().splitlines()[0].split()
-    user, nice, system, _, _, irq, softirq, steal = map(int, fields[1:9])
-    return (user + nice + system + irq + softirq + steal) * 1e6 / os.sysconf("SC_CLK_TCK")
+    """µs that the two cores worked."""
+    cores = [line.split() for line in Path("/proc/stat").read_text().splitlines() if line.startswith(CORES)]
+    # all but `idle` and `iowait`; `guest` is in `user`
+    ticks = sum(int(ticks) for core in cores for ticks in [*core[1:4], *core[6:9]])
+    return ticks * 1e6 / os.sysconf("SC_CLK_TCK")

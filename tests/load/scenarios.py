@@ -78,8 +78,7 @@ def default():
 
 def more():
     """Those of `--all` beside them."""
-    ten_thousand = ["--sessions", "10000", "--connections", "16"]
-    few = ["--sessions", "10", "--connections", "10"]
+    few, ten_thousand = ["--sessions", "10"], ["--sessions", "10000"]
     flat = {"× 10": "sluice, 10 sessions"}
     two = {"core": "0,1", "workers": 2}
     one = {"core": "0,1"}

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+mod call;
 mod catalogue;
 mod fault;
 mod http;

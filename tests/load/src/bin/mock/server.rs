@@ -2,10 +2,10 @@
 
 use sluice_load::protocol::MODERN;
 
+use crate::call::Calls;
 use crate::catalogue::Catalogue;
-use crate::fault::{Fault, Faults};
 use crate::http::{Head, Method};
-use crate::message::{Arguments, Message};
+use crate::message::Message;
 use crate::options::Options;
 use crate::reply::{Form, Reply};
 use crate::session::{NoSession, Sessions, agreed};
@@ -16,8 +16,6 @@ const COMPLETE: &str = r#""resultType":"complete","#;
 const CAPABILITIES: &str = r#""capabilities":{"tools":{"listChanged":true}}"#;
 /// How long modern lists may be kept: longer than any measurement.
 const LIST_IS_GOOD: &str = r#","ttlMs":600000,"cacheScope":"public""#;
-/// Fills texts up.
-const FILL: [u8; 4096] = [b'x'; 4096];
 
 /// What becomes of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +33,9 @@ pub(crate) struct Servers {
     count: usize,
     catalogue: Catalogue,
     sessions: Sessions,
-    faults: Faults,
+    calls: Calls,
     /// Whether calls are answered by events.
     pub sse: bool,
-    /// Calls that came.
-    called: u64,
-    /// Memory for texts.
-    text: Vec<u8>,
 }
 
 impl Servers {
@@ -50,10 +44,8 @@ impl Servers {
             count: options.servers,
             catalogue: Catalogue::new(options.tools, options.page),
             sessions: Sessions::default(),
-            faults: Faults::new(options.fault),
+            calls: Calls::new(options.fault),
             sse: options.sse,
-            called: 0,
-            text: Vec::new(),
         }
     }
 
@@ -63,7 +55,7 @@ impl Servers {
         let mut reply = Reply { out, form };
         if head.path == "/count" {
             reply.form = Form::Json;
-            reply.json("200 OK", None, &[self.called.to_string().as_bytes()]);
+            reply.json("200 OK", None, &[self.calls.count().to_string().as_bytes()]);
             return After::Next;
         }
         let Some(server) = self.named(head.path) else {
@@ -188,7 +180,13 @@ impl Servers {
     ) -> After {
         let (before, after) = if modern { (COMPLETE, LIST_IS_GOOD) } else { ("", "") };
         match message.method {
-            "tools/call" => return self.call(server, id, message, before, reply),
+            "tools/call" => {
+                let name = message.params.name.unwrap_or_default();
+                if name == "echo" || self.catalogue.has(name) {
+                    return self.calls.answer(server, name, id, &message.params.arguments, before, reply);
+                }
+                reply.error("200 OK", Some(id), -32602, "Unknown tool");
+            }
             "tools/list" => match self.catalogue.page(message.params.cursor) {
                 Some(page) => reply.result(id, None, &[before.as_bytes(), page.as_bytes(), after.as_bytes()]),
                 None => reply.error("200 OK", Some(id), -32602, "Unknown cursor"),
@@ -207,57 +205,6 @@ impl Servers {
             }
         }
         After::Next
-    }
-
-    fn call(&mut self, server: usize, id: &str, message: &Message<'_>, before: &str, reply: &mut Reply<'_>) -> After {
-        self.called += 1;
-        let name = message.params.name.unwrap_or_default();
-        self.text.clear();
-        if name != "echo" {
-            if !self.catalogue.has(name) {
-                reply.error("200 OK", Some(id), -32602, "Unknown tool");
-                return After::Next;
-            }
-            self.text.extend_from_slice(format!("s{server} {name} ").as_bytes());
-        }
-        write_text(&message.params.arguments, &mut self.text);
-        let mut id = id;
-        let mut after = After::Next;
-        let begin = reply.out.len();
-        match self.faults.next() {
-            None => {}
-            Some(Fault::WrongId) => id = "7",
-            Some(Fault::WrongText) => self.text.iter_mut().last().into_iter().for_each(|last| *last ^= 1),
-            Some(Fault::Error) => {
-                reply.error("200 OK", Some(id), -32603, "Internal error");
-                return After::Next;
-            }
-            Some(Fault::BadGateway) => {
-                reply.empty("502 Bad Gateway");
-                return After::Next;
-            }
-            Some(Fault::Cut) => after = After::End,
-            Some(Fault::Silence) => return After::Next,
-        }
-        const OPEN: &[u8] = br#""content":[{"type":"text","text":""#;
-        reply.result(id, None, &[before.as_bytes(), OPEN, &self.text, br#""}],"isError":false"#]);
-        if after == After::End {
-            reply.out.truncate((begin + reply.out.len()) / 2);
-        }
-        after
-    }
-}
-
-/// The argument's text, cut or filled up as asked for.
-fn write_text(arguments: &Arguments<'_>, out: &mut Vec<u8>) {
-    let text = arguments.text.map_or("", |raw| raw.get().trim_matches('"')).as_bytes();
-    let length = arguments.bytes.unwrap_or(text.len());
-    out.extend_from_slice(&text[..length.min(text.len())]);
-    let mut missing = length.saturating_sub(text.len());
-    while missing > 0 {
-        let count = missing.min(FILL.len());
-        out.extend_from_slice(&FILL[..count]);
-        missing -= count;
     }
 }
 
