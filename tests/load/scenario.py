@@ -51,7 +51,7 @@ class Scenario:
     rounds = None
 
     def __init__(self, name, title, rows, goals=None, mock=(), load=(), warm="run 0.3"):
-        self.name, self.title, self.rows, self.goals = name, title, rows, goals or {}
+        self.name, self.title, self.rows, self.goals = name, title, list(rows), goals or {}
         self.mock, self.load, self.warm = list(mock), list(load), warm
 
     def all_columns(self):
