@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use sluice_snapshot::model::Snapshot;
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 
 use crate::auth::quota::Quotas;
 use crate::catalog::{Changes, Kind, Offers, memory};
@@ -177,7 +176,7 @@ struct Thread {
 
 impl Thread {
     fn run(mut self) {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()) {
             Ok(runtime) => runtime,
             Err(error) => {
                 tracing::error!(%error, "cannot start a worker");
@@ -185,8 +184,7 @@ impl Thread {
                 return;
             }
         };
-        let local = LocalSet::new();
-        local.block_on(&runtime, async move {
+        runtime.block_on(async move {
             let worker = Worker::new(Arc::clone(&self.node), self.index);
             let connections = Rc::new(Connections::default());
             let house = Rc::new(House { worker: Rc::clone(&worker), mailboxes: self.mailboxes });

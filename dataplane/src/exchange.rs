@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
+use sluice_http1::Fields;
 use sluice_mcp::{Era, Kind, Method, Mirror, ScanLimits, era_of, header};
 use sluice_snapshot::model::Protocol;
 
+mod answered;
+mod ask;
 pub(crate) mod call;
 mod curation;
 pub(crate) mod handles;
@@ -33,7 +36,7 @@ use crate::auth::quota::Ticket;
 use crate::budget::Held;
 use crate::node::Worker;
 use crate::reason::Reason;
-use crate::session::{InUse, SessionId};
+use crate::session::{InUse, Presented, SessionId};
 use crate::upstream::Carrier;
 use crate::upstream::pipe::Caller;
 
@@ -49,12 +52,11 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
     })?;
     let mut posted = Posted::new(body, message, held);
     note(&mut arrival, &posted);
-    let id = posted.id();
 
     // era: said by each request itself
     let era = match era(&arrival, &posted) {
         Ok(era) => era,
-        Err(reason) => return Err(refuse(&mut arrival, reason, id)),
+        Err(reason) => return Err(refuse(&mut arrival, reason, posted.id())),
     };
     tracing::trace!(?era, method = message.method.as_str(), "post");
     let mut call = match &arrival.upstream {
@@ -67,10 +69,10 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
             return Box::pin(merged::post(worker, arrival, posted, era)).await;
         }
     };
-    if !call.upstream.config.curation.is_empty()
+    if call.upstream.curates
         && let Err(reason) = curation::apply(&call.upstream, &mut posted)
     {
-        return Err(refuse(&mut call, reason, id));
+        return Err(refuse(&mut call, reason, posted.id()));
     }
     match era {
         Era::Modern => modern(worker, call, posted).await,
@@ -81,12 +83,11 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
 
 /// A modern request: stateless, everything it needs is in it.
 async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
-    let id = posted.id();
     if let Err(reason) = check_modern(&call, &posted) {
-        return Err(refuse(&mut call, reason, id));
+        return Err(refuse(&mut call, reason, posted.id()));
     }
     if call.upstream.era.is_legacy() {
-        return Err(refuse(&mut call, Reason::ServerIsLegacy, id));
+        return Err(refuse(&mut call, Reason::ServerIsLegacy, posted.id()));
     }
     match call.upstream.carrier() {
         Carrier::Requests => http_server::modern(worker, call, posted).await,
@@ -96,10 +97,9 @@ async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
 
 /// A legacy message inside a session.
 async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
-    let id = posted.id();
     let in_use = match find_session(worker, &call, call.upstream.id).await {
         Ok(in_use) => in_use,
-        Err(reason) => return Err(refuse(&mut call, reason, id)),
+        Err(reason) => return Err(refuse(&mut call, reason, posted.id())),
     };
     call.principal.act_in(&in_use.session.id);
     match call.upstream.carrier() {
@@ -154,10 +154,8 @@ fn era<To>(call: &Call<To>, posted: &Posted) -> Result<Era, Reason> {
         return Ok(Era::Legacy);
     }
     let Some(version) = call.headers.get(header::PROTOCOL_VERSION) else { return Ok(Era::Legacy) };
-    match era_of(version.as_bytes()) {
-        Some(Era::Legacy) if sluice_mcp::Version::parse(version.as_bytes()).is_none() => {
-            Err(Reason::UnsupportedVersionHeader)
-        }
+    match era_of(version) {
+        Some(Era::Legacy) if sluice_mcp::Version::parse(version).is_none() => Err(Reason::UnsupportedVersionHeader),
         Some(era) => Ok(era),
         None => Err(Reason::UnsupportedVersionHeader),
     }
@@ -179,12 +177,12 @@ fn check_modern_message<To>(call: &Call<To>, posted: &Posted, supported: Option<
     if posted.message.p.meta_protocol_version.is_none() {
         return Err(Reason::MissingMeta("io.modelcontextprotocol/protocolVersion"));
     }
-    let value = |name| call.headers.get(name).map(http::HeaderValue::as_bytes);
+    let value = |name| call.headers.get(name);
     let mirror =
         Mirror { version: value(header::PROTOCOL_VERSION), method: value(header::METHOD), name: value(header::NAME) };
     let repeated = [header::PROTOCOL_VERSION, header::METHOD, header::NAME]
         .into_iter()
-        .find(|name| call.headers.get_all(*name).iter().nth(1).is_some());
+        .find(|name| call.headers.all(name).nth(1).is_some());
     if let Some(name) = repeated {
         return Err(Reason::HeaderMismatch(format!("{name} is sent more than once")));
     }
@@ -201,14 +199,20 @@ fn check_modern_message<To>(call: &Call<To>, posted: &Posted, supported: Option<
 
 /// The session a request names. Owner and server are checked on every use; whatever does not fit is unknown.
 async fn find_session<To>(worker: &Worker, call: &Call<To>, definition: u64) -> Result<InUse, Reason> {
-    let mut named = call.headers.get_all(header::SESSION_ID).iter();
-    let id = named.next().map(http::HeaderValue::as_bytes).filter(|id| !id.is_empty()).ok_or(Reason::SessionMissing)?;
+    let mut named = call.headers.all(header::SESSION_ID);
+    let id = named.next().filter(|id| !id.is_empty()).ok_or(Reason::SessionMissing)?;
     // several values in one field are a list (RFC 9110 section 5.3); our ids hold neither commas nor spaces
     if named.next().is_some() || id.iter().any(|b| matches!(b, b',' | b' ' | b'\t')) {
         return Err(Reason::SessionRepeated);
     }
-    let id = SessionId::open(&worker.node.seal, call.principal.id, id).ok_or(Reason::SessionUnknown)?;
-    let session = worker.node.sessions.get(&id).await.ok_or(Reason::SessionUnknown)?;
+    let (sessions, seal) = (&worker.node.sessions, &worker.node.seal);
+    let presented = Presented::read(id, call.principal.id).ok_or(Reason::SessionUnknown)?;
+    let session = match sessions.near(&presented.id()) {
+        Some(session) => Some(session).filter(|session| session.is_genuine(&presented, seal)),
+        None if presented.is_genuine(seal) => sessions.get(&presented.id()).await,
+        None => None,
+    };
+    let session = session.ok_or(Reason::SessionUnknown)?;
     if session.owner != call.principal.id || session.definition != definition {
         return Err(Reason::SessionUnknown);
     }
@@ -227,8 +231,8 @@ async fn find_stream_session(worker: &Worker, call: &Call) -> Result<InUse, Reas
 }
 
 /// Whether the headers say that the client is a modern one.
-fn is_modern_client(headers: &http::HeaderMap) -> bool {
-    headers.get(header::PROTOCOL_VERSION).is_some_and(|v| era_of(v.as_bytes()) == Some(Era::Modern))
+fn is_modern_client(headers: &Fields) -> bool {
+    headers.get(header::PROTOCOL_VERSION).is_some_and(|v| era_of(v) == Some(Era::Modern))
 }
 
 /// Fills the record with what the scan found.
@@ -284,13 +288,21 @@ fn stream(relay: relay::Relay) -> Reply {
     Reply { status: StatusCode::OK, session: None, content: Content::Messages(Box::new(relay)) }
 }
 
-/// The header fields of a client that servers see: those of the protocol and the trace context. Credentials never.
-fn forwarded(headers: &http::HeaderMap) -> impl Iterator<Item = (&http::HeaderName, &http::HeaderValue)> {
-    headers.iter().filter(|(name, _)| {
-        let name = name.as_str();
-        name.starts_with("mcp-") && name != header::SESSION_ID
-            || matches!(name, "traceparent" | "tracestate" | "baggage")
-    })
+/// Adds the header fields of a client that servers see: those of the protocol and the trace context. Credentials never.
+fn forward(client: &Fields, server: &mut Fields) {
+    const PREFIX: &[u8] = b"mcp-";
+    for (name, value) in client.iter() {
+        // most are others, as their first letter tells
+        if !matches!(name.first(), Some(b'm' | b'M' | b't' | b'T' | b'b' | b'B')) {
+            continue;
+        }
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        let of_protocol = name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+        if of_protocol && !is(header::SESSION_ID) || ["traceparent", "tracestate", "baggage"].into_iter().any(is) {
+            // it came as a field
+            let _ = server.push(name, value);
+        }
+    }
 }
 
 /// What a renewed session's client is told first: its lists may have changed.
@@ -299,15 +311,13 @@ fn taken_notes(session: &crate::session::Session) -> VecDeque<relay::Item> {
 }
 
 /// The handles of a call.
-fn handles_of(worker: &Worker, call: &Call, request: Option<(Bytes, sluice_mcp::Message)>) -> handles::Handles {
+fn handles_of(worker: &Worker, call: &Call, request: Option<Rc<call::Original>>) -> handles::Handles {
     handles::Handles {
         node: Arc::clone(&worker.node),
         principal: call.principal.id,
-        server: Arc::clone(call.upstream.name()),
-        tasks: Arc::clone(&call.upstream.tasks),
+        upstream: Arc::clone(&call.upstream),
         shared: call.upstream.carrier() == Carrier::Pipe,
         naming: call.naming,
-        exposure: Arc::clone(&call.upstream.exposure),
         request,
     }
 }

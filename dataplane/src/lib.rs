@@ -21,6 +21,7 @@ mod seal;
 mod session;
 mod settings;
 mod upstream;
+mod wire;
 
 pub use app::run;
 pub use listen::tls::CertificateError;

@@ -23,9 +23,16 @@ pub(crate) const SWEEP: Duration = Duration::from_secs(1);
 pub(crate) const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 /// Connections per worker; each idle one costs about 10 KB. Beyond it new connections wait in the kernel's queue.
 pub(crate) const CONNECTIONS_PER_WORKER: usize = 40_000;
-/// Bytes of a request head (HTTP/1 and HTTP/2): a 4 KiB URI and tool parameters mirrored into headers fit. HTTP/1 looks
-/// before each read, so that a head may be larger by what one read brings.
+/// Bytes of a request head (HTTP/1 and HTTP/2): a 4 KiB URI and tool parameters mirrored into headers fit.
 pub(crate) const HEAD_BYTES: usize = 64 << 10;
+/// Bytes read at a time: what a socket's own buffer commonly holds. One such room per worker.
+pub(crate) const READ_BYTES: usize = 64 << 10;
+/// Rooms to write into that a worker keeps, and how large one may have grown: as many as answers are written at a time.
+pub(crate) const ROOMS_KEPT: usize = 16;
+/// See [`ROOMS_KEPT`].
+pub(crate) const ROOM_KEPT_BYTES: usize = 64 << 10;
+/// A body up to this size is copied behind its head and goes with it in one plain write: cheaper than two pieces.
+pub(crate) const COPIED_BYTES: usize = 8 << 10;
 /// Headers of one request.
 pub(crate) const HEADERS: usize = 100;
 /// Streams one HTTP/2 connection may have open.

@@ -6,12 +6,11 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::HeaderValue;
 use tokio::sync::Notify;
 
 use crate::auth::PrincipalId;
@@ -19,13 +18,14 @@ use crate::auth::quota::Account;
 use crate::budget::Held;
 use crate::clock::Clock;
 use crate::limit;
+use crate::seal::Seal;
 use crate::upstream::pipe::Attachment;
 
 pub(crate) mod id;
 pub(crate) mod memory;
 pub(crate) mod merged;
 
-pub(crate) use id::SessionId;
+pub(crate) use id::{Presented, SessionId};
 pub(crate) use merged::Merged;
 
 /// One legacy session between a client and one server.
@@ -63,6 +63,8 @@ pub(crate) struct Session {
     /// Raw ids of requests the client cancelled whose calls have not noticed yet.
     cancelled: Mutex<VecDeque<Bytes>>,
     cancelling: Notify,
+    /// What its genuine id ends in, once that was found: to compare is cheaper than to compute it for each request.
+    mac: OnceLock<[u8; id::MAC]>,
     /// Where its place is counted; parts of a merged session take none.
     account: Option<Arc<Account>>,
     /// What the session keeps counts in the node's byte budget.
@@ -81,9 +83,9 @@ pub(crate) struct State {
     /// Rises with every change of `upstream`; part of what event ids are bound to.
     pub epoch: u64,
     /// The server's own session id, `None` when it gave none.
-    pub upstream: Option<HeaderValue>,
+    pub upstream: Option<Bytes>,
     /// The revision the server agreed to, where that may be another one than the client's (parts of a merged session).
-    pub version: Option<HeaderValue>,
+    pub version: Option<Bytes>,
     /// The client's last `logging/setLevel`, as it came.
     pub log_level: Option<Bytes>,
     /// URIs subscribed to, as raw JSON tokens.
@@ -98,8 +100,8 @@ pub(crate) struct Opening {
     pub definition: u64,
     pub initialize: Bytes,
     pub declared: Declared,
-    pub upstream: Option<HeaderValue>,
-    pub version: Option<HeaderValue>,
+    pub upstream: Option<Bytes>,
+    pub version: Option<Bytes>,
     pub attachment: Option<Attachment>,
     pub merged: Option<Box<Merged>>,
     pub account: Option<Arc<Account>>,
@@ -131,9 +133,22 @@ impl Session {
             ending: Notify::new(),
             cancelled: Mutex::default(),
             cancelling: Notify::new(),
+            mac: OnceLock::new(),
             account: opening.account,
             _held: opening.held,
         }
+    }
+
+    /// Whether an id that names this session was given out by us.
+    pub(crate) fn is_genuine(&self, presented: &Presented, seal: &Seal) -> bool {
+        if let Some(mac) = self.mac.get() {
+            return presented.ends_in(mac);
+        }
+        let genuine = presented.is_genuine(seal);
+        if genuine {
+            self.mac.get_or_init(|| presented.mac());
+        }
+        genuine
     }
 
     /// The changeable part, as it is now.
@@ -285,7 +300,14 @@ impl Store {
         }
     }
 
-    /// The session of that id, or `None`.
+    /// The session of that id, if this node has it in its memory: no store is asked, so a forged id costs nothing.
+    pub(crate) fn near(&self, id: &SessionId) -> Option<Arc<Session>> {
+        match self {
+            Self::Memory(store) => store.get(id),
+        }
+    }
+
+    /// The session of that id, which is genuine, or `None`.
     pub(crate) async fn get(&self, id: &SessionId) -> Option<Arc<Session>> {
         match self {
             Self::Memory(store) => store.get(id),

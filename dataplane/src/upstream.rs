@@ -35,6 +35,8 @@ pub(crate) struct Upstream {
     /// Unique in the process: pools are keyed by it.
     pub id: u64,
     pub config: Arc<Server>,
+    /// The configuration changes what it offers.
+    pub curates: bool,
     /// Where it is, if it speaks HTTP.
     pub target: Option<http::Target>,
     /// What is known of its era.
@@ -71,6 +73,7 @@ impl Upstream {
             quirks: Arc::clone(children.quirks()),
             catalogue,
             exposure: Arc::new(Exposure::new(&config)),
+            curates: !config.curation.is_empty(),
             config,
             target,
             era,

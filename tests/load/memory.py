@@ -8,7 +8,7 @@ from programs import Load, Row, Sluice, start_mock
 from scenario import Scenario
 from table import Column
 
-SERVERS, TOOLS, SESSIONS, STREAMS = 1000, 10_000, 5000, 1000
+SERVERS, TOOLS, SESSIONS = 1000, 10_000, 1000
 MERGED = "/mcp"
 # an allocator gives back what was not used for a second or so; connections to servers are kept for 4 s
 UNCHANGED, SETTLES = 1.5, 20
@@ -42,9 +42,9 @@ def lines():
         Line("a server that is configured, never used", configured),
         Line("a server whose 10 tools were listed, more", listed),
         Line("1,000 tools of one server", tools),
-        Line("a session of the merged door, never used", lambda place: sessions(place, SESSIONS)),
-        Line("the same, each used one of 10 servers", lambda place: sessions(place, SESSIONS, calls=SESSIONS)),
-        Line("the same, never used, with an open stream", lambda place: sessions(place, STREAMS, "--streams")),
+        Line("a session of the merged door, never used", lambda place: sessions(place, 0, [])),
+        Line("the same, each used one of 10 servers", lambda place: sessions(place, SESSIONS, [])),
+        Line("the same, never used, with an open stream", lambda place: sessions(place, 0, ["--streams"])),
     ]
 
 
@@ -77,22 +77,22 @@ def list_once(place, running, count):
     Load(place, running, ["--connections", "1", "--list", str(count), *PATIENCE]).tell("requests 1")
 
 
-def sessions(place, count, *how, calls=0):
-    """Of each session. The first thousands fill what was freed before; what is known of servers is known then."""
+def sessions(place, calls, how):
+    """Of each session. The first thousand fill what was freed before; what is known of servers is known then."""
     running = start(place, 10)
-    which = ["--sessions", count, "--servers", "10", "--tool", "s{s}_tool_{t}", *PATIENCE]
-    Load(place, running, which).tell(f"requests {count}")
+    which = ["--sessions", str(SESSIONS), "--servers", "10", "--tool", "s{s}_tool_{t}", *PATIENCE]
+    Load(place, running, which).tell(f"requests {SESSIONS}")
     sockets = running.process.sockets()
     before = settled(running, sockets)
     load = Load(place, running, [*which, *how])
     if calls:
         load.tell(f"requests {calls}")
     # two connections for each stream: the client's, and the one to the server
-    more = 2 * count if how else 0
+    more = 2 * SESSIONS if how else 0
     after = settled(running, sockets + more + 16)
     if how:
         load.tell("streams")
-    return (after - before) / count
+    return (after - before) / SESSIONS
 
 
 def settled(running, sockets=None):

@@ -51,7 +51,7 @@ class Scenario:
     rounds = None
 
     def __init__(self, name, title, rows, goals=None, mock=(), load=(), warm="run 0.3"):
-        self.name, self.title, self.rows, self.goals = name, title, list(rows), goals or {}
+        self.name, self.title, self.rows, self.goals = name, title, rows, goals or {}
         self.mock, self.load, self.warm = list(mock), list(load), warm
 
     def all_columns(self):
@@ -61,18 +61,6 @@ class Scenario:
             for title, other in self.beside
         ]
         return [*self.columns, *ratios, Column.median("RSS MB", "rss", 7, "{:.1f}")]
-
-    def keep(self, names):
-        """Only these rows, and those they are held against."""
-        wanted = [row for row in self.rows if row.name in names]
-        kept = {row.name for row in wanted}
-        if wanted:
-            kept |= {other for _, other in self.beside}
-        for row in wanted:
-            kept |= set(row.beside.values())
-            kept |= {goal.of or goal.over for goal in self.goals.get(row.name, [])}
-        self.rows = [row for row in self.rows if row.name in kept]
-        self.goals = {name: goals for name, goals in self.goals.items() if name in names}
 
     def prepare(self, place, options):
         """What must be known before the first round."""

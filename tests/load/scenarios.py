@@ -6,7 +6,6 @@ from latency import Latency
 from memory import Memory, lines
 from programs import Direct, Peer, Sluice
 from scenario import Goal, Scenario
-from table import Column
 
 FULL = "sluice, key and log"
 MERGED = "/mcp"
@@ -128,7 +127,7 @@ def more():
             [Sluice(stdio=True, load=["--sessions", "1000", "--connections", "64"], warm="requests 5000")],
             {"sluice": [Goal("cpu", most=50, unit=" µs")]},
         ),
-        Workers(
+        Beside(
             "workers",
             "as call64, proxy, mock and load on both cores",
             [
@@ -153,14 +152,6 @@ class Beside(Scenario):
     def __init__(self, *what, beside=(), **how):
         super().__init__(*what, **how)
         self.beside = [(title, title.removeprefix("× ")) for title in beside]
-
-
-class Workers(Beside):
-    """With the ratio of requests per second, too."""
-
-    def all_columns(self):
-        others = {row.name: row.beside.get("× 1") for row in self.rows}
-        return [*super().all_columns(), Column.ratio("req/s × 1", "rps", others)]
 
 
 def merged():

@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 /// Each crate with the crates of this workspace it may depend on. The two planes never know each other.
 const CRATES: &[(&str, &[&str])] = &[
     ("proto/mcp", &[]),
+    ("proto/http1", &[]),
     ("proto/contract", &[]),
     ("proto/snapshot", &["sluice-contract"]),
-    ("dataplane", &["sluice-mcp", "sluice-snapshot"]),
+    ("dataplane", &["sluice-mcp", "sluice-http1", "sluice-snapshot"]),
     ("controlplane", &["sluice-contract", "sluice-snapshot"]),
     ("ctl", &["sluice-contract", "sluice-snapshot", "sluice-dataplane", "sluice-controlplane"]),
 ];
 
 /// The data plane's modules, lowest first: one imports only from those before it.
 const DATAPLANE: &[&str] = &[
-    "limit", "clock", "reason", "drain", "budget", "observe", "auth", "seal", "catalog", "upstream", "session",
+    "limit", "clock", "wire", "reason", "drain", "budget", "observe", "auth", "seal", "catalog", "upstream", "session",
     "plane", "node", "exchange", "listen", "settings", "admin", "app",
 ];
 

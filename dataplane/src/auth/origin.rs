@@ -1,7 +1,6 @@
 //! Host and Origin: DNS rebinding is refused here, and browsers get their CORS answers (2026-07-28 *Security & Endpoint*).
 
-use http::header::{self, HeaderValue};
-use http::{HeaderMap, Uri};
+use sluice_http1::{Fields, Target};
 use sluice_snapshot::model::Listener;
 
 use crate::reason::Reason;
@@ -27,13 +26,13 @@ impl Rules {
     /// # Errors
     /// [`Reason::BadHost`]; [`Reason::HostMalformed`] for a missing Host, several, one that is no host, or one that disagrees
     /// with the request target (RFC 9112 section 3.2).
-    pub(crate) fn check_host(&self, uri: &Uri, headers: &HeaderMap, loopback: bool) -> Result<(), Reason> {
-        let mut named = headers.get_all(header::HOST).iter();
-        let field = named.next().map(HeaderValue::as_bytes);
+    pub(crate) fn check_host(&self, target: &Target, headers: &Fields, loopback: bool) -> Result<(), Reason> {
+        let mut named = headers.all("host");
+        let field = named.next();
         if named.next().is_some() {
             return Err(Reason::HostMalformed);
         }
-        let target = uri.authority().map(|a| a.as_str().as_bytes());
+        let target = target.authority().map(str::as_bytes);
         let host = match (target, field) {
             (Some(target), Some(field)) if !target.eq_ignore_ascii_case(field) => return Err(Reason::HostMalformed),
             (Some(host), _) | (None, Some(host)) => host,
@@ -61,21 +60,22 @@ impl Rules {
     /// [`Reason::BadOrigin`].
     pub(crate) fn check_origin<'h>(
         &self,
-        uri: &Uri,
-        headers: &'h HeaderMap,
+        target: &Target,
+        headers: &'h Fields,
         tls: bool,
-    ) -> Result<Option<&'h HeaderValue>, Reason> {
-        // HTTP/2 names the host in its request target
-        let host = uri.authority().map(|a| a.as_str()).or_else(|| headers.get(header::HOST)?.to_str().ok());
-        let mut origins = headers.get_all(header::ORIGIN).iter();
+    ) -> Result<Option<&'h str>, Reason> {
+        let mut origins = headers.all("origin");
         let Some(origin) = origins.next() else { return Ok(None) };
+        // HTTP/2 names the host in its request target
+        let host = target.authority().or_else(|| headers.text("host"));
         if origins.next().is_some() {
             return Err(Reason::BadOrigin);
         }
-        let text = origin.to_str().map_err(|_| Reason::BadOrigin)?;
+        let visible = origin.iter().all(|b| matches!(b, b' '..=b'~'));
+        let text = std::str::from_utf8(origin).ok().filter(|_| visible).ok_or(Reason::BadOrigin)?;
         let allowed =
             self.any_origin || self.origins.iter().any(|o| o.eq_ignore_ascii_case(text)) || is_own(text, host, tls);
-        if allowed { Ok(Some(origin)) } else { Err(Reason::BadOrigin) }
+        if allowed { Ok(Some(text)) } else { Err(Reason::BadOrigin) }
     }
 }
 
@@ -110,6 +110,8 @@ fn fold(host: &str) -> String {
 
 fn is_loopback_name(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost")
+        // by far the most common, and dear to take apart
+        || name == "127.0.0.1"
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
@@ -127,16 +129,22 @@ mod tests {
         })
     }
 
-    fn with(name: header::HeaderName, values: &[&str]) -> HeaderMap {
-        values.iter().map(|v| (name.clone(), HeaderValue::from_str(v).unwrap())).collect()
+    fn with(name: &str, values: &[&str]) -> Fields {
+        let mut fields = Fields::default();
+        values.iter().for_each(|value| fields.push(name.as_bytes(), value.as_bytes()).unwrap());
+        fields
+    }
+
+    fn target(text: &str) -> Target {
+        Target::parse(text).unwrap()
     }
 
     #[test]
     fn a_loopback_listener_answers_to_loopback_names_only() {
         let rules = rules(&[], &[]);
-        let uri = Uri::from_static("/mcp");
+        let uri = target("/mcp");
         for host in ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "localhost.", "127.0.0.2"] {
-            assert!(rules.check_host(&uri, &with(header::HOST, &[host]), true).is_ok(), "{host}");
+            assert!(rules.check_host(&uri, &with("host", &[host]), true).is_ok(), "{host}");
         }
         for host in [
             "evil.example",
@@ -147,36 +155,33 @@ mod tests {
             "[::1",
             "user@localhost",
         ] {
-            assert!(rules.check_host(&uri, &with(header::HOST, &[host]), true).is_err(), "{host}");
+            assert!(rules.check_host(&uri, &with("host", &[host]), true).is_err(), "{host}");
         }
-        assert!(rules.check_host(&uri, &HeaderMap::new(), true).is_err(), "no Host");
-        assert!(rules.check_host(&uri, &with(header::HOST, &["localhost", "localhost"]), true).is_err(), "two Hosts");
-        let absolute = Uri::from_static("http://evil.example/mcp");
-        assert!(
-            rules.check_host(&absolute, &with(header::HOST, &["localhost"]), true).is_err(),
-            "target and Host disagree"
-        );
+        assert!(rules.check_host(&uri, &Fields::default(), true).is_err(), "no Host");
+        assert!(rules.check_host(&uri, &with("host", &["localhost", "localhost"]), true).is_err(), "two Hosts");
+        let absolute = target("http://evil.example/mcp");
+        assert!(rules.check_host(&absolute, &with("host", &["localhost"]), true).is_err(), "target and Host disagree");
     }
 
     #[test]
     fn listed_hosts_replace_the_loopback_names() {
         let rules = rules(&["mcp.example.com"], &[]);
-        let uri = Uri::from_static("/mcp");
-        assert!(rules.check_host(&uri, &with(header::HOST, &["MCP.example.com:443"]), false).is_ok());
-        assert!(rules.check_host(&uri, &with(header::HOST, &["localhost"]), true).is_err());
+        let uri = target("/mcp");
+        assert!(rules.check_host(&uri, &with("host", &["MCP.example.com:443"]), false).is_ok());
+        assert!(rules.check_host(&uri, &with("host", &["localhost"]), true).is_err());
     }
 
     #[test]
     fn an_origin_is_absent_own_or_listed() {
         let rules = rules(&[], &["https://app.example.com"]);
         let own = |origin: &str| {
-            let mut map = with(header::HOST, &["localhost:8000"]);
-            map.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
-            rules.check_origin(&Uri::from_static("/mcp"), &map, false).map(|o| o.is_some())
+            let mut map = with("host", &["localhost:8000"]);
+            map.push(b"origin", origin.as_bytes()).unwrap();
+            rules.check_origin(&target("/mcp"), &map, false).map(|o| o.is_some())
         };
         assert_eq!(own("http://localhost:8000"), Ok(true));
-        let h2 = Uri::from_static("http://localhost:8000/mcp");
-        let map = with(header::ORIGIN, &["http://localhost:8000"]);
+        let h2 = target("http://localhost:8000/mcp");
+        let map = with("origin", &["http://localhost:8000"]);
         assert_eq!(rules.check_origin(&h2, &map, false).map(|o| o.is_some()), Ok(true), "HTTP/2");
         assert_eq!(own("https://APP.example.com"), Ok(true));
         for origin in [
@@ -188,6 +193,6 @@ mod tests {
         ] {
             assert_eq!(own(origin), Err(Reason::BadOrigin), "{origin}");
         }
-        assert_eq!(rules.check_origin(&Uri::from_static("/mcp"), &HeaderMap::new(), false), Ok(None));
+        assert_eq!(rules.check_origin(&target("/mcp"), &Fields::default(), false), Ok(None));
     }
 }

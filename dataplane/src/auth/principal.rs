@@ -4,8 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use sluice_http1::Fields;
 use sluice_snapshot::model::Access;
 
 use super::SessionId;
@@ -78,7 +77,7 @@ impl Known {
     /// # Errors
     /// [`Reason::Unauthenticated`] when a key is required and none, several, or an unknown one is given. Where none is
     /// required, a known key says who it is and anything else is ignored: clients carry stale tokens around.
-    pub(crate) fn authenticate(&self, required: bool, peer: IpAddr, headers: &HeaderMap) -> Result<&Principal, Reason> {
+    pub(crate) fn authenticate(&self, required: bool, peer: IpAddr, headers: &Fields) -> Result<&Principal, Reason> {
         let client = || {
             let hash = digest::digest(&digest::SHA256, presented(headers).ok()??);
             self.clients.get(hash.as_ref())
@@ -93,20 +92,17 @@ impl Known {
 }
 
 /// The API key of a request: `Authorization: Bearer KEY` or `X-API-Key: KEY`, once.
-fn presented(headers: &HeaderMap) -> Result<Option<&[u8]>, Reason> {
-    let mut authorization = headers.get_all(AUTHORIZATION).iter();
-    let mut plain = headers.get_all("x-api-key").iter();
+fn presented(headers: &Fields) -> Result<Option<&[u8]>, Reason> {
+    let mut authorization = headers.all("authorization");
+    let mut plain = headers.all("x-api-key");
     let first = match (authorization.next(), plain.next()) {
         (None, None) => return Ok(None),
         (Some(_), Some(_)) => return Err(Reason::Unauthenticated),
-        (Some(value), None) => {
-            let value = value.as_bytes();
-            match value.split_at_checked(7) {
-                Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key.trim_ascii(),
-                _ => return Err(Reason::Unauthenticated),
-            }
-        }
-        (None, Some(value)) => value.as_bytes(),
+        (Some(value), None) => match value.split_at_checked(7) {
+            Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key.trim_ascii(),
+            _ => return Err(Reason::Unauthenticated),
+        },
+        (None, Some(value)) => value,
     };
     if authorization.next().is_some() || plain.next().is_some() {
         return Err(Reason::Unauthenticated);
@@ -117,7 +113,6 @@ fn presented(headers: &HeaderMap) -> Result<Option<&[u8]>, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
     use sluice_snapshot::model::Client;
 
     fn known(key: &str) -> Known {
@@ -127,8 +122,10 @@ mod tests {
         Known::new(&access)
     }
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(n, v)| (http::HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    fn headers(pairs: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        pairs.iter().for_each(|(name, value)| fields.push(name.as_bytes(), value.as_bytes()).unwrap());
+        fields
     }
 
     const REMOTE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
@@ -154,24 +151,19 @@ mod tests {
             &[("authorization", "Bearer k1"), ("x-api-key", "k1")],
         ];
         for pairs in bad {
-            let headers = headers_dynamic(pairs);
-            assert_eq!(known.authenticate(true, LOOPBACK, &headers).err(), Some(Reason::Unauthenticated), "{pairs:?}");
+            assert_eq!(
+                known.authenticate(true, LOOPBACK, &headers(pairs)).err(),
+                Some(Reason::Unauthenticated),
+                "{pairs:?}"
+            );
         }
-    }
-
-    fn headers_dynamic(pairs: &[(&str, &str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in pairs {
-            map.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
-        }
-        map
     }
 
     #[test]
     fn without_keys_loopback_is_local_and_the_network_is_anonymous() {
         let known = Known::new(&Access::default());
-        assert_eq!(&*known.authenticate(false, LOOPBACK, &HeaderMap::new()).unwrap().name, "local");
-        let remote = known.authenticate(false, REMOTE, &HeaderMap::new()).unwrap();
+        assert_eq!(&*known.authenticate(false, LOOPBACK, &Fields::default()).unwrap().name, "local");
+        let remote = known.authenticate(false, REMOTE, &Fields::default()).unwrap();
         assert!(remote.anonymous);
     }
 }

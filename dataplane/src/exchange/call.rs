@@ -1,11 +1,13 @@
 //! What a door hands to the path, and what it gets back. Doors know bytes; the path knows calls.
 
+use std::ops::{Deref, DerefMut};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use sluice_http1::Fields;
 use sluice_mcp::{Edit, Message, Span, decode_string};
-use smallvec::SmallVec;
 
 use super::json_stream::JsonStream;
 use super::record::Record;
@@ -40,13 +42,19 @@ impl Scope {
 /// A call whose server is not decided yet: on the merged door, that takes a look at the message.
 pub(crate) type Arrival = Call<Scope>;
 
-/// A request on its way: who asks which server, with the client's headers, and what is accounted at its end.
+/// A request on its way: who asks which server, with the client's headers, and what is accounted at its end. It is handed on many
+/// times, so it is small.
 pub(crate) struct Call<To = Arc<Upstream>> {
-    pub plane: Arc<Plane>,
     pub upstream: To,
+    pub base: Box<Base>,
+}
+
+/// What is known of a call whichever server it is for.
+pub(crate) struct Base {
+    pub plane: Arc<Plane>,
     pub principal: Principal,
     pub account: Arc<Account>,
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// The client sent no headers (stdio): these were made from its message.
     pub synthesized: bool,
     pub record: Record,
@@ -55,31 +63,63 @@ pub(crate) struct Call<To = Arc<Upstream>> {
     pub naming: Naming,
 }
 
-impl Arrival {
-    /// The call, now that its server is known.
-    pub(crate) fn towards(self, upstream: Arc<Upstream>) -> Call {
-        let Self { plane, upstream: _, principal, account, headers, synthesized, mut record, ticket, naming } = self;
-        record.upstream = Some(Arc::clone(&upstream));
-        Call { plane, upstream, principal, account, headers, synthesized, record, ticket, naming }
+impl<To> Deref for Call<To> {
+    type Target = Base;
+
+    fn deref(&self) -> &Base {
+        &self.base
     }
 }
 
-/// A POSTed message: its bytes, what the scan found, and the room they take.
+impl<To> DerefMut for Call<To> {
+    fn deref_mut(&mut self) -> &mut Base {
+        &mut self.base
+    }
+}
+
+impl Arrival {
+    /// The call, now that its server is known.
+    pub(crate) fn towards(mut self, upstream: Arc<Upstream>) -> Call {
+        self.base.record.upstream = Some(Arc::clone(&upstream));
+        Call { upstream, base: self.base }
+    }
+}
+
+/// A POSTed message, and what the door changes of it. It is handed on many times, so it is small.
 pub(crate) struct Posted {
-    pub body: Bytes,
-    pub message: Message,
-    pub held: Held,
+    original: Rc<Original>,
     /// What the door changes before the server sees it; the parts of the message stay where they are.
-    pub edits: SmallVec<[Edit; 2]>,
+    pub edits: Vec<Edit>,
     /// The server's own name (or URI) of what is asked for, where that is not what the client sent.
     pub name: Option<String>,
     /// The edits change a tool's arguments.
     pub rearranged: bool,
 }
 
+/// A message as the client sent it: its bytes, what the scan found, and the room they take.
+pub(crate) struct Original {
+    pub body: Bytes,
+    pub message: Message,
+    _held: Held,
+}
+
+impl Deref for Posted {
+    type Target = Original;
+
+    fn deref(&self) -> &Original {
+        &self.original
+    }
+}
+
 impl Posted {
     pub(crate) fn new(body: Bytes, message: Message, held: Held) -> Self {
-        Self { body, message, held, edits: SmallVec::new(), name: None, rearranged: false }
+        let original = Rc::new(Original { body, message, _held: held });
+        Self { original, edits: Vec::new(), name: None, rearranged: false }
+    }
+
+    /// The message as the client sent it; it takes its room for as long as anybody has it.
+    pub(crate) fn original(&self) -> Rc<Original> {
+        Rc::clone(&self.original)
     }
 
     /// The raw token of a span as the server sees it.

@@ -1,5 +1,6 @@
 //! Handles on their way through: what servers hand out is sealed, what clients bring back is opened (law 4).
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -13,7 +14,7 @@ use sluice_mcp::{
 };
 use smallvec::SmallVec;
 
-use super::call::Posted;
+use super::call::{Original, Posted};
 use super::curation;
 use crate::auth::PrincipalId;
 use crate::catalog::Exposure;
@@ -23,6 +24,7 @@ use crate::limit;
 use crate::node::Node;
 use crate::reason::Reason;
 use crate::seal::{Binding, Kind};
+use crate::upstream::Upstream;
 use crate::upstream::tasks::Owners;
 
 /// Seals and opens the handles of one call.
@@ -30,21 +32,30 @@ use crate::upstream::tasks::Owners;
 pub(crate) struct Handles {
     pub node: Arc<Node>,
     pub principal: PrincipalId,
-    pub server: Arc<str>,
-    /// Whose the server's tasks are.
-    pub tasks: Arc<Owners>,
+    pub upstream: Arc<Upstream>,
     /// The server sees one client where there are many: a task of unknown origin may be anybody's.
     pub shared: bool,
     /// How the door names what the server offers.
     pub naming: Naming,
-    pub exposure: Arc<Exposure>,
     /// The request a `requestState` is bound to; `None` on streams that belong to no request.
-    pub request: Option<(Bytes, Message)>,
+    pub request: Option<Rc<Original>>,
 }
 
 impl Handles {
+    pub(crate) fn server(&self) -> &Arc<str> {
+        self.upstream.name()
+    }
+
+    fn exposure(&self) -> &Arc<Exposure> {
+        &self.upstream.exposure
+    }
+
+    fn tasks(&self) -> &Owners {
+        &self.upstream.tasks
+    }
+
     fn binding<'a>(&'a self, kind: Kind, context: &'a [u8]) -> Binding<'a> {
-        Binding { kind, principal: self.principal, server: &self.server, context }
+        Binding { kind, principal: self.principal, server: self.server(), context }
     }
 
     /// Seals one value.
@@ -56,10 +67,11 @@ impl Handles {
             HandleKind::Cursor => sealed(Kind::Cursor, &[], 0),
             HandleKind::Task => sealed(Kind::Task, &[], 0),
             HandleKind::RequestState => {
-                let digest = self.request.as_ref().map_or([0; 32], |(body, message)| digest_of(body, message));
+                let digest =
+                    self.request.as_ref().map_or([0; 32], |request| digest_of(&request.body, &request.message));
                 sealed(Kind::RequestState, &digest, epoch_seconds() + limit::REQUEST_STATE.as_secs())
             }
-            HandleKind::Uri => expose_uri(&self.exposure.token, value),
+            HandleKind::Uri => expose_uri(&self.exposure().token, value),
         }
     }
 
@@ -67,13 +79,13 @@ impl Handles {
     pub(crate) fn of_server(&self, sealed: String) -> String {
         match self.naming {
             Naming::Own => sealed,
-            Naming::Prefixed | Naming::Plain => format!("{}.{sealed}", self.server),
+            Naming::Prefixed | Naming::Plain => format!("{}.{sealed}", self.server()),
         }
     }
 
     /// A handle as it was sealed.
     pub(crate) fn sealed<'h>(&self, handle: &'h str) -> &'h str {
-        let ours = |rest: &'h str| rest.strip_prefix(&*self.server)?.strip_prefix('.');
+        let ours = |rest: &'h str| rest.strip_prefix(&**self.server())?.strip_prefix('.');
         match self.naming {
             Naming::Own => handle,
             Naming::Prefixed | Naming::Plain => ours(handle).unwrap_or(handle),
@@ -98,7 +110,7 @@ impl Handles {
             .map(|(kind, span): (HandleKind, Span)| {
                 let value = decode_string(span.of(body));
                 if kind == HandleKind::Task {
-                    self.tasks.note(&value, self.principal);
+                    self.tasks().note(&value, self.principal);
                 }
                 let sealed = self.seal(kind, &value);
                 Edit { span, with: encode_string(&sealed).into() }
@@ -116,7 +128,7 @@ impl Handles {
             _ => [None, None],
         };
         let mark = |span: Span| {
-            let marked = format!("{}/{}", self.server, String::from_utf8_lossy(span.of(body)));
+            let marked = format!("{}/{}", self.server(), String::from_utf8_lossy(span.of(body)));
             Edit { span, with: encode_string(&marked).into() }
         };
         marked.into_iter().flatten().map(mark).collect()
@@ -129,28 +141,27 @@ impl Handles {
     /// [`Reason::ServerGarbage`] when that cannot be told.
     pub(crate) fn filtered(&self, body: &Bytes) -> Result<Option<Bytes>, Reason> {
         match &self.request {
-            Some((_, request)) if self.curates() => curation::page(&self.exposure, request, body),
+            Some(request) if self.curates() => curation::page(self.exposure(), &request.message, body),
             _ => Ok(self.own_tasks(body)),
         }
     }
 
     /// Whether the answer is a list the configuration may change, so that all of it must be looked at.
     pub(crate) fn curates(&self) -> bool {
-        let list = self.request.as_ref().is_some_and(|(_, request)| request.method.is_list());
-        list && self.naming == Naming::Own && !self.exposure.curation().is_empty()
+        let list = self.request.as_ref().is_some_and(|request| request.message.method.is_list());
+        list && self.naming == Naming::Own && !self.exposure().curation().is_empty()
     }
 
     /// An answer to `tasks/list` without the tasks of others; `None` when nothing is to be left out.
     pub(crate) fn own_tasks(&self, body: &[u8]) -> Option<Bytes> {
-        let (_, request) = self.request.as_ref()?;
-        if request.method != Method::TasksList {
+        if self.request.as_ref()?.message.method != Method::TasksList {
             return None;
         }
         let mut message: serde_json::Value = serde_json::from_slice(body).ok()?;
         let tasks = message.get_mut("result")?.get_mut("tasks")?.as_array_mut()?;
         let before = tasks.len();
         tasks.retain(|task| {
-            let owner = task["taskId"].as_str().and_then(|id| self.tasks.of(id));
+            let owner = task["taskId"].as_str().and_then(|id| self.tasks().of(id));
             owner.map_or(!self.shared, |owner| owner == self.principal)
         });
         (tasks.len() < before).then(|| message.to_string().into())

@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body::Body as _;
 use sluice_mcp::HandleFilter;
 use tokio::time::Sleep;
 
@@ -84,7 +83,7 @@ impl JsonStream {
                 return Poll::Ready(Some(Ok(piece)));
             }
             let Some(answer) = &mut self.answer else { return Poll::Ready(None) };
-            let polled = Pin::new(answer).poll_frame(cx);
+            let polled = answer.poll_data(cx);
             if polled.is_pending() {
                 ready!(self.timer.as_mut().poll(cx));
                 let silent = self.last_in.elapsed();
@@ -96,11 +95,9 @@ impl JsonStream {
                 continue;
             }
             match ready!(polled) {
-                Some(Ok(frame)) => {
+                Some(Ok(data)) => {
                     self.last_in = Instant::now();
-                    if let Ok(data) = frame.into_data()
-                        && self.feed(&data).is_err()
-                    {
+                    if self.feed(&data).is_err() {
                         return self.broken("handle too long");
                     }
                 }

@@ -67,7 +67,6 @@ fn merged_of(session: &Session) -> &Merged {
 
 /// A POSTed message.
 pub(super) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, posted: Posted, era: Era) -> Outcome {
-    let id = posted.id();
     let client = match era {
         Era::Legacy if posted.message.method == Method::Initialize => {
             return opening::initialize(worker, arrival, posted).await;
@@ -77,11 +76,11 @@ pub(super) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
                 arrival.principal.act_in(&whole.session.id);
                 Client::Legacy(whole)
             }
-            Err(reason) => return Err(refuse(&mut arrival, reason, id)),
+            Err(reason) => return Err(refuse(&mut arrival, reason, posted.id())),
         },
         Era::Modern => {
             if let Err(reason) = check_modern_message(&arrival, &posted, None).and_then(|()| judged_here(&posted)) {
-                return Err(refuse(&mut arrival, reason, id));
+                return Err(refuse(&mut arrival, reason, posted.id()));
             }
             if posted.message.kind == Kind::Notification {
                 // a modern client has no notification to send over HTTP but its own methods'
@@ -90,7 +89,7 @@ pub(super) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
             let stated = Stated::of(&arrival, &posted);
             let judged = opening::modern_door(worker, &arrival.plane, &stated, posted.message.method).await;
             if let Err(reason) = judged {
-                return Err(refuse(&mut arrival, reason, id));
+                return Err(refuse(&mut arrival, reason, posted.id()));
             }
             Client::Modern(stated)
         }
@@ -151,7 +150,6 @@ async fn answer(
     client: Client,
     concerned: &mut Option<Arc<str>>,
 ) -> Outcome {
-    let id = posted.id();
     let told = match (posted.message.kind, posted.message.method) {
         // an answer to a server's question names the server
         (Kind::Response, _) => Some(route::by_token(&arrival, &posted, posted.message.id)),
@@ -197,7 +195,7 @@ async fn answer(
             *concerned = Some(Arc::clone(route.upstream.name()));
             forward(worker, arrival, posted, client, route).await
         }
-        Err(reason) => Err(refuse(&mut arrival, reason, id)),
+        Err(reason) => Err(refuse(&mut arrival, reason, posted.id())),
     }
 }
 
@@ -211,7 +209,7 @@ async fn forward(
 ) -> Outcome {
     let Route { upstream, name, edits, rearranged } = route;
     posted.name = name;
-    posted.edits = edits;
+    posted.edits = edits.into_vec();
     posted.rearranged = rearranged;
     match client {
         Client::Legacy(whole) => {
@@ -263,7 +261,10 @@ pub(super) async fn get(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
         None => gather::open(worker, arrival, whole),
         Some(last) => {
             // an event has an id only where it came from one server's numbered stream, and says which
-            let server = last.to_str().ok().and_then(|last| last.split_once('.')).map(|(server, _)| server.to_owned());
+            let server = std::str::from_utf8(last)
+                .ok()
+                .and_then(|last| last.split_once('.'))
+                .map(|(server, _)| server.to_owned());
             let upstream = server.and_then(|server| arrival.plane.server(&server).cloned());
             let part = upstream.as_ref().and_then(|u| merged_of(&whole.session).open_part(u.name()));
             let (Some(upstream), Some(part)) = (upstream, part) else {

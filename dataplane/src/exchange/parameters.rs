@@ -5,21 +5,20 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method as Verb};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sluice_http1::Fields;
 use sluice_mcp::header::{check_params, encode_value, param_headers, param_value};
-use sluice_mcp::{Method, ParamHeader, ScanLimits, decode_string, header, scan};
+use sluice_mcp::{Method, ParamHeader, ScanLimits, decode_string, scan};
 
+use super::ask::{answer_to, send};
 use super::call::{Call, Posted};
-use super::http_server::{answer_to, send};
 use super::relay::edited;
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
 use crate::upstream::Upstream;
-use crate::upstream::http::Outgoing;
+use crate::upstream::http::Request;
 use crate::upstream::pipe::Child;
 
 /// Where a server's tools are listed.
@@ -41,7 +40,7 @@ pub(super) async fn check(call: &Call, posted: &Posted, child: &Child) -> Result
     loop {
         let listed = Box::pin(parameters.get(list(&call.upstream, From::Child(child)))).await;
         let Some(headers) = listed.tools.get(&tool) else { return Ok(()) };
-        let sent = |name: &str| call.headers.get(name).map(HeaderValue::as_bytes);
+        let sent = |name: &str| call.headers.get(name);
         match check_params(headers, sent, arguments.as_deref()) {
             Ok(()) => return Ok(()),
             Err(error) if second => return Err(Reason::HeaderMismatch(error.to_string())),
@@ -53,17 +52,15 @@ pub(super) async fn check(call: &Call, posted: &Posted, child: &Child) -> Result
 
 /// Adds the `Mcp-Param-*` headers a tool asks for to a request whose client speaks without headers, and makes them again
 /// where the configuration changed the arguments.
-pub(super) async fn mirror(worker: &Rc<Worker>, call: &Call, posted: &Posted, headers: &mut HeaderMap) {
+pub(super) async fn mirror(worker: &Rc<Worker>, call: &Call, posted: &Posted, headers: &mut Fields) {
     let Some(tool) = tool(posted).filter(|_| call.synthesized || posted.rearranged) else { return };
     let Some(arguments) = arguments(posted) else { return };
     let listed = Box::pin(call.upstream.parameters.get(list(&call.upstream, From::Http(worker)))).await;
     for parameter in listed.tools.get(&tool).into_iter().flatten() {
         headers.remove(parameter.header.as_str());
         let Some(value) = param_value(&arguments, parameter) else { continue };
-        let name = HeaderName::from_bytes(parameter.header.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(&encode_value(&value))) {
-            headers.insert(name, value);
-        }
+        // an annotation that is no token names no field
+        let _ = headers.push(parameter.header.as_bytes(), encode_value(&value).as_bytes());
     }
 }
 
@@ -138,11 +135,8 @@ async fn page(upstream: &Upstream, from: From<'_>, cursor: Option<&str>) -> Opti
     match from {
         From::Child(child) => child.ask(body).await,
         From::Http(worker) => {
-            let mut request = upstream.target.as_ref()?.request(Verb::POST, Outgoing::whole(body));
-            let headers = request.headers_mut();
-            headers.insert(header::PROTOCOL_VERSION, HeaderValue::from_static("2026-07-28"));
-            headers.insert(header::METHOD, HeaderValue::from_static("tools/list"));
-            let response = send(worker, upstream, request).await.ok()?;
+            let request = Request::post(body).modern("tools/list");
+            let response = send(worker, upstream, &request).await.ok()?;
             answer_to(None, response, limit::SMALL_REPLY_BYTES).await
         }
     }

@@ -23,32 +23,30 @@ use crate::upstream::pipe::{Child, NoChild};
 
 /// A modern message: one child serves everybody.
 pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
-    let id = posted.id();
     let child = call.upstream.children.modern(&call.upstream.era).await;
     note(&call.upstream, child.as_ref().err());
     match child {
         Ok(child) => match parameters::check(&call, &posted, &child).await {
             Ok(()) => ask(worker, call, posted, None, child).await,
-            Err(reason) => Err(refuse(&mut call, reason, id)),
+            Err(reason) => Err(refuse(&mut call, reason, posted.id())),
         },
-        Err(NoChild::Reason(reason)) => Err(refuse(&mut call, reason, id)),
-        Err(NoChild::Refused(_)) => Err(refuse(&mut call, Reason::ChildStart, id)),
+        Err(NoChild::Reason(reason)) => Err(refuse(&mut call, reason, posted.id())),
+        Err(NoChild::Refused(_)) => Err(refuse(&mut call, Reason::ChildStart, posted.id())),
     }
 }
 
 /// A legacy message inside a session: the session's child, started again if it ended.
 pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: InUse) -> Outcome {
-    let id = posted.id();
     sessions::remember(&in_use.session, &posted);
     match sessions::attached(&call.upstream, &in_use.session).await {
         Ok(child) => ask(worker, call, posted, Some(in_use), child).await,
-        Err(reason) => Err(refuse(&mut call, reason, id)),
+        Err(reason) => Err(refuse(&mut call, reason, posted.id())),
     }
 }
 
 /// The standalone stream of a session.
 pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> Outcome {
-    if call.headers.contains_key(header::LAST_EVENT_ID) {
+    if call.headers.has(header::LAST_EVENT_ID) {
         // no event of a stdio server has an id: this one is not ours
         return Err(refuse(&mut call, Reason::EventIdUnknown, None));
     }
@@ -61,29 +59,30 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         Err(reason) => return Err(refuse(&mut call, reason, None)),
     };
     let handles = handles_of(worker, &call, None);
-    let ticket = stream_ticket(call.ticket, &mut call.record, None)?;
+    let Call { upstream, base } = call;
+    let mut base = *base;
+    let ticket = stream_ticket(base.ticket, &mut base.record, None)?;
     Ok(stream(Relay::new(Parts {
         worker: Rc::clone(worker),
         source: Source::Child { inbox, child, ticket: None },
         handles: Some(handles),
         numbering: None,
         expected: None,
-        depth: call.plane.snapshot.limits.json_depth,
+        depth: base.plane.snapshot.limits.json_depth,
         before: taken_notes(&in_use.session),
         on_timeout: None,
-        upstream: Some(call.upstream),
-        principal: call.principal,
-        record: call.record,
+        upstream: Some(upstream),
+        principal: base.principal,
+        record: base.record,
         ticket,
         in_use: Some(in_use),
-        held: None,
     })))
 }
 
 /// Hands a message to a child and makes its answers a reply.
 async fn ask(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: Option<InUse>, child: Arc<Child>) -> Outcome {
     let id = posted.id();
-    let handles = handles_of(worker, &call, Some((posted.body.clone(), posted.message)));
+    let handles = handles_of(worker, &call, Some(posted.original()));
     let (body, message) = match opened(&handles, &posted) {
         Ok(opened) => opened,
         Err(reason) => return Err(refuse(&mut call, reason, id)),
@@ -104,26 +103,27 @@ async fn ask(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: Option
         Err(reason) => return Err(refuse(&mut call, reason, Some(id))),
     };
     let method = posted.message.method;
+    let Call { upstream, base } = call;
+    let mut base = *base;
     let place = if method == Method::SubscriptionsListen {
-        stream_ticket(call.ticket, &mut call.record, Some(&id)).inspect_err(|_| child.abandon(ticket))?
+        stream_ticket(base.ticket, &mut base.record, Some(&id)).inspect_err(|_| child.abandon(ticket))?
     } else {
-        call.ticket
+        base.ticket
     };
     let relay = Relay::new(Parts {
         worker: Rc::clone(worker),
         source: Source::Child { inbox, child, ticket: Some(ticket) },
         handles: Some(handles),
         numbering: None,
-        expected: Some(Expected { id, method, modern: in_use.is_none(), timeout: call.upstream.config.timeout }),
-        depth: call.plane.snapshot.limits.json_depth,
+        expected: Some(Expected { id, method, modern: in_use.is_none(), timeout: upstream.config.timeout }),
+        depth: base.plane.snapshot.limits.json_depth,
         before: VecDeque::<Item>::new(),
         on_timeout: None,
-        upstream: Some(call.upstream),
-        principal: call.principal,
-        record: call.record,
+        upstream: Some(upstream),
+        principal: base.principal,
+        record: base.record,
         ticket: place,
         in_use,
-        held: Some(posted.held),
     });
     Ok(first_or_stream(relay).await)
 }

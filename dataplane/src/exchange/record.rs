@@ -1,5 +1,6 @@
 //! The record of a request: filled along the path, accounted once when it is dropped (metrics, access log).
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use http::StatusCode;
 use sluice_mcp::Method;
 
 use crate::node::Worker;
-use crate::observe::access_log::{Line, NAME_BYTES};
+use crate::observe::access_log::{Line, NAME_BYTES, RequestName};
 use crate::reason::Reason;
 use crate::upstream::Upstream;
 
@@ -69,10 +70,11 @@ impl Record {
 
     fn line(&mut self) -> Line {
         let server = self.upstream.as_ref().map_or_else(|| Arc::from(""), |u| Arc::clone(u.name()));
-        let method = self.other_method.take().map(shortened).unwrap_or_else(|| self.method.as_str().to_owned());
+        let method =
+            self.other_method.take().map_or(Cow::Borrowed(self.method.as_str()), |other| shortened(other).into());
         Line {
             at_ms: std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |d| d.as_millis() as u64),
-            request: format!("{:08x}-{:x}", self.worker.node.boot, self.number),
+            request: RequestName { boot: self.worker.node.boot, number: self.number },
             principal: self.principal.take().unwrap_or_else(|| Arc::from("")),
             server,
             method,

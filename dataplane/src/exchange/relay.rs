@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use http_body::Body as _;
 use sluice_mcp::{Edit, Event, Kind, Method, ScanLimits, SseDecoder, decode_string, error_body, join, scan, splice};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -21,7 +20,6 @@ use super::handles::Handles;
 use super::record::Record;
 use crate::auth::Principal;
 use crate::auth::quota::Ticket;
-use crate::budget::Held;
 use crate::catalog::Kind as Kinds;
 use crate::catalog::exposure::Naming;
 use crate::drain::Phase;
@@ -114,7 +112,7 @@ impl Numbering {
 pub(crate) fn seal_event(handles: &Handles, numbering: Numbering, value: &[u8]) -> String {
     let context = numbering.context();
     let binding =
-        Binding { kind: Handle::Event, principal: handles.principal, server: &handles.server, context: &context };
+        Binding { kind: Handle::Event, principal: handles.principal, server: handles.server(), context: &context };
     handles.of_server(handles.node.seal.seal(&binding, 0, value))
 }
 
@@ -122,7 +120,7 @@ pub(crate) fn seal_event(handles: &Handles, numbering: Numbering, value: &[u8]) 
 pub(crate) fn open_event(handles: &Handles, numbering: Numbering, handle: &[u8]) -> Option<Vec<u8>> {
     let context = numbering.context();
     let binding =
-        Binding { kind: Handle::Event, principal: handles.principal, server: &handles.server, context: &context };
+        Binding { kind: Handle::Event, principal: handles.principal, server: handles.server(), context: &context };
     let handle = std::str::from_utf8(handle).ok()?;
     handles.node.seal.open(&binding, 0, handles.sealed(handle).as_bytes())
 }
@@ -155,7 +153,6 @@ pub(crate) struct Relay {
     record: Record,
     _ticket: Ticket,
     _in_use: Option<InUse>,
-    _held: Option<Held>,
     _inside: Option<Inside>,
 }
 
@@ -177,7 +174,6 @@ pub(crate) struct Parts {
     pub record: Record,
     pub ticket: Ticket,
     pub in_use: Option<InUse>,
-    pub held: Option<Held>,
 }
 
 /// Why the gateway ends a stream that would go on.
@@ -271,7 +267,6 @@ impl Relay {
             record: parts.record,
             _ticket: parts.ticket,
             _in_use: parts.in_use,
-            _held: parts.held,
         }
     }
 
@@ -337,10 +332,9 @@ impl Relay {
                         Ok(None) => {}
                         Err(_) => return Poll::Ready(Err(Reason::ServerGarbage("an event longer than the limit"))),
                     }
-                    match ready!(Pin::new(answer.as_mut()).poll_frame(cx)) {
-                        Some(Ok(frame)) => {
+                    match ready!(answer.poll_data(cx)) {
+                        Some(Ok(data)) => {
                             self.last_in = Instant::now();
-                            let Ok(data) = frame.into_data() else { continue };
                             // no field of an event begins with a brace
                             if !self.begun && data.trim_ascii_start().starts_with(b"{") {
                                 self.begun = true;
@@ -382,12 +376,10 @@ impl Relay {
                     Ok(None) => return Poll::Ready(Ok(None)),
                     Err(_) => return Poll::Ready(Err(Reason::ServerGarbage("an event longer than the limit"))),
                 },
-                Source::Json { answer, read } => match ready!(Pin::new(answer.as_mut()).poll_frame(cx)) {
-                    Some(Ok(frame)) => {
+                Source::Json { answer, read } => match ready!(answer.poll_data(cx)) {
+                    Some(Ok(data)) => {
                         self.last_in = Instant::now();
-                        if let Ok(data) = frame.into_data() {
-                            read.extend_from_slice(&data);
-                        }
+                        read.extend_from_slice(&data);
                         if read.len() > limit::EVENT_BYTES {
                             return Poll::Ready(Err(Reason::ServerGarbage("an answer longer than the limit")));
                         }
@@ -435,7 +427,7 @@ impl Relay {
         let message = match scan(data, ScanLimits { depth: self.depth }) {
             Ok(message) => message,
             Err(error) => {
-                tracing::warn!(server = %handles.server, %error, "the server sent an event that is not MCP");
+                tracing::warn!(server = %handles.server(), %error, "the server sent an event that is not MCP");
                 self.worker.node.metrics.undeliverable.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 return Ok(None);
             }
@@ -509,7 +501,7 @@ impl Relay {
         self.failed = Some(reason.row().status);
         if let (Some(expected), false) = (&self.expected, self.answered) {
             let of_many = self.handles.as_ref().filter(|handles| handles.naming != Naming::Own);
-            let text = reason.text_of(of_many.map(|handles| &*handles.server));
+            let text = reason.text_of(of_many.map(|handles| &**handles.server()));
             let body = error_body(Some(&expected.id), reason.row().code, &text, None);
             self.before.push_back(Item::message(body.into()));
         }

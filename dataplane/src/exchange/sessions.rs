@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method as Verb, StatusCode};
+use http::{Method as Verb, StatusCode};
+use sluice_http1::Fields;
 use sluice_mcp::{Era, Kind, Message, Method, ScanLimits, Version, decode_string, header, is_modern_refusal, scan};
 use sluice_snapshot::model::Protocol;
 
+use super::ask::{answer_to, probe, send, unusual, what_failed};
 use super::call::{Call, Content, Posted, Reply};
-use super::http_server::{answer_to, probe, send, unusual, what_failed};
-use super::{Outcome, caller, forwarded, refuse};
+use super::{Outcome, caller, forward, refuse};
 use crate::budget::Held;
 use crate::catalog::{About, Kind as Kinds};
 use crate::limit;
@@ -21,7 +21,7 @@ use crate::node::Worker;
 use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::session::{Declared, Merged, Opening, Session, SessionId, State};
-use crate::upstream::http::{Answer, Outgoing};
+use crate::upstream::http::{Request, Response};
 use crate::upstream::pipe::{Attachment, Caller, Child, NoChild};
 use crate::upstream::quirks::Quirk;
 use crate::upstream::{Carrier, Upstream};
@@ -189,7 +189,7 @@ async fn greet_part(
         initialize: whole.initialize.clone(),
         declared: whole.declared,
         upstream: session_id,
-        version: version.and_then(|version| HeaderValue::from_str(&version).ok()),
+        version: version.filter(|version| version.bytes().all(|b| b.is_ascii_graphic())).map(Bytes::from),
         attachment,
         merged: None,
         account: None,
@@ -244,7 +244,7 @@ struct Greeting<'a> {
     initialize: &'a Bytes,
     message: &'a Message,
     /// The client's header fields, where they belong to this message.
-    headers: Option<&'a HeaderMap>,
+    headers: Option<&'a Fields>,
     caller: Caller,
     declared: Declared,
 }
@@ -264,7 +264,7 @@ impl From<Reason> for Trouble {
 
 /// How a server answered `initialize`.
 enum Opened {
-    Session { upstream: Option<HeaderValue>, attachment: Option<Attachment>, body: Bytes },
+    Session { upstream: Option<Bytes>, attachment: Option<Attachment>, body: Bytes },
     Refused { body: Bytes, status: StatusCode },
 }
 
@@ -299,16 +299,15 @@ async fn greet(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Greetin
 }
 
 async fn greet_http(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Greeting<'_>) -> Result<Opened, Trouble> {
-    let Some(target) = &upstream.target else { return Err(Reason::ServerUnreachable.into()) };
-    let mut request = target.request(Verb::POST, Outgoing::whole(greeting.initialize.clone()));
-    for (name, value) in greeting.headers.into_iter().flat_map(forwarded) {
-        request.headers_mut().append(name, value.clone());
+    let mut request = Request::post(greeting.initialize.clone());
+    if let Some(headers) = greeting.headers {
+        forward(headers, &mut request.headers);
     }
-    let response = send(worker, upstream, request).await.map_err(|failure| {
+    let response = send(worker, upstream, &request).await.map_err(|failure| {
         let (reason, cause) = what_failed(upstream, failure);
         Trouble { reason, cause: Some(cause) }
     })?;
-    let status = response.status();
+    let status = response.status;
     if status.is_server_error() || status.is_redirection() || unusual(status) == Reason::ServerCredential {
         return Err(unusual(status).into());
     }
@@ -380,11 +379,9 @@ fn modern_versions(upstream: &Upstream) -> Vec<String> {
     known.map_or_else(|| vec!["2026-07-28".to_owned()], |v| v.to_vec())
 }
 
-/// The session id a server gave, in memory of its own: the header is a slice of the connection's read buffer, which a
-/// session would keep alive.
-fn session_of<B>(response: &http::Response<B>) -> Option<HeaderValue> {
-    let given = response.headers().get(header::SESSION_ID).filter(|v| !v.is_empty())?;
-    HeaderValue::from_bytes(given.as_bytes()).ok()
+/// The session id a server gave.
+fn session_of(response: &Response) -> Option<Bytes> {
+    response.headers.get(header::SESSION_ID).filter(|v| !v.is_empty()).map(Bytes::copy_from_slice)
 }
 
 /// Whether the client declared that it answers a server's requests.
@@ -440,7 +437,7 @@ pub(super) async fn is_gone(worker: &Rc<Worker>, upstream: &Upstream, state: &St
     }
     let ping = br#"{"jsonrpc":"2.0","id":"sluice-ping","method":"ping"}"#;
     let answer = own(worker, upstream, state, Bytes::from_static(ping)).await;
-    let gone = answer.is_some_and(|r| matches!(r.status(), StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND));
+    let gone = answer.is_some_and(|r| matches!(r.status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND));
     if gone && status == StatusCode::BAD_REQUEST {
         upstream.quirks.saw(upstream.name(), Quirk::DeadSession400);
     }
@@ -487,9 +484,9 @@ async fn initialize_again(
     let nothing = State::default();
     let response =
         own(worker, upstream, &nothing, session.initialize.clone()).await.ok_or(Reason::ServerUnreachable)?;
-    if !response.status().is_success() {
+    if !response.status.is_success() {
         // the client's next request finds the other transport, if that is what took its place
-        Box::pin(upstream.detect(response.status())).await;
+        Box::pin(upstream.detect(response.status)).await;
         return Err(Reason::ServerForgot);
     }
     let fresh = session_of(&response);
@@ -539,18 +536,25 @@ fn changed_notes(initialize_result: &[u8]) -> Vec<Bytes> {
 }
 
 /// A message of our own inside a server session.
-async fn own(worker: &Rc<Worker>, upstream: &Upstream, state: &State, body: Bytes) -> Option<http::Response<Answer>> {
-    let request = own_request(upstream, state, body)?;
-    send(worker, upstream, request).await.ok()
+async fn own(worker: &Rc<Worker>, upstream: &Upstream, state: &State, body: Bytes) -> Option<Response> {
+    send(worker, upstream, &own_request(state, body)).await.ok()
 }
 
 /// A request of our own inside a server session.
-pub(super) fn own_request(upstream: &Upstream, state: &State, body: Bytes) -> Option<http::Request<Outgoing>> {
-    let mut request = upstream.target.as_ref()?.request(Verb::POST, Outgoing::whole(body));
-    let headers = request.headers_mut();
-    headers.extend(state.upstream.clone().map(|id| (HeaderName::from_static(header::SESSION_ID), id)));
-    headers.extend(state.version.clone().map(|version| (HeaderName::from_static(header::PROTOCOL_VERSION), version)));
-    Some(request)
+pub(super) fn own_request(state: &State, body: Bytes) -> Request {
+    let mut request = Request::post(body);
+    in_session(&mut request.headers, state);
+    request
+}
+
+/// What a request inside a server session says of it.
+pub(super) fn in_session(headers: &mut Fields, state: &State) {
+    for (name, value) in [(header::SESSION_ID, &state.upstream), (header::PROTOCOL_VERSION, &state.version)] {
+        if let Some(value) = value {
+            // it came as a field value
+            let _ = headers.push(name.as_bytes(), value);
+        }
+    }
 }
 
 /// A notification of the client to the server of a part.
@@ -624,10 +628,11 @@ async fn end_upstream(worker: &Rc<Worker>, upstream: &Arc<Upstream>, session: &S
         upstream.children.release(&attachment, session.id.0);
     }
     let state = session.state();
-    let (Some(target), Some(id)) = (&upstream.target, &state.upstream) else { return };
-    let mut request = target.request(Verb::DELETE, Outgoing::empty());
-    request.headers_mut().insert(header::SESSION_ID, id.clone());
-    if let Err(failure) = send(worker, upstream, request).await {
+    let Some(id) = &state.upstream else { return };
+    let mut request = Request::empty(Verb::DELETE);
+    // it came as a field value
+    let _ = request.headers.push(header::SESSION_ID.as_bytes(), id);
+    if let Err(failure) = send(worker, upstream, &request).await {
         tracing::debug!(server = %upstream.name(), ?failure, "could not end the server's session");
     }
 }

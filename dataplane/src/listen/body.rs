@@ -49,14 +49,21 @@ impl Body {
     }
 }
 
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = std::io::Error;
+impl Body {
+    /// The body, if all of it is there.
+    pub(super) fn take_whole(&mut self) -> Option<Chunks> {
+        match &mut self.inner {
+            Inner::Full(body) => Some(Chunks::from_iter([std::mem::take(body)])),
+            Inner::Pieces { pieces, left, .. } => {
+                *left = 0;
+                Some(pieces.collect())
+            }
+            Inner::JsonStream(_) | Inner::Events(_) | Inner::Pipe(_) => None,
+        }
+    }
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+    /// The next piece; `None` at the end.
+    pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, std::io::Error>>> {
         if let Some(busy) = &mut self.busy {
             busy.asked();
         }
@@ -74,7 +81,20 @@ impl http_body::Body for Body {
             Inner::Events(relay) => ready!(relay.poll_item(cx)).map(|item| Ok(event(item))),
             Inner::Pipe(stream) => ready!(stream.poll_event(cx)).map(Ok),
         };
-        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+        Poll::Ready(piece)
+    }
+}
+
+/// As HTTP/2 wants it.
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        self.poll_data(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

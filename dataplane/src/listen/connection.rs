@@ -3,11 +3,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::SystemTime;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use crate::limit;
@@ -17,14 +16,21 @@ use crate::limit;
 pub(crate) struct Connections {
     all: RefCell<HashMap<u64, Rc<Connection>, foldhash::fast::RandomState>>,
     next: Cell<u64>,
-    /// Seconds, as of the last look.
-    now: Rc<Cell<u32>>,
+    clock: Rc<Clock>,
     pub freed: Notify,
+}
+
+/// The time as of the last look.
+struct Clock {
+    /// In seconds.
+    now: Cell<u32>,
+    /// As in a `Date` header field (RFC 9110 section 5.6.7).
+    date: Cell<[u8; 29]>,
 }
 
 /// One connection's state.
 pub(crate) struct Connection {
-    now: Rc<Cell<u32>>,
+    clock: Rc<Clock>,
     /// When the first byte of a request head came that is not complete yet.
     head_since: Cell<Option<u32>>,
     /// Since when the client takes no bytes.
@@ -35,10 +41,19 @@ pub(crate) struct Connection {
     multiplexed: Cell<bool>,
     /// HTTP/2: when each answer on its way was last asked for more. One that is not asked waits for its client to read.
     answers: RefCell<Vec<Weak<Cell<u32>>>>,
-    /// End after what is in flight.
-    pub close: Notify,
-    /// End now.
-    pub cut: Notify,
+    ending: Cell<Ending>,
+    /// Who drives the connection, to be told of its end.
+    driver: RefCell<Option<Waker>>,
+}
+
+/// Whether a connection is to end.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Ending {
+    No,
+    /// After what is in flight.
+    Close,
+    /// At once.
+    Cut,
 }
 
 /// A request in flight on a connection.
@@ -56,16 +71,16 @@ impl Connections {
         let id = self.next.get();
         self.next.set(id + 1);
         let connection = Rc::new(Connection {
-            now: Rc::clone(&self.now),
+            clock: Rc::clone(&self.clock),
             head_since: Cell::new(None),
             stalled_since: Cell::new(None),
-            idle_since: Cell::new(self.now.get()),
+            idle_since: Cell::new(self.clock.now.get()),
             in_flight: Cell::new(0),
             served: Cell::new(false),
             multiplexed: Cell::new(false),
             answers: RefCell::default(),
-            close: Notify::new(),
-            cut: Notify::new(),
+            ending: Cell::new(Ending::No),
+            driver: RefCell::default(),
         });
         self.all.borrow_mut().insert(id, Rc::clone(&connection));
         (id, connection)
@@ -80,18 +95,36 @@ impl Connections {
     pub(crate) fn close_all(&self) {
         for connection in self.all.borrow().values() {
             if connection.in_flight.get() == 0 && connection.head_since.get().is_none() {
-                connection.cut.notify_one();
+                connection.end(Ending::Cut);
             } else {
-                connection.close.notify_one();
+                connection.end(Ending::Close);
             }
         }
     }
 
     /// One look at every connection; `now` in seconds.
     pub(crate) fn sweep(&self, now: u32) {
-        self.now.set(now);
+        self.clock.tick(now);
         for connection in self.all.borrow().values() {
             connection.judge(now);
+        }
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        let clock = Self { now: Cell::new(0), date: Cell::new([b' '; 29]) };
+        clock.tick(0);
+        clock
+    }
+}
+
+impl Clock {
+    fn tick(&self, now: u32) {
+        self.now.set(now);
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        if let Ok(date) = date.as_bytes().try_into() {
+            self.date.set(date);
         }
     }
 }
@@ -124,26 +157,74 @@ impl Connection {
             || self.multiplexed.get() && unread()
             || over(self.head_since.get(), limit::HEAD_READ)
         {
-            self.cut.notify_one();
+            self.end(Ending::Cut);
         } else if self.in_flight.get() == 0 {
             let since = Some(self.idle_since.get());
             if !self.served.get() && over(since, limit::HEAD_READ) {
-                self.cut.notify_one();
+                self.end(Ending::Cut);
             } else if over(since, limit::CLIENT_IDLE) {
-                self.close.notify_one();
+                self.end(Ending::Close);
             }
         }
     }
 
-    fn read(&self) {
-        if self.in_flight.get() == 0 && !self.multiplexed.get() && self.head_since.get().is_none() {
-            self.head_since.set(Some(self.now.get()));
+    fn end(&self, ending: Ending) {
+        if ending > self.ending.get() {
+            self.ending.set(ending);
+            if let Some(driver) = self.driver.borrow().as_ref() {
+                driver.wake_by_ref();
+            }
         }
     }
 
-    fn wrote(&self, pending: bool) {
+    /// Whether it ends after what is in flight.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.ending.get() >= Ending::Close
+    }
+
+    /// Waits until it is to end after what is in flight. Whoever drives a connection polls this, or [`Connection::poll_cut`], and
+    /// is woken for both.
+    pub(crate) fn poll_closing(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_ending(Ending::Close, cx)
+    }
+
+    /// Waits until it is to end at once.
+    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_ending(Ending::Cut, cx)
+    }
+
+    /// As [`Connection::poll_cut`].
+    pub(crate) async fn cut(&self) {
+        std::future::poll_fn(|cx| self.poll_cut(cx)).await;
+    }
+
+    fn poll_ending(&self, ending: Ending, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ending.get() >= ending {
+            return Poll::Ready(());
+        }
+        let mut driver = self.driver.borrow_mut();
+        if !driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker())) {
+            *driver = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// The time, for a `Date` header field.
+    pub(crate) fn date(&self) -> [u8; 29] {
+        self.clock.date.get()
+    }
+
+    /// Bytes came.
+    pub(crate) fn read(&self) {
+        if self.in_flight.get() == 0 && !self.multiplexed.get() && self.head_since.get().is_none() {
+            self.head_since.set(Some(self.clock.now.get()));
+        }
+    }
+
+    /// The client took what was written, or not yet.
+    pub(crate) fn wrote(&self, pending: bool) {
         match (pending, self.stalled_since.get()) {
-            (true, None) => self.stalled_since.set(Some(self.now.get())),
+            (true, None) => self.stalled_since.set(Some(self.clock.now.get())),
             (false, Some(_)) => self.stalled_since.set(None),
             _ => {}
         }
@@ -153,7 +234,7 @@ impl Connection {
 impl Busy {
     /// The answer is asked for its next piece (or, the first time, ready to be).
     pub(crate) fn asked(&mut self) {
-        let now = self.connection.now.get();
+        let now = self.connection.clock.now.get();
         match &self.asked {
             Some(asked) => asked.set(now),
             None if self.connection.multiplexed.get() => {
@@ -170,53 +251,6 @@ impl Drop for Busy {
     fn drop(&mut self) {
         let connection = &self.connection;
         connection.in_flight.set(connection.in_flight.get() - 1);
-        connection.idle_since.set(connection.now.get());
-    }
-}
-
-/// A socket whose connection is told what happens on it.
-pub(crate) struct Watched<T> {
-    pub io: T,
-    pub connection: Rc<Connection>,
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
-        if polled.is_ready() && buf.filled().len() > before {
-            self.connection.read();
-        }
-        polled
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        let polled = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.connection.wrote(polled.is_pending());
-        polled
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.connection.wrote(polled.is_pending());
-        polled
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        connection.idle_since.set(connection.clock.now.get());
     }
 }

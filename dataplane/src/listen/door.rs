@@ -3,23 +3,21 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
-use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method as Verb, Request, Response, StatusCode};
-use http_body::Body as _;
-use hyper::body::Incoming;
+use http::{Method as Verb, StatusCode};
+use sluice_http1::Fields;
 
-use super::body::{Body, Inner};
+use super::body::Inner;
 use super::mailbox::Mailboxes;
 use super::path::{self, Door, Path};
-use super::request::{accepts, check_post, discard, read};
-use super::response::{accepted, allow_origin, events, http, json, preflight, refused};
+use super::received::Received;
+use super::request::{Head, Request, accepts, check_post, read};
+use super::response::{Response, accepted, allow_origin, events, http, json, preflight, refused, text};
 use super::{sse, websocket};
 use crate::auth::Principal;
 use crate::auth::origin::Rules;
 use crate::auth::quota::{Account, Ticket};
-use crate::exchange::call::{Call, Refusal, Scope};
+use crate::exchange::call::{Base, Call, Refusal, Scope};
 use crate::exchange::record::Record;
 use crate::exchange::{delete, get, post};
 use crate::node::Worker;
@@ -54,25 +52,24 @@ pub(super) struct Guest {
 
 /// An answer, and what the connection becomes after it.
 pub(super) struct Answer {
-    pub response: Response<Body>,
+    pub response: Response,
     pub upgrade: Option<websocket::Upgrade>,
 }
 
-impl From<Response<Body>> for Answer {
-    fn from(response: Response<Body>) -> Self {
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
         Self { response, upgrade: None }
     }
 }
 
-/// Answers one HTTP request.
-pub(super) async fn answer(house: &House, peer: Peer, request: Request<Incoming>) -> Answer {
+/// Answers one HTTP request. What it leaves unread of the body is the connection's to read on.
+pub(super) async fn answer(house: &House, peer: Peer, request: &mut Request) -> Answer {
     let plane = house.worker.plane();
-    let (mut parts, body) = request.into_parts();
-    let mut unread = body;
+    let Request { head, body } = request;
     let mut record = Record::begin(&house.worker, plane.snapshot.monitoring.access_log);
-    let admitted = admit_host(&plane.rules, peer, &parts).map(|origin| origin.cloned());
+    let admitted = admit_host(&plane.rules, peer, head).map(|origin| origin.map(str::to_owned));
     let origin = admitted.as_ref().ok().cloned().flatten();
-    let mut answer: Answer = match admitted.map(|_| path::find(parts.uri.path(), &plane)) {
+    let answer: Answer = match admitted.map(|_| path::find(head.target.path(), &plane)) {
         Err(reason) => {
             record.fail(&reason);
             refused(&Refusal::from(reason)).into()
@@ -85,37 +82,30 @@ pub(super) async fn answer(house: &House, peer: Peer, request: Request<Incoming>
             record.other_method = Some("GET /metrics".to_owned());
             metrics(&house.worker, &plane, record).into()
         }
-        Ok(Path::Door(_, _)) if parts.method == Verb::OPTIONS && origin.is_some() => {
+        Ok(Path::Door(_, _)) if head.verb == Verb::OPTIONS && origin.is_some() => {
             record.outcome = "ok";
             preflight().into()
         }
         Ok(Path::Door(door, scope)) => {
             if door == Door::WebSocket {
-                websocket::handshake::take_key(&mut parts.headers);
+                websocket::handshake::take_key(&mut head.headers);
             }
-            let through = match admit(&house.worker, plane, peer, scope, &parts.headers, record) {
-                Ok(guest) => through(house, door, guest, parts, &mut unread).await,
+            let through = match admit(&house.worker, plane, peer, scope, &head.headers, record) {
+                Ok(guest) => through(house, door, guest, head, body).await,
                 Err(reason) => Err(reason.into()),
             };
             through.unwrap_or_else(|refusal| refused(&refusal).into())
         }
     };
-    if let Some(origin) = origin {
-        allow_origin(answer.response.headers_mut(), origin);
+    match origin {
+        Some(origin) => Answer { response: allow_origin(answer.response, origin), ..answer },
+        None => answer,
     }
-    if !unread.is_end_stream() {
-        tokio::task::spawn_local(discard(unread));
-    }
-    answer
 }
 
-fn admit_host<'p>(
-    rules: &Rules,
-    peer: Peer,
-    parts: &'p http::request::Parts,
-) -> Result<Option<&'p HeaderValue>, Reason> {
-    rules.check_host(&parts.uri, &parts.headers, peer.loopback)?;
-    rules.check_origin(&parts.uri, &parts.headers, peer.tls)
+fn admit_host<'h>(rules: &Rules, peer: Peer, head: &'h Head) -> Result<Option<&'h str>, Reason> {
+    rules.check_host(&head.target, &head.headers, peer.loopback)?;
+    rules.check_origin(&head.target, &head.headers, peer.tls)
 }
 
 /// Authenticates a request and takes its place among its principal's.
@@ -124,7 +114,7 @@ fn admit(
     plane: Arc<Plane>,
     peer: Peer,
     scope: Result<Scope, Reason>,
-    headers: &HeaderMap,
+    headers: &Fields,
     mut record: Record,
 ) -> Result<Guest, Reason> {
     let admitted = (|| {
@@ -136,7 +126,7 @@ fn admit(
             record.upstream = Some(Arc::clone(upstream));
         }
         let account = worker.node.quotas.account(principal.id);
-        let ticket = worker.node.quotas.admit(&account, &plane.snapshot.limits, Instant::now())?;
+        let ticket = worker.node.quotas.admit(&account, &plane.snapshot.limits, record.started())?;
         Ok((principal, scope, account, ticket))
     })();
     match admitted {
@@ -153,31 +143,26 @@ async fn through(
     house: &House,
     door: Door,
     guest: Guest,
-    parts: http::request::Parts,
-    body: &mut Incoming,
+    head: &mut Head,
+    body: &mut Received,
 ) -> Result<Answer, Refusal> {
     match door {
-        Door::Mcp => mcp(&house.worker, guest, parts, body).await.map(Answer::from),
-        Door::Sse => sse::open(house, guest, &parts).map(|stream| events(Inner::Pipe(Box::new(stream))).into()),
-        Door::Messages => Box::pin(sse::deliver(house, guest, &parts, body)).await.map(|()| accepted().into()),
-        Door::WebSocket => websocket::upgrade(&house.worker, guest, &parts),
+        Door::Mcp => mcp(&house.worker, guest, head, body).await.map(Answer::from),
+        Door::Sse => sse::open(house, guest, head).map(|stream| events(Inner::Pipe(Box::new(stream))).into()),
+        Door::Messages => Box::pin(sse::deliver(house, guest, head, body)).await.map(|()| accepted().into()),
+        Door::WebSocket => websocket::upgrade(&house.worker, guest, head),
     }
 }
 
 /// Streamable HTTP: reads the body where there is one, and sends the call down the path.
-async fn mcp(
-    worker: &Rc<Worker>,
-    guest: Guest,
-    parts: http::request::Parts,
-    body: &mut Incoming,
-) -> Result<Response<Body>, Refusal> {
+async fn mcp(worker: &Rc<Worker>, guest: Guest, head: &mut Head, body: &mut Received) -> Result<Response, Refusal> {
     let Guest { plane, principal, account, scope, ticket, mut record } = guest;
-    let read = match parts.method {
-        Verb::POST => match check_post(&parts.headers) {
-            Ok(()) => read(worker, plane.snapshot.limits.body_bytes, &parts.headers, body).await.map(Some),
+    let read = match head.verb {
+        Verb::POST => match check_post(&head.headers) {
+            Ok(()) => read(worker, plane.snapshot.limits.body_bytes, &head.headers, body).await.map(Some),
             Err(reason) => Err(reason),
         },
-        Verb::GET if !accepts(&parts.headers, "text/event-stream") => Err(Reason::NotAcceptable("text/event-stream")),
+        Verb::GET if !accepts(&head.headers, "text/event-stream") => Err(Reason::NotAcceptable("text/event-stream")),
         Verb::GET | Verb::DELETE => Ok(None),
         _ => Err(Reason::MethodNotAllowed("POST, GET, DELETE")),
     };
@@ -188,27 +173,27 @@ async fn mcp(
             return Err(reason.into());
         }
     };
-    let call = Call {
+    let base = Base {
         naming: scope.naming(&plane),
         plane,
-        upstream: scope,
         principal,
         account,
-        headers: parts.headers,
+        headers: std::mem::take(&mut head.headers),
         synthesized: false,
         record,
         ticket,
     };
+    let call = Call { upstream: scope, base: Box::new(base) };
     let reply = match read {
         Some((body, held)) => post(worker, call, body, held).await,
-        None if parts.method == Verb::GET => Box::pin(get(worker, call)).await,
+        None if head.verb == Verb::GET => Box::pin(get(worker, call)).await,
         None => Box::pin(delete(worker, call)).await,
     };
     reply.map(http)
 }
 
 /// `/health` says only ok or degraded, and counts; names need a key or the admin port.
-fn health(worker: &Worker, plane: &Plane, mut record: Record) -> Response<Body> {
+fn health(worker: &Worker, plane: &Plane, mut record: Record) -> Response {
     record.outcome = "ok";
     let down = plane.servers().filter(|u| u.is_down()).count();
     let body = serde_json::json!({
@@ -220,14 +205,10 @@ fn health(worker: &Worker, plane: &Plane, mut record: Record) -> Response<Body> 
     json(StatusCode::OK, body.to_string().into())
 }
 
-fn metrics(worker: &Worker, plane: &Plane, mut record: Record) -> Response<Body> {
+fn metrics(worker: &Worker, plane: &Plane, mut record: Record) -> Response {
     record.outcome = "ok";
-    let text = render_metrics(worker.node.as_ref(), plane);
-    let mut response = Response::new(Body::full(text.into()));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
-    response
+    let body = render_metrics(worker.node.as_ref(), plane);
+    text(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body.into())
 }
 
 /// The metrics of a node, as both doors show them.

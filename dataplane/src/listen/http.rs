@@ -1,27 +1,19 @@
 //! The HTTP listener: accepts, speaks TLS where configured, and serves HTTP/1.1 or HTTP/2 on each connection; what an
 //! HTTP/1.1 connection becomes by an upgrade is served in its place.
 
-use std::cell::RefCell;
-use std::convert::Infallible;
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::body::Body;
-use super::connection::{Connection, Connections, Watched};
-use super::door::{self, House, Peer};
-use super::websocket::{self, Upgrade};
+use super::connection::{Connection, Connections};
+use super::door::{House, Peer};
+use super::{http1, http2, websocket};
 use crate::drain::Phase;
 use crate::limit;
 
@@ -83,28 +75,39 @@ async fn serve(
         None => {
             let first = tokio::select! {
                 h2 = tokio::time::timeout(limit::HEAD_READ, is_http2(&stream)) => h2.ok(),
-                () = connection.cut.notified() => None,
+                () = connection.cut() => None,
             };
             // nothing came in time, or nothing more is taken
             if let Some(h2) = first {
-                let io = Watched { io: stream, connection: Rc::clone(&connection) };
-                speak(house, io, connection, peer, h2).await;
+                speak(house, stream, connection, peer, h2).await;
             }
         }
-        Some(config) => {
-            let watched = Watched { io: stream, connection: Rc::clone(&connection) };
-            let handshake = TlsAcceptor::from(config).accept(watched);
-            match tokio::time::timeout(limit::TLS_HANDSHAKE, handshake).await {
-                Ok(Ok(stream)) => {
-                    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                    speak(house, stream, connection, peer, h2).await;
-                }
-                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                Err(_) => tracing::debug!("TLS handshake took too long"),
-            }
-        }
+        // boxed: a plain connection has no room for it
+        Some(config) => Box::pin(serve_tls(house, stream, connection, peer, config)).await,
     }
     connections.remove(id);
+}
+
+async fn serve_tls(
+    house: Rc<House>,
+    stream: TcpStream,
+    connection: Rc<Connection>,
+    peer: Peer,
+    config: Arc<rustls::ServerConfig>,
+) {
+    let handshake = TlsAcceptor::from(config).accept(stream);
+    let handshake = tokio::select! {
+        handshake = tokio::time::timeout(limit::TLS_HANDSHAKE, handshake) => handshake,
+        () = connection.cut() => return,
+    };
+    match handshake {
+        Ok(Ok(stream)) => {
+            let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            speak(house, stream, connection, peer, h2).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+        Err(_) => tracing::debug!("TLS handshake took too long"),
+    }
 }
 
 /// HTTP/2 with prior knowledge begins with its preface; `P` alone may still become `POST`.
@@ -124,91 +127,24 @@ async fn is_http2(stream: &TcpStream) -> bool {
     }
 }
 
+/// Speaks HTTP on a connection until it ends, and what it becomes by an upgrade.
 async fn speak<I>(house: Rc<House>, io: I, connection: Rc<Connection>, peer: Peer, h2: bool)
 where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let upgrade = Rc::new(RefCell::new(None));
-    let service = {
-        let (connection, upgrade) = (Rc::clone(&connection), Rc::clone(&upgrade));
-        // a future of some KB: boxed it is moved once, and a connection that idles keeps no room for it
-        service_fn(move |request: Request<Incoming>| {
-            Box::pin(answer(Rc::clone(&house), Rc::clone(&connection), Rc::clone(&upgrade), peer, request))
-        })
-    };
-    let io = TokioIo::new(io);
-    let result = if h2 {
-        connection.is_multiplexed();
-        let served = http2::Builder::new(LocalExecutor)
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limit::H2_STREAMS)
-            .max_header_list_size(limit::HEAD_BYTES as u32)
-            .keep_alive_interval(limit::KEEP_ALIVE)
-            .keep_alive_timeout(limit::HEAD_READ)
-            .serve_connection(io, service);
-        let mut served = std::pin::pin!(served);
-        loop {
-            tokio::select! {
-                result = served.as_mut() => break result,
-                () = connection.cut.notified() => break Ok(()),
-                () = connection.close.notified() => served.as_mut().graceful_shutdown(),
-            }
-        }
-    } else {
-        let mut served = http1::Builder::new()
-            .max_headers(limit::HEADERS)
-            .max_buf_size(limit::HEAD_BYTES)
-            .serve_connection(io, service);
-        let result = loop {
-            tokio::select! {
-                // not shut down here: the socket may go on as something else
-                result = poll_fn(|cx| served.poll_without_shutdown(cx)) => break result,
-                () = connection.cut.notified() => return,
-                () = connection.close.notified() => std::pin::Pin::new(&mut served).graceful_shutdown(),
-            }
-        };
-        if result.is_ok() {
-            let parts = served.into_parts();
-            let mut io = parts.io.into_inner();
-            match upgrade.take() {
-                Some(upgrade) => websocket::serve(upgrade, io, parts.read_buf, &connection).await,
-                None => tokio::select! {
-                    _ = io.shutdown() => {}
-                    () = connection.cut.notified() => {}
-                },
-            }
-        }
-        result
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "client connection ended");
+    if h2 {
+        return Box::pin(http2::serve(house, io, connection, peer)).await;
     }
-}
-
-async fn answer(
-    house: Rc<House>,
-    connection: Rc<Connection>,
-    upgrade: Rc<RefCell<Option<Upgrade>>>,
-    peer: Peer,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
-    let busy = connection.begin();
-    let mut answer = door::answer(&house, peer, request).await;
-    answer.response.body_mut().keep(busy);
-    if answer.upgrade.is_some() {
-        upgrade.replace(answer.upgrade);
-    }
-    Ok(answer.response)
-}
-
-/// Runs HTTP/2 streams on the worker's own thread.
-#[derive(Clone, Copy)]
-struct LocalExecutor;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
+    let mut served = std::pin::pin!(http1::serve(&house, io, &connection, peer));
+    let ended = std::future::poll_fn(|cx| match connection.poll_cut(cx) {
+        Poll::Ready(()) => Poll::Ready(Ok(None)),
+        Poll::Pending => served.as_mut().poll(cx),
+    });
+    match ended.await {
+        Ok(Some(http1::Upgraded { upgrade, io, read })) => {
+            Box::pin(websocket::serve(upgrade, io, read, &connection)).await;
+        }
+        Ok(None) => {}
+        Err(error) => tracing::debug!(%error, "client connection ended"),
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use sluice_http1::Fields;
 use sluice_mcp::{Kind, Message, Method, ScanLimits, error_body, scan};
 use sluice_snapshot::model::Limits;
 use tokio::sync::{Notify, mpsc};
@@ -25,7 +25,7 @@ use super::outbox::Outbox;
 use crate::auth::Principal;
 use crate::auth::quota::{Account, Ticket};
 use crate::drain::Phase;
-use crate::exchange::call::{Arrival, Call, Refusal, Reply, Scope};
+use crate::exchange::call::{Arrival, Base, Call, Refusal, Reply, Scope};
 use crate::exchange::post;
 use crate::exchange::record::Record;
 use crate::limit;
@@ -312,7 +312,7 @@ impl Pipe {
         }
     }
 
-    fn arrival(&self, headers: HeaderMap, ticket: Ticket) -> Result<Arrival, Reason> {
+    fn arrival(&self, headers: Fields, ticket: Ticket) -> Result<Arrival, Reason> {
         let plane = self.worker.plane();
         let mut record = self.record(&plane);
         match self.scope_in(&plane) {
@@ -324,19 +324,19 @@ impl Pipe {
         }
     }
 
-    fn arrival_at(&self, scope: Scope, headers: HeaderMap, ticket: Ticket, record: Record) -> Arrival {
+    fn arrival_at(&self, scope: Scope, headers: Fields, ticket: Ticket, record: Record) -> Arrival {
         let plane = self.worker.plane();
-        Call {
+        let base = Base {
             naming: scope.naming(&plane),
             plane,
-            upstream: scope,
             principal: self.principal.clone(),
             account: Arc::clone(&self.account),
             headers,
             synthesized: true,
             record,
             ticket,
-        }
+        };
+        Call { upstream: scope, base: Box::new(base) }
     }
 
     fn record(&self, plane: &Plane) -> Record {

@@ -1,21 +1,34 @@
 //! What is asked of a client's HTTP request, and its body: read within bounds, or thrown away.
 
-use std::pin::Pin;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
-use http::header;
-use http_body::Body as _;
-use hyper::body::Incoming;
+use http::Method as Verb;
+use sluice_http1::{Fields, Target};
 
+use super::received::Received;
 use crate::budget::Held;
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
 
+/// A request, by whichever version of HTTP it came.
+pub(super) struct Request {
+    pub head: Head,
+    pub body: Received,
+}
+
+/// What stands before the body.
+pub(super) struct Head {
+    pub verb: Verb,
+    pub target: Target,
+    pub headers: Fields,
+    /// HTTP/1.1: the connection can go on as something else.
+    pub http_11: bool,
+}
+
 /// What a POST must declare: a JSON body, and that both forms of an answer can be read (*Sending Messages*).
-pub(super) fn check_post(headers: &HeaderMap) -> Result<(), Reason> {
+pub(super) fn check_post(headers: &Fields) -> Result<(), Reason> {
     check_json(headers)?;
     if !accepts(headers, "application/json") || !accepts(headers, "text/event-stream") {
         return Err(Reason::NotAcceptable("application/json and text/event-stream"));
@@ -24,34 +37,58 @@ pub(super) fn check_post(headers: &HeaderMap) -> Result<(), Reason> {
 }
 
 /// A JSON body.
-pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Reason> {
-    let kind = headers.get(header::CONTENT_TYPE).map(|v| v.as_bytes()).unwrap_or_default();
-    let kind = kind.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-    if !kind.eq_ignore_ascii_case(b"application/json") || headers.contains_key(header::CONTENT_ENCODING) {
+pub(super) fn check_json(headers: &Fields) -> Result<(), Reason> {
+    let kind = without_parameters(headers.get("content-type").unwrap_or_default());
+    if !kind.eq_ignore_ascii_case(b"application/json") || headers.has("content-encoding") {
         return Err(Reason::MediaType);
     }
     Ok(())
 }
 
 /// Whether the Accept header lists a media type, itself or by a wildcard.
-pub(super) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
-    let family = wanted.split('/').next().unwrap_or_default();
-    headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).any(|range| {
-        let range = range.split(';').next().unwrap_or_default().trim();
+pub(super) fn accepts(headers: &Fields, wanted: &str) -> bool {
+    let wanted = wanted.as_bytes();
+    headers.list("accept").any(|range| {
+        let range = without_parameters(range);
         range.eq_ignore_ascii_case(wanted)
-            || range == "*/*"
-            || range.strip_suffix("/*").is_some_and(|f| f.eq_ignore_ascii_case(family))
+            || range == b"*/*"
+            || range.strip_suffix(b"*").is_some_and(|family| {
+                family.ends_with(b"/") && wanted.get(..family.len()).is_some_and(|w| w.eq_ignore_ascii_case(family))
+            })
     })
+}
+
+/// A media type or range without what follows its first semicolon.
+fn without_parameters(media: &[u8]) -> &[u8] {
+    let end = memchr::memchr(b';', media).unwrap_or(media.len());
+    media[..end].trim_ascii()
 }
 
 /// Reads a body, bounded in size, time and in what the node holds at once.
 pub(super) async fn read(
     worker: &Worker,
     limit: usize,
-    headers: &HeaderMap,
-    body: &mut Incoming,
+    headers: &Fields,
+    body: &mut Received,
 ) -> Result<(Bytes, Held), Reason> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    if let Received::Whole(whole) = body {
+        if whole.len() > limit {
+            return Err(Reason::BodyTooLarge { limit });
+        }
+        let held = worker.node.hold(whole.len())?;
+        return Ok((std::mem::take(whole), held));
+    }
+    Box::pin(read_on(worker, limit, headers, body)).await
+}
+
+/// The same for a body that is still coming.
+async fn read_on(
+    worker: &Worker,
+    limit: usize,
+    headers: &Fields,
+    body: &mut Received,
+) -> Result<(Bytes, Held), Reason> {
+    let declared = headers.text("content-length").and_then(|v| v.parse().ok());
     if declared.is_some_and(|length: u64| length > limit as u64) {
         return Err(Reason::BodyTooLarge { limit });
     }
@@ -59,16 +96,14 @@ pub(super) async fn read(
     let deadline = Instant::now() + limit::BODY_READ;
     let mut whole = Bytes::new();
     let mut more = BytesMut::new();
-    loop {
-        let next = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
+    while !body.is_end() {
         let pause = limit::BODY_PAUSE.min(deadline.saturating_duration_since(Instant::now()));
-        let frame = match tokio::time::timeout(pause, next).await {
+        let data = match tokio::time::timeout(pause, body.data()).await {
             Err(_) => return Err(Reason::BodyTooSlow),
             Ok(None) => break,
             Ok(Some(Err(_))) => return Err(Reason::BodyBroken),
-            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Ok(data))) => data,
         };
-        let Ok(data) = frame.into_data() else { continue };
         let length = whole.len() + more.len() + data.len();
         if length > limit {
             return Err(Reason::BodyTooLarge { limit });
@@ -85,24 +120,6 @@ pub(super) async fn read(
             }
             more.extend_from_slice(&data);
         }
-        if body.is_end_stream() {
-            break;
-        }
     }
     Ok((if more.is_empty() { whole } else { more.freeze() }, held))
-}
-
-/// Reads on for a moment what was refused unread and throws it away, so that the client can read why: closing at once
-/// could reset the connection under the answer.
-pub(super) async fn discard(mut body: Incoming) {
-    let mut left = limit::DISCARD_BYTES;
-    let reading = async {
-        while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-            match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
-    };
-    let _ = tokio::time::timeout(limit::DISCARD, reading).await;
 }

@@ -6,9 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::ACCEPT;
 use http::{Method as Verb, StatusCode};
-use hyper::body::Incoming;
 use sluice_mcp::{ScanLimits, encode_event, scan};
 use tokio::time::{Instant, Sleep};
 
@@ -17,7 +15,8 @@ use super::mailbox::{Address, Mail, Registered};
 use super::outbox::{Piece, Waiting, outbox};
 use super::path;
 use super::pipe::{End, Pipe};
-use super::request::{accepts, check_json, read};
+use super::received::Received;
+use super::request::{Head, accepts, check_json, read};
 use crate::auth::quota::Ticket;
 use crate::drain::Phase;
 use crate::exchange::call::Refusal;
@@ -41,11 +40,11 @@ pub(crate) struct Stream {
 }
 
 /// A GET: opens a stream.
-pub(super) fn open(house: &House, guest: Guest, parts: &http::request::Parts) -> Result<Stream, Refusal> {
+pub(super) fn open(house: &House, guest: Guest, head: &Head) -> Result<Stream, Refusal> {
     let Guest { principal, scope, ticket, mut record, .. } = guest;
     record.other_method = Some("GET /sse".to_owned());
-    let wrong = match parts.method {
-        Verb::GET if !parts.headers.contains_key(ACCEPT) || accepts(&parts.headers, "text/event-stream") => None,
+    let wrong = match head.verb {
+        Verb::GET if !head.headers.has("accept") || accepts(&head.headers, "text/event-stream") => None,
         Verb::GET => Some(Reason::NotAcceptable("text/event-stream")),
         // a streamable HTTP client tries a POST first, and takes this for the sign that here is HTTP+SSE
         _ => Some(Reason::MethodNotAllowed("GET")),
@@ -60,7 +59,7 @@ pub(super) fn open(house: &House, guest: Guest, parts: &http::request::Parts) ->
     };
     let node = &house.worker.node;
     let (mailbox, mails) = house.mailboxes.open();
-    let path = parts.uri.path();
+    let path = head.target.path();
     let address = mailbox.address.sealed(&node.seal, principal.id, &path::server_in(path));
     let (outbox, waiting) = outbox();
     tokio::task::spawn_local(Pipe::new(&house.worker, scope, principal, outbox).run(mails));
@@ -79,26 +78,21 @@ pub(super) fn open(house: &House, guest: Guest, parts: &http::request::Parts) ->
 }
 
 /// A POST: hands a message in.
-pub(super) async fn deliver(
-    house: &House,
-    guest: Guest,
-    parts: &http::request::Parts,
-    body: &mut Incoming,
-) -> Result<(), Refusal> {
+pub(super) async fn deliver(house: &House, guest: Guest, head: &Head, body: &mut Received) -> Result<(), Refusal> {
     let Guest { plane, principal, ticket, mut record, .. } = guest;
     record.other_method = Some("POST /messages".to_owned());
     let limits = &plane.snapshot.limits;
     let delivered = async {
-        if parts.method != Verb::POST {
+        if head.verb != Verb::POST {
             return Err(Reason::MethodNotAllowed("POST").into());
         }
-        check_json(&parts.headers)?;
-        let text = session_id(parts.uri.query().unwrap_or_default()).ok_or(Reason::StreamMissing)?;
-        let server = path::server_in(parts.uri.path());
+        check_json(&head.headers)?;
+        let text = session_id(head.target.query().unwrap_or_default()).ok_or(Reason::StreamMissing)?;
+        let server = path::server_in(head.target.path());
         let address = Address::open(&house.worker.node.seal, principal.id, &server, text.as_bytes())
             .filter(|address| house.mailboxes.has(*address))
             .ok_or(Reason::StreamUnknown)?;
-        let (body, held) = read(&house.worker, limits.body_bytes, &parts.headers, body).await?;
+        let (body, held) = read(&house.worker, limits.body_bytes, &head.headers, body).await?;
         let message = scan(&body, ScanLimits { depth: limits.json_depth }).map_err(|error| {
             let id = error.id.map(|s| body.slice(s.range()));
             Refusal { reason: Reason::Message { code: error.code(), text: error.to_string() }, id }

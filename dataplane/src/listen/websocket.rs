@@ -25,6 +25,7 @@ use super::door::{Answer, Guest};
 use super::mailbox::Mail;
 use super::outbox::{Piece, Waiting, outbox};
 use super::pipe::{End, Pipe};
+use super::request::Head;
 use crate::auth::Principal;
 use crate::auth::quota::Ticket;
 use crate::drain::Phase;
@@ -67,14 +68,14 @@ impl From<End> for Why {
 }
 
 /// A GET: answers the handshake.
-pub(super) fn upgrade(worker: &Rc<Worker>, guest: Guest, parts: &http::request::Parts) -> Result<Answer, Refusal> {
+pub(super) fn upgrade(worker: &Rc<Worker>, guest: Guest, head: &Head) -> Result<Answer, Refusal> {
     let Guest { plane, principal, scope, ticket, mut record, .. } = guest;
     record.other_method = Some("GET /ws".to_owned());
     let judged = (|| {
-        if parts.method != Verb::GET {
+        if head.verb != Verb::GET {
             return Err(Reason::MethodNotAllowed("GET"));
         }
-        let response = handshake::judge(parts)?;
+        let response = handshake::judge(head)?;
         if worker.node.drain.phase() != Phase::Serving {
             return Err(Reason::Draining);
         }
@@ -83,7 +84,7 @@ pub(super) fn upgrade(worker: &Rc<Worker>, guest: Guest, parts: &http::request::
     match judged {
         Ok((response, ticket)) => {
             record.outcome = "ok";
-            record.status = response.status();
+            record.status = response.status;
             let limit = plane.snapshot.limits.body_bytes;
             let upgrade = Upgrade { worker: Rc::clone(worker), scope, principal, ticket, record, limit };
             Ok(Answer { response, upgrade: Some(upgrade) })
@@ -103,12 +104,12 @@ where
     // no request is in flight any more, but the connection does not idle
     let _busy = connection.begin();
     tokio::select! {
-        () = connection.cut.notified() => {}
-        () = speak(upgrade, io, read) => {}
+        () = connection.cut() => {}
+        () = speak(upgrade, io, read, connection) => {}
     }
 }
 
-async fn speak<I>(upgrade: Upgrade, io: I, read: Bytes)
+async fn speak<I>(upgrade: Upgrade, io: I, read: Bytes, connection: &Rc<Connection>)
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
@@ -124,7 +125,7 @@ where
         .max_message_size(Some(limit))
         .max_frame_size(Some(limit));
     let meter = Meter::new(&worker.node);
-    let io = Metered { io, meter: Rc::clone(&meter) };
+    let io = Metered { io, connection: Rc::clone(connection), meter: Rc::clone(&meter) };
     let socket = WebSocketStream::from_partially_read(io, read.into(), Role::Server, Some(config)).await;
     let (mut sink, mut stream) = socket.split();
     let life = Life::default();

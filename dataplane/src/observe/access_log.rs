@@ -1,6 +1,7 @@
 //! The access log: one JSON line per request on stderr. The path fills a record and hands it to a writer thread; when
 //! that is behind, lines are lost and counted, and traffic goes on.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,10 +20,10 @@ use crate::limit;
 #[serde(tag = "log", rename = "access")]
 pub(crate) struct Line {
     pub at_ms: u64,
-    pub request: String,
+    pub request: RequestName,
     pub principal: Arc<str>,
     pub server: Arc<str>,
-    pub method: String,
+    pub method: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     pub status: u16,
@@ -30,6 +31,21 @@ pub(crate) struct Line {
     pub micros: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+}
+
+/// What a request is called, written as `BOOT-NUMBER` in hexadecimal digits. Formatted by the writer, not by the path.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestName {
+    /// Distinguishes this process.
+    pub boot: u32,
+    /// The worker, and its count.
+    pub number: u64,
+}
+
+impl serde::Serialize for RequestName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:08x}-{:x}", self.boot, self.number))
+    }
 }
 
 /// Longest name of a tool, prompt or resource in a line.

@@ -3,6 +3,7 @@
 //! Form: base64url of key id (1 byte), random (16), owner (8: the first bytes of the principal's id), MAC (16): 55 visible
 //! ASCII characters (2025-11-25 *Session Management*).
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -12,7 +13,9 @@ use crate::seal::{self, Seal};
 
 const KEY_ID: u8 = 1;
 const BODY: usize = 1 + 16 + 8;
-const WHOLE: usize = BODY + 16;
+/// Bytes of the MAC.
+pub(crate) const MAC: usize = 16;
+const WHOLE: usize = BODY + MAC;
 /// Characters of an id.
 pub(crate) const TEXT: usize = (WHOLE * 4).div_ceil(3);
 
@@ -35,20 +38,47 @@ impl SessionId {
 
     /// Opens an id presented by `principal`; `None` when it is forged or belongs to somebody else.
     pub(crate) fn open(seal: &Seal, principal: PrincipalId, text: &[u8]) -> Option<Self> {
+        let presented = Presented::read(text, principal)?;
+        presented.is_genuine(seal).then(|| presented.id())
+    }
+}
+
+/// An id as a client presents it, which may be forged.
+pub(crate) struct Presented([u8; WHOLE]);
+
+impl Presented {
+    /// Reads an id; `None` where it has not the form of one, or names another owner than `principal`.
+    pub(crate) fn read(text: &[u8], principal: PrincipalId) -> Option<Self> {
         if text.len() != TEXT {
             return None;
         }
         let mut whole = [0u8; WHOLE];
         URL_SAFE_NO_PAD.decode_slice(text, &mut whole).ok().filter(|n| *n == WHOLE)?;
-        let genuine =
-            aws_lc_rs::constant_time::verify_slices_are_equal(&seal.mac(&whole[..BODY]), &whole[BODY..]).is_ok();
-        let own = whole[17..BODY] == principal.0[..8];
-        if !genuine || !own || whole[0] != KEY_ID {
-            return None;
-        }
+        (whole[17..BODY] == principal.0[..8] && whole[0] == KEY_ID).then_some(Self(whole))
+    }
+
+    /// The id it claims to be.
+    pub(crate) fn id(&self) -> SessionId {
         let mut id = [0; 16];
-        id.copy_from_slice(&whole[1..17]);
-        Some(Self(id))
+        id.copy_from_slice(&self.0[1..17]);
+        SessionId(id)
+    }
+
+    /// Whether it was given out by a node with this key.
+    pub(crate) fn is_genuine(&self, seal: &Seal) -> bool {
+        verify_slices_are_equal(&seal.mac(&self.0[..BODY]), &self.0[BODY..]).is_ok()
+    }
+
+    /// The same, where it was found before what a genuine one ends in.
+    pub(crate) fn ends_in(&self, mac: &[u8; MAC]) -> bool {
+        verify_slices_are_equal(mac, &self.0[BODY..]).is_ok()
+    }
+
+    /// What it ends in.
+    pub(crate) fn mac(&self) -> [u8; MAC] {
+        let mut mac = [0; MAC];
+        mac.copy_from_slice(&self.0[BODY..]);
+        mac
     }
 }
 

@@ -18,21 +18,21 @@ pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 /// An open connection. One call through a table for each system call is nothing beside the call.
-pub(crate) type Connection = Box<dyn Duplex>;
+pub(crate) type Socket = Box<dyn Duplex>;
 
 /// Opens a connection to an endpoint: to its Unix socket if it has one, else to its host and port. TLS names the host of
 /// the URL in both cases.
 ///
 /// # Errors
 /// Whatever kept the connection from being opened, within [`limit::CONNECT`] and [`limit::TLS_HANDSHAKE`].
-pub(crate) async fn open(endpoint: &HttpEndpoint) -> Result<Connection> {
+pub(crate) async fn open(endpoint: &HttpEndpoint) -> Result<Socket> {
     let connecting = async {
         if let Some(path) = &endpoint.socket {
-            return Result::Ok(Box::new(UnixStream::connect(path).await?) as Connection);
+            return Result::Ok(Box::new(UnixStream::connect(path).await?) as Socket);
         }
         let tcp = TcpStream::connect((&*endpoint.host, endpoint.port)).await?;
         tcp.set_nodelay(true)?;
-        Ok(Box::new(tcp) as Connection)
+        Ok(Box::new(tcp) as Socket)
     };
     let late = |what| move |_| Error::new(ErrorKind::TimedOut, what);
     let plain = tokio::time::timeout(limit::CONNECT, connecting).await.map_err(late("no connection in time"))??;

@@ -1,99 +1,113 @@
-//! Connections to HTTP servers: per worker, a plain stack of HTTP/1.1 connections per server; no lock, no other thread.
+//! HTTP servers: what is sent to them, and the idle connections to them. Per worker, a plain stack of HTTP/1.1 connections per
+//! server; no lock, no other task.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, Uri};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use http::{Method, StatusCode, Uri};
+use sluice_http1::{Fields, ResponseHead};
 use sluice_mcp::Chunks;
 use sluice_snapshot::model::HttpEndpoint;
 
-use super::connection;
 use crate::limit;
 use crate::observe::metrics::Gauge;
+use crate::wire::Room;
 
-/// A request body: the client's bytes, perhaps with splices, written as they are.
-pub(crate) struct Outgoing {
-    chunks: smallvec::IntoIter<[Bytes; 5]>,
-    left: u64,
+mod answer;
+pub(super) mod connection;
+
+pub(crate) use answer::Answer;
+use answer::Lease;
+use connection::{Connection, Fault};
+
+/// A request: the client's bytes, perhaps with splices, written as they are.
+#[derive(Clone)]
+pub(crate) struct Request {
+    verb: Method,
+    /// Beside those of the [`Target`].
+    pub headers: Fields,
+    body: Chunks,
+    /// No media types are named.
+    bare: bool,
 }
 
-impl Outgoing {
-    pub(crate) fn new(chunks: Chunks) -> Self {
-        let left = chunks.iter().map(|c| c.len() as u64).sum();
-        Self { chunks: chunks.into_iter(), left }
+impl Request {
+    pub(crate) fn new(verb: Method, body: Chunks) -> Self {
+        Self { verb, headers: Fields::with_capacity(256), body, bare: false }
     }
 
-    pub(crate) fn whole(body: Bytes) -> Self {
-        Self::new(Chunks::from_iter([body]))
+    /// A POST of one piece.
+    pub(crate) fn post(body: Bytes) -> Self {
+        Self::new(Method::POST, Chunks::from_iter([body]))
     }
 
-    pub(crate) fn empty() -> Self {
-        Self::new(Chunks::new())
-    }
-}
-
-impl Clone for Outgoing {
-    fn clone(&self) -> Self {
-        Self { chunks: self.chunks.clone(), left: self.left }
-    }
-}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let chunk = self.chunks.by_ref().find(|c| !c.is_empty());
-        self.left -= chunk.as_ref().map_or(0, |c| c.len() as u64);
-        Poll::Ready(chunk.map(|c| Ok(Frame::data(c))))
+    /// Without a body.
+    pub(crate) fn empty(verb: Method) -> Self {
+        Self::new(verb, Chunks::new())
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
+    /// A GET with nothing but the server's host and credential.
+    pub(super) fn bare() -> Self {
+        Self { bare: true, ..Self::empty(Method::GET) }
     }
 
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+    /// Names the revision and the method of a modern request of our own.
+    pub(crate) fn modern(mut self, method: &str) -> Self {
+        use sluice_mcp::header::{METHOD, PROTOCOL_VERSION};
+        for (name, value) in [(PROTOCOL_VERSION, "2026-07-28"), (METHOD, method)] {
+            // a word of the specification is a field value
+            let _ = self.headers.set(name, value.as_bytes());
+        }
+        self
     }
 }
 
-/// Where an HTTP server is, and what every request to it carries; made once.
+/// Where an HTTP server is, and the head of every request to it, as far as it is always the same; made once.
 pub(crate) struct Target {
     endpoint: HttpEndpoint,
-    uri: Uri,
-    headers: HeaderMap,
+    post: Vec<u8>,
+    get: Vec<u8>,
+    delete: Vec<u8>,
+    bare: Vec<u8>,
 }
 
 impl Target {
     pub(crate) fn new(endpoint: &HttpEndpoint) -> Self {
-        let mut headers = HeaderMap::with_capacity(8);
-        if let Ok(host) = HeaderValue::from_str(&endpoint.authority) {
-            headers.insert(HOST, host);
-        }
-        for (name, value) in &endpoint.headers {
-            let name = HeaderName::from_bytes(name.as_bytes());
-            if let (Ok(name), Ok(mut value)) = (name, HeaderValue::from_str(value.expose())) {
-                value.set_sensitive(true);
-                headers.insert(name, value);
-            }
-        }
-        Self { uri: endpoint.path.parse().unwrap_or_default(), headers, endpoint: endpoint.clone() }
+        Self::with_uri(endpoint, &endpoint.path.parse().unwrap_or_default())
     }
 
     /// Another path of the same server, to which the same headers go.
-    pub(crate) fn at(&self, uri: Uri) -> Self {
-        Self { endpoint: self.endpoint.clone(), uri, headers: self.headers.clone() }
+    pub(crate) fn at(&self, uri: &Uri) -> Self {
+        Self::with_uri(&self.endpoint, uri)
+    }
+
+    fn with_uri(endpoint: &HttpEndpoint, uri: &Uri) -> Self {
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let head = |verb: &str, accept: Option<&str>, content_type: Option<&str>| {
+            let mut fields = Fields::default();
+            let own = [("host", Some(&*endpoint.authority)), ("content-type", content_type), ("accept", accept)];
+            let own = own.into_iter().filter_map(|(name, value)| Some((name, value?)));
+            let configured = endpoint.headers.iter().map(|(name, value)| (&**name, value.expose()));
+            for (name, value) in own.chain(configured) {
+                // the configuration was checked; what is no field is not sent
+                let _ = fields.set(name, value.as_bytes());
+            }
+            let mut head = format!("{verb} {path} HTTP/1.1\r\n").into_bytes();
+            fields.write(&mut head);
+            head
+        };
+        let both = Some("application/json, text/event-stream");
+        Self {
+            post: head("POST", both, Some("application/json")),
+            get: head("GET", Some("text/event-stream"), None),
+            delete: head("DELETE", both, None),
+            bare: head("GET", None, None),
+            endpoint: endpoint.clone(),
+        }
     }
 
     /// Where it is.
@@ -101,30 +115,22 @@ impl Target {
         &self.endpoint
     }
 
-    /// A GET with nothing but the server's host and credential.
-    pub(crate) fn bare(&self) -> Request<Outgoing> {
-        let mut request = Request::new(Outgoing::empty());
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        request
-    }
-
-    /// A request with the server's host and credential, and our media types.
-    pub(crate) fn request(&self, verb: Method, body: Outgoing) -> Request<Outgoing> {
-        let mut request = Request::new(body);
-        *request.uri_mut() = self.uri.clone();
-        let headers = request.headers_mut();
-        headers.reserve(12);
-        if verb == Method::POST {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    /// The whole head of a request.
+    fn head(&self, request: &Request, out: &mut Vec<u8>) {
+        out.extend_from_slice(match request.verb {
+            Method::GET if request.bare => &self.bare,
+            Method::GET => &self.get,
+            Method::DELETE => &self.delete,
+            _ => &self.post,
+        });
+        request.headers.write(out);
+        let length: usize = request.body.iter().map(Bytes::len).sum();
+        if length > 0 || request.verb == Method::POST {
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
-        let accepted = if verb == Method::GET { "text/event-stream" } else { "application/json, text/event-stream" };
-        headers.insert(ACCEPT, HeaderValue::from_static(accepted));
-        for (name, value) in &self.headers {
-            headers.insert(name, value.clone());
-        }
-        *request.method_mut() = verb;
-        request
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -139,25 +145,34 @@ pub(crate) enum Failure {
     Timeout,
 }
 
+/// The head of an answer, and its body as it comes.
+pub(crate) struct Response {
+    pub status: StatusCode,
+    pub headers: Fields,
+    pub body: Answer,
+}
+
 /// The idle connections of one worker.
 #[derive(Default)]
 pub(crate) struct Pools {
     idle: RefCell<HashMap<u64, Vec<Idle>, foldhash::fast::RandomState>>,
     open: Arc<Gauge>,
+    /// When they were looked over last.
+    looked: Cell<Option<Instant>>,
 }
 
 struct Idle {
-    sender: SendRequest<Outgoing>,
+    connection: Connection,
     until: Instant,
 }
 
 impl Pools {
     pub(crate) fn new(open: Arc<Gauge>) -> Self {
-        Self { idle: RefCell::default(), open }
+        Self { idle: RefCell::default(), open, looked: Cell::new(None) }
     }
 
-    /// Sends a request and waits for the head of its answer. A connection that turned out to be closed before the request
-    /// was written is replaced once; nothing is ever written twice.
+    /// Sends a request at `now` and waits for the head of its answer, no longer than `wait`. A connection that turned out to be closed before a byte of the
+    /// request was written is replaced; nothing is ever written twice.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -165,199 +180,101 @@ impl Pools {
         self: &Rc<Self>,
         upstream: u64,
         target: &Target,
-        request: Request<Outgoing>,
+        request: &Request,
+        now: Instant,
         wait: Duration,
-    ) -> Result<Response<Answer>, Failure> {
-        tokio::time::timeout(wait, self.exchange(upstream, &target.endpoint, request))
-            .await
-            .unwrap_or(Err(Failure::Timeout))
-    }
-
-    async fn exchange(
-        self: &Rc<Self>,
-        upstream: u64,
-        endpoint: &HttpEndpoint,
-        mut request: Request<Outgoing>,
-    ) -> Result<Response<Answer>, Failure> {
-        while let Some(mut sender) = self.take(upstream) {
-            if !sender.is_ready() {
-                // it may need one more turn; if not, it still writes a request that was answered early
-                tokio::task::yield_now().await;
-                if !sender.is_ready() {
-                    continue;
-                }
-            }
-            match sender.try_send_request(request).await {
-                Ok(response) => return Ok(self.answer(upstream, sender, response)),
-                Err(mut failed) => match failed.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(Failure::Broken(failed.into_error().to_string())),
-                },
+    ) -> Result<Response, Failure> {
+        let deadline = now + wait;
+        let mut head = Room::take();
+        target.head(request, &mut head);
+        let small = request.body.iter().map(Bytes::len).sum::<usize>() <= limit::COPIED_BYTES;
+        if small {
+            request.body.iter().for_each(|piece| head.extend_from_slice(piece));
+        }
+        let apart = if small { &[][..] } else { &request.body[..] };
+        while let Some(mut connection) = self.take(upstream, now) {
+            match connection.ask(&request.verb, &head, apart, deadline).await {
+                Ok(answered) => return self.answer(upstream, connection, now, answered),
+                Err(Fault::Unsent(_)) => {}
+                Err(fault) => return Err(fault.into()),
             }
         }
-        let mut sender = Box::pin(self.connect(endpoint)).await?;
-        match sender.try_send_request(request).await {
-            Ok(response) => Ok(self.answer(upstream, sender, response)),
-            Err(mut failed) => Err(match failed.take_message() {
-                Some(_) => Failure::Unreachable(failed.into_error().to_string()),
-                None => Failure::Broken(failed.into_error().to_string()),
-            }),
-        }
-    }
-
-    fn take(&self, upstream: u64) -> Option<SendRequest<Outgoing>> {
-        let mut idle = self.idle.borrow_mut();
-        let stack = idle.get_mut(&upstream)?;
-        let now = Instant::now();
-        while let Some(connection) = stack.pop() {
-            if connection.until < now {
-                // the stack is ordered by last use: everything below is older still
-                stack.clear();
-                return None;
-            }
-            if !connection.sender.is_closed() {
-                return Some(connection.sender);
-            }
-        }
-        None
-    }
-
-    fn give(&self, upstream: u64, sender: SendRequest<Outgoing>, keep: Duration) {
-        if sender.is_closed() {
-            return;
-        }
-        let mut idle = self.idle.borrow_mut();
-        let stack = idle.entry(upstream).or_default();
-        if stack.len() < limit::UPSTREAM_IDLE_CONNECTIONS {
-            stack.push(Idle { sender, until: Instant::now() + keep });
-        }
-    }
-
-    /// Closes connections idle for too long, and those of servers no longer configured.
-    pub(crate) fn sweep(&self, alive: impl Fn(u64) -> bool) {
-        let now = Instant::now();
-        self.idle.borrow_mut().retain(|upstream, stack| {
-            stack.retain(|c| c.until >= now && !c.sender.is_closed());
-            alive(*upstream) && !stack.is_empty()
-        });
+        let mut connection = Box::pin(self.connect(&target.endpoint, deadline)).await?;
+        let answered = connection.ask(&request.verb, &head, apart, deadline).await?;
+        self.answer(upstream, connection, now, answered)
     }
 
     fn answer(
         self: &Rc<Self>,
         upstream: u64,
-        sender: SendRequest<Outgoing>,
-        response: Response<Incoming>,
-    ) -> Response<Answer> {
-        let keep = keep_alive(response.headers());
-        let lease = Lease { pools: Rc::clone(self), upstream, sender, keep };
-        response.map(|incoming| Answer::new(incoming, lease))
+        connection: Connection,
+        asked: Instant,
+        (head, came): (ResponseHead, Bytes),
+    ) -> Result<Response, Failure> {
+        let keep = head.keep_alive.then(|| keep_alive(&head.fields));
+        let lease = Lease { pools: Rc::clone(self), upstream, connection, asked, keep };
+        let body = Answer::new(head.framing, came, lease).map_err(|error| Failure::Broken(error.to_string()))?;
+        Ok(Response { status: head.status, headers: head.fields, body })
     }
 
-    async fn connect(&self, endpoint: &HttpEndpoint) -> Result<SendRequest<Outgoing>, Failure> {
-        let io = connection::open(endpoint).await.map_err(|e| Failure::Unreachable(e.to_string()))?;
-        let (sender, connection) = http1::Builder::new()
-            .max_headers(limit::HEADERS)
-            .handshake(TokioIo::new(io))
-            .await
-            .map_err(|e| Failure::Unreachable(e.to_string()))?;
-        let open = self.open.enter();
-        tokio::task::spawn_local(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "upstream connection ended");
-            }
-            drop(open);
+    async fn connect(&self, endpoint: &HttpEndpoint, deadline: Instant) -> Result<Connection, Failure> {
+        let opening = super::connection::open(endpoint);
+        match tokio::time::timeout_at(deadline.into(), opening).await {
+            Ok(Ok(socket)) => Ok(Connection::new(socket, self.open.enter())),
+            Ok(Err(error)) => Err(Failure::Unreachable(error.to_string())),
+            Err(_) => Err(Failure::Timeout),
+        }
+    }
+
+    fn take(&self, upstream: u64, now: Instant) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        let stack = idle.get_mut(&upstream)?;
+        let last = stack.pop()?;
+        if last.until < now {
+            // the stack is ordered by last use: everything below is older still
+            stack.clear();
+            return None;
+        }
+        Some(last.connection)
+    }
+
+    /// Puts a connection back that was asked something at `asked`, to be kept so long from then, or from the last look: the time
+    /// is not asked for each.
+    fn give(&self, upstream: u64, connection: Connection, asked: Instant, keep: Duration) {
+        let since = self.looked.get().map_or(asked, |looked| looked.max(asked));
+        let mut idle = self.idle.borrow_mut();
+        let stack = idle.entry(upstream).or_default();
+        if stack.len() < limit::UPSTREAM_IDLE_CONNECTIONS {
+            stack.push(Idle { connection, until: since + keep });
+        }
+    }
+
+    /// Closes connections idle for too long or closed by their servers, and those of servers no longer configured.
+    pub(crate) fn sweep(&self, alive: impl Fn(u64) -> bool) {
+        let now = Instant::now();
+        self.looked.set(Some(now));
+        self.idle.borrow_mut().retain(|upstream, stack| {
+            stack.retain_mut(|idle| idle.until >= now && idle.connection.is_quiet());
+            alive(*upstream) && !stack.is_empty()
         });
-        Ok(sender)
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Unsent(cause) => Self::Unreachable(cause),
+            Fault::Broken(cause) => Self::Broken(cause),
+            Fault::Late => Self::Timeout,
+        }
     }
 }
 
 /// How long the server says it keeps an idle connection (`Keep-Alive: timeout=N`), less a second for the way.
-fn keep_alive(headers: &http::HeaderMap) -> Duration {
+fn keep_alive(headers: &Fields) -> Duration {
     headers
-        .get("keep-alive")
-        .and_then(|v| v.to_str().ok())
-        .and_then(|v| v.split(',').find_map(|p| p.trim().strip_prefix("timeout=")))
-        .and_then(|n| n.parse::<u64>().ok())
+        .list("keep-alive")
+        .find_map(|parameter| parameter.strip_prefix(b"timeout="))
+        .and_then(|n| std::str::from_utf8(n).ok()?.parse::<u64>().ok())
         .map_or(limit::UPSTREAM_IDLE, |n| Duration::from_secs(n.clamp(1, 300) - 1))
-}
-
-/// The body of an answer. Read to its end, its connection goes back to the stack; dropped before, the connection closes,
-/// which in the modern era tells the server that the request is cancelled.
-pub(crate) struct Answer {
-    incoming: Incoming,
-    lease: Option<Lease>,
-}
-
-struct Lease {
-    pools: Rc<Pools>,
-    upstream: u64,
-    sender: SendRequest<Outgoing>,
-    keep: Duration,
-}
-
-impl Answer {
-    fn new(incoming: Incoming, lease: Lease) -> Self {
-        let mut answer = Self { incoming, lease: Some(lease) };
-        if answer.incoming.is_end_stream() {
-            answer.finish();
-        }
-        answer
-    }
-
-    fn finish(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.pools.give(lease.upstream, lease.sender, lease.keep);
-        }
-    }
-
-    /// The whole body, if it is at most `limit` bytes.
-    ///
-    /// # Errors
-    /// [`Failure::Broken`] when it is longer, ends early, or takes longer than `wait`.
-    pub(crate) async fn collect(mut self, limit: usize, wait: Duration) -> Result<Bytes, Failure> {
-        let collecting = async {
-            let mut whole = Bytes::new();
-            let mut more = Vec::new();
-            while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
-                let Ok(data) = frame.map_err(|e| Failure::Broken(e.to_string()))?.into_data() else { continue };
-                if whole.len() + more.len() + data.len() > limit {
-                    return Err(Failure::Broken(format!("the answer is longer than {limit} bytes")));
-                }
-                if whole.is_empty() && more.is_empty() {
-                    whole = data;
-                    continue;
-                }
-                if more.is_empty() {
-                    more.extend_from_slice(&whole);
-                    whole = Bytes::new();
-                }
-                more.extend_from_slice(&data);
-            }
-            Ok(if more.is_empty() { whole } else { Bytes::from(more) })
-        };
-        tokio::time::timeout(wait, collecting).await.unwrap_or(Err(Failure::Timeout))
-    }
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        match &polled {
-            Poll::Ready(None) => self.finish(),
-            Poll::Ready(Some(Ok(_))) if self.incoming.is_end_stream() => self.finish(),
-            _ => {}
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
 }

@@ -28,13 +28,14 @@ pub(super) async fn tell(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
         merged.log_level.store(Some(Arc::new(Bytes::copy_from_slice(&posted.body))));
     }
     let open = merged.parts();
+    let is_request = posted.message.kind == Kind::Request;
     let telling = open.iter().filter_map(|part| {
         let upstream = arrival.plane.server(&part.server).filter(|upstream| upstream.id == part.definition)?;
         sessions::remember(part, &posted);
         let caller = Caller { principal: part.principal, session: Some(part.id.0) };
         let body = posted.body.clone();
         let told = async move {
-            if posted.message.kind == Kind::Request {
+            if is_request {
                 let answer = lists::ask_part(worker, upstream, part, body, Some(caller)).await?;
                 let taken = scan(&answer, ScanLimits { depth: u16::MAX }).is_ok_and(|m| m.result.is_some());
                 return if taken { Ok(()) } else { Err(Reason::ServerGarbage("a refusal")) };

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use sluice_http1::Fields;
 use sluice_mcp::{Kind, Method, ScanLimits, header, scan};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -35,14 +35,15 @@ pub(super) const LIST_CHANGED: [Method; 3] = [
 ];
 
 /// Opens the stream.
-pub(super) fn open(worker: &Rc<Worker>, mut arrival: Arrival, whole: InUse) -> Outcome {
-    let ticket = stream_ticket(arrival.ticket, &mut arrival.record, None)?;
+pub(super) fn open(worker: &Rc<Worker>, arrival: Arrival, whole: InUse) -> Outcome {
+    let mut base = *arrival.base;
+    let ticket = stream_ticket(base.ticket, &mut base.record, None)?;
     let (items, queue) = mpsc::channel(limit::GATHERED);
     let gathering = Gathering {
         worker: Rc::clone(worker),
         whole: Arc::clone(&whole.session),
-        principal: arrival.principal.clone(),
-        headers: arrival.headers,
+        principal: base.principal.clone(),
+        headers: base.headers,
         items,
     };
     let gathering = tokio::task::spawn_local(gathering.run()).abort_handle();
@@ -52,15 +53,14 @@ pub(super) fn open(worker: &Rc<Worker>, mut arrival: Arrival, whole: InUse) -> O
         handles: None,
         numbering: None,
         expected: None,
-        depth: arrival.plane.snapshot.limits.json_depth,
+        depth: base.plane.snapshot.limits.json_depth,
         before: Default::default(),
         on_timeout: None,
-        principal: arrival.principal,
+        principal: base.principal,
         upstream: None,
-        record: arrival.record,
+        record: base.record,
         ticket,
         in_use: Some(whole),
-        held: None,
     })))
 }
 
@@ -68,7 +68,7 @@ struct Gathering {
     worker: Rc<Worker>,
     whole: Arc<Session>,
     principal: Principal,
-    headers: HeaderMap,
+    headers: Fields,
     items: mpsc::Sender<Item>,
 }
 
@@ -186,7 +186,7 @@ struct One {
     whole: Arc<Session>,
     part: Arc<Session>,
     principal: Principal,
-    headers: HeaderMap,
+    headers: Fields,
     items: mpsc::Sender<Item>,
 }
 
@@ -202,8 +202,9 @@ impl One {
             };
             let mut headers = self.headers.clone();
             headers.remove(header::LAST_EVENT_ID);
-            if let Some(last) = last.take().and_then(|last| HeaderValue::from_str(&last).ok()) {
-                headers.insert(header::LAST_EVENT_ID, last);
+            if let Some(last) = last.take() {
+                // sealed by us: a field value
+                let _ = headers.set(header::LAST_EVENT_ID, last.as_bytes());
             }
             let call = quiet::call(&self.worker, &plane, upstream, &self.principal, headers);
             let in_use = self.whole.hold(self.worker.node.clock).part(&self.part, None);

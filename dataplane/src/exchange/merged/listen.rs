@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
+use sluice_http1::Fields;
 use sluice_mcp::uri::expose_uri;
 use sluice_mcp::{Kind, Method, ScanLimits, code, header, scan};
 use tokio::sync::{mpsc, watch};
@@ -77,7 +77,8 @@ pub(super) async fn open(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
     if !tasks.is_empty() {
         honoured.insert("taskIds".to_owned(), json!(tasks));
     }
-    let ticket = stream_ticket(arrival.ticket, &mut arrival.record, Some(&id))?;
+    let mut base = *arrival.base;
+    let ticket = stream_ticket(base.ticket, &mut base.record, Some(&id))?;
     let (items, queue) = mpsc::channel(limit::GATHERED);
     let acknowledged = format!(
         r#"{{"jsonrpc":"2.0","method":"{}","params":{{"_meta":{{"io.modelcontextprotocol/subscriptionId":{}}},"notifications":{}}}}}"#,
@@ -88,8 +89,8 @@ pub(super) async fn open(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
     let listening = Listening {
         worker: Rc::clone(worker),
         stated: stated.clone(),
-        principal: arrival.principal.clone(),
-        headers: arrival.headers,
+        principal: base.principal.clone(),
+        headers: base.headers,
         id: id.clone(),
         flags,
         acknowledged: watch::Sender::new(false),
@@ -107,15 +108,14 @@ pub(super) async fn open(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
             modern: true,
             timeout: limit::CALL_ABSOLUTE,
         }),
-        depth: arrival.plane.snapshot.limits.json_depth,
+        depth: base.plane.snapshot.limits.json_depth,
         before: Default::default(),
         on_timeout: None,
-        principal: arrival.principal,
+        principal: base.principal,
         upstream: None,
-        record: arrival.record,
+        record: base.record,
         ticket,
         in_use: None,
-        held: Some(posted.held),
     })))
 }
 
@@ -137,7 +137,7 @@ struct Listening {
     worker: Rc<Worker>,
     stated: Stated,
     principal: Principal,
-    headers: HeaderMap,
+    headers: Fields,
     /// The raw id of the request.
     id: Bytes,
     flags: [bool; 3],
@@ -333,13 +333,13 @@ impl Listening {
     }
 
     /// The client's protocol headers; those that mirror its message fit this one as well.
-    fn headers(&self) -> HeaderMap {
+    fn headers(&self) -> Fields {
         let mut headers = self.headers.clone();
-        headers.insert(
-            HeaderName::from_static(header::METHOD),
-            HeaderValue::from_static(Method::SubscriptionsListen.as_str()),
-        );
-        headers.insert(HeaderName::from_static(header::PROTOCOL_VERSION), HeaderValue::from_static("2026-07-28"));
+        let own = [(header::METHOD, Method::SubscriptionsListen.as_str()), (header::PROTOCOL_VERSION, "2026-07-28")];
+        for (name, value) in own {
+            // a word of the specification is a field value
+            let _ = headers.set(name, value.as_bytes());
+        }
         headers
     }
 }

@@ -10,9 +10,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderValue;
 use http::StatusCode;
-use sluice_mcp::{Era, Kind, Method, ScanLimits, code, decode_string, header, list_page, scan};
+use sluice_mcp::{Era, Kind, Method, ScanLimits, code, decode_string, list_page, scan};
 use sluice_snapshot::model::Protocol;
 use tokio::task::JoinSet;
 
@@ -22,8 +21,8 @@ use crate::catalog::list::{Facts, Item};
 use crate::catalog::offer::{Page, Part};
 use crate::catalog::{About, Audience, Entry, Kind as Kinds, List, Offer};
 use crate::clock::epoch_seconds;
+use crate::exchange::ask::{answer_to, send, unusual, what_failed};
 use crate::exchange::call::{Arrival, Content, Posted, Reply};
-use crate::exchange::http_server::{answer_to, send, unusual, what_failed};
 use crate::exchange::{Outcome, pipe_server, refuse, sessions};
 use crate::limit;
 use crate::node::Worker;
@@ -31,7 +30,7 @@ use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::seal::{Binding, Kind as Sealed};
 use crate::session::Session;
-use crate::upstream::http::Outgoing;
+use crate::upstream::http::Request;
 use crate::upstream::pipe::{Caller, NoChild};
 use crate::upstream::quirks::Quirk;
 use crate::upstream::{Carrier, Upstream};
@@ -499,9 +498,9 @@ pub(super) async fn ask_part(
     let mut renewed = false;
     loop {
         let state = part.state();
-        let request = sessions::own_request(upstream, &state, body.clone()).ok_or(Reason::ServerUnreachable)?;
-        let response = send(worker, upstream, request).await.map_err(|failure| what_failed(upstream, failure).0)?;
-        let status = response.status();
+        let request = sessions::own_request(&state, body.clone());
+        let response = send(worker, upstream, &request).await.map_err(|failure| what_failed(upstream, failure).0)?;
+        let status = response.status;
         if !renewed && state.upstream.is_some() && sessions::is_lost(worker, upstream, &state, status).await {
             drop(response);
             Box::pin(sessions::renew(worker, upstream, part, state.epoch)).await?;
@@ -550,14 +549,10 @@ pub(super) async fn ask_modern(
         };
         return child.ask(body).await.ok_or(Reason::ServerTimeout);
     }
-    let target = upstream.target.as_ref().ok_or(Reason::ServerUnreachable)?;
     let id = id_of(&body);
-    let mut request = target.request(http::Method::POST, Outgoing::whole(body));
-    let headers = request.headers_mut();
-    headers.insert(header::PROTOCOL_VERSION, HeaderValue::from_static("2026-07-28"));
-    headers.insert(header::METHOD, HeaderValue::from_static(method.as_str()));
-    let response = send(worker, upstream, request).await.map_err(|failure| what_failed(upstream, failure).0)?;
-    let status = response.status();
+    let request = Request::post(body).modern(method.as_str());
+    let response = send(worker, upstream, &request).await.map_err(|failure| what_failed(upstream, failure).0)?;
+    let status = response.status;
     let body = answer_to(id.as_deref(), response, limit::LIST_BYTES).await;
     match body {
         Some(body) if status.is_success() || scan(&body, ScanLimits::default()).is_ok_and(|m| m.error.is_some()) => {

@@ -17,7 +17,7 @@ use super::lists::{self, Asker};
 use super::{Client, Stated, own_result, union};
 use crate::catalog::{Audience, Kind as Kinds};
 use crate::exchange::call::{Arrival, Content, Posted, Reply};
-use crate::exchange::{Outcome, http_server, refuse, sessions};
+use crate::exchange::{Outcome, refuse, sessions};
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
@@ -207,7 +207,7 @@ async fn find_out(worker: &Rc<Worker>, servers: Vec<&Arc<Upstream>>, stated: &St
         let (worker, upstream) = (Rc::clone(worker), Arc::clone(upstream));
         let asking = tokio::task::spawn_local(async move {
             match upstream.carrier() {
-                Carrier::Requests => http_server::probe(&worker, &upstream).await.err(),
+                Carrier::Requests => crate::exchange::ask::probe(&worker, &upstream).await.err(),
                 Carrier::Pipe => match upstream.children.modern(&upstream.era).await {
                     Err(NoChild::Reason(reason)) => Some(reason),
                     _ => None,

@@ -4,12 +4,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use sluice_http1::Fields;
 
 use crate::auth::Principal;
 use crate::auth::quota::{Account, Ticket};
 use crate::catalog::exposure::Naming;
-use crate::exchange::call::Call;
+use crate::exchange::call::{Base, Call};
 use crate::exchange::record::Record;
 use crate::node::Worker;
 use crate::plane::Plane;
@@ -21,13 +21,12 @@ pub(super) fn call(
     plane: &Arc<Plane>,
     upstream: &Arc<Upstream>,
     principal: &Principal,
-    headers: HeaderMap,
+    headers: Fields,
 ) -> Call {
     let mut record = Record::begin(worker, false);
     record.outcome = "ok";
-    Call {
+    let base = Base {
         plane: Arc::clone(plane),
-        upstream: Arc::clone(upstream),
         principal: principal.clone(),
         account: Arc::new(Account::default()),
         headers,
@@ -36,5 +35,6 @@ pub(super) fn call(
         record,
         ticket: Ticket::uncounted(),
         naming: Naming::merged(plane.snapshot.prefix),
-    }
+    };
+    Call { upstream: Arc::clone(upstream), base: Box::new(base) }
 }

@@ -31,7 +31,7 @@ pub(super) async fn list(worker: &Rc<Worker>, arrival: Arrival, posted: Posted, 
     });
     let asking = asking.map(|upstream| {
         let call = super::quiet::call(worker, &arrival.plane, upstream, &arrival.principal, Default::default());
-        let handles = handles_of(worker, &call, Some((posted.body.clone(), posted.message)));
+        let handles = handles_of(worker, &call, Some(posted.original()));
         let whole = &whole.session;
         let of_one = async move {
             let Ok(part) = lists::part(worker, upstream, whole).await else { return Vec::new() };

@@ -1,7 +1,6 @@
 //! The header fields a streamable HTTP client would send with a message.
 
-use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use sluice_http1::Fields;
 use sluice_mcp::{Era, Message, Method, Mirrored, Span, decode_string, era_of, header};
 
 use super::Pipe;
@@ -14,7 +13,7 @@ pub(super) fn is_modern(body: &[u8], message: &Message) -> bool {
 
 impl Pipe {
     /// The header fields of one message.
-    pub(super) fn headers(&self, body: &[u8], message: &Message, modern: bool) -> HeaderMap {
+    pub(super) fn headers(&self, body: &[u8], message: &Message, modern: bool) -> Fields {
         match (modern, message.method) {
             (true, _) => mirroring(body, message),
             (false, Method::Initialize) => self.session_headers(false),
@@ -23,31 +22,32 @@ impl Pipe {
     }
 
     /// The header fields of the session, where there is one.
-    pub(super) fn session_headers(&self, with_id: bool) -> HeaderMap {
+    pub(super) fn session_headers(&self, with_id: bool) -> Fields {
         let state = self.state.borrow();
-        let mut headers = HeaderMap::new();
-        let id = state.session.id().filter(|_| with_id);
-        headers.extend(id.map(|id| (HeaderName::from_static(header::SESSION_ID), id.clone())));
-        let version = state.session.version();
-        headers.extend(version.map(|v| (HeaderName::from_static(header::PROTOCOL_VERSION), v.clone())));
+        let mut headers = Fields::default();
+        let id = state.session.id().filter(|_| with_id).map(|id| (header::SESSION_ID, id));
+        let version = state.session.version().map(|version| (header::PROTOCOL_VERSION, version));
+        for (name, value) in id.into_iter().chain(version) {
+            put(&mut headers, name, value);
+        }
         headers
     }
 }
 
+/// What is no field value is left out: no client could have sent it.
+fn put(headers: &mut Fields, name: &str, value: &str) {
+    let _ = headers.push(name.as_bytes(), value.as_bytes());
+}
+
 /// A modern message's own words, mirrored.
-fn mirroring(body: &[u8], message: &Message) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    let mut put = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    };
+fn mirroring(body: &[u8], message: &Message) -> Fields {
+    let mut headers = Fields::default();
     let text = |span: Option<Span>| span.map(|s| decode_string(s.of(body)));
     if let Some(version) = text(message.p.meta_protocol_version) {
-        put(header::PROTOCOL_VERSION, &version);
+        put(&mut headers, header::PROTOCOL_VERSION, &version);
     }
     if let Some(method) = text(message.method_span) {
-        put(header::METHOD, &method);
+        put(&mut headers, header::METHOD, &method);
     }
     let mirrored = message.method.mirrored().and_then(|mirrored| match mirrored {
         Mirrored::Name => text(message.p.name),
@@ -55,7 +55,7 @@ fn mirroring(body: &[u8], message: &Message) -> HeaderMap {
         Mirrored::TaskId => text(message.p.task_id),
     });
     if let Some(name) = mirrored {
-        put(header::NAME, &header::encode_value(&name));
+        put(&mut headers, header::NAME, &header::encode_value(&name));
     }
     headers
 }

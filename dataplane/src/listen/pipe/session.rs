@@ -4,8 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::HeaderMap;
-use http::header::{HeaderName, HeaderValue};
+use sluice_http1::Fields;
 use sluice_mcp::{ScanLimits, decode_string, header, scan};
 use tokio::sync::Notify;
 
@@ -21,19 +20,19 @@ use crate::session::{InUse, SessionId};
 #[derive(Default)]
 pub(super) struct Kept {
     /// The sealed id, and what keeps the session from expiring.
-    open: Option<(HeaderValue, InUse)>,
-    version: Option<HeaderValue>,
+    open: Option<(String, InUse)>,
+    version: Option<String>,
     /// Told when a session begins.
     began: Rc<Notify>,
 }
 
 impl Kept {
-    pub(super) fn id(&self) -> Option<&HeaderValue> {
-        self.open.as_ref().map(|(id, _)| id)
+    pub(super) fn id(&self) -> Option<&str> {
+        self.open.as_ref().map(|(id, _)| &**id)
     }
 
-    pub(super) fn version(&self) -> Option<&HeaderValue> {
-        self.version.as_ref()
+    pub(super) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 }
 
@@ -45,15 +44,14 @@ impl Pipe {
         let Some(session) = self.worker.node.sessions.get(&id).await else { return };
         let version = match &reply.content {
             Content::Json(body) => scan(body, ScanLimits::default()).ok().and_then(|m| {
-                let version = decode_string(m.r.protocol_version?.of(body)).into_owned();
                 // revisions before 2025-06-18 know no such header; sending it does no harm
-                HeaderValue::from_str(&version).ok()
+                Some(decode_string(m.r.protocol_version?.of(body)).into_owned())
             }),
             _ => None,
         };
         self.end_session();
         let kept = &mut self.state.borrow_mut().session;
-        kept.open = HeaderValue::from_str(sealed).ok().map(|id| (id, session.hold(self.worker.node.clock)));
+        kept.open = Some((sealed.clone(), session.hold(self.worker.node.clock)));
         kept.version = version;
         kept.began.notify_waiters();
     }
@@ -85,8 +83,9 @@ impl Pipe {
         tokio::task::spawn_local(async move {
             // a node that is told to stop waits for this
             let _open = pipe.worker.node.drain.open();
-            let mut headers = HeaderMap::new();
-            headers.insert(HeaderName::from_static(header::SESSION_ID), id);
+            let mut headers = Fields::default();
+            // sealed by us: a field value
+            let _ = headers.push(header::SESSION_ID.as_bytes(), id.as_bytes());
             let Ok(ticket) = pipe.own_ticket() else { return };
             let plane = pipe.worker.plane();
             // a server that is no longer configured is told all the same
@@ -123,8 +122,9 @@ impl Pipe {
     /// The standalone stream, or the one that broke off after the event `last`.
     pub(super) async fn resume(&self, last: Option<String>) -> Result<Reply, Refusal> {
         let mut headers = self.session_headers(true);
-        if let Some(last) = last.and_then(|l| HeaderValue::from_str(&l).ok()) {
-            headers.insert(header::LAST_EVENT_ID, last);
+        if let Some(last) = last {
+            // sealed by us: a field value
+            let _ = headers.push(header::LAST_EVENT_ID.as_bytes(), last.as_bytes());
         }
         get(&self.worker, self.arrival(headers, self.own_ticket()?)?).await
     }

@@ -2,15 +2,17 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Response, StatusCode, Version};
+use http::StatusCode;
+use sluice_http1::Fields;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::listen::body::Body;
+use crate::listen::request::Head;
+use crate::listen::response::Response;
 use crate::reason::Reason;
 
 /// The subprotocol of MCP.
 const SUBPROTOCOL: &str = "mcp";
+const PROTOCOL: &str = "sec-websocket-protocol";
 /// Web pages cannot set headers of a WebSocket. They offer their key as a subprotocol of this prefix, base64url behind it;
 /// it is never selected, so it does not come back, and unlike a query it stands in no log.
 const KEY_PREFIX: &str = "bearer.";
@@ -19,63 +21,61 @@ const KEY_PREFIX: &str = "bearer.";
 ///
 /// # Errors
 /// [`Reason::NotWebSocket`], [`Reason::HandshakeBroken`].
-pub(super) fn judge(parts: &http::request::Parts) -> Result<Response<Body>, Reason> {
-    let headers = &parts.headers;
-    let asked = parts.version == Version::HTTP_11
-        && tokens(headers, &header::CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
-        && tokens(headers, &header::UPGRADE).any(|token| token.eq_ignore_ascii_case("websocket"));
-    if !asked || !tokens(headers, &header::SEC_WEBSOCKET_VERSION).eq(["13"]) {
+pub(super) fn judge(head: &Head) -> Result<Response, Reason> {
+    let headers = &head.headers;
+    let asked = head.http_11
+        && headers.list("connection").any(|token| token.eq_ignore_ascii_case(b"upgrade"))
+        && headers.list("upgrade").any(|token| token.eq_ignore_ascii_case(b"websocket"));
+    if !asked || !headers.list("sec-websocket-version").eq([&b"13"[..]]) {
         return Err(Reason::NotWebSocket);
     }
-    let length = headers.get(header::CONTENT_LENGTH).filter(|length| *length != "0");
-    if length.is_some() || headers.contains_key(header::TRANSFER_ENCODING) {
+    let length = headers.get("content-length").filter(|length| *length != b"0");
+    if length.is_some() || headers.has("transfer-encoding") {
         return Err(Reason::HandshakeBroken("a handshake has no body"));
     }
-    let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
-    let key = keys.next().filter(|_| keys.next().is_none()).map(HeaderValue::as_bytes);
+    let key = headers.only("sec-websocket-key");
     let key = key.filter(|key| STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16));
     let key = key.ok_or(Reason::HandshakeBroken("Sec-WebSocket-Key must be 16 bytes in base64, once"))?;
-    let accept = HeaderValue::from_str(&derive_accept_key(key))
-        .map_err(|_| Reason::HandshakeBroken("Sec-WebSocket-Key cannot be answered"))?;
 
-    let mut response = Response::new(Body::full(bytes::Bytes::new()));
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let answer = response.headers_mut();
-    answer.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    answer.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    answer.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    if tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|offered| offered == SUBPROTOCOL) {
-        answer.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    }
-    Ok(response)
+    let response = Response::empty(StatusCode::SWITCHING_PROTOCOLS)
+        .with("connection", "Upgrade")
+        .with("upgrade", "websocket")
+        .with("sec-websocket-accept", derive_accept_key(key));
+    Ok(match headers.list(PROTOCOL).any(|offered| offered == SUBPROTOCOL.as_bytes()) {
+        true => response.with(PROTOCOL, SUBPROTOCOL),
+        false => response,
+    })
 }
 
 /// Puts the key a web page offered as a subprotocol where every other client has it. One more key beside it counts as two,
 /// as everywhere.
-pub(in crate::listen) fn take_key(headers: &mut HeaderMap) {
-    let offered = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).find_map(|offered| {
-        let key = URL_SAFE_NO_PAD.decode(offered.strip_prefix(KEY_PREFIX)?).ok()?;
-        HeaderValue::from_bytes(&[b"Bearer ", &key[..]].concat()).ok()
+pub(in crate::listen) fn take_key(headers: &mut Fields) {
+    let offered = headers.list(PROTOCOL).find_map(|offered| {
+        let key = URL_SAFE_NO_PAD.decode(offered.strip_prefix(KEY_PREFIX.as_bytes())?).ok()?;
+        Some([b"Bearer ", &key[..]].concat())
     });
-    if let Some(mut value) = offered {
-        value.set_sensitive(true);
-        headers.append(header::AUTHORIZATION, value);
+    if let Some(value) = offered {
+        // what is no field value is no key either
+        let _ = headers.push(b"authorization", &value);
     }
-}
-
-/// The tokens of a list field.
-fn tokens<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
-    headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).map(str::trim)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parts(pairs: &[(&'static str, &'static str)]) -> http::request::Parts {
-        let builder = http::Request::builder().uri("/ws");
-        let request = pairs.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
-        request.body(()).unwrap().into_parts().0
+    fn fields(pairs: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        pairs.iter().for_each(|(name, value)| fields.push(name.as_bytes(), value.as_bytes()).unwrap());
+        fields
+    }
+
+    fn head(pairs: &[(&str, &str)]) -> Head {
+        Head { verb: http::Method::GET, target: Default::default(), headers: fields(pairs), http_11: true }
+    }
+
+    fn given(answer: &Response, wanted: &str) -> Option<String> {
+        answer.headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_string())
     }
 
     const GOOD: [(&str, &str); 4] = [
@@ -87,12 +87,12 @@ mod tests {
 
     #[test]
     fn the_answer_proves_that_the_key_was_read() {
-        let answer = judge(&parts(&GOOD)).unwrap();
+        let answer = judge(&head(&GOOD)).unwrap();
         // the example of RFC 6455 section 1.3
-        assert_eq!(answer.headers()[header::SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        assert!(!answer.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL));
+        assert_eq!(given(&answer, "sec-websocket-accept").unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(given(&answer, PROTOCOL), None);
         let offers = [&GOOD[..], &[("sec-websocket-protocol", "other, mcp")]].concat();
-        assert_eq!(judge(&parts(&offers)).unwrap().headers()[header::SEC_WEBSOCKET_PROTOCOL], "mcp");
+        assert_eq!(given(&judge(&head(&offers)).unwrap(), PROTOCOL).unwrap(), "mcp");
     }
 
     #[test]
@@ -100,25 +100,25 @@ mod tests {
         for missing in 0..3 {
             let mut pairs = GOOD.to_vec();
             pairs.remove(missing);
-            assert_eq!(judge(&parts(&pairs)).err(), Some(Reason::NotWebSocket), "{missing}");
+            assert_eq!(judge(&head(&pairs)).err(), Some(Reason::NotWebSocket), "{missing}");
         }
         for key in ["", "c2hvcnQ=", "not base64"] {
             let pairs = [&GOOD[..3], &[("sec-websocket-key", key)]].concat();
-            assert!(matches!(judge(&parts(&pairs)), Err(Reason::HandshakeBroken(_))), "{key}");
+            assert!(matches!(judge(&head(&pairs)), Err(Reason::HandshakeBroken(_))), "{key}");
         }
         let body = [&GOOD[..], &[("content-length", "2")]].concat();
-        assert!(matches!(judge(&parts(&body)), Err(Reason::HandshakeBroken(_))));
+        assert!(matches!(judge(&head(&body)), Err(Reason::HandshakeBroken(_))));
         let twice = [&GOOD[..], &GOOD[3..]].concat();
-        assert!(matches!(judge(&parts(&twice)), Err(Reason::HandshakeBroken(_))));
+        assert!(matches!(judge(&head(&twice)), Err(Reason::HandshakeBroken(_))));
     }
 
     #[test]
     fn a_key_among_the_subprotocols_becomes_a_credential() {
-        let mut headers = parts(&[("sec-websocket-protocol", "mcp, bearer.azE")]).headers;
+        let mut headers = fields(&[("sec-websocket-protocol", "mcp, bearer.azE")]);
         take_key(&mut headers);
-        assert_eq!(headers[header::AUTHORIZATION], "Bearer k1");
-        let mut headers = parts(&[("sec-websocket-protocol", "mcp, bearer.!")]).headers;
+        assert_eq!(headers.get("authorization"), Some(&b"Bearer k1"[..]));
+        let mut headers = fields(&[("sec-websocket-protocol", "mcp, bearer.!")]);
         take_key(&mut headers);
-        assert!(!headers.contains_key(header::AUTHORIZATION));
+        assert!(!headers.has("authorization"));
     }
 }

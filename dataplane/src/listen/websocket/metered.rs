@@ -1,5 +1,5 @@
 //! A socket whose unfinished message counts in the node's byte budget: what a client begins and does not end is bounded
-//! over all connections, not for each alone.
+//! over all connections, not for each alone. Its connection is told when the client takes nothing.
 
 use std::cell::Cell;
 use std::io;
@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::limit;
+use crate::listen::connection::Connection;
 use crate::node::Node;
 
 /// What one connection has read of a message that is not complete.
@@ -24,6 +25,7 @@ pub(super) struct Meter {
 /// The socket.
 pub(super) struct Metered<I> {
     pub io: I,
+    pub connection: Rc<Connection>,
     pub meter: Rc<Meter>,
 }
 
@@ -76,7 +78,9 @@ impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.connection.wrote(polled.is_pending());
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,14 +2,12 @@
 //! each message to the address that the stream names first. The connection is the session: when the stream ends, all of
 //! it ends.
 
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
-use http_body::Body as _;
 use sluice_mcp::{SseDecoder, error_body, without_newlines};
 use sluice_snapshot::model::Server;
 
@@ -25,7 +23,7 @@ use super::wire::{Cause, Unopened};
 use crate::limit;
 use crate::observe::metrics::Gauge;
 use crate::reason::Reason;
-use crate::upstream::http::{Answer, Outgoing, Pools, Target};
+use crate::upstream::http::{Answer, Pools, Request, Target};
 use crate::upstream::quirks::{Quirk, Quirks};
 
 /// Our sign of life: answered like any request, and its number is no caller's.
@@ -52,12 +50,11 @@ impl Sse {
     ) -> Result<Self, Unopened> {
         let pools = Rc::new(Pools::new(Arc::clone(connections)));
         let late = Instant::now() + limit::STREAM_OPEN;
-        let request = target.request(Method::GET, Outgoing::empty());
-        let response = pools.send(0, target, request, limit::STREAM_OPEN).await?;
-        if response.status() != StatusCode::OK {
-            return Err(Unopened::of_status(response.status()));
+        let response = pools.send(0, target, &Request::empty(Method::GET), Instant::now(), limit::STREAM_OPEN).await?;
+        if response.status != StatusCode::OK {
+            return Err(Unopened::of_status(response.status));
         }
-        let (mut stream, mut decoder) = (response.into_body(), SseDecoder::new(limit::EVENT_BYTES));
+        let (mut stream, mut decoder) = (response.body, SseDecoder::new(limit::EVENT_BYTES));
         let first = tokio::time::timeout_at(late.into(), first_event(&mut stream, &mut decoder)).await;
         let no_endpoint = |detail: &'static str| Unopened::new(Reason::NoEndpoint, detail);
         let data = first.map_err(|_| no_endpoint("no `endpoint` event in time"))?;
@@ -66,7 +63,7 @@ impl Sse {
             Refused::Foreign => Unopened::new(Reason::ForeignEndpoint, "the `endpoint` event names another origin"),
             Refused::Malformed => no_endpoint("the `endpoint` event holds no URI"),
         })?;
-        let posts = Posts::new(Rc::clone(&pools), target.at(messages), server.timeout);
+        let posts = Posts::new(Rc::clone(&pools), target.at(&messages), server.timeout);
         let (server, pulse) = (Arc::clone(&server.name), Pulse::new(server.timeout));
         Ok(Self { server, quirks: Arc::clone(quirks), stream, decoder, posts, pools, pulse })
     }
@@ -80,9 +77,9 @@ impl Sse {
         tokio::select! {
             outcome = self.posts.outcome() => outcome.map_or(Ok(()), |outcome| self.came_of_it(outcome, said)),
             () = at(may_go) => Ok(()),
-            frame = std::future::poll_fn(|cx| Pin::new(&mut self.stream).poll_frame(cx)) => {
-                let chunk = match frame {
-                    Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            chunk = self.stream.data() => {
+                let chunk = match chunk {
+                    Some(Ok(chunk)) => chunk,
                     Some(Err(_)) => return Err(Cause::of("the event stream broke")),
                     None => return Err(Cause::of("the event stream ended")),
                 };
@@ -155,8 +152,7 @@ async fn first_event(stream: &mut Answer, decoder: &mut SseDecoder) -> Option<By
                 return event.data.filter(|_| event.event.as_deref() == Some(b"endpoint"));
             }
         }
-        let frame = std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_frame(cx)).await?;
-        decoder.push(frame.ok()?.into_data().unwrap_or_default());
+        decoder.push(stream.data().await?.ok()?);
         if decoder.buffered() > limit::ENDPOINT_BYTES {
             return None;
         }

@@ -5,17 +5,11 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink as _, SinkExt as _, Stream as _};
 use http::StatusCode;
-use http::header::{
-    CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
-use hyper::client::conn::http1;
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use sluice_mcp::without_newlines;
 use sluice_snapshot::model::Server;
 use tokio_tungstenite::WebSocketStream;
@@ -30,8 +24,9 @@ use super::wire::{Cause, Unopened, take_line};
 use crate::limit;
 use crate::observe::metrics::{Gauge, Inside};
 use crate::reason::Reason;
-use crate::upstream::connection;
-use crate::upstream::http::Target;
+use crate::upstream::connection::{self, Socket};
+use crate::upstream::http::connection::Connection;
+use crate::upstream::http::{Request, Target};
 use crate::upstream::quirks::{Quirk, Quirks};
 
 const SUBPROTOCOL: &str = "mcp";
@@ -40,7 +35,7 @@ const SUBPROTOCOL: &str = "mcp";
 pub(super) struct WebSocket {
     server: Arc<str>,
     quirks: Arc<Quirks>,
-    stream: WebSocketStream<TokioIo<Upgraded>>,
+    stream: WebSocketStream<Socket>,
     /// Everything given to the stream has left.
     flushed: bool,
     /// A ping is due.
@@ -59,21 +54,21 @@ impl WebSocket {
         connections: &Arc<Gauge>,
     ) -> Result<Self, Unopened> {
         let unreachable = |error: &dyn std::fmt::Display| Unopened::new(Reason::ServerUnreachable, error.to_string());
-        let io = connection::open(target.endpoint()).await.map_err(|e| unreachable(&e))?;
-        let (upgraded, named) = tokio::time::timeout(limit::STREAM_OPEN, upgrade(target, io))
-            .await
-            .map_err(|_| unreachable(&"no answer to the handshake in time"))??;
-        if !named {
+        let socket = connection::open(target.endpoint()).await.map_err(|e| unreachable(&e))?;
+        let upgraded = upgrade(target, Connection::new(socket, connections.enter())).await?;
+        if !upgraded.named {
             quirks.saw(&server.name, Quirk::NoSubprotocol);
         }
         let config = WebSocketConfig::default()
             .read_buffer_size(16 << 10)
             .max_message_size(Some(limit::LINE_BYTES))
             .max_frame_size(Some(limit::LINE_BYTES));
-        let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(config)).await;
+        let Upgraded { connection, came, .. } = upgraded;
+        let (socket, open) = connection.into_parts();
+        let stream = WebSocketStream::from_partially_read(socket, came.into(), Role::Client, Some(config)).await;
         let pulse = Pulse::new(server.timeout);
         let (server, quirks) = (Arc::clone(&server.name), Arc::clone(quirks));
-        Ok(Self { server, quirks, stream, flushed: true, ping: false, pulse, _open: connections.enter() })
+        Ok(Self { server, quirks, stream, flushed: true, ping: false, pulse, _open: open })
     }
 
     /// See [`super::wire::Wire::turn`].
@@ -161,47 +156,52 @@ impl WebSocket {
     }
 }
 
-/// The opening handshake (RFC 6455 section 4.1); and whether the server selected our subprotocol.
-async fn upgrade(target: &Target, io: connection::Connection) -> Result<(Upgraded, bool), Unopened> {
-    let broken = |error: hyper::Error| Unopened::new(Reason::ServerUnreachable, error.to_string());
-    let handshake = http1::Builder::new().max_headers(limit::HEADERS).handshake(TokioIo::new(io));
-    let (mut sender, connection) = handshake.await.map_err(broken)?;
-    tokio::task::spawn_local(connection.with_upgrades());
+/// A connection that speaks WebSocket from now on.
+struct Upgraded {
+    connection: Connection,
+    /// What the server said behind its answer.
+    came: Bytes,
+    /// The server selected our subprotocol.
+    named: bool,
+}
+
+/// The opening handshake (RFC 6455 section 4.1), in at most [`limit::STREAM_OPEN`].
+async fn upgrade(target: &Target, mut connection: Connection) -> Result<Upgraded, Unopened> {
     let key = generate_key();
-    let mut request = target.bare();
+    let mut request = Request::bare();
     let fixed = [
-        (CONNECTION, "Upgrade"),
-        (UPGRADE, "websocket"),
-        (SEC_WEBSOCKET_VERSION, "13"),
-        (SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL),
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-protocol", SUBPROTOCOL),
+        ("sec-websocket-key", &key),
     ];
     for (name, value) in fixed {
-        request.headers_mut().insert(name, HeaderValue::from_static(value));
+        // tokens and base64 are field values
+        let _ = request.headers.push(name.as_bytes(), value.as_bytes());
     }
-    if let Ok(key) = HeaderValue::from_str(&key) {
-        request.headers_mut().insert(SEC_WEBSOCKET_KEY, key);
-    }
-    let response = sender.send_request(request).await.map_err(broken)?;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(match response.status() {
+    let deadline = Instant::now() + limit::STREAM_OPEN;
+    let (answer, came) = connection.say(target, &request, deadline).await?;
+    if answer.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(match answer.status {
             status if status.is_success() => Unopened::new(Reason::NoWebSocket, format!("the answer was {status}")),
             status => Unopened::of_status(status),
         });
     }
-    let given = |name: HeaderName| response.headers().get(name).map(HeaderValue::as_bytes);
-    let fault = if given(SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
+    let given = |name| answer.fields.get(name);
+    let protocol = given("sec-websocket-protocol");
+    let fault = if given("sec-websocket-accept") != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
         Some("the handshake's key was not answered")
-    } else if given(SEC_WEBSOCKET_PROTOCOL).is_some_and(|protocol| protocol != SUBPROTOCOL.as_bytes()) {
+    } else if protocol.is_some_and(|protocol| protocol != SUBPROTOCOL.as_bytes()) {
         Some("the server selected a subprotocol that was not offered")
-    } else if given(SEC_WEBSOCKET_EXTENSIONS).is_some() {
+    } else if given("sec-websocket-extensions").is_some() {
         Some("the server selected an extension that was not offered")
     } else {
         None
     };
-    let named = given(SEC_WEBSOCKET_PROTOCOL).is_some();
     match fault {
         Some(fault) => Err(Unopened::new(Reason::NoWebSocket, fault)),
-        None => Ok((hyper::upgrade::on(response).await.map_err(broken)?, named)),
+        None => Ok(Upgraded { connection, came, named: protocol.is_some() }),
     }
 }
 

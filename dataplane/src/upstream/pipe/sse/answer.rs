@@ -1,19 +1,15 @@
 //! What a server says in its answer to a POST. The transport wants nothing there but a status; servers are found that
 //! answer in place, as JSON or as events, whatever they call it.
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::Response;
-use http::header::CONTENT_TYPE;
-use http_body::Body as _;
 use sluice_mcp::{SseDecoder, without_newlines};
 use tokio::sync::mpsc::Sender;
 
 use super::posts::Outcome;
 use crate::limit;
-use crate::upstream::http::Answer;
+use crate::upstream::http::Response;
 
 /// What a body turns out to hold.
 enum Content {
@@ -27,14 +23,12 @@ enum Content {
 
 /// Reads an answer to its end, so that its connection can be used again, and passes on the messages it holds. Takes at
 /// most `wait`.
-pub(super) async fn messages(response: Response<Answer>, wait: Duration, outcomes: &Sender<Outcome>) {
-    let typed_events =
-        response.headers().get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
-    let mut body = response.into_body();
+pub(super) async fn messages(response: Response, wait: Duration, outcomes: &Sender<Outcome>) {
+    let typed_events = response.headers.get("content-type").is_some_and(|v| v.starts_with(b"text/event-stream"));
+    let mut body = response.body;
     let mut content = Content::Unknown;
     let reading = async {
-        while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-            let Ok(chunk) = frame.into_data() else { continue };
+        while let Some(Ok(chunk)) = body.data().await {
             if matches!(content, Content::Unknown) {
                 content = Content::of(&chunk, typed_events);
             }

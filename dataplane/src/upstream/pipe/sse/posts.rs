@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::Method;
 use sluice_mcp::{Kind, ScanLimits, scan};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -14,7 +13,7 @@ use tokio::task::JoinSet;
 use super::answer;
 use crate::limit;
 use crate::reason::Reason;
-use crate::upstream::http::{Failure, Outgoing, Pools, Target};
+use crate::upstream::http::{Failure, Pools, Request, Target};
 use crate::upstream::pipe::wire::take_line;
 
 /// The messages on their way.
@@ -121,8 +120,8 @@ impl Post {
 
 impl Way {
     async fn post(self: Rc<Self>, number: u64, Post { line, id }: Post) {
-        let request = self.target.request(Method::POST, Outgoing::whole(line));
-        let sent = self.pools.send(0, &self.target, request, self.timeout).await;
+        let request = Request::post(line);
+        let sent = self.pools.send(0, &self.target, &request, Instant::now(), self.timeout).await;
         let failed = |reason| Outcome::Failed { number, id: id.clone(), reason };
         let response = match sent {
             Ok(response) => response,
@@ -137,7 +136,7 @@ impl Way {
                 return;
             }
         };
-        let status = response.status();
+        let status = response.status;
         if status.is_success() {
             let _ = self.outcomes.send(Outcome::Taken(number)).await;
         }

@@ -1,0 +1,267 @@
+//! What a server's answer over HTTP means: as JSON, in events, or refused; and what it tells of the server.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use sluice_mcp::{Kind, Message, Method, ScanLimits, SseDecoder, code, protocol_versions, scan, splice};
+use sluice_snapshot::model::Protocol;
+use smallvec::SmallVec;
+
+use super::ask::{Kinds, content_type, credential, events, failed, is_events, probe, unusual};
+use super::call::{Call, Content, Posted, Refusal, Reply};
+use super::handles::Handles;
+use super::json_stream::JsonStream;
+use super::relay::{Expected, Numbering, Parts, Relay, Source, same_id};
+use super::{Outcome, edited, refuse, sessions, stream, stream_ticket};
+use crate::budget::Held;
+use crate::limit;
+use crate::node::{Node, Worker};
+use crate::reason::Reason;
+use crate::session::InUse;
+use crate::upstream::Upstream;
+use crate::upstream::era::Known;
+use crate::upstream::http::{Answer, Failure, Response};
+use crate::upstream::quirks::Quirk;
+
+/// A message that its server has, and what it takes to pass the answer on.
+pub(super) struct Asked {
+    pub call: Call,
+    pub posted: Posted,
+    /// The legacy session it belongs to, and the epoch of that; `None`: the message is modern.
+    pub session: Option<(InUse, u64)>,
+    pub handles: Handles,
+}
+
+impl Asked {
+    fn refuse(&mut self, reason: Reason) -> Refusal {
+        refuse(&mut self.call, reason, self.posted.id())
+    }
+}
+
+/// Passes an answer on: its status where it is the protocol's, its body checked when small, streaming when not.
+pub(super) async fn pass_on(worker: &Rc<Worker>, mut asked: Box<Asked>, response: Response) -> Outcome {
+    let status = response.status;
+    asked.call.record.status = status;
+    let is_request = asked.posted.message.kind == Kind::Request;
+    if status.is_success() && !is_request {
+        asked.call.record.outcome = "ok";
+        return Ok(Reply::empty(StatusCode::ACCEPTED));
+    }
+    if !status.is_success() {
+        return Box::pin(refused(asked, response)).await;
+    }
+    match content_type(&response.headers) {
+        Kinds::Json => json(worker, asked, response).await,
+        Kinds::Events => in_events(worker, *asked, events(response.body)),
+        Kinds::Other => {
+            let what =
+                if status == StatusCode::ACCEPTED { "202 to a request" } else { "neither JSON nor an event stream" };
+            Err(asked.refuse(Reason::ServerGarbage(what)))
+        }
+    }
+}
+
+/// An answer in events.
+fn in_events(worker: &Rc<Worker>, asked: Asked, source: Source) -> Outcome {
+    let Asked { call, posted, session, handles } = asked;
+    let Some(id) = posted.id() else { return Ok(Reply::empty(StatusCode::ACCEPTED)) };
+    let numbering = session.as_ref().map(|(s, epoch)| Numbering { session: s.session.id, epoch: *epoch });
+    let modern = session.is_none();
+    let listen = posted.message.method == Method::SubscriptionsListen;
+    let Call { upstream, base } = call;
+    let mut base = *base;
+    let ticket = if listen { stream_ticket(base.ticket, &mut base.record, Some(&id))? } else { base.ticket };
+    let on_timeout = session.as_ref().map(|(in_use, _)| {
+        let (worker, upstream) = (Rc::clone(worker), Arc::clone(&upstream));
+        let (session, id) = (Arc::clone(&in_use.session), id.clone());
+        Box::new(move || sessions::cancel_later(&worker, &upstream, &session, &id)) as Box<dyn FnOnce()>
+    });
+    let timeout = upstream.config.timeout;
+    let depth = base.plane.snapshot.limits.json_depth;
+    Ok(stream(Relay::new(Parts {
+        worker: Rc::clone(worker),
+        source,
+        handles: Some(handles),
+        numbering,
+        expected: Some(Expected { id, method: posted.message.method, modern, timeout }),
+        depth,
+        before: Default::default(),
+        on_timeout,
+        upstream: Some(upstream),
+        principal: base.principal,
+        record: base.record,
+        ticket,
+        in_use: session.map(|(in_use, _)| in_use),
+    })))
+}
+
+/// A JSON answer. Up to [`limit::REPLY_HOLD`] it is checked to be the answer to this request; beyond, it streams.
+async fn json(worker: &Rc<Worker>, mut asked: Box<Asked>, response: Response) -> Outcome {
+    let Asked { call, posted, handles, session } = &mut *asked;
+    let status = response.status;
+    let hold = match (handles.curates(), handles.rewrites_links()) {
+        (true, _) => limit::LIST_BYTES,
+        (false, true) => limit::LINKS_HOLD,
+        (false, false) => limit::REPLY_HOLD,
+    };
+    let (Read { chunks: mut read, held }, rest) =
+        match read_some(&worker.node, response.body, hold, call.upstream.config.timeout).await {
+            Ok(read) => read,
+            Err(failure) => return Err(failed(call, failure, posted.id())),
+        };
+    if rest.is_none() && is_events(&read) {
+        call.upstream.quirks.saw(call.upstream.name(), Quirk::EventsAsJson);
+        let mut decoder = SseDecoder::new(limit::EVENT_BYTES);
+        read.into_iter().for_each(|chunk| decoder.push(chunk));
+        return in_events(worker, *asked, Source::Read { decoder });
+    }
+    if let Some(rest) = rest {
+        if handles.curates() {
+            return Err(asked.refuse(Reason::ServerGarbage("a list longer than the limit")));
+        }
+        if read.first().and_then(|c| c.trim_ascii_start().first()) != Some(&b'{') {
+            return Err(asked.refuse(Reason::ServerGarbage("not a JSON object")));
+        }
+        let Asked { call: Call { upstream, base }, posted, session, handles } = *asked;
+        let (timeout, in_use) = (upstream.config.timeout, session.map(|(in_use, _)| in_use));
+        let stream = JsonStream::new(rest, read.into_vec(), handles, timeout, base.record, base.ticket, in_use)
+            .map_err(|reason| Refusal { reason, id: posted.id() })?;
+        return Ok(Reply { status, session: None, content: Content::JsonStream(Box::new(stream)) });
+    }
+    let body = if read.len() == 1 { read.remove(0) } else { Bytes::from(read.concat()) };
+    let message = match scan(&body, ScanLimits { depth: call.plane.snapshot.limits.json_depth }) {
+        Ok(message) if message.kind == Kind::Response => message,
+        Ok(_) => return Err(asked.refuse(Reason::ServerGarbage("not a response"))),
+        Err(error) => {
+            call.record.cause = Some(error.to_string());
+            return Err(asked.refuse(Reason::ServerGarbage("not JSON-RPC")));
+        }
+    };
+    if message.id.is_some() && !answers(&body, &message, posted) {
+        return Err(asked.refuse(Reason::ServerGarbage("the answer to another request")));
+    }
+    if posted.message.method == Method::ServerDiscover
+        && let Some(reason) = learn_from_discover(&call.upstream, &body, &message)
+    {
+        return Err(asked.refuse(reason));
+    }
+    if session.is_none()
+        && message.result.is_some()
+        && !is_modern_result(&call.upstream, &message)
+        // boxed: asked once of a server, and every call would otherwise have room for it
+        && let Some(reason) = Box::pin(doubt(worker, &call.upstream, posted)).await
+    {
+        return Err(asked.refuse(reason));
+    }
+    call.record.outcome = if message.error.is_some() { "error" } else { "ok" };
+    let body = match handles.filtered(&body) {
+        Ok(filtered) => filtered.unwrap_or(body),
+        Err(reason) => return Err(asked.refuse(reason)),
+    };
+    let mut edits = handles.sealing(&body);
+    if held.is_empty() {
+        return Ok(Reply::json(status, edited(&body, &mut edits)));
+    }
+    // large: what did not change is not copied once more
+    Ok(Reply { status, session: None, content: Content::Pieces { pieces: splice(&body, &mut edits), held } })
+}
+
+/// What a result tells of the server's era: a modern one carries `resultType`. Nothing is to be doubted where the era is known,
+/// or the result is a discovery.
+fn is_modern_result(upstream: &Upstream, message: &Message) -> bool {
+    if message.r.result_type.is_some() {
+        upstream.era.served_modern();
+        return true;
+    }
+    let unknown = upstream.era.configured() == Protocol::Auto && upstream.era.modern().is_none();
+    !unknown || message.r.supported_versions.is_some()
+}
+
+/// A result may come from a legacy server that answers whatever it is asked, so that is asked. What may have had an effect
+/// passes all the same.
+async fn doubt(worker: &Rc<Worker>, upstream: &Arc<Upstream>, posted: &Posted) -> Option<Reason> {
+    if probe(worker, upstream).await != Ok(false) {
+        return None;
+    }
+    (posted.message.method != Method::ToolsCall).then_some(Reason::ServerIsLegacy)
+}
+
+/// What an answer to a client's own `server/discover` tells of the server's era. Only a server that does not know the method,
+/// and was never seen to be modern, is legacy: other errors a client could provoke for everybody.
+fn learn_from_discover(upstream: &Upstream, body: &[u8], message: &Message) -> Option<Reason> {
+    match (message.r.supported_versions, message.error_code) {
+        (Some(versions), _) => upstream.era.learn(Known::Modern(protocol_versions(versions.of(body)).into())),
+        (None, Some(code::METHOD_NOT_FOUND))
+            if upstream.era.configured() == Protocol::Auto && upstream.era.modern().is_none() =>
+        {
+            upstream.era.learn(Known::Legacy);
+            return Some(Reason::ServerIsLegacy);
+        }
+        _ => {}
+    }
+    None
+}
+
+/// What of an answer was read before passing anything on.
+#[derive(Default)]
+struct Read {
+    chunks: SmallVec<[Bytes; 2]>,
+    /// Room in the node's budget for what goes beyond [`limit::REPLY_HOLD`].
+    held: Vec<Held>,
+}
+
+/// The first `hold` bytes, within `wait` (fewer when the node has no room for them), and the rest if there is more.
+async fn read_some(
+    node: &Node,
+    mut answer: Answer,
+    hold: usize,
+    wait: Duration,
+) -> Result<(Read, Option<Answer>), Failure> {
+    let mut read = Read::default();
+    let mut deadline = None;
+    let mut total = 0;
+    loop {
+        match answer.data_within(&mut deadline, wait).await? {
+            None => return Ok((read, None)),
+            Some(data) => {
+                total += data.len();
+                let room = match total > limit::REPLY_HOLD {
+                    true => node.hold(data.len()).map(|held| read.held.push(held)).is_ok(),
+                    false => true,
+                };
+                read.chunks.push(data);
+                if (total > hold || !room) && !answer.is_end() {
+                    return Ok((read, Some(answer)));
+                }
+            }
+        }
+    }
+}
+
+/// An answer with an error status: a JSON-RPC error is the server's word and passes, anything else is not shown.
+async fn refused(mut asked: Box<Asked>, response: Response) -> Outcome {
+    let status = response.status;
+    if let Some(reason) = credential(status) {
+        return Err(asked.refuse(reason));
+    }
+    let body = response.body.collect(limit::SMALL_REPLY_BYTES, asked.call.upstream.config.timeout).await;
+    let passes = |body: &Bytes| {
+        let message = scan(body, ScanLimits::default()).ok().filter(|m| m.error.is_some())?;
+        (message.id.is_none() || answers(body, &message, &asked.posted)).then_some(())
+    };
+    match body {
+        Ok(body) if passes(&body).is_some() => {
+            asked.call.record.outcome = "error";
+            Ok(Reply::json(status, body))
+        }
+        _ => Err(asked.refuse(unusual(status))),
+    }
+}
+
+/// Whether an answer carries the id of the request.
+pub(super) fn answers(body: &[u8], message: &Message, posted: &Posted) -> bool {
+    message.id.zip(posted.message.id).is_some_and(|(theirs, ours)| same_id(theirs.of(body), ours.of(&posted.body)))
+}

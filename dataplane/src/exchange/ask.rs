@@ -1,0 +1,187 @@
+//! Asking HTTP servers: sending what is asked, minding how they are, and what an answer is by its head. Questions of our own
+//! are asked and answered here.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use sluice_http1::Fields;
+use sluice_mcp::{Kind, ScanLimits, SseDecoder, is_modern_refusal, protocol_versions, scan};
+
+use super::call::{Call, Refusal};
+use super::refuse;
+use super::relay::{Source, same_id};
+use crate::limit;
+use crate::node::Worker;
+use crate::reason::Reason;
+use crate::upstream::Upstream;
+use crate::upstream::breaker::Ended;
+use crate::upstream::era::Known;
+use crate::upstream::http::{Answer, Failure, Request, Response};
+
+/// Whether what was typed as JSON is an event stream: it begins with a field of one.
+pub(super) fn is_events(read: &[Bytes]) -> bool {
+    let begin = read.first().map(|chunk| chunk.trim_ascii_start()).unwrap_or_default();
+    [&b"event:"[..], b"data:", b"id:", b"retry:", b":"].iter().any(|field| begin.starts_with(field))
+}
+
+/// Asks the server for its era with a `server/discover` of our own; `true`: modern.
+pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Result<bool, Reason> {
+    let Some(target) = &upstream.target else { return Ok(false) };
+    let body = Bytes::from_static(crate::upstream::pipe::child::DISCOVER.as_bytes());
+    let request = Request::post(body).modern("server/discover");
+    let sent = worker.pools.send(upstream.id, target, &request, Instant::now(), limit::PROBE).await;
+    let response = sent.map_err(|failure| match failure {
+        Failure::Unreachable(_) => Reason::ServerUnreachable,
+        Failure::Broken(_) => Reason::ServerClosed,
+        Failure::Timeout => Reason::ServerTimeout,
+    })?;
+    let status = response.status;
+    if status.is_server_error() || status.is_redirection() || credential(status).is_some() {
+        return Err(unusual(status));
+    }
+    let body = answer_to(Some(br#""sluice-discover""#), response, limit::SMALL_REPLY_BYTES).await;
+    let message = body.as_ref().and_then(|b| scan(b, ScanLimits::default()).ok().map(|m| (b, m)));
+    if message.is_none() && status.is_success() {
+        // a web page, perhaps: no server of either era
+        return Err(Reason::ServerGarbage("no answer to `server/discover`"));
+    }
+    let versions = message.as_ref().and_then(|(body, m)| {
+        let listed = m.r.supported_versions.map(|v| protocol_versions(v.of(body)));
+        let refused = is_modern_refusal(body, m).then(|| vec!["2026-07-28".to_owned()]);
+        listed.or(refused)
+    });
+    let modern = versions.is_some();
+    upstream.era.learn(versions.map_or(Known::Legacy, |v| Known::Modern(v.into())));
+    Ok(modern)
+}
+
+/// The response message of an answer, be it JSON or an event stream, whatever it is typed as: the one to the request of this
+/// raw id, the first one where there is none. `limit` bounds it in bytes.
+pub(super) async fn answer_to(id: Option<&[u8]>, response: Response, limit: usize) -> Option<Bytes> {
+    let answers = |body: &[u8]| {
+        let message = scan(body, ScanLimits { depth: u16::MAX }).ok().filter(|m| m.kind == Kind::Response);
+        // an error need not say which request it is about
+        message.is_some_and(|m| m.id.zip(id).is_none_or(|(theirs, ours)| same_id(theirs.of(body), ours)))
+    };
+    let in_events = content_type(&response.headers) == Kinds::Events;
+    let mut answer = response.body;
+    let mut decoder = SseDecoder::new(limit);
+    let next = |decoder: &mut SseDecoder| {
+        while let Some(event) = decoder.next().ok()? {
+            if let Some(data) = event.data.filter(|data| answers(data)) {
+                return Some(data);
+            }
+        }
+        None
+    };
+    if !in_events {
+        let body = answer.collect(limit, limit::PROBE).await.ok()?;
+        if !is_events(std::slice::from_ref(&body)) {
+            return Some(body).filter(|body| answers(body));
+        }
+        decoder.push(body);
+        return next(&mut decoder);
+    }
+    let reading = async {
+        let mut json: Option<BytesMut> = None;
+        let mut begun = false;
+        loop {
+            if let Some(data) = next(&mut decoder) {
+                return Some(data);
+            }
+            let Some(data) = answer.data().await else {
+                return json.map(BytesMut::freeze).filter(|body| answers(body));
+            };
+            let data = data.ok()?;
+            // no field of an event begins with a brace
+            if !begun && data.trim_ascii_start().starts_with(b"{") {
+                json = Some(BytesMut::new());
+            }
+            begun |= !data.is_empty();
+            match &mut json {
+                Some(json) if json.len() + data.len() > limit => return None,
+                Some(json) => json.extend_from_slice(&data),
+                None => decoder.push(data),
+            }
+        }
+    };
+    tokio::time::timeout(limit::CHILD_START, reading).await.ok().flatten()
+}
+
+/// Sends a request within the server's own time limit.
+pub(super) async fn send(worker: &Rc<Worker>, upstream: &Upstream, request: &Request) -> Result<Response, Failure> {
+    let Some(target) = &upstream.target else {
+        return Err(Failure::Unreachable("not an HTTP server".to_owned()));
+    };
+    if let Err(left) = upstream.breaker.may_try() {
+        let cause = format!("it left requests unanswered; tried again in {} s", left.as_secs() + 1);
+        return Err(Failure::Unreachable(cause));
+    }
+    let (answers, begun) = (upstream.breaker.answers(), Instant::now());
+    let sent = worker.pools.send(upstream.id, target, request, begun, upstream.config.timeout).await;
+    let ended = match &sent {
+        Ok(_) => Ended::Answered,
+        Err(Failure::Unreachable(_)) if begun.elapsed() < limit::SWALLOWED => Ended::Refused,
+        Err(Failure::Broken(_)) => Ended::Answered,
+        Err(Failure::Unreachable(_) | Failure::Timeout) => Ended::Swallowed,
+    };
+    upstream.breaker.note(&ended, answers);
+    upstream.note(!matches!(sent, Err(Failure::Unreachable(_))));
+    sent
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kinds {
+    Json,
+    Events,
+    Other,
+}
+
+pub(super) fn content_type(headers: &Fields) -> Kinds {
+    let Some(value) = headers.get("content-type") else { return Kinds::Other };
+    let kind = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    if kind.eq_ignore_ascii_case(b"application/json") {
+        Kinds::Json
+    } else if kind.eq_ignore_ascii_case(b"text/event-stream") {
+        Kinds::Events
+    } else {
+        Kinds::Other
+    }
+}
+
+pub(super) fn events(answer: Answer) -> Source {
+    Source::Http { answer: Box::new(answer), decoder: SseDecoder::new(limit::EVENT_BYTES) }
+}
+
+/// A server's 401 or 403 concerns the gateway's credential; passed on, it would send the client to the wrong place.
+pub(super) fn credential(status: StatusCode) -> Option<Reason> {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN).then_some(Reason::ServerCredential)
+}
+
+pub(super) fn unusual(status: StatusCode) -> Reason {
+    match credential(status) {
+        Some(reason) => reason,
+        None if status.is_redirection() => Reason::ServerRedirect,
+        None => Reason::ServerStatus(status.as_u16()),
+    }
+}
+
+pub(super) fn failed(call: &mut Call, failure: Failure, id: Option<Bytes>) -> Refusal {
+    let (reason, cause) = what_failed(&call.upstream, failure);
+    call.record.cause = Some(cause);
+    refuse(call, reason, id)
+}
+
+/// What a failure is called, and its cause, which is told inside only.
+pub(super) fn what_failed(upstream: &Upstream, failure: Failure) -> (Reason, String) {
+    let (reason, cause) = match failure {
+        Failure::Unreachable(cause) => (Reason::ServerUnreachable, cause),
+        Failure::Broken(cause) => (Reason::ServerClosed, cause),
+        Failure::Timeout => (Reason::ServerTimeout, String::new()),
+    };
+    tracing::warn!(server = %upstream.name(), cause, outcome = reason.row().outcome, "the server gave no answer");
+    (reason, cause)
+}

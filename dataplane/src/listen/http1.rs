@@ -1,0 +1,194 @@
+//! HTTP/1.1 towards clients (RFC 9112): one request after another on a connection, each answered before the next is taken up.
+//! A client that goes away while its request is answered takes the answer with it.
+
+use std::cell::RefCell;
+use std::io::{Error, ErrorKind};
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+use bytes::Bytes;
+use http::{Method as Verb, StatusCode};
+use sluice_http1::{Framing, HeadError};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::connection::Connection;
+use super::door::{self, House, Peer};
+use super::received::{Received, Source};
+use super::request::{Head, Request};
+use super::response::Response;
+use super::websocket::Upgrade;
+use crate::limit;
+
+mod outflow;
+mod wire;
+
+use outflow::Outflow;
+use wire::{Next, Wire};
+
+/// A socket that goes on as something else, and what was read of it already.
+pub(super) struct Upgraded<I> {
+    pub upgrade: Upgrade,
+    pub io: I,
+    pub read: Bytes,
+}
+
+/// Serves a connection to its end, or until it goes on as something else.
+pub(super) async fn serve<I>(
+    house: &Rc<House>,
+    io: I,
+    connection: &Rc<Connection>,
+    peer: Peer,
+) -> std::io::Result<Option<Upgraded<I>>>
+where
+    I: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let wire = Rc::new(RefCell::new(Wire::new(io, Rc::clone(connection))));
+    loop {
+        let head = match std::future::poll_fn(|cx| wire.borrow_mut().poll_request(cx)).await? {
+            Next::Request(head) => head,
+            Next::End => break,
+            Next::Refused(error) => {
+                let status = match error {
+                    HeadError::Malformed => StatusCode::BAD_REQUEST,
+                    HeadError::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                };
+                let asked = Asked { http_11: true, persists: false, is_head: false };
+                respond(&wire, connection, Response::empty(status), asked).await?;
+                linger(&wire).await;
+                break;
+            }
+        };
+        let busy = connection.begin();
+        let mut asked = Asked { http_11: head.http_11, persists: head.keep_alive, is_head: head.verb == Verb::HEAD };
+        let body = match wire.borrow_mut().take_whole() {
+            Some(whole) => Received::Whole(whole),
+            None => Received::Coming(Rc::clone(&wire) as Rc<RefCell<dyn Source>>),
+        };
+        let head = Head { verb: head.verb, target: head.target, headers: head.fields, http_11: head.http_11 };
+        let answer = {
+            // a future of some KB: a connection that idles keeps no room for it
+            let mut request = Request { head, body };
+            let mut answering = Box::pin(door::answer(house, peer, &mut request));
+            std::future::poll_fn(|cx| match answering.as_mut().poll(cx) {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending => wire.borrow_mut().poll_gone(cx).map(|()| None),
+            })
+            .await
+        };
+        let Some(answer) = answer else { break };
+        asked.persists &= !connection.is_closing() && answer.upgrade.is_none();
+        respond(&wire, connection, answer.response, asked).await?;
+        if let Some(upgrade) = answer.upgrade {
+            drop(busy);
+            // nobody else holds it: the request was answered
+            let parts = Rc::into_inner(wire).map(|wire| wire.into_inner().into_parts());
+            return Ok(parts.map(|(io, read)| Upgraded { upgrade, io, read }));
+        }
+        // what was refused unread is read on for a moment, so that the client can read why: closing at once could reset
+        // the connection under the answer
+        let goes_on = discard(&wire).await;
+        drop(busy);
+        if !goes_on || !asked.persists {
+            break;
+        }
+    }
+    // whoever is gone needs no goodbye
+    let _ = std::future::poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx)).await;
+    Ok(None)
+}
+
+/// What an answer must mind of its request.
+#[derive(Clone, Copy)]
+struct Asked {
+    http_11: bool,
+    persists: bool,
+    is_head: bool,
+}
+
+/// Writes an answer.
+async fn respond<I>(
+    wire: &RefCell<Wire<I>>,
+    connection: &Connection,
+    response: Response,
+    asked: Asked,
+) -> std::io::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    let Response { status, headers, mut body } = response;
+    let whole = body.take_whole();
+    let without = asked.is_head || status.is_informational() || status == StatusCode::NO_CONTENT;
+    let framing = match &whole {
+        Some(whole) => Framing::Length(whole.iter().map(|piece| piece.len() as u64).sum()),
+        None if asked.http_11 => Framing::Chunked,
+        None => Framing::UntilClose,
+    };
+    let mut out = Outflow::new(framing);
+    out.write_head(status, &headers, asked, &connection.date());
+    if without || whole.is_some() {
+        out.add_whole(whole.filter(|_| !without).unwrap_or_default());
+        return std::future::poll_fn(|cx| wire.borrow_mut().poll_out(cx, &mut out)).await;
+    }
+    std::future::poll_fn(|cx| {
+        loop {
+            while !out.is_full() {
+                match body.poll_data(cx) {
+                    Poll::Ready(Some(Ok(data))) => out.add(data),
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(None) => out.end(),
+                    Poll::Pending => break,
+                }
+            }
+            let mut wire = wire.borrow_mut();
+            ready!(wire.poll_out(cx, &mut out))?;
+            if out.is_ended() {
+                return Poll::Ready(Ok(()));
+            }
+            if !out.was_full() {
+                ready!(wire.poll_gone(cx));
+                return Poll::Ready(Err(Error::from(ErrorKind::ConnectionAborted)));
+            }
+        }
+    })
+    .await
+}
+
+/// Reads what is left of a body and throws it away, within bounds; whether the connection can go on.
+async fn discard<I>(wire: &RefCell<Wire<I>>) -> bool
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    if wire.borrow().is_exhausted() {
+        return true;
+    }
+    if wire.borrow().owes_continue() {
+        // the client never heard that it may go on: whether a body comes is not known
+        return false;
+    }
+    let mut left = limit::DISCARD_BYTES;
+    let reading = std::future::poll_fn(|cx| {
+        loop {
+            let Some(data) = ready!(wire.borrow_mut().poll_body(cx)) else { return Poll::Ready(true) };
+            match data.ok().and_then(|data| left.checked_sub(data.len())) {
+                Some(rest) => left = rest,
+                None => return Poll::Ready(false),
+            }
+        }
+    });
+    tokio::time::timeout(limit::DISCARD, reading).await.unwrap_or(false)
+}
+
+/// The same where it is not known what comes, for the time it takes to read an answer.
+async fn linger<I>(wire: &RefCell<Wire<I>>)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    let reading = std::future::poll_fn(|cx| {
+        let mut wire = wire.borrow_mut();
+        if ready!(wire.poll_shutdown(cx)).is_err() {
+            return Poll::Ready(());
+        }
+        wire.poll_drained(cx, limit::DISCARD_BYTES)
+    });
+    let _ = tokio::time::timeout(limit::DISCARD, reading).await;
+}

@@ -1,0 +1,65 @@
+//! Between sockets and messages: what a worker reads into and writes from. Connections keep no buffers of their own, so that one
+//! that idles costs next to nothing: what is read lies in one place per worker until it is taken, what is written in one that is
+//! lent.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
+
+use crate::limit;
+
+mod write;
+
+pub(crate) use write::{Room, Unwritten};
+
+thread_local! {
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; limit::READ_BYTES].into());
+}
+
+/// Reads what is there, as far as the worker's room goes, and hands it to `take`; no bytes: the other side said its last.
+///
+/// # Errors
+/// The socket's.
+pub(crate) fn poll_read<T>(
+    io: &mut (impl AsyncRead + Unpin + ?Sized),
+    cx: &mut Context<'_>,
+    take: impl FnOnce(&[u8]) -> T,
+) -> Poll<std::io::Result<T>> {
+    READ.with_borrow_mut(|room| {
+        let mut buffer = ReadBuf::new(room);
+        ready!(Pin::new(io).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(take(buffer.filled())))
+    })
+}
+
+/// The next bytes of a body of which `ahead` bytes are still to come: many of them are not copied once more.
+///
+/// # Errors
+/// The socket's.
+pub(crate) fn poll_bytes(
+    io: &mut (impl AsyncRead + Unpin + ?Sized),
+    cx: &mut Context<'_>,
+    ahead: u64,
+) -> Poll<std::io::Result<Bytes>> {
+    if ahead < limit::READ_BYTES as u64 / 2 {
+        return poll_read(io, cx, copied);
+    }
+    let mut buffer = BytesMut::with_capacity((limit::READ_BYTES as u64).min(ahead) as usize);
+    let reading = std::pin::pin!(io.read_buf(&mut buffer));
+    ready!(reading.poll(cx))?;
+    Poll::Ready(Ok(buffer.freeze()))
+}
+
+/// A copy. Large ones come in few sizes, so that the allocator has few kinds of pages for them: a stream of pieces of any size
+/// would otherwise keep some megabytes.
+fn copied(bytes: &[u8]) -> Bytes {
+    if bytes.len() <= limit::COPIED_BYTES {
+        return Bytes::copy_from_slice(bytes);
+    }
+    let mut copy = BytesMut::with_capacity(bytes.len().next_power_of_two());
+    copy.extend_from_slice(bytes);
+    copy.freeze()
+}

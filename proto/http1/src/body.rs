@@ -1,0 +1,141 @@
+//! A body on its way in: bytes of the connection in, the body's own bytes out, and what follows it.
+
+use bytes::{Buf as _, Bytes};
+
+use crate::{Chunked, Framing};
+
+/// A body that is being read.
+#[derive(Debug)]
+pub struct Body {
+    left: Left,
+    /// Bytes of the connection that were not looked at yet; the first `run` are data.
+    input: Bytes,
+    run: usize,
+}
+
+#[derive(Debug)]
+enum Left {
+    Length(u64),
+    Chunks(Chunked),
+    UntilClose,
+    Nothing,
+}
+
+/// Why a body cannot be read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadBody {
+    /// Its chunks are none.
+    #[error("a malformed chunk")]
+    Malformed,
+    /// The connection closed first.
+    #[error("closed before the end of the body")]
+    Truncated,
+}
+
+impl Body {
+    /// A body of which `input` came along with its head.
+    ///
+    /// # Errors
+    /// [`BadBody::Malformed`].
+    pub fn new(framing: Framing, input: Bytes) -> Result<Self, BadBody> {
+        let left = match framing {
+            Framing::Length(0) => Left::Nothing,
+            Framing::Length(length) => Left::Length(length),
+            Framing::Chunked => Left::Chunks(Chunked::default()),
+            Framing::UntilClose => Left::UntilClose,
+        };
+        let mut body = Self { left, input, run: 0 };
+        body.settle()?;
+        Ok(body)
+    }
+
+    /// The next bytes of the body, as far as they are there; `None`: [`Body::feed`] it, unless [`Body::is_end`].
+    ///
+    /// # Errors
+    /// [`BadBody::Malformed`], behind these bytes.
+    pub fn data(&mut self) -> Result<Option<Bytes>, BadBody> {
+        if self.run == 0 {
+            return Ok(None);
+        }
+        let data = self.input.split_to(self.run);
+        self.run = 0;
+        self.settle()?;
+        Ok(Some(data))
+    }
+
+    /// Takes the next bytes of the connection, once [`Body::data`] had no more.
+    ///
+    /// # Errors
+    /// [`BadBody::Malformed`].
+    pub fn feed(&mut self, input: Bytes) -> Result<(), BadBody> {
+        debug_assert!(self.input.is_empty(), "fed before it was emptied");
+        self.input = input;
+        self.settle()
+    }
+
+    /// The connection closed.
+    ///
+    /// # Errors
+    /// [`BadBody::Truncated`], but for a body that ends so.
+    pub fn close(&mut self) -> Result<(), BadBody> {
+        match self.left {
+            Left::UntilClose | Left::Nothing => {
+                self.left = Left::Nothing;
+                Ok(())
+            }
+            _ => Err(BadBody::Truncated),
+        }
+    }
+
+    /// Whether all of it was given out.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.run == 0 && matches!(self.left, Left::Nothing)
+    }
+
+    /// How many bytes of the body are certainly still to come, beyond those that are there.
+    #[must_use]
+    pub fn ahead(&self) -> u64 {
+        match self.left {
+            Left::Length(left) => left,
+            _ => 0,
+        }
+    }
+
+    /// What came behind the end.
+    #[must_use]
+    pub fn rest(self) -> Bytes {
+        self.input
+    }
+
+    /// Whether nothing came behind the end.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.is_end() && self.input.is_empty()
+    }
+
+    /// Finds the next run of data.
+    fn settle(&mut self) -> Result<(), BadBody> {
+        let there = self.input.len();
+        match &mut self.left {
+            Left::Length(left) => {
+                self.run = usize::try_from(*left).unwrap_or(usize::MAX).min(there);
+                *left -= self.run as u64;
+                if *left == 0 {
+                    self.left = Left::Nothing;
+                }
+            }
+            Left::Chunks(chunked) => {
+                let step = chunked.step(&self.input).map_err(|_| BadBody::Malformed)?;
+                self.input.advance(step.skip);
+                self.run = step.data;
+                if step.done {
+                    self.left = Left::Nothing;
+                }
+            }
+            Left::UntilClose => self.run = there,
+            Left::Nothing => {}
+        }
+        Ok(())
+    }
+}
