@@ -19,6 +19,8 @@ enum Left {
     Chunks(Chunked),
     UntilClose,
     Nothing,
+    /// Its chunks were none: what follows cannot be told apart any more.
+    Broken,
 }
 
 /// Why a body cannot be read to its end.
@@ -52,10 +54,10 @@ impl Body {
     /// The next bytes of the body, as far as they are there; `None`: [`Body::feed`] it, unless [`Body::is_end`].
     ///
     /// # Errors
-    /// [`BadBody::Malformed`], behind these bytes.
+    /// [`BadBody::Malformed`], behind these bytes, now and ever after.
     pub fn data(&mut self) -> Result<Option<Bytes>, BadBody> {
         if self.run == 0 {
-            return Ok(None);
+            return if self.is_broken() { Err(BadBody::Malformed) } else { Ok(None) };
         }
         let data = self.input.split_to(self.run);
         self.run = 0;
@@ -68,6 +70,9 @@ impl Body {
     /// # Errors
     /// [`BadBody::Malformed`].
     pub fn feed(&mut self, input: Bytes) -> Result<(), BadBody> {
+        if self.is_broken() {
+            return Err(BadBody::Malformed);
+        }
         debug_assert!(self.input.is_empty(), "fed before it was emptied");
         self.input = input;
         self.settle()
@@ -91,6 +96,12 @@ impl Body {
     #[must_use]
     pub fn is_end(&self) -> bool {
         self.run == 0 && matches!(self.left, Left::Nothing)
+    }
+
+    /// Whether it was found to be malformed: nothing behind it is another message.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        matches!(self.left, Left::Broken)
     }
 
     /// How many bytes of the body are certainly still to come, beyond those that are there.
@@ -126,7 +137,10 @@ impl Body {
                 }
             }
             Left::Chunks(chunked) => {
-                let step = chunked.step(&self.input).map_err(|_| BadBody::Malformed)?;
+                let Ok(step) = chunked.step(&self.input) else {
+                    self.left = Left::Broken;
+                    return Err(BadBody::Malformed);
+                };
                 self.input.advance(step.skip);
                 self.run = step.data;
                 if step.done {
@@ -134,7 +148,7 @@ impl Body {
                 }
             }
             Left::UntilClose => self.run = there,
-            Left::Nothing => {}
+            Left::Nothing | Left::Broken => {}
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ pub struct Chunked {
     state: State,
     /// Of the current chunk, bytes that are still to come; while its size is read, the size so far.
     left: u64,
-    /// Bytes that were no data since the last data: sizes, extensions, trailers.
+    /// Bytes that were no data, less what data is worth: sizes, extensions, trailers.
     idle: u32,
 }
 
@@ -17,7 +17,9 @@ enum State {
     Size,
     /// In a size.
     Digits,
-    /// Between a size and the end of its line.
+    /// White space behind a size.
+    Space,
+    /// Between a size's semicolon and the end of its line.
     Extension,
     /// The line feed behind a size's carriage return.
     SizeEnd,
@@ -53,8 +55,10 @@ pub struct Step {
 pub struct BadChunk;
 
 impl Chunked {
-    /// Bytes of sizes, extensions and trailers without a byte of data: more than anybody needs.
+    /// Bytes of sizes, extensions and trailers beyond the data: more than anybody needs.
     pub const MOST_IDLE: u32 = 16 << 10;
+    /// How many of them a run of data may have: a size and two line ends.
+    const FRAME: u32 = 16;
 
     /// Looks at the next bytes: what comes first in them, up to the end of one run of data. Call again with what is behind it.
     ///
@@ -66,7 +70,8 @@ impl Chunked {
             if self.state == State::Data {
                 let data = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len() - skip);
                 self.left -= data as u64;
-                self.idle = 0;
+                let worth = u32::try_from(data).unwrap_or(u32::MAX).saturating_add(Self::FRAME);
+                self.idle = self.idle.saturating_sub(worth);
                 if self.left == 0 {
                     self.state = State::DataCr;
                 }
@@ -98,8 +103,9 @@ impl Chunked {
                 self.left = self.left.checked_mul(16).and_then(|n| n.checked_add(digit.into())).ok_or(BadChunk)?;
                 State::Digits
             }
-            (State::Digits | State::Extension, b'\r') => State::SizeEnd,
-            (State::Digits, b';' | b' ' | b'\t') => State::Extension,
+            (State::Digits | State::Space | State::Extension, b'\r') => State::SizeEnd,
+            (State::Digits | State::Space, b';') => State::Extension,
+            (State::Digits | State::Space, b' ' | b'\t') => State::Space,
             (State::Extension, byte) if byte != b'\n' => State::Extension,
             (State::SizeEnd, b'\n') if self.left == 0 => State::Trailer,
             (State::SizeEnd, b'\n') => State::Data,

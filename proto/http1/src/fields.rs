@@ -81,6 +81,13 @@ impl Fields {
         Some(Self { lines, raw: head.to_vec() })
     }
 
+    /// Whether every line of the head they were found in ends in CRLF: at a bare LF (RFC 9112 section 2.2) a line ends for
+    /// some readers only.
+    pub(crate) fn end_in_crlf(&self) -> bool {
+        let begins_behind = |line: &Line| self.raw[..line.name as usize].ends_with(b"\r\n");
+        self.raw.ends_with(b"\r\n\r\n") && self.lines.iter().all(begins_behind)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -68,6 +68,11 @@ impl<'f> Said<'f> {
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.length.is_some() && self.coding.is_some()
     }
+
+    /// Whether a body is spoken of, be there one or not.
+    pub(crate) fn promises_body(&self) -> bool {
+        self.coding.is_some() || self.length.is_some_and(|length| number(length) != Some(0))
+    }
 }
 
 impl Framing {

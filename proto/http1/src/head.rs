@@ -134,6 +134,9 @@ impl RequestHead {
             Err(_) => return Err(HeadError::Malformed),
         };
         let fields = Fields::parsed(&bytes[..length], parsed.headers).ok_or(HeadError::TooLarge)?;
+        if !fields.end_in_crlf() {
+            return Err(HeadError::Malformed);
+        }
         let http_11 = parsed.version == Some(1);
         let verb = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes());
         let target = Target::parse(parsed.path.unwrap_or_default());
@@ -175,8 +178,12 @@ impl ResponseHead {
         let status = StatusCode::from_u16(parsed.code.unwrap_or_default()).map_err(|_| HeadError::Malformed)?;
         let said = Said::by(&fields);
         let framing = Framing::of_response(&said, verb, status).ok_or(HeadError::Malformed)?;
-        let keep_alive =
-            said.keeps_alive(parsed.version == Some(1)) && framing != Framing::UntilClose && !said.is_ambiguous();
+        // what follows may be a body that cannot be there, or no HTTP
+        let unclear = match status {
+            StatusCode::NO_CONTENT => said.promises_body(),
+            status => status == StatusCode::SWITCHING_PROTOCOLS || said.is_ambiguous(),
+        };
+        let keep_alive = said.keeps_alive(parsed.version == Some(1)) && framing != Framing::UntilClose && !unclear;
         Ok(Some((Self { status, fields, framing, keep_alive }, length)))
     }
 }

@@ -48,7 +48,30 @@ fn the_end_is_known_with_the_last_byte() {
     assert!(body.is_exact());
 }
 
+#[test]
+fn a_body_that_broke_stays_broken() {
+    let mut body = Body::new(Framing::Chunked, Bytes::from_static(b"2\r\nhi")).unwrap();
+    assert_eq!(body.data().unwrap().unwrap(), "hi");
+    assert_eq!(body.feed(Bytes::from_static(b"xx")), Err(BadBody::Malformed));
+    assert!(body.is_broken() && !body.is_end());
+    assert_eq!(body.feed(Bytes::from_static(b"\r\n0\r\n\r\n")), Err(BadBody::Malformed));
+    assert_eq!(body.data(), Err(BadBody::Malformed));
+    assert!(body.is_broken() && !body.is_end());
+}
+
 proptest! {
+    /// Whatever comes, cuts do not change what it is: its data and what is behind it, or that it is malformed.
+    #[test]
+    fn any_cut_gives_the_same_judgement(
+        wire in proptest::collection::vec(proptest::sample::select(vec!["\r\n", "1", "0", "2\r\n", ";", " ", "a", "\n"]), 0..40),
+        size in 1usize..10,
+    ) {
+        let wire = wire.concat().into_bytes();
+        let pieces: Vec<&[u8]> = wire.chunks(size).collect();
+        let judge = |read: Result<(Vec<u8>, Vec<u8>), BadBody>| read.map(|(data, _)| data);
+        prop_assert_eq!(judge(read(Framing::Chunked, &pieces)), judge(read(Framing::Chunked, &[&wire])));
+    }
+
     #[test]
     fn any_cut_gives_the_same_body(data in proptest::collection::vec(any::<u8>(), 1..200), size in 1usize..50, chunk in 1usize..50) {
         let mut wire = Vec::new();

@@ -49,11 +49,18 @@ fn what_is_no_chunk_is_refused() {
         b"10000000000000000\r\n",
         b"5;a\nhello",
         b" 5\r\n",
+        b"5 5\r\n",
+        b"5\tx\r\nhello",
+        b"1\x0b\r\na",
     ] {
         assert!(decode(wire, 100).is_err(), "{:?}", String::from_utf8_lossy(wire));
     }
     let endless = format!("5;{}", "x".repeat(20_000));
     assert!(decode(endless.as_bytes(), 100).is_err(), "an extension without end");
+    let long = "1;xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\na\r\n".repeat(1000);
+    assert!(decode(long.as_bytes(), 100).is_err(), "extensions of forty times the data");
+    let small = "1\r\na\r\n".repeat(10_000);
+    assert_eq!(decode(small.as_bytes(), 100).unwrap().0.len(), 10_000, "chunks of one byte");
 }
 
 proptest! {

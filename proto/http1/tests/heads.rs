@@ -61,6 +61,10 @@ fn what_two_readers_could_frame_differently_is_refused() {
         "Content-Length : 5\r\n",
         "X: a\r\n b\r\n",
         "X: a\0b\r\n",
+        "X: a\n",
+        "X: a\nContent-Length: 5\r\n",
+        "Content-Length: 5\r\n\n",
+        "\n",
     ] {
         assert_eq!(framing(lines), Err(HeadError::Malformed), "{lines:?}");
     }
@@ -100,7 +104,17 @@ fn an_answer_is_framed_by_what_was_asked() {
     let both =
         parse("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", Method::POST).unwrap();
     assert_eq!((both.framing, both.keep_alive), (Framing::Chunked, false));
-    assert_eq!(parse("HTTP/1.1 204 No Content\r\n\r\n", Method::POST).unwrap().framing, Framing::Length(0));
+    for (head, keep_alive) in [
+        ("204 No Content\r\n", true),
+        ("204 No Content\r\nContent-Length: 0\r\n", true),
+        ("204 No Content\r\nContent-Length: 5\r\n", false),
+        ("204 No Content\r\nTransfer-Encoding: chunked\r\n", false),
+        ("304 Not Modified\r\nContent-Length: 5\r\n", true),
+        ("101 Switching Protocols\r\n", false),
+    ] {
+        let empty = parse(&format!("HTTP/1.1 {head}\r\n"), Method::POST).unwrap();
+        assert_eq!((empty.framing, empty.keep_alive), (Framing::Length(0), keep_alive), "{head}");
+    }
     for bad in ["Content-Length: 3\r\nContent-Length: 4\r\n", "Transfer-Encoding: gzip\r\n", "Content-Length: -1\r\n"] {
         let answer = parse(&format!("HTTP/1.1 200 OK\r\n{bad}\r\n"), Method::POST);
         assert_eq!(answer.map(|_| ()), Err(HeadError::Malformed), "{bad:?}");
