@@ -76,8 +76,8 @@ where
             .await
         };
         let Some(answer) = answer else { break };
-        asked.persists &= !connection.is_closing() && answer.upgrade.is_none();
-        respond(&wire, connection, answer.response, asked).await?;
+        asked.persists &= !connection.is_closing() && answer.upgrade.is_none() && wire.borrow().can_go_on();
+        let persists = respond(&wire, connection, answer.response, asked).await?;
         if let Some(upgrade) = answer.upgrade {
             drop(busy);
             // nobody else holds it: the request was answered
@@ -86,14 +86,19 @@ where
         }
         // what was refused unread is read on for a moment, so that the client can read why: closing at once could reset
         // the connection under the answer
-        let goes_on = discard(&wire).await;
+        let is_read = discard(&wire).await;
         drop(busy);
-        if !goes_on || !asked.persists {
+        if !is_read {
+            linger(&wire).await;
+            return Ok(None);
+        }
+        if !persists {
             break;
         }
     }
-    // whoever is gone needs no goodbye
-    let _ = std::future::poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx)).await;
+    // whoever is gone needs no goodbye, and whoever reads nothing hears none
+    let goodbye = std::future::poll_fn(|cx| wire.borrow_mut().poll_shutdown(cx));
+    let _ = tokio::time::timeout(limit::DISCARD, goodbye).await;
     Ok(None)
 }
 
@@ -105,13 +110,13 @@ struct Asked {
     is_head: bool,
 }
 
-/// Writes an answer.
+/// Writes an answer; whether the connection persists.
 async fn respond<I>(
     wire: &RefCell<Wire<I>>,
     connection: &Connection,
     response: Response,
-    asked: Asked,
-) -> std::io::Result<()>
+    mut asked: Asked,
+) -> std::io::Result<bool>
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
@@ -123,11 +128,13 @@ where
         None if asked.http_11 => Framing::Chunked,
         None => Framing::UntilClose,
     };
+    asked.persists &= framing != Framing::UntilClose;
     let mut out = Outflow::new(framing);
     out.write_head(status, &headers, asked, &connection.date());
     if without || whole.is_some() {
         out.add_whole(whole.filter(|_| !without).unwrap_or_default());
-        return std::future::poll_fn(|cx| wire.borrow_mut().poll_out(cx, &mut out)).await;
+        std::future::poll_fn(|cx| wire.borrow_mut().poll_out(cx, &mut out)).await?;
+        return Ok(asked.persists);
     }
     std::future::poll_fn(|cx| {
         loop {
@@ -142,7 +149,7 @@ where
             let mut wire = wire.borrow_mut();
             ready!(wire.poll_out(cx, &mut out))?;
             if out.is_ended() {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(asked.persists));
             }
             if !out.was_full() {
                 ready!(wire.poll_gone(cx));
@@ -153,7 +160,7 @@ where
     .await
 }
 
-/// Reads what is left of a body and throws it away, within bounds; whether the connection can go on.
+/// Reads what is left of a body and throws it away, within bounds; whether that was all of it.
 async fn discard<I>(wire: &RefCell<Wire<I>>) -> bool
 where
     I: AsyncRead + AsyncWrite + Unpin,
@@ -161,8 +168,7 @@ where
     if wire.borrow().is_exhausted() {
         return true;
     }
-    if wire.borrow().owes_continue() {
-        // the client never heard that it may go on: whether a body comes is not known
+    if !wire.borrow().can_go_on() {
         return false;
     }
     let mut left = limit::DISCARD_BYTES;

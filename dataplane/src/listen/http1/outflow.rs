@@ -142,6 +142,11 @@ impl Outflow {
         self.was_full
     }
 
+    /// Bytes that are gone of what is being flushed.
+    pub(super) fn written(&self) -> usize {
+        self.written
+    }
+
     /// Writes all of it.
     pub(super) fn poll_flush(&mut self, io: &mut (impl AsyncWrite + Unpin), cx: &mut Context<'_>) -> Poll<Result<()>> {
         self.was_full = self.is_full();

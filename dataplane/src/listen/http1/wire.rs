@@ -91,8 +91,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
         self.read.body.is_none()
     }
 
-    pub(super) fn owes_continue(&self) -> bool {
-        self.read.owes_continue
+    /// Whether the current request can be read to its end: not where its client was never told to send it, where it is broken,
+    /// or where nobody reads so much to throw it away.
+    pub(super) fn can_go_on(&self) -> bool {
+        let ends = |body: &Body| !body.is_broken() && body.ahead() <= limit::DISCARD_BYTES as u64;
+        !self.read.owes_continue && self.read.body.as_ref().is_none_or(ends)
     }
 
     /// Waits until the client is gone. While its request is still coming, whoever reads that will see it; behind further
@@ -111,7 +114,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
 
     /// Writes what there is to write.
     pub(super) fn poll_out(&mut self, cx: &mut Context<'_>, out: &mut Outflow) -> Poll<Result<()>> {
+        let before = out.written();
         let polled = out.poll_flush(&mut self.io, cx);
+        if out.written() > before {
+            // slow is not stuck
+            self.connection.wrote(false);
+        }
         self.connection.wrote(polled.is_pending());
         polled
     }
@@ -221,5 +229,40 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
                 body.feed(bytes)?;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use sluice_mcp::Chunks;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+    use crate::listen::connection::Connections;
+
+    #[tokio::test]
+    async fn a_client_that_reads_slowly_is_served_and_one_that_stops_is_cut() {
+        let connections = Connections::default();
+        let (_, connection) = connections.add();
+        let _busy = connection.begin();
+        let (near, mut far) = tokio::io::duplex(1000);
+        let mut wire = Wire::new(near, Rc::clone(&connection));
+        let mut out = Outflow::new(Framing::Length(1 << 20));
+        out.add_whole(Chunks::from_iter([Bytes::from(vec![b'x'; 1 << 20])]));
+        let mut cx = Context::from_waker(Waker::noop());
+        let stall = limit::WRITE_STALL.as_secs() as u32;
+        for second in 0..3 * stall {
+            connections.sweep(second);
+            assert!(wire.poll_out(&mut cx, &mut out).is_pending());
+            far.read_exact(&mut [0; 100]).await.unwrap();
+            assert!(!connection.is_closing(), "cut after {second} s");
+        }
+        for second in 3 * stall..=4 * stall + 1 {
+            connections.sweep(second);
+            assert!(wire.poll_out(&mut cx, &mut out).is_pending());
+        }
+        assert!(connection.poll_cut(&mut cx).is_ready());
     }
 }
