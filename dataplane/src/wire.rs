@@ -50,6 +50,10 @@ pub(crate) fn poll_bytes(
     let mut buffer = BytesMut::with_capacity((limit::READ_BYTES as u64).min(ahead) as usize);
     let reading = std::pin::pin!(io.read_buf(&mut buffer));
     ready!(reading.poll(cx))?;
+    if buffer.len() < buffer.capacity() / 2 {
+        // few bytes do not keep so much room
+        return Poll::Ready(Ok(copied(&buffer)));
+    }
     Poll::Ready(Ok(buffer.freeze()))
 }
 
@@ -62,4 +66,23 @@ fn copied(bytes: &[u8]) -> Bytes {
     let mut copy = BytesMut::with_capacity(bytes.len().next_power_of_two());
     copy.extend_from_slice(bytes);
     copy.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pieces_keep_no_more_room_than_about_their_size() {
+        use tokio::io::AsyncWriteExt as _;
+
+        for size in [1, 1000, 20_000, 40_000, limit::READ_BYTES] {
+            let (mut near, mut far) = tokio::io::duplex(limit::READ_BYTES);
+            far.write_all(&vec![b'x'; size]).await.unwrap();
+            let piece = std::future::poll_fn(|cx| poll_bytes(&mut near, cx, 1 << 20)).await.unwrap();
+            assert_eq!(piece.len(), size);
+            let room = piece.try_into_mut().unwrap().capacity();
+            assert!(room <= 2 * size, "{size} bytes keep {room}");
+        }
+    }
 }

@@ -83,6 +83,12 @@ impl<'b> Unwritten<'b> {
         self.flushed
     }
 
+    /// What is left, to be written later.
+    pub(crate) fn rest(&self) -> Vec<Bytes> {
+        let body = self.rest_of_body().zip(self.body).map(|(rest, piece)| piece.slice_ref(rest));
+        std::iter::once(Bytes::copy_from_slice(self.head)).chain(body).collect()
+    }
+
     fn is_written(&self) -> bool {
         self.head.is_empty() && self.body.is_empty()
     }

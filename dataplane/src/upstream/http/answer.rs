@@ -69,6 +69,7 @@ impl Answer {
                 return Poll::Ready(Ok(Some(data)));
             }
             let Some(lease) = &mut self.lease else { return Poll::Ready(Ok(None)) };
+            lease.connection.poll_rest(cx);
             let bytes = ready!(wire::poll_bytes(&mut lease.connection.socket, cx, self.body.ahead()))?;
             if bytes.is_empty() {
                 self.body.close()?;

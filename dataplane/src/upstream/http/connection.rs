@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use sluice_http1::{HeadError, Limits, ResponseHead};
+use sluice_http1::{HeadError, Limits, ResponseHead, find_end};
 use tokio::time::Sleep;
 
 use super::super::connection::Socket;
@@ -24,7 +24,24 @@ pub(in crate::upstream) struct Connection {
     timer: Option<Pin<Box<Sleep>>>,
     /// Not all of the last request was written.
     pub unfinished: bool,
+    /// What is left of it, where the server may still be reading.
+    rest: Option<Box<Rest>>,
     open: Inside,
+}
+
+/// What is left to write of a request whose answer has begun.
+struct Rest {
+    pieces: Vec<Bytes>,
+    /// Bytes of them that are gone.
+    written: usize,
+}
+
+/// What came of an answer before its head was whole.
+#[derive(Default)]
+struct Begun {
+    read: Vec<u8>,
+    /// Bytes of interim answers that were passed over.
+    passed: usize,
 }
 
 /// Why no answer came.
@@ -38,7 +55,7 @@ pub(in crate::upstream) enum Fault {
 
 impl Connection {
     pub(in crate::upstream) fn new(socket: Socket, open: Inside) -> Self {
-        Self { socket, timer: None, unfinished: false, open }
+        Self { socket, timer: None, unfinished: false, rest: None, open }
     }
 
     /// The socket, to go on otherwise, and what counts it.
@@ -71,7 +88,7 @@ impl Connection {
     }
 
     /// Writes a request and reads the head of its answer; with it come the bytes behind the head. A server may answer before
-    /// it has read all: what is left is then not written.
+    /// it has read all: what is left is written while its answer is read, unless that is a refusal.
     ///
     /// # Errors
     /// See [`Fault`].
@@ -83,47 +100,74 @@ impl Connection {
         deadline: Instant,
     ) -> Result<(ResponseHead, Bytes), Fault> {
         let mut unwritten = Unwritten::new(head, body);
-        let mut read = Vec::new();
+        let mut answer = Begun::default();
         let mut begun = false;
+        let mut failed = None;
         std::future::poll_fn(|cx| {
             if !begun && !self.poll_quiet(cx) {
                 return Poll::Ready(Err(Fault::Unsent("closed by the server".to_owned())));
             }
             if !unwritten.is_done()
+                && failed.is_none()
                 && let Poll::Ready(Err(error)) = unwritten.poll_write(&mut self.socket, cx)
             {
-                let fault = if unwritten.written == 0 { Fault::Unsent } else { Fault::Broken };
-                return Poll::Ready(Err(fault(error.to_string())));
+                if unwritten.written == 0 {
+                    return Poll::Ready(Err(Fault::Unsent(error.to_string())));
+                }
+                // the server reads no more, but may have said why
+                failed = Some(error.to_string());
             }
             // the first time, nothing was there just before, and we are told when something is
             if std::mem::replace(&mut begun, true)
-                && let Poll::Ready(answered) = self.poll_head(cx, verb, &mut read)
+                && let Poll::Ready(answered) = self.poll_head(cx, verb, &mut answer)
             {
                 self.unfinished = !unwritten.is_done();
-                return Poll::Ready(answered);
+                let goes_on = answered.as_ref().is_ok_and(|(head, _)| head.status.is_success());
+                if self.unfinished && goes_on && failed.is_none() {
+                    self.rest = Some(Box::new(Rest { pieces: unwritten.rest(), written: 0 }));
+                }
+                return Poll::Ready(answered.map_err(|fault| failed.take().map_or(fault, Fault::Broken)));
             }
             self.poll_late(cx, deadline).map(|()| Err(Fault::Late))
         })
         .await
     }
 
+    /// Writes on what was left of the request when its answer began.
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) {
+        let Some(rest) = &mut self.rest else { return };
+        let mut unwritten = Unwritten::resume(&[], &rest.pieces, rest.written);
+        match unwritten.poll_write(&mut self.socket, cx) {
+            Poll::Pending => rest.written = unwritten.written,
+            Poll::Ready(written) => {
+                // a server that reads no more may answer all the same
+                self.unfinished = written.is_err();
+                self.rest = None;
+            }
+        }
+    }
+
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         verb: &Method,
-        read: &mut Vec<u8>,
+        begun: &mut Begun,
     ) -> Poll<Result<(ResponseHead, Bytes), Fault>> {
         loop {
             let taken = wire::poll_read(&mut self.socket, cx, |bytes| {
                 if bytes.is_empty() {
                     return Err(Fault::Broken("closed without an answer".to_owned()));
                 }
-                if read.is_empty() {
-                    return final_head(bytes, verb, read);
+                if begun.read.is_empty() {
+                    return begun.final_head(bytes, verb);
                 }
-                let mut whole = std::mem::take(read);
-                whole.extend_from_slice(bytes);
-                final_head(&whole, verb, read)
+                let looked = begun.read.len();
+                begun.read.extend_from_slice(bytes);
+                if find_end(&begun.read, looked).is_none() && begun.read.len() < LIMITS.bytes {
+                    return Ok(None);
+                }
+                let whole = std::mem::take(&mut begun.read);
+                begun.final_head(&whole, verb)
             });
             match taken {
                 Poll::Pending => return Poll::Pending,
@@ -151,25 +195,27 @@ impl Connection {
     }
 }
 
-/// The head of the final answer in `bytes`, and what follows it; interim ones are passed over (RFC 9110 section 15.2), but for
-/// the one that ends HTTP. `None`: not there yet, and what was not used is in `left`.
-fn final_head(bytes: &[u8], verb: &Method, left: &mut Vec<u8>) -> Result<Option<(ResponseHead, Bytes)>, Fault> {
-    let mut rest = bytes;
-    loop {
-        let parsed = ResponseHead::parse(rest, verb, LIMITS).map_err(|error| match error {
-            HeadError::Malformed => Fault::Broken("the answer is not HTTP/1.1".to_owned()),
-            HeadError::TooLarge => Fault::Broken("the head of the answer is larger than the limit".to_owned()),
-        })?;
-        match parsed {
-            None => {
-                left.extend_from_slice(rest);
+impl Begun {
+    /// The head of the final answer in `bytes`, and what follows it; interim ones are passed over (RFC 9110 section 15.2), but
+    /// for the one that ends HTTP. `None`: not there yet, and what was not used is kept.
+    fn final_head(&mut self, bytes: &[u8], verb: &Method) -> Result<Option<(ResponseHead, Bytes)>, Fault> {
+        let mut rest = bytes;
+        loop {
+            let parsed = ResponseHead::parse(rest, verb, LIMITS).map_err(|error| match error {
+                HeadError::Malformed => Fault::Broken("the answer is not HTTP/1.1".to_owned()),
+                HeadError::TooLarge => Fault::Broken("the head of the answer is larger than the limit".to_owned()),
+            })?;
+            let Some((head, length)) = parsed else {
+                self.read.extend_from_slice(rest);
                 return Ok(None);
+            };
+            rest = &rest[length..];
+            if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Ok(Some((head, Bytes::copy_from_slice(rest))));
             }
-            Some((head, length)) => {
-                rest = &rest[length..];
-                if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
-                    return Ok(Some((head, Bytes::copy_from_slice(rest))));
-                }
+            self.passed += length;
+            if self.passed > LIMITS.bytes {
+                return Err(Fault::Broken("interim answers without an end".to_owned()));
             }
         }
     }
