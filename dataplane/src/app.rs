@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluice_snapshot::model::Snapshot;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use crate::auth::quota::Quotas;
@@ -19,6 +20,7 @@ use crate::clock::Clock;
 use crate::drain::{Drain, Phase};
 use crate::exchange;
 use crate::limit;
+use crate::listen::balance::{Balance, Handed};
 use crate::listen::connection::Connections;
 use crate::listen::door::House;
 use crate::listen::http::Listener;
@@ -81,11 +83,14 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
     let tls = (!certificates_are_empty(&node)).then(|| Arc::clone(&certificates).server_config());
     let mailboxes = Arc::new(Mailboxes::default());
     let mut workers = Vec::with_capacity(count);
-    for index in 0..count {
+    let (balance, handed) = Balance::new(count);
+    for (index, handed) in handed.into_iter().enumerate() {
         let worker = Thread {
             node: Arc::clone(&node),
             index: index as u8,
             mailboxes: Arc::clone(&mailboxes),
+            balance: Arc::clone(&balance),
+            handed,
             sockets: sockets.iter().map(TcpListener::try_clone).collect::<Result<_, _>>()?,
             tls: tls.clone(),
             stdio: settings.stdio && index == 0,
@@ -168,6 +173,9 @@ struct Thread {
     node: Arc<Node>,
     index: u8,
     mailboxes: Arc<Mailboxes>,
+    balance: Arc<Balance>,
+    /// Connections that other workers accepted.
+    handed: UnboundedReceiver<Handed>,
     sockets: Vec<TcpListener>,
     tls: Option<Arc<rustls::ServerConfig>>,
     stdio: bool,
@@ -190,12 +198,18 @@ impl Thread {
             let house = Rc::new(House { worker: Rc::clone(&worker), mailboxes: self.mailboxes });
             tokio::task::spawn_local(Rc::clone(&worker).keep_house());
             tokio::task::spawn_local(sweep(Rc::clone(&connections)));
+            tokio::task::spawn_local(http::receive(Rc::clone(&house), Rc::clone(&connections), self.handed));
             for socket in self.sockets {
                 let address = socket.local_addr();
                 match tokio::net::TcpListener::from_std(socket).and_then(|s| Ok((s, address?))) {
                     Ok((socket, address)) => {
                         let listener = Listener { socket, address, tls: self.tls.clone() };
-                        tokio::task::spawn_local(http::accept(Rc::clone(&house), Rc::clone(&connections), listener));
+                        tokio::task::spawn_local(http::accept(
+                            Rc::clone(&house),
+                            Rc::clone(&connections),
+                            listener,
+                            Arc::clone(&self.balance),
+                        ));
                     }
                     Err(error) => tracing::error!(%error, "cannot use a listening socket"),
                 }

@@ -41,6 +41,9 @@ pub(crate) const H2_STREAMS: u32 = 256;
 pub(crate) const NODE_BYTES: usize = 256 << 20;
 /// A JSON reply up to this size is checked and sent whole, with its length; a larger one streams through.
 pub(crate) const REPLY_HOLD: usize = 64 << 10;
+/// A JSON reply up to this size is checked to its last byte; of a larger one, what is not read is believed: the client reads it
+/// anyway, and a list of a hundred tools would cost as much to check as all the rest of the call.
+pub(crate) const REPLY_CHECKED: usize = 8 << 10;
 /// Bytes of one event of a server's stream. Results with inlined images stay below; an endless line does not.
 pub(crate) const EVENT_BYTES: usize = 16 << 20;
 /// Bytes of one line of a child's output; as [`EVENT_BYTES`].

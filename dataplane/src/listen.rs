@@ -1,5 +1,6 @@
 //! Doors: bytes to calls and replies to bytes, nothing else. Who may come in is checked here, before the path begins.
 
+pub(crate) mod balance;
 pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod door;

@@ -81,6 +81,11 @@ impl Worker {
         })
     }
 
+    /// Which one it is, from 0.
+    pub(crate) fn index(&self) -> usize {
+        usize::from(self.index)
+    }
+
     /// The plane this worker has adopted.
     pub(crate) fn plane(&self) -> Arc<Plane> {
         Arc::clone(&self.plane.borrow())

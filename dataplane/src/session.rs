@@ -48,20 +48,14 @@ pub(crate) struct Session {
     /// What the client declared.
     pub declared: Declared,
     state: ArcSwap<State>,
-    /// One re-initialisation at a time; when the last one failed, so that those who waited need not try again.
-    pub renewal: tokio::sync::Mutex<Option<Instant>>,
-    /// Messages the client is told when it next opens a stream: after a renewal, that lists may have changed.
-    notes: Mutex<Vec<Bytes>>,
-    /// The connection to a stdio server, which cannot leave this node.
-    pub attachment: tokio::sync::Mutex<Option<Attachment>>,
+    /// What few sessions have, made when it is needed: there may be a hundred thousand that have not.
+    rare: OnceLock<Box<Rare>>,
     /// Milliseconds since the node's start of the last use.
     last_used: AtomicU64,
     in_use: AtomicU32,
     /// Ended by its client, by idling or by the node.
     ended: AtomicBool,
     ending: Notify,
-    /// Raw ids of requests the client cancelled whose calls have not noticed yet.
-    cancelled: Mutex<VecDeque<Bytes>>,
     cancelling: Notify,
     /// What its genuine id ends in, once that was found: to compare is cheaper than to compute it for each request.
     mac: OnceLock<[u8; id::MAC]>,
@@ -69,6 +63,19 @@ pub(crate) struct Session {
     account: Option<Arc<Account>>,
     /// What the session keeps counts in the node's byte budget.
     _held: Option<Held>,
+}
+
+/// See [`Session::rare`].
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// One re-initialisation at a time; when the last one failed, so that those who waited need not try again.
+    pub renewal: tokio::sync::Mutex<Option<Instant>>,
+    /// The connection to a stdio server, which cannot leave this node.
+    pub attachment: tokio::sync::Mutex<Option<Attachment>>,
+    /// Messages the client is told when it next opens a stream: after a renewal, that lists may have changed.
+    notes: Mutex<Vec<Bytes>>,
+    /// Raw ids of requests the client cancelled whose calls have not noticed yet.
+    cancelled: Mutex<VecDeque<Bytes>>,
 }
 
 /// The capabilities with which a server may ask the client something.
@@ -110,6 +117,8 @@ pub(crate) struct Opening {
 
 impl Session {
     pub(crate) fn new(id: SessionId, opening: Opening, now: u64) -> Self {
+        let attachment = opening.attachment.map(|attachment| tokio::sync::Mutex::new(Some(attachment)));
+        let rare = attachment.map(|attachment| Box::new(Rare { attachment, ..Rare::default() }));
         Self {
             id,
             owner: opening.owner,
@@ -124,14 +133,11 @@ impl Session {
                 version: opening.version,
                 ..State::default()
             }),
-            renewal: tokio::sync::Mutex::new(None),
-            notes: Mutex::default(),
-            attachment: tokio::sync::Mutex::new(opening.attachment),
+            rare: rare.map_or_else(OnceLock::new, OnceLock::from),
             last_used: AtomicU64::new(now),
             in_use: AtomicU32::new(0),
             ended: AtomicBool::new(false),
             ending: Notify::new(),
-            cancelled: Mutex::default(),
             cancelling: Notify::new(),
             mac: OnceLock::new(),
             account: opening.account,
@@ -165,14 +171,27 @@ impl Session {
         });
     }
 
+    /// What few sessions have.
+    pub(crate) fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
+    }
+
+    /// Takes the connection to a stdio server, if there is one.
+    pub(crate) async fn take_attachment(&self) -> Option<Attachment> {
+        self.rare.get()?.attachment.lock().await.take()
+    }
+
     /// Leaves messages for the client's next stream, in place of earlier ones.
     pub(crate) fn leave_notes(&self, notes: Vec<Bytes>) {
-        *self.notes.lock().unwrap_or_else(PoisonError::into_inner) = notes;
+        *self.rare().notes.lock().unwrap_or_else(PoisonError::into_inner) = notes;
     }
 
     /// Takes the messages left for the client.
     pub(crate) fn take_notes(&self) -> Vec<Bytes> {
-        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+        let notes = self.rare.get().map(|rare| &rare.notes);
+        notes
+            .map(|notes| std::mem::take(&mut *notes.lock().unwrap_or_else(PoisonError::into_inner)))
+            .unwrap_or_default()
     }
 
     /// Marks the session used for as long as the guard lives.
@@ -206,7 +225,7 @@ impl Session {
 
     /// The client cancelled a request: its call need not wait for an answer that a server does not owe.
     pub(crate) fn cancel(&self, id: &[u8]) {
-        let mut cancelled = self.cancelled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cancelled = self.rare().cancelled.lock().unwrap_or_else(PoisonError::into_inner);
         cancelled.push_back(Bytes::copy_from_slice(id));
         if cancelled.len() > limit::CANCELLED {
             cancelled.pop_front();
@@ -228,7 +247,8 @@ impl Session {
     }
 
     fn take_cancelled(&self, id: &[u8]) -> bool {
-        let mut cancelled = self.cancelled.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(rare) = self.rare.get() else { return false };
+        let mut cancelled = rare.cancelled.lock().unwrap_or_else(PoisonError::into_inner);
         let at = cancelled.iter().position(|c| c == id);
         at.and_then(|at| cancelled.remove(at)).is_some()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use sluice_mcp::{Kind, Message, Method, ScanLimits, SseDecoder, code, protocol_versions, scan, splice};
+use sluice_mcp::{Kind, Message, Method, ScanLimits, SseDecoder, code, glance, protocol_versions, scan, splice};
 use sluice_snapshot::model::Protocol;
 use smallvec::SmallVec;
 
@@ -132,7 +132,9 @@ async fn json(worker: &Rc<Worker>, mut asked: Box<Asked>, response: Response) ->
         return Ok(Reply { status, session: None, content: Content::JsonStream(Box::new(stream)) });
     }
     let body = if read.len() == 1 { read.remove(0) } else { Bytes::from(read.concat()) };
-    let message = match scan(&body, ScanLimits { depth: call.plane.snapshot.limits.json_depth }) {
+    let limits = ScanLimits { depth: call.plane.snapshot.limits.json_depth };
+    let read = if body.len() <= limit::REPLY_CHECKED { scan(&body, limits) } else { glance(&body, limits) };
+    let message = match read {
         Ok(message) if message.kind == Kind::Response => message,
         Ok(_) => return Err(asked.refuse(Reason::ServerGarbage("not a response"))),
         Err(error) => {
@@ -157,11 +159,17 @@ async fn json(worker: &Rc<Worker>, mut asked: Box<Asked>, response: Response) ->
         return Err(asked.refuse(reason));
     }
     call.record.outcome = if message.error.is_some() { "error" } else { "ok" };
-    let body = match handles.filtered(&body) {
-        Ok(filtered) => filtered.unwrap_or(body),
+    let (body, mut edits) = match handles.filtered(&body) {
+        Ok(None) => {
+            let edits = handles.sealing_read(&body, &message);
+            (body, edits)
+        }
+        Ok(Some(filtered)) => {
+            let edits = handles.sealing(&filtered);
+            (filtered, edits)
+        }
         Err(reason) => return Err(asked.refuse(reason)),
     };
-    let mut edits = handles.sealing(&body);
     if held.is_empty() {
         return Ok(Reply::json(status, edited(&body, &mut edits)));
     }

@@ -10,7 +10,7 @@ use sluice_mcp::path::member;
 use sluice_mcp::uri::expose_uri;
 use sluice_mcp::{
     Edit, HandleKind, Kind as MessageKind, Message, Method, Span, canonical_digest_input, decode_string, encode_string,
-    handles,
+    handles, handles_read,
 };
 use smallvec::SmallVec;
 
@@ -105,6 +105,18 @@ impl Handles {
         } else {
             handles(body, &mut found);
         }
+        self.sealed_at(body, found)
+    }
+
+    /// The same for a message that was scanned.
+    pub(crate) fn sealing_read(&self, body: &[u8], message: &Message) -> SmallVec<[Edit; 4]> {
+        match handles_read(body, message).filter(|_| !self.rewrites_links()) {
+            Some(found) => self.sealed_at(body, found),
+            None => self.sealing(body),
+        }
+    }
+
+    fn sealed_at(&self, body: &[u8], found: SmallVec<[(HandleKind, Span); 4]>) -> SmallVec<[Edit; 4]> {
         found
             .into_iter()
             .map(|(kind, span): (HandleKind, Span)| {

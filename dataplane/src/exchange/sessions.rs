@@ -221,7 +221,7 @@ async fn greet_part(
                 let _ = answer_to(None, response, limit::SMALL_REPLY_BYTES).await;
             }
         }
-    } else if let Some(attachment) = part.attachment.lock().await.as_ref() {
+    } else if let Some(attachment) = part.rare().attachment.lock().await.as_ref() {
         for body in restoration(&part.state()) {
             if let Ok(message) = scan(&body, ScanLimits { depth: u16::MAX }) {
                 // the answer is of no interest: its queue is dropped
@@ -453,7 +453,7 @@ pub(super) async fn renew(
     epoch: u64,
 ) -> Result<(), Reason> {
     let waiting = Instant::now();
-    let mut failed = session.renewal.lock().await;
+    let mut failed = session.rare().renewal.lock().await;
     if session.state().epoch != epoch {
         return Ok(());
     }
@@ -624,7 +624,7 @@ pub(crate) async fn end_gone(worker: &Rc<Worker>, before: &Plane, now: &Plane) {
 }
 
 async fn end_upstream(worker: &Rc<Worker>, upstream: &Arc<Upstream>, session: &Session) {
-    if let Some(attachment) = session.attachment.lock().await.take() {
+    if let Some(attachment) = session.take_attachment().await {
         upstream.children.release(&attachment, session.id.0);
     }
     let state = session.state();
@@ -640,7 +640,7 @@ async fn end_upstream(worker: &Rc<Worker>, upstream: &Arc<Upstream>, session: &S
 /// The child of a session: the one it has, or a new one initialised with the client's own message and brought to where
 /// the old one was.
 pub(super) async fn attached(upstream: &Arc<Upstream>, session: &Session) -> Result<Arc<Child>, Reason> {
-    let mut attachment = session.attachment.lock().await;
+    let mut attachment = session.rare().attachment.lock().await;
     if let Some(attachment) = attachment.as_ref().filter(|a| a.child.is_running()) {
         return Ok(Arc::clone(&attachment.child));
     }

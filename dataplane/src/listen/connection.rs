@@ -63,10 +63,6 @@ pub(crate) struct Busy {
 }
 
 impl Connections {
-    pub(crate) fn is_full(&self) -> bool {
-        self.all.borrow().len() >= limit::CONNECTIONS_PER_WORKER
-    }
-
     pub(crate) fn add(&self) -> (u64, Rc<Connection>) {
         let id = self.next.get();
         self.next.set(id + 1);
@@ -166,6 +162,11 @@ impl Connection {
                 self.end(Ending::Close);
             }
         }
+    }
+
+    /// It ends after what is in flight.
+    pub(crate) fn close(&self) {
+        self.end(Ending::Close);
     }
 
     fn end(&self, ending: Ending) {

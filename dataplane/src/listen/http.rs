@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_rustls::TlsAcceptor;
 
+use super::balance::{Balance, Handed, Place};
 use super::connection::{Connection, Connections};
 use super::door::{House, Peer};
 use super::{http1, http2, websocket};
@@ -25,14 +27,15 @@ pub(crate) struct Listener {
 }
 
 /// Accepts until the node closes its listeners, then lets connections finish.
-pub(crate) async fn accept(house: Rc<House>, connections: Rc<Connections>, listener: Listener) {
+pub(crate) async fn accept(house: Rc<House>, connections: Rc<Connections>, listener: Listener, balance: Arc<Balance>) {
+    let own = house.worker.index();
     let drain = house.worker.node.drain.clone();
     let mut closing = Box::pin(async move { drain.reached(Phase::Closing).await });
     loop {
         let accepted = tokio::select! {
             () = &mut closing => break,
-            () = connections.freed.notified(), if connections.is_full() => continue,
-            accepted = listener.socket.accept(), if !connections.is_full() => accepted,
+            () = connections.freed.notified(), if balance.is_full(own) => continue,
+            accepted = listener.socket.accept(), if !balance.is_full(own) => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -41,13 +44,19 @@ pub(crate) async fn accept(house: Rc<House>, connections: Rc<Connections>, liste
                     loopback: listener.address.ip().to_canonical().is_loopback(),
                     tls: listener.tls.is_some(),
                 };
-                tokio::task::spawn_local(serve(
-                    Rc::clone(&house),
-                    Rc::clone(&connections),
-                    stream,
-                    peer,
-                    listener.tls.clone(),
-                ));
+                let (place, tls) = (balance.place(own), listener.tls.clone());
+                if place.worker == own {
+                    tokio::task::spawn_local(serve(
+                        Rc::clone(&house),
+                        Rc::clone(&connections),
+                        stream,
+                        peer,
+                        tls,
+                        place,
+                    ));
+                } else if let Ok(stream) = stream.into_std() {
+                    Handed { stream, peer, tls, place }.on();
+                }
             }
             Err(error) => {
                 // out of descriptors: those that are open go on, and some will end
@@ -60,17 +69,34 @@ pub(crate) async fn accept(house: Rc<House>, connections: Rc<Connections>, liste
     connections.close_all();
 }
 
+/// Serves the connections that other workers accepted.
+pub(crate) async fn receive(house: Rc<House>, connections: Rc<Connections>, mut handed: UnboundedReceiver<Handed>) {
+    while let Some(Handed { stream, peer, tls, place }) = handed.recv().await {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => {
+                tokio::task::spawn_local(serve(Rc::clone(&house), Rc::clone(&connections), stream, peer, tls, place));
+            }
+            Err(error) => tracing::warn!(%error, "cannot take over a connection"),
+        }
+    }
+}
+
 async fn serve(
     house: Rc<House>,
     connections: Rc<Connections>,
     stream: TcpStream,
     peer: Peer,
     tls: Option<Arc<rustls::ServerConfig>>,
+    place: Place,
 ) {
     let _counted = house.worker.node.metrics.connections.enter();
     let _open = house.worker.node.drain.open();
     let _ = stream.set_nodelay(true);
     let (id, connection) = connections.add();
+    if house.worker.node.drain.phase() >= Phase::Closing {
+        // handed on while the node began to close: its first answer is its last
+        connection.close();
+    }
     match tls {
         None => {
             let first = tokio::select! {
@@ -85,6 +111,8 @@ async fn serve(
         // boxed: a plain connection has no room for it
         Some(config) => Box::pin(serve_tls(house, stream, connection, peer, config)).await,
     }
+    // free before whoever waits for that is told
+    drop(place);
     connections.remove(id);
 }
 

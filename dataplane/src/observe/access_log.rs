@@ -132,6 +132,9 @@ impl Formatter for Plain {
         writer: &mut W,
         fragment: &str,
     ) -> std::io::Result<()> {
+        if fragment.is_ascii() && memchr::memchr(0x7f, fragment.as_bytes()).is_none() {
+            return writer.write_all(fragment.as_bytes());
+        }
         let mut rest = fragment;
         while let Some((at, odd)) = rest.char_indices().find(|(_, c)| is_odd(*c)) {
             writer.write_all(&rest.as_bytes()[..at])?;

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use smallvec::SmallVec;
 
-use crate::{Method, Span, scan::window::Window, text};
+use crate::{Kind, Message, Method, Span, scan::window::Window, text};
 pub use filter::{HandleError, HandleFilter};
 use place::Site;
 use walk::{Hit, Walk};
@@ -70,6 +70,31 @@ pub fn handles(body: &[u8], out: &mut SmallVec<[(HandleKind, Span); 4]>) {
             place <= first || !refused(span.start)
         });
     }
+}
+
+/// What [`handles`] finds in a response, from what the scan read of it; `None` where it must be searched: the tasks of a list
+/// were not read one by one.
+pub fn handles_read(body: &[u8], message: &Message) -> Option<SmallVec<[(HandleKind, Span); 4]>> {
+    if message.kind != Kind::Response || message.r.tasks.is_some() {
+        return None;
+    }
+    let r = &message.r;
+    let read = [
+        (HandleKind::RequestState, r.request_state),
+        (HandleKind::Cursor, r.next_cursor),
+        (HandleKind::Task, r.task_id),
+        (HandleKind::Task, r.task_task_id),
+        (HandleKind::Task, r.meta_related_task),
+    ];
+    let mut found: SmallVec<[(HandleKind, Span); 4]> = SmallVec::new();
+    for (kind, span) in read {
+        // what is no string was never handed out as a handle
+        if let Some(span) = span.filter(|span| span.of(body).starts_with(b"\"")) {
+            found.push((kind, span));
+        }
+    }
+    found.sort_unstable_by_key(|(_, span)| span.start);
+    Some(found)
 }
 
 /// Lists what [`handles`] lists, and the URIs of resources ([`HandleKind::Uri`]) in a complete message on its way to the

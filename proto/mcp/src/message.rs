@@ -128,6 +128,8 @@ pub struct ResultFields {
     pub result_type: Option<Span>,
     /// `taskId`, as the tasks extension puts it.
     pub task_id: Option<Span>,
+    /// `tasks` of `tasks/list`.
+    pub tasks: Option<Span>,
     /// `task.taskId`, as 2025-11-25 puts it.
     pub task_task_id: Option<Span>,
     /// `inputRequests` of an input-required result.

@@ -12,6 +12,7 @@ pub(crate) mod cursor;
 mod fault;
 mod fields;
 mod lanes;
+mod leap;
 mod number;
 pub(crate) mod seen;
 mod skip;
@@ -48,11 +49,25 @@ impl Default for ScanLimits {
 ///
 /// [`ScanError`] says why, where, and to which id the answer belongs (specification, *Messages*; JSON-RPC 2.0).
 pub fn scan(body: &[u8], limits: ScanLimits) -> Result<Message, ScanError> {
+    scan_with(body, Cursor::new(body, limits.depth))
+}
+
+/// Reads a message of somebody who is believed: as [`scan`], but of arrays and objects on levels that are not read only the
+/// brackets are matched, whatever is between them, and however deep. For large answers on their way through, whose readers
+/// will check them themselves.
+///
+/// # Errors
+///
+/// As [`scan`], for what it looks at.
+pub fn glance(body: &[u8], limits: ScanLimits) -> Result<Message, ScanError> {
+    scan_with(body, Cursor::hasty(body, limits.depth))
+}
+
+fn scan_with(body: &[u8], mut cursor: Cursor<'_>) -> Result<Message, ScanError> {
     // Filled where the caller will find it: a message is too large to be moved about.
     let mut read = Ok(Message::empty());
     let Ok(message) = &mut read else { unreachable!("just made") };
     let mut found = fields::Found::new(message);
-    let mut cursor = Cursor::new(body, limits.depth);
     let outcome = check_text(body)
         .and_then(|()| fields::read(&mut cursor, &mut found))
         .and_then(|()| check_end(&mut cursor))

@@ -7,8 +7,8 @@ use json::{Node, bodies, message, tree};
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 use sluice_mcp::{
-    Edit, Kind, Message, Method, Reason, ScanLimits, Span, canonical_digest_input, decode_string, encode_string, join,
-    scan, splice, without_newlines,
+    Edit, Kind, Message, Method, Reason, ScanLimits, Span, canonical_digest_input, decode_string, encode_string,
+    glance, handles, handles_read, join, scan, splice, without_newlines,
 };
 
 /// Strict JSON, by a parser that keeps nothing and bounds nothing.
@@ -235,6 +235,29 @@ fn any_byte_at_any_place_is_judged_as_a_parser_does() {
             let mut inserted = body.to_vec();
             inserted.insert(at, byte);
             compare(&inserted).unwrap();
+        }
+    }
+}
+
+proptest! {
+    /// What a scan accepts, a glance reads the same; and what a glance refuses, a scan does.
+    #[test]
+    fn a_glance_sees_what_a_scan_sees(body in bodies()) {
+        let (scanned, glanced) = (scan(&body, ScanLimits::default()), glance(&body, ScanLimits::default()));
+        if let Ok(message) = scanned {
+            prop_assert_eq!(glanced.ok(), Some(message));
+        }
+    }
+
+    /// What was read of a response is what a search finds.
+    #[test]
+    fn handles_that_were_read_are_those_that_are_found(body in bodies()) {
+        if let Ok(message) = scan(&body, ScanLimits::default())
+            && let Some(read) = handles_read(&body, &message)
+        {
+            let mut found = Default::default();
+            handles(&body, &mut found);
+            prop_assert_eq!(read.to_vec(), found.to_vec());
         }
     }
 }

@@ -130,7 +130,7 @@ fn written(
         tail.push_str(&format!(r#","resultType":"complete","ttlMs":{ttl},"cacheScope":"{scope}""#));
     }
     tail.push_str("}}");
-    let content = if page.items.len() <= limit::REPLY_HOLD {
+    let content = if page.items.len() <= limit::COPIED_BYTES {
         head.extend_from_slice(&page.items);
         head.extend_from_slice(tail.as_bytes());
         Content::Json(head.freeze())

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{decoded, fault::Reason, lanes, skip, string, string::Text, window::Window};
+use super::{decoded, fault::Reason, lanes, leap, skip, string, string::Text, window::Window};
 use crate::Span;
 
 /// A fault at a byte; the caller adds what else it knows.
@@ -34,6 +34,8 @@ pub(crate) struct Cursor<'a> {
     /// The first lone surrogate in a value that was skipped, not read.
     pub(crate) lone: Option<usize>,
     window: Window,
+    /// What is skipped is checked as well.
+    thorough: bool,
 }
 
 /// A key of an object that is being read: decoded, and where it stands.
@@ -45,7 +47,12 @@ pub(crate) struct Key<'a> {
 impl<'a> Cursor<'a> {
     /// A cursor at the start of `body` that opens at most `depth` levels.
     pub(crate) fn new(body: &'a [u8], depth: u16) -> Self {
-        Self { body, at: 0, room: u32::from(depth).min(DEEPEST), lone: None, window: Window::new() }
+        Self { body, at: 0, room: u32::from(depth).min(DEEPEST), lone: None, window: Window::new(), thorough: true }
+    }
+
+    /// The same, that leaps over arrays and objects nobody reads.
+    pub(crate) fn hasty(body: &'a [u8], depth: u16) -> Self {
+        Self { thorough: false, ..Self::new(body, depth) }
     }
 
     #[inline]
@@ -188,10 +195,14 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Any value, checked to its last byte and otherwise ignored.
+    /// Any value, checked to its last byte (unless the cursor is hasty) and otherwise ignored.
     pub(crate) fn skip(&mut self) -> Step<Span> {
         self.token();
         let start = self.at;
+        if !self.thorough && matches!(self.peek(), Some(b'{' | b'[')) {
+            self.at = leap::leap(self.body, start)?;
+            return Ok(Span::new(start, self.at));
+        }
         let mut window = self.window;
         self.at = skip::value(self.body, start, self.room, &mut window, &mut self.lone)?;
         self.window = window;

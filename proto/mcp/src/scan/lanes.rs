@@ -20,6 +20,33 @@ pub(super) fn special64(bytes: &[u8; 64]) -> u64 {
     a | b << 16 | c << 32 | d << 48
 }
 
+/// What sixty-four bytes show of a value's structure, wherever it stands, in strings or not.
+pub(super) struct Structure {
+    pub quotes: u64,
+    pub backslashes: u64,
+    /// Opening brackets of both kinds.
+    pub opens: u64,
+    /// Closing ones.
+    pub closes: u64,
+}
+
+#[inline(always)]
+pub(super) fn structure(bytes: &[u8; 64]) -> Structure {
+    let (lanes, _) = bytes.as_chunks::<WIDTH>();
+    let mut all = Structure { quotes: 0, backslashes: 0, opens: 0, closes: 0 };
+    for (n, lane) in lanes.iter().enumerate() {
+        let bytes = u8x16::new(*lane);
+        // the brackets of both kinds differ in one bit
+        let folded = bytes | u8x16::splat(0x20);
+        let mask = |lane: u8x16| u64::from(lane.to_bitmask()) << (n * WIDTH);
+        all.quotes |= mask(bytes.simd_eq(u8x16::splat(b'"')));
+        all.backslashes |= mask(bytes.simd_eq(u8x16::splat(b'\\')));
+        all.opens |= mask(folded.simd_eq(u8x16::splat(b'{')));
+        all.closes |= mask(folded.simd_eq(u8x16::splat(b'}')));
+    }
+    all
+}
+
 /// The four kinds of whitespace.
 #[inline]
 fn space(bytes: &[u8; WIDTH]) -> u32 {

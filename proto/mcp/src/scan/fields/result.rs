@@ -22,6 +22,7 @@ pub(super) fn read_result(cursor: &mut Cursor<'_>, r: &mut ResultFields) -> Step
             b"requestState" => &mut r.request_state,
             b"resultType" => &mut r.result_type,
             b"taskId" => &mut r.task_id,
+            b"tasks" => &mut r.tasks,
             b"inputRequests" => &mut r.input_requests,
             b"task" => return read_task(cursor, key.at, &mut task, &mut r.task_task_id),
             b"_meta" => {
