@@ -73,8 +73,12 @@ impl Target {
     /// Of a URI: HTTP/2 and absolute forms.
     #[must_use]
     pub fn of_uri(uri: &Uri) -> Self {
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        Self::of_path(path, uri.authority().map(|authority| authority.as_str().into()))
+        let authority = uri.authority().map(|authority| authority.as_str().into());
+        match uri.path_and_query().map_or("/", |path| path.as_str()) {
+            // an absolute URI may have a query and no path
+            query if query.starts_with('?') => Self::of_path(&format!("/{query}"), authority),
+            path => Self::of_path(path, authority),
+        }
     }
 
     fn of_path(path: &str, authority: Option<Box<str>>) -> Self {

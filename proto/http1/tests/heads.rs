@@ -35,6 +35,8 @@ fn targets_have_three_forms() {
     let absolute = Target::parse("http://Example.com:80/mcp?q").unwrap();
     assert_eq!((absolute.path(), absolute.query(), absolute.authority()), ("/mcp", Some("q"), Some("Example.com:80")));
     assert_eq!(Target::parse("http://h").unwrap().path(), "/");
+    let bare = Target::parse("http://h?q").unwrap();
+    assert_eq!((bare.path(), bare.query()), ("/", Some("q")));
     assert_eq!(Target::parse("*").unwrap().path(), "*");
     for bad in ["", "/a#b", "http://"] {
         assert!(Target::parse(bad).is_none(), "{bad}");
