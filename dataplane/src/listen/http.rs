@@ -2,6 +2,7 @@
 //! HTTP/1.1 connection becomes by an upgrade is served in its place.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -138,18 +139,26 @@ async fn serve_tls(
     }
 }
 
+/// How long to wait for more of what may become the preface, at first and at last: a client that was cut off within a few bytes
+/// goes on at once, and one that stops there is not looked at all the time.
+const PREFACE_PAUSE: Range<Duration> = Duration::from_millis(5)..Duration::from_millis(320);
+
 /// HTTP/2 with prior knowledge begins with its preface; `P` alone may still become `POST`.
 async fn is_http2(stream: &TcpStream) -> bool {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0";
     let mut start = [0; PREFACE.len()];
     let mut seen = 0;
+    let mut pause = PREFACE_PAUSE.start;
     loop {
         match stream.peek(&mut start).await {
             Ok(0) | Err(_) => return false,
             Ok(n) if start[..n] != PREFACE[..n] => return false,
             Ok(n) if n == PREFACE.len() => return true,
-            // peek is ready at once while bytes wait: only look again when there are more
-            Ok(n) if n == seen => tokio::time::sleep(Duration::from_millis(5)).await,
+            // peek is ready at once while bytes wait: look again after a while, and ever more seldom where nothing more comes
+            Ok(n) if n == seen => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PREFACE_PAUSE.end);
+            }
             Ok(n) => seen = n,
         }
     }
