@@ -340,7 +340,9 @@ async fn clients_that_vanish_in_any_phase_leave_no_connection() {
 #[tokio::test]
 async fn a_node_that_stops_finishes_what_it_has_begun_and_says_that_it_closes() {
     let server = server();
-    let mut gateway = ready(&server).await;
+    let servers = json!({ "one": { "url": server.url(), "protocol": "modern" } });
+    // one worker closes all of its connections at a time
+    let mut gateway = Start::new(json!({ "servers": servers })).arg("--workers").arg("1").ready().await;
     let idle = call(&gateway, "echo", 1, "HTTP/1.1", "");
     let mut idle = Raw::send(gateway.port, idle).await;
     idle.answer().await.unwrap();
