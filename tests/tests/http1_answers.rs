@@ -392,3 +392,28 @@ async fn what_a_server_says_between_requests_is_no_answer() {
         drop(idle.lock().unwrap().take());
     }
 }
+
+#[tokio::test]
+async fn a_server_that_gives_one_answer_too_many_mixes_up_nobody() {
+    let server = Server::start(|mut asked| async move {
+        let answer = |text: &str| {
+            let body = message::response(&json!(1), message::text(text)).to_string();
+            format!("{}{body}", head(&format!("Content-Length: {}\r\n", body.len())))
+        };
+        let mut owed = None;
+        while let Some(tool) = asked.call().await {
+            let stray = head("Content-Length: 2\r\n") + "{}";
+            // it is one answer behind from the first call of `mixed` on
+            let now = if tool == "mixed" { stray } else { answer(&tool) };
+            asked.say(owed.take().unwrap_or(now)).await;
+            owed = (tool == "mixed").then(|| answer(&tool));
+        }
+    });
+    let gateway = server.gateway(5).await;
+    for tool in ["one", "two"] {
+        assert_eq!(call(tool, json!({})).send(gateway.port).await.result()["content"][0]["text"], tool);
+        assert_eq!(call("mixed", json!({})).send(gateway.port).await.status, 502);
+        let reply = call("after", json!({})).send(gateway.port).await;
+        assert_eq!(reply.result()["content"][0]["text"], "after", "the answer to another call: {reply:?}");
+    }
+}

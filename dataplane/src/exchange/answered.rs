@@ -54,7 +54,15 @@ pub(super) async fn pass_on(worker: &Rc<Worker>, mut asked: Box<Asked>, response
         return Box::pin(refused(asked, response)).await;
     }
     match content_type(&response.headers) {
-        Kinds::Json => json(worker, asked, response).await,
+        Kinds::Json => {
+            let server = asked.call.upstream.id;
+            let outcome = json(worker, asked, response).await;
+            if matches!(outcome, Err(Refusal { reason: Reason::ServerGarbage(_), .. })) {
+                // one answer too many, perhaps: then the connection owes one, which nobody else may get
+                worker.pools.distrust(server);
+            }
+            outcome
+        }
         Kinds::Events => in_events(worker, *asked, events(response.body)),
         Kinds::Other => {
             let what =

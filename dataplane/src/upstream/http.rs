@@ -249,6 +249,11 @@ impl Pools {
         }
     }
 
+    /// Closes the idle connections to a server that answered with what is no answer: the one it came on is among them.
+    pub(crate) fn distrust(&self, upstream: u64) {
+        self.idle.borrow_mut().remove(&upstream);
+    }
+
     /// Closes connections idle for too long or closed by their servers, and those of servers no longer configured.
     pub(crate) fn sweep(&self, alive: impl Fn(u64) -> bool) {
         let now = Instant::now();
