@@ -31,7 +31,7 @@ pub(super) fn is_events(read: &[Bytes]) -> bool {
 pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Result<bool, Reason> {
     let Some(target) = &upstream.target else { return Ok(false) };
     let body = Bytes::from_static(crate::upstream::pipe::child::DISCOVER.as_bytes());
-    let request = Request::post(body).modern("server/discover");
+    let request = Request::post(&body).modern("server/discover");
     let sent = worker.pools.send(upstream.id, target, &request, Instant::now(), limit::PROBE).await;
     let response = sent.map_err(|failure| match failure {
         Failure::Unreachable(_) => Reason::ServerUnreachable,
@@ -111,8 +111,13 @@ pub(super) async fn answer_to(id: Option<&[u8]>, response: Response, limit: usiz
     tokio::time::timeout(limit::CHILD_START, reading).await.ok().flatten()
 }
 
-/// Sends a request within the server's own time limit.
-pub(super) async fn send(worker: &Rc<Worker>, upstream: &Upstream, request: &Request) -> Result<Response, Failure> {
+/// Sends a request at `now`, within the server's own time limit.
+pub(super) async fn send(
+    worker: &Rc<Worker>,
+    upstream: &Upstream,
+    request: &Request<'_>,
+    now: Instant,
+) -> Result<Response, Failure> {
     let Some(target) = &upstream.target else {
         return Err(Failure::Unreachable("not an HTTP server".to_owned()));
     };
@@ -120,11 +125,11 @@ pub(super) async fn send(worker: &Rc<Worker>, upstream: &Upstream, request: &Req
         let cause = format!("it left requests unanswered; tried again in {} s", left.as_secs() + 1);
         return Err(Failure::Unreachable(cause));
     }
-    let (answers, begun) = (upstream.breaker.answers(), Instant::now());
-    let sent = worker.pools.send(upstream.id, target, request, begun, upstream.config.timeout).await;
+    let answers = upstream.breaker.answers();
+    let sent = worker.pools.send(upstream.id, target, request, now, upstream.config.timeout).await;
     let ended = match &sent {
         Ok(_) => Ended::Answered,
-        Err(Failure::Unreachable(_)) if begun.elapsed() < limit::SWALLOWED => Ended::Refused,
+        Err(Failure::Unreachable(_)) if now.elapsed() < limit::SWALLOWED => Ended::Refused,
         Err(Failure::Broken(_)) => Ended::Answered,
         Err(Failure::Unreachable(_) | Failure::Timeout) => Ended::Swallowed,
     };

@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{Method as Verb, StatusCode};
-use sluice_mcp::{Method, ScanLimits, code, header, is_modern_refusal, scan, splice};
+use sluice_mcp::{Chunks, Edit, Method, ScanLimits, code, header, is_modern_refusal, scan, splice};
 use sluice_snapshot::model::Protocol;
 
 use super::answered::{Asked, answers, pass_on};
@@ -12,6 +13,7 @@ use super::ask::{Kinds, content_type, credential, events, failed, probe, send, u
 use super::call::{Call, Posted, Reply};
 use super::relay::{self, Numbering, Parts, Relay};
 use super::{Outcome, forward, handles_of, parameters, refuse, sessions, stream, stream_ticket, taken_notes};
+use crate::catalog::exposure::Naming;
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -29,8 +31,9 @@ pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) 
         Err(reason) => return Err(refuse(&mut call, reason, posted.id())),
     };
     opened.edits.extend(posted.edits.iter().cloned());
-    let chunks = splice(&posted.body, &mut opened.edits);
-    let mut request = request(&call, Request::new(Verb::POST, chunks), None);
+    let spliced = spliced(&posted, &mut opened.edits);
+    let body = spliced.as_deref().unwrap_or(std::slice::from_ref(&posted.body));
+    let mut request = request(&call, Request::new(Verb::POST, body), None);
     // the header mirrors the body also where the body changed
     let mirrored = opened.task.as_ref().or(posted.name.as_ref());
     if let Some(name) = mirrored.filter(|_| request.headers.has(header::NAME)) {
@@ -38,14 +41,15 @@ pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) 
         let _ = request.headers.set(header::NAME, header::encode_value(name).as_bytes());
     }
     parameters::mirror(worker, &call, &posted, &mut request.headers).await;
-    let response = match send(worker, &call.upstream, &request).await {
+    let response = match send(worker, &call.upstream, &request, Instant::now()).await {
         Ok(response) => response,
         Err(failure) => return Err(failed(&mut call, failure, posted.id())),
     };
     if response.status.is_client_error() {
         return Box::pin(modern_refused(worker, call, posted, response)).await;
     }
-    pass_on(worker, Box::new(Asked { call, posted, session: None, handles }), response).await
+    // boxed: each future around it would otherwise be larger by as much, and is moved as it is made
+    Box::pin(pass_on(worker, Box::new(Asked { call, posted, session: None, handles }), response)).await
 }
 
 /// A server refused a modern request: is it a modern refusal, or does the server not know this era?
@@ -99,16 +103,20 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
         Err(reason) => return Err(refuse(&mut call, reason, posted.id())),
     };
     opened.edits.extend(posted.edits.iter().cloned());
-    let chunks = splice(&posted.body, &mut opened.edits);
+    let spliced = spliced(&posted, &mut opened.edits);
+    let body = spliced.as_deref().unwrap_or(std::slice::from_ref(&posted.body));
     sessions::remember(&session, &posted);
     let id = posted.message.id.map(|id| id.of(&posted.body));
     let mut renewed = false;
     loop {
         let state = session.state();
-        let request = request(&call, Request::new(Verb::POST, chunks.clone()), Some(&state));
+        let request = request(&call, Request::new(Verb::POST, body), Some(&state));
+        // on a server's own door nothing was waited for since the request came
+        let at_once = !renewed && call.naming == Naming::Own;
+        let now = if at_once { call.record.started() } else { Instant::now() };
         let sent = tokio::select! {
             biased;
-            sent = send(worker, &call.upstream, &request) => sent,
+            sent = send(worker, &call.upstream, &request, now) => sent,
             () = session.cancelled(id.unwrap_or_default()), if id.is_some() => {
                 call.record.outcome = "cancelled";
                 return Ok(Reply::empty(StatusCode::ACCEPTED));
@@ -140,7 +148,7 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
             session.cancel(&cancelled);
         }
         let session = Some((in_use, state.epoch));
-        return pass_on(worker, Box::new(Asked { call, posted, session, handles }), response).await;
+        return Box::pin(pass_on(worker, Box::new(Asked { call, posted, session, handles }), response)).await;
     }
 }
 
@@ -166,7 +174,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
             // an id that is no field value cannot be asked for: the stream begins anew
             let _ = request.headers.set(header::LAST_EVENT_ID, &last);
         }
-        let response = match send(worker, &call.upstream, &request).await {
+        let response = match send(worker, &call.upstream, &request, Instant::now()).await {
             Ok(response) => response,
             Err(failure) => return Err(failed(&mut call, failure, None)),
         };
@@ -221,8 +229,13 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
     }
 }
 
+/// A message with its edits, if there are any.
+fn spliced(posted: &Posted, edits: &mut [Edit]) -> Option<Chunks> {
+    (!edits.is_empty()).then(|| splice(&posted.body, edits))
+}
+
 /// A request of the client, as the server sees it.
-fn request(call: &Call, mut request: Request, state: Option<&State>) -> Request {
+fn request<'b>(call: &Call, mut request: Request<'b>, state: Option<&State>) -> Request<'b> {
     forward(&call.headers, &mut request.headers);
     if let Some(state) = state {
         if state.version.is_some() {

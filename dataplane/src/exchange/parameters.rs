@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -135,8 +136,8 @@ async fn page(upstream: &Upstream, from: From<'_>, cursor: Option<&str>) -> Opti
     match from {
         From::Child(child) => child.ask(body).await,
         From::Http(worker) => {
-            let request = Request::post(body).modern("tools/list");
-            let response = send(worker, upstream, &request).await.ok()?;
+            let request = Request::post(&body).modern("tools/list");
+            let response = send(worker, upstream, &request, Instant::now()).await.ok()?;
             answer_to(None, response, limit::SMALL_REPLY_BYTES).await
         }
     }

@@ -299,11 +299,11 @@ async fn greet(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Greetin
 }
 
 async fn greet_http(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Greeting<'_>) -> Result<Opened, Trouble> {
-    let mut request = Request::post(greeting.initialize.clone());
+    let mut request = Request::post(greeting.initialize);
     if let Some(headers) = greeting.headers {
         forward(headers, &mut request.headers);
     }
-    let response = send(worker, upstream, &request).await.map_err(|failure| {
+    let response = send(worker, upstream, &request, Instant::now()).await.map_err(|failure| {
         let (reason, cause) = what_failed(upstream, failure);
         Trouble { reason, cause: Some(cause) }
     })?;
@@ -537,11 +537,11 @@ fn changed_notes(initialize_result: &[u8]) -> Vec<Bytes> {
 
 /// A message of our own inside a server session.
 async fn own(worker: &Rc<Worker>, upstream: &Upstream, state: &State, body: Bytes) -> Option<Response> {
-    send(worker, upstream, &own_request(state, body)).await.ok()
+    send(worker, upstream, &own_request(state, &body), Instant::now()).await.ok()
 }
 
 /// A request of our own inside a server session.
-pub(super) fn own_request(state: &State, body: Bytes) -> Request {
+pub(super) fn own_request<'b>(state: &State, body: &'b Bytes) -> Request<'b> {
     let mut request = Request::post(body);
     in_session(&mut request.headers, state);
     request
@@ -632,7 +632,7 @@ async fn end_upstream(worker: &Rc<Worker>, upstream: &Arc<Upstream>, session: &S
     let mut request = Request::empty(Verb::DELETE);
     // it came as a field value
     let _ = request.headers.push(header::SESSION_ID.as_bytes(), id);
-    if let Err(failure) = send(worker, upstream, &request).await {
+    if let Err(failure) = send(worker, upstream, &request, Instant::now()).await {
         tracing::debug!(server = %upstream.name(), ?failure, "could not end the server's session");
     }
 }

@@ -91,7 +91,9 @@ pub(super) async fn answer(house: &House, peer: Peer, request: &mut Request) -> 
                 websocket::handshake::take_key(&mut head.headers);
             }
             let through = match admit(&house.worker, plane, peer, scope, &head.headers, record) {
-                Ok(guest) => through(house, door, guest, head, body).await,
+                Ok(guest) if door == Door::Mcp => mcp(&house.worker, guest, head, body).await.map(Answer::from),
+                // boxed, as all that is not a call: each call's future would otherwise have room for it
+                Ok(guest) => Box::pin(through(house, door, guest, head, body)).await,
                 Err(reason) => Err(reason.into()),
             };
             through.unwrap_or_else(|refusal| refused(&refusal).into())

@@ -45,8 +45,14 @@ pub(super) fn check_json(headers: &Fields) -> Result<(), Reason> {
     Ok(())
 }
 
+const COMMON: &str = "application/json, text/event-stream";
+
 /// Whether the Accept header lists a media type, itself or by a wildcard.
 pub(super) fn accepts(headers: &Fields, wanted: &str) -> bool {
+    // what most clients say, word for word
+    if headers.get("accept").is_some_and(|said| said == COMMON.as_bytes()) && COMMON.contains(wanted) {
+        return true;
+    }
     let wanted = wanted.as_bytes();
     headers.list("accept").any(|range| {
         let range = without_parameters(range);

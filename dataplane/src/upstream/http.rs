@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri};
 use sluice_http1::{Fields, ResponseHead};
-use sluice_mcp::Chunks;
 use sluice_snapshot::model::HttpEndpoint;
 
 use crate::limit;
@@ -25,29 +24,28 @@ use answer::Lease;
 use connection::{Connection, Fault};
 
 /// A request: the client's bytes, perhaps with splices, written as they are.
-#[derive(Clone)]
-pub(crate) struct Request {
+pub(crate) struct Request<'b> {
     verb: Method,
     /// Beside those of the [`Target`].
     pub headers: Fields,
-    body: Chunks,
+    body: &'b [Bytes],
     /// No media types are named.
     bare: bool,
 }
 
-impl Request {
-    pub(crate) fn new(verb: Method, body: Chunks) -> Self {
+impl<'b> Request<'b> {
+    pub(crate) fn new(verb: Method, body: &'b [Bytes]) -> Self {
         Self { verb, headers: Fields::with_capacity(256), body, bare: false }
     }
 
     /// A POST of one piece.
-    pub(crate) fn post(body: Bytes) -> Self {
-        Self::new(Method::POST, Chunks::from_iter([body]))
+    pub(crate) fn post(body: &'b Bytes) -> Self {
+        Self::new(Method::POST, std::slice::from_ref(body))
     }
 
     /// Without a body.
     pub(crate) fn empty(verb: Method) -> Self {
-        Self::new(verb, Chunks::new())
+        Self::new(verb, &[])
     }
 
     /// A GET with nothing but the server's host and credential.
@@ -116,7 +114,7 @@ impl Target {
     }
 
     /// The whole head of a request.
-    fn head(&self, request: &Request, out: &mut Vec<u8>) {
+    fn head(&self, request: &Request<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(match request.verb {
             Method::GET if request.bare => &self.bare,
             Method::GET => &self.get,
@@ -180,7 +178,7 @@ impl Pools {
         self: &Rc<Self>,
         upstream: u64,
         target: &Target,
-        request: &Request,
+        request: &Request<'_>,
         now: Instant,
         wait: Duration,
     ) -> Result<Response, Failure> {
@@ -191,7 +189,7 @@ impl Pools {
         if small {
             request.body.iter().for_each(|piece| head.extend_from_slice(piece));
         }
-        let apart = if small { &[][..] } else { &request.body[..] };
+        let apart = if small { &[][..] } else { request.body };
         while let Some(mut connection) = self.take(upstream, now) {
             match connection.ask(&request.verb, &head, apart, deadline).await {
                 Ok(answered) => return self.answer(upstream, connection, now, answered),

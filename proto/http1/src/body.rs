@@ -59,7 +59,9 @@ impl Body {
         if self.run == 0 {
             return if self.is_broken() { Err(BadBody::Malformed) } else { Ok(None) };
         }
-        let data = self.input.split_to(self.run);
+        // taken whole where it is all there is: to share it would cost more
+        let all = self.run == self.input.len();
+        let data = if all { std::mem::take(&mut self.input) } else { self.input.split_to(self.run) };
         self.run = 0;
         self.settle()?;
         Ok(Some(data))

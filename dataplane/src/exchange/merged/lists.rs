@@ -498,8 +498,10 @@ pub(super) async fn ask_part(
     let mut renewed = false;
     loop {
         let state = part.state();
-        let request = sessions::own_request(&state, body.clone());
-        let response = send(worker, upstream, &request).await.map_err(|failure| what_failed(upstream, failure).0)?;
+        let request = sessions::own_request(&state, &body);
+        let response = send(worker, upstream, &request, Instant::now())
+            .await
+            .map_err(|failure| what_failed(upstream, failure).0)?;
         let status = response.status;
         if !renewed && state.upstream.is_some() && sessions::is_lost(worker, upstream, &state, status).await {
             drop(response);
@@ -550,8 +552,9 @@ pub(super) async fn ask_modern(
         return child.ask(body).await.ok_or(Reason::ServerTimeout);
     }
     let id = id_of(&body);
-    let request = Request::post(body).modern(method.as_str());
-    let response = send(worker, upstream, &request).await.map_err(|failure| what_failed(upstream, failure).0)?;
+    let request = Request::post(&body).modern(method.as_str());
+    let response =
+        send(worker, upstream, &request, Instant::now()).await.map_err(|failure| what_failed(upstream, failure).0)?;
     let status = response.status;
     let body = answer_to(id.as_deref(), response, limit::LIST_BYTES).await;
     match body {

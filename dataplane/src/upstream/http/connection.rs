@@ -70,12 +70,12 @@ impl Connection {
     pub(in crate::upstream) async fn say(
         &mut self,
         target: &Target,
-        request: &Request,
+        request: &Request<'_>,
         deadline: Instant,
     ) -> Result<(ResponseHead, Bytes), Failure> {
         let mut head = Room::take();
         target.head(request, &mut head);
-        Ok(self.ask(&request.verb, &head, &request.body, deadline).await?)
+        Ok(self.ask(&request.verb, &head, request.body, deadline).await?)
     }
 
     /// Whether nothing came from the server since its last answer: neither its end nor a byte nobody asked for.

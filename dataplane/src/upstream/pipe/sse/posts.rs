@@ -120,7 +120,7 @@ impl Post {
 
 impl Way {
     async fn post(self: Rc<Self>, number: u64, Post { line, id }: Post) {
-        let request = Request::post(line);
+        let request = Request::post(&line);
         let sent = self.pools.send(0, &self.target, &request, Instant::now(), self.timeout).await;
         let failed = |reason| Outcome::Failed { number, id: id.clone(), reason };
         let response = match sent {
