@@ -164,11 +164,6 @@ impl Connection {
         }
     }
 
-    /// It ends after what is in flight.
-    pub(crate) fn close(&self) {
-        self.end(Ending::Close);
-    }
-
     fn end(&self, ending: Ending) {
         if ending > self.ending.get() {
             self.ending.set(ending);

@@ -73,6 +73,10 @@ pub(crate) async fn accept(house: Rc<House>, connections: Rc<Connections>, liste
 /// Serves the connections that other workers accepted.
 pub(crate) async fn receive(house: Rc<House>, connections: Rc<Connections>, mut handed: UnboundedReceiver<Handed>) {
     while let Some(Handed { stream, peer, tls, place }) = handed.recv().await {
+        if house.worker.node.drain.phase() >= Phase::Closing {
+            // handed on while the listeners closed: as if it had come a moment later
+            continue;
+        }
         match TcpStream::from_std(stream) {
             Ok(stream) => {
                 tokio::task::spawn_local(serve(Rc::clone(&house), Rc::clone(&connections), stream, peer, tls, place));
@@ -94,10 +98,6 @@ async fn serve(
     let _open = house.worker.node.drain.open();
     let _ = stream.set_nodelay(true);
     let (id, connection) = connections.add();
-    if house.worker.node.drain.phase() >= Phase::Closing {
-        // handed on while the node began to close: its first answer is its last
-        connection.close();
-    }
     match tls {
         None => {
             let first = tokio::select! {
