@@ -30,7 +30,7 @@ pub(super) struct Head {
 /// What a POST must declare: a JSON body, and that both forms of an answer can be read (*Sending Messages*).
 pub(super) fn check_post(headers: &Fields) -> Result<(), Reason> {
     check_json(headers)?;
-    if !accepts(headers, "application/json") || !accepts(headers, "text/event-stream") {
+    if !accepts(headers, JSON) || !accepts(headers, EVENTS) {
         return Err(Reason::NotAcceptable("application/json and text/event-stream"));
     }
     Ok(())
@@ -45,12 +45,13 @@ pub(super) fn check_json(headers: &Fields) -> Result<(), Reason> {
     Ok(())
 }
 
-const COMMON: &str = "application/json, text/event-stream";
+pub(super) const JSON: &str = "application/json";
+pub(super) const EVENTS: &str = "text/event-stream";
 
 /// Whether the Accept header lists a media type, itself or by a wildcard.
 pub(super) fn accepts(headers: &Fields, wanted: &str) -> bool {
     // what most clients say, word for word
-    if headers.get("accept").is_some_and(|said| said == COMMON.as_bytes()) && COMMON.contains(wanted) {
+    if matches!(wanted, JSON | EVENTS) && headers.get("accept") == Some(b"application/json, text/event-stream") {
         return true;
     }
     let wanted = wanted.as_bytes();
