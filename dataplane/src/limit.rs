@@ -210,7 +210,7 @@ pub(crate) const GATHER_RETRY_FIRST: Duration = Duration::from_millis(500);
 pub(crate) const GATHER_RETRY_LAST: Duration = Duration::from_secs(30);
 /// How long one server may take to answer what all are told.
 pub(crate) const EVERYBODY: Duration = Duration::from_secs(5);
-/// Characters of an unknown name that an error repeats: enough to recognise it.
+/// Characters of an unknown name, or of a server's own words, that an error repeats: enough to recognise them.
 pub(crate) const SHOWN_NAME_CHARS: usize = 200;
 /// Requests in a row that a server left unanswered, before further ones are refused at once.
 pub(crate) const BREAKER_FAILURES: u32 = 3;

@@ -9,6 +9,7 @@ use http::StatusCode;
 use sluice_mcp::path::member;
 use sluice_mcp::{Era, Kind, Method, Span, Version, encode_string, error_body};
 
+mod asker;
 mod everybody;
 mod gather;
 mod listen;
@@ -52,10 +53,10 @@ impl Client {
     }
 
     /// On whose behalf servers are asked for lists, also after the request is answered.
-    fn asker(&self) -> lists::Asker {
+    fn asker(&self) -> asker::Asker {
         match self {
-            Self::Legacy(whole) => lists::Asker::Legacy(Arc::clone(&whole.session)),
-            Self::Modern(stated) => lists::Asker::Modern(stated.clone()),
+            Self::Legacy(whole) => asker::Asker::Legacy(Arc::clone(&whole.session)),
+            Self::Modern(stated) => asker::Asker::Modern(stated.clone()),
         }
     }
 }

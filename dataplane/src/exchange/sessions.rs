@@ -8,23 +8,29 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{Method as Verb, StatusCode};
 use sluice_http1::Fields;
-use sluice_mcp::{Era, Kind, Message, Method, ScanLimits, Version, decode_string, header, is_modern_refusal, scan};
+use sluice_mcp::{Method, ScanLimits, header, scan};
 use sluice_snapshot::model::Protocol;
 
-use super::ask::{answer_to, probe, send, unusual, what_failed};
+mod greeting;
+mod parts;
+
+use super::ask::{answer_to, send};
 use super::call::{Call, Content, Posted, Reply};
-use super::{Outcome, caller, forward, refuse};
+use super::{Outcome, caller, refuse};
 use crate::budget::Held;
-use crate::catalog::{About, Kind as Kinds};
+use crate::catalog::Kind as Kinds;
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
 use crate::reason::Reason;
-use crate::session::{Declared, Merged, Opening, Session, SessionId, State};
+use crate::session::{Declared, Opening, Session, SessionId, State};
+use crate::upstream::Upstream;
 use crate::upstream::http::{Request, Response};
 use crate::upstream::pipe::{Attachment, Caller, Child, NoChild};
 use crate::upstream::quirks::Quirk;
-use crate::upstream::{Carrier, Upstream};
+
+use greeting::{Greeting, Opened, greet, modern_versions, session_of};
+pub(super) use parts::{error_text, part, tell_part};
 
 /// `initialize`: the server is asked with the client's own bytes; a session begins when it agrees.
 pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
@@ -108,166 +114,6 @@ pub(super) fn admit<To>(
     }
 }
 
-/// The part of a merged session that is with this server, opened with the client's own `initialize` if it is not open.
-/// One opening at a time; whoever waited for one that failed fails with it.
-pub(super) async fn part(
-    worker: &Rc<Worker>,
-    upstream: &Arc<Upstream>,
-    whole: &Arc<Session>,
-) -> Result<Arc<Session>, Reason> {
-    let Some(merged) = &whole.merged else { return Err(Reason::SessionUnknown) };
-    if let Some(part) = merged.open_part(upstream.name()).filter(|part| part.definition == upstream.id) {
-        return Ok(part);
-    }
-    Box::pin(open_part(worker, upstream, whole, merged)).await
-}
-
-async fn open_part(
-    worker: &Rc<Worker>,
-    upstream: &Arc<Upstream>,
-    whole: &Arc<Session>,
-    merged: &Merged,
-) -> Result<Arc<Session>, Reason> {
-    let place = merged.part(upstream.name());
-    let waiting = Instant::now();
-    let mut failed = place.opening.lock().await;
-    if let Some(part) = place.session(upstream.id) {
-        return Ok(part);
-    }
-    if let Some((at, reason)) = failed.as_ref().filter(|(at, _)| *at >= waiting) {
-        tracing::trace!(?at, "failed with whom it waited for");
-        return Err(reason.clone());
-    }
-    let opened = greet_part(worker, upstream, whole, merged).await;
-    *failed = opened.as_ref().err().map(|reason| (Instant::now(), reason.clone()));
-    let part = opened?;
-    if let Some(before) = place.open(Arc::clone(&part)) {
-        // the server is configured otherwise than it was: its old session is nobody's any more
-        before.end();
-    }
-    if whole.is_over() {
-        // ended meanwhile: nobody else would end this one
-        end_upstream(worker, upstream, &part).await;
-        return Err(Reason::SessionUnknown);
-    }
-    merged.opened.notify_waiters();
-    Ok(part)
-}
-
-async fn greet_part(
-    worker: &Rc<Worker>,
-    upstream: &Arc<Upstream>,
-    whole: &Arc<Session>,
-    merged: &Merged,
-) -> Result<Arc<Session>, Reason> {
-    if upstream.era.configured() == Protocol::Modern {
-        return Err(Reason::ServerIsModern { requested: String::new(), supported: modern_versions(upstream) });
-    }
-    let message =
-        scan(&whole.initialize, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("initialize"))?;
-    let greeting = Greeting {
-        initialize: &whole.initialize,
-        message: &message,
-        headers: None,
-        caller: Caller { principal: whole.principal, session: Some(whole.id.0) },
-        declared: whole.declared,
-    };
-    let opened = greet(worker, upstream, &greeting).await.map_err(|trouble| trouble.reason)?;
-    let (session_id, attachment, body) = match opened {
-        Opened::Session { upstream, attachment, body } => (upstream, attachment, body),
-        Opened::Refused { body, .. } => return Err(Reason::ServerRefused(error_text(&body))),
-    };
-    let answer = scan(&body, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("initialize"))?;
-    let version = answer.r.protocol_version.map(|s| decode_string(s.of(&body)).into_owned());
-    let known = version.as_ref().and_then(|version| Version::parse(version.as_bytes()));
-    let strange = known.is_none_or(|version| version.era() != Era::Legacy).then(|| version.clone().unwrap_or_default());
-    let opening = Opening {
-        owner: whole.owner,
-        principal: whole.principal,
-        server: Arc::clone(upstream.name()),
-        definition: upstream.id,
-        initialize: whole.initialize.clone(),
-        declared: whole.declared,
-        upstream: session_id,
-        version: version.filter(|version| version.bytes().all(|b| b.is_ascii_graphic())).map(Bytes::from),
-        attachment,
-        merged: None,
-        account: None,
-        held: None,
-    };
-    let part = Arc::new(Session::new(whole.id, opening, worker.node.clock.ms()));
-    if let Some(strange) = strange {
-        // 2025-11-25 Lifecycle, Version Negotiation: a client that does not know the version gives up the connection
-        end_upstream(worker, upstream, &part).await;
-        return Err(Reason::ServerVersion(strange.chars().take(limit::SHOWN_NAME_CHARS).collect()));
-    }
-    if let Some(result) = answer.result {
-        let audience = upstream.audience(&merged.audience, whole.principal, whole.id.0);
-        upstream.catalogue.entry(&audience).about.store(Some(Arc::new(About::of(result.of(&body)))));
-    }
-    let left = merged.part(upstream.name()).take_subscriptions();
-    if !left.is_empty() {
-        part.update(|state| state.subscriptions.extend(left.iter().cloned()));
-    }
-    let level = merged.log_level.load_full();
-    if let Some(level) = &level {
-        part.update(|state| state.log_level = Some(Bytes::clone(level)));
-    }
-    if upstream.carrier() == Carrier::Requests {
-        let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
-        let state = part.state();
-        for message in [initialized].into_iter().chain(restoration(&state)) {
-            if let Some(response) = own(worker, upstream, &state, message).await {
-                let _ = answer_to(None, response, limit::SMALL_REPLY_BYTES).await;
-            }
-        }
-    } else if let Some(attachment) = part.rare().attachment.lock().await.as_ref() {
-        for body in restoration(&part.state()) {
-            if let Ok(message) = scan(&body, ScanLimits { depth: u16::MAX }) {
-                // the answer is of no interest: its queue is dropped
-                let _ = attachment.child.request(greeting.caller, body, message);
-            }
-        }
-    }
-    Ok(part)
-}
-
-/// The message of a JSON-RPC error.
-pub(super) fn error_text(body: &[u8]) -> String {
-    let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    value["error"]["message"].as_str().unwrap_or("no reason given").chars().take(200).collect()
-}
-
-/// How a session with a server begins.
-struct Greeting<'a> {
-    /// The client's `initialize`.
-    initialize: &'a Bytes,
-    message: &'a Message,
-    /// The client's header fields, where they belong to this message.
-    headers: Option<&'a Fields>,
-    caller: Caller,
-    declared: Declared,
-}
-
-/// Why it did not begin.
-struct Trouble {
-    reason: Reason,
-    /// What is told inside only.
-    cause: Option<String>,
-}
-
-impl From<Reason> for Trouble {
-    fn from(reason: Reason) -> Self {
-        Self { reason, cause: None }
-    }
-}
-
-/// How a server answered `initialize`.
-enum Opened {
-    Session { upstream: Option<Bytes>, attachment: Option<Attachment>, body: Bytes },
-    Refused { body: Bytes, status: StatusCode },
-}
-
 /// The place of a session in its principal's limit, given back unless the session begins.
 pub(super) struct Place(Option<Arc<crate::auth::quota::Account>>);
 
@@ -289,99 +135,6 @@ impl Drop for Place {
             account.close_session();
         }
     }
-}
-
-async fn greet(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Greeting<'_>) -> Result<Opened, Trouble> {
-    match upstream.carrier() {
-        Carrier::Requests => greet_http(worker, upstream, greeting).await,
-        Carrier::Pipe => greet_child(upstream, greeting).await,
-    }
-}
-
-async fn greet_http(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Greeting<'_>) -> Result<Opened, Trouble> {
-    let mut request = Request::post(greeting.initialize);
-    if let Some(headers) = greeting.headers {
-        forward(headers, &mut request.headers);
-    }
-    let response = send(worker, upstream, &request, Instant::now()).await.map_err(|failure| {
-        let (reason, cause) = what_failed(upstream, failure);
-        Trouble { reason, cause: Some(cause) }
-    })?;
-    let status = response.status;
-    if status.is_server_error() || status.is_redirection() || unusual(status) == Reason::ServerCredential {
-        return Err(unusual(status).into());
-    }
-    let session = session_of(&response);
-    let asked = greeting.message.id.map(|id| id.of(greeting.initialize));
-    let body = answer_to(asked, response, limit::SMALL_REPLY_BYTES).await.unwrap_or_default();
-    let message = scan(&body, ScanLimits::default()).ok().filter(|m| m.kind == Kind::Response);
-    if let (true, Some(message)) = (status.is_success(), &message)
-        && message.result.is_some()
-    {
-        return Ok(Opened::Session { upstream: session, attachment: None, body });
-    }
-    // refused: by a legacy server that has its reasons, or by a modern one that does not know the method
-    let modern_error = message.as_ref().is_some_and(|m| is_modern_refusal(&body, m));
-    // boxed: rare, and every future would otherwise have room for it
-    if !modern_error && Box::pin(upstream.detect(status)).await {
-        return greet_child(upstream, greeting).await;
-    }
-    let maybe = upstream.era.configured() == Protocol::Auto;
-    if modern_error || (maybe && probe(worker, upstream).await == Ok(true)) {
-        return Err(is_modern(upstream, greeting).into());
-    }
-    match message {
-        Some(message) if message.error.is_some() => Ok(Opened::Refused { body, status }),
-        _ if status.is_success() => Err(Reason::ServerGarbage("no answer to `initialize`").into()),
-        _ => Err(unusual(status).into()),
-    }
-}
-
-async fn greet_child(upstream: &Arc<Upstream>, greeting: &Greeting<'_>) -> Result<Opened, Trouble> {
-    let children = &upstream.children;
-    let caller = greeting.caller;
-    let key = children.legacy_key(caller, greeting.initialize, greeting.message, greeting.declared.asks);
-    let child = children.legacy(&key, caller, greeting.initialize).await;
-    super::pipe_server::note(upstream, child.as_ref().err());
-    match child {
-        Ok(child) => {
-            child.attach(caller);
-            let id = greeting.message.id.map(|s| s.of(greeting.initialize));
-            let body = answer(id, child.initialize_result());
-            Ok(Opened::Session { upstream: None, attachment: Some(Attachment { child, key }), body })
-        }
-        Err(NoChild::Reason(reason)) => Err(reason.into()),
-        Err(NoChild::Refused(error)) => {
-            if upstream.era.configured() == Protocol::Auto && children.modern(&upstream.era).await.is_ok() {
-                return Err(is_modern(upstream, greeting).into());
-            }
-            Ok(Opened::Refused { body: error, status: StatusCode::OK })
-        }
-    }
-}
-
-fn answer(id: Option<&[u8]>, result: Option<&Bytes>) -> Bytes {
-    let mut body = br#"{"jsonrpc":"2.0","id":"#.to_vec();
-    body.extend_from_slice(id.unwrap_or(b"null"));
-    body.extend_from_slice(br#","result":"#);
-    body.extend_from_slice(result.map_or(b"{}", |r| r));
-    body.push(b'}');
-    body.into()
-}
-
-fn is_modern(upstream: &Upstream, greeting: &Greeting<'_>) -> Reason {
-    let requested = greeting.message.p.protocol_version.map(|s| decode_string(s.of(greeting.initialize)).into_owned());
-    Reason::ServerIsModern { requested: requested.unwrap_or_default(), supported: modern_versions(upstream) }
-}
-
-fn modern_versions(upstream: &Upstream) -> Vec<String> {
-    let known = upstream.era.modern().filter(|v| !v.is_empty());
-    known.map_or_else(|| vec!["2026-07-28".to_owned()], |v| v.to_vec())
-}
-
-/// The session id a server gave.
-fn session_of(response: &Response) -> Option<Bytes> {
-    response.headers.get(header::SESSION_ID).filter(|v| !v.is_empty()).map(Bytes::copy_from_slice)
 }
 
 /// Whether the client declared that it answers a server's requests.
@@ -555,21 +308,6 @@ pub(super) fn in_session(headers: &mut Fields, state: &State) {
             let _ = headers.push(name.as_bytes(), value);
         }
     }
-}
-
-/// A notification of the client to the server of a part.
-pub(super) async fn tell_part(
-    worker: &Rc<Worker>,
-    upstream: &Arc<Upstream>,
-    part: &Arc<Session>,
-    body: Bytes,
-) -> Result<(), Reason> {
-    if upstream.carrier() == Carrier::Pipe {
-        let child = attached(upstream, part).await?;
-        let message = scan(&body, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("notification"))?;
-        return child.tell(Caller { principal: part.principal, session: Some(part.id.0) }, body, message);
-    }
-    own(worker, upstream, &part.state(), body).await.map(drop).ok_or(Reason::ServerUnreachable)
 }
 
 /// Tells the server that nobody waits for this request any more.

@@ -11,7 +11,7 @@ use super::body::Inner;
 use super::mailbox::Mailboxes;
 use super::path::{self, Door, Path};
 use super::received::Received;
-use super::request::{Head, Request, accepts, check_post, read};
+use super::request::{EVENTS, Head, Request, accepts, check_post, read};
 use super::response::{Response, accepted, allow_origin, events, http, json, preflight, refused, text};
 use super::{sse, websocket};
 use crate::auth::Principal;
@@ -91,9 +91,17 @@ pub(super) async fn answer(house: &House, peer: Peer, request: &mut Request) -> 
                 websocket::handshake::take_key(&mut head.headers);
             }
             let through = match admit(&house.worker, plane, peer, scope, &head.headers, record) {
-                Ok(guest) if door == Door::Mcp => mcp(&house.worker, guest, head, body).await.map(Answer::from),
-                // boxed, as all that is not a call: each call's future would otherwise have room for it
-                Ok(guest) => Box::pin(through(house, door, guest, head, body)).await,
+                Ok(guest) => match door {
+                    Door::Mcp => mcp(&house.worker, guest, head, body).await.map(Answer::from),
+                    Door::Sse => {
+                        sse::open(house, guest, head).map(|stream| events(Inner::Pipe(Box::new(stream))).into())
+                    }
+                    // boxed: each call's future would otherwise have room for it
+                    Door::Messages => {
+                        Box::pin(sse::deliver(house, guest, head, body)).await.map(|()| accepted().into())
+                    }
+                    Door::WebSocket => websocket::upgrade(&house.worker, guest, head),
+                },
                 Err(reason) => Err(reason.into()),
             };
             through.unwrap_or_else(|refusal| refused(&refusal).into())
@@ -140,22 +148,6 @@ fn admit(
     }
 }
 
-/// Lets a guest through a door.
-async fn through(
-    house: &House,
-    door: Door,
-    guest: Guest,
-    head: &mut Head,
-    body: &mut Received,
-) -> Result<Answer, Refusal> {
-    match door {
-        Door::Mcp => mcp(&house.worker, guest, head, body).await.map(Answer::from),
-        Door::Sse => sse::open(house, guest, head).map(|stream| events(Inner::Pipe(Box::new(stream))).into()),
-        Door::Messages => Box::pin(sse::deliver(house, guest, head, body)).await.map(|()| accepted().into()),
-        Door::WebSocket => websocket::upgrade(&house.worker, guest, head),
-    }
-}
-
 /// Streamable HTTP: reads the body where there is one, and sends the call down the path.
 async fn mcp(worker: &Rc<Worker>, guest: Guest, head: &mut Head, body: &mut Received) -> Result<Response, Refusal> {
     let Guest { plane, principal, account, scope, ticket, mut record } = guest;
@@ -164,7 +156,7 @@ async fn mcp(worker: &Rc<Worker>, guest: Guest, head: &mut Head, body: &mut Rece
             Ok(()) => read(worker, plane.snapshot.limits.body_bytes, &head.headers, body).await.map(Some),
             Err(reason) => Err(reason),
         },
-        Verb::GET if !accepts(&head.headers, "text/event-stream") => Err(Reason::NotAcceptable("text/event-stream")),
+        Verb::GET if !accepts(&head.headers, EVENTS) => Err(Reason::NotAcceptable(EVENTS)),
         Verb::GET | Verb::DELETE => Ok(None),
         _ => Err(Reason::MethodNotAllowed("POST, GET, DELETE")),
     };

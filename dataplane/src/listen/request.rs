@@ -39,7 +39,7 @@ pub(super) fn check_post(headers: &Fields) -> Result<(), Reason> {
 /// A JSON body.
 pub(super) fn check_json(headers: &Fields) -> Result<(), Reason> {
     let kind = without_parameters(headers.get("content-type").unwrap_or_default());
-    if !kind.eq_ignore_ascii_case(b"application/json") || headers.has("content-encoding") {
+    if !kind.eq_ignore_ascii_case(JSON.as_bytes()) || headers.has("content-encoding") {
         return Err(Reason::MediaType);
     }
     Ok(())

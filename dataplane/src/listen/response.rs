@@ -8,6 +8,7 @@ use sluice_mcp::error_body;
 use smallvec::SmallVec;
 
 use super::body::{Body, Inner};
+use super::request::{EVENTS, JSON};
 use crate::exchange::call::{Content, Refusal, Reply};
 use crate::reason::Reason;
 
@@ -40,7 +41,6 @@ impl Response {
 }
 
 const CONTENT_TYPE: &str = "content-type";
-const JSON: &str = "application/json";
 
 /// A reply of the path.
 pub(super) fn http(reply: Reply) -> Response {
@@ -62,7 +62,7 @@ pub(super) fn http(reply: Reply) -> Response {
 /// An event stream.
 pub(super) fn events(stream: Inner) -> Response {
     Response::new(StatusCode::OK, Body::of(stream))
-        .with(CONTENT_TYPE, "text/event-stream")
+        .with(CONTENT_TYPE, EVENTS)
         .with("cache-control", "no-cache, no-transform")
         .with("x-accel-buffering", "no")
 }

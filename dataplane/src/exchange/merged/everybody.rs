@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use sluice_mcp::{Kind, Method, ScanLimits, scan};
 
-use super::{Client, accepted, lists, merged_of, own_result};
+use super::asker::ask_part;
+use super::{Client, accepted, merged_of, own_result};
 use crate::exchange::call::{Arrival, Posted};
 use crate::exchange::{Outcome, refuse, sessions};
 use crate::limit;
@@ -36,7 +37,7 @@ pub(super) async fn tell(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
         let body = posted.body.clone();
         let told = async move {
             if is_request {
-                let answer = lists::ask_part(worker, upstream, part, body, Some(caller)).await?;
+                let answer = ask_part(worker, upstream, part, body, Some(caller)).await?;
                 let taken = scan(&answer, ScanLimits { depth: u16::MAX }).is_ok_and(|m| m.result.is_some());
                 return if taken { Ok(()) } else { Err(Reason::ServerGarbage("a refusal")) };
             }

@@ -14,7 +14,8 @@ use sluice_mcp::{Kind, Method, ScanLimits, header, scan};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::lists::{self, Asker};
+use super::asker::Asker;
+use super::lists::{self};
 use super::{merged_of, quiet};
 use crate::auth::Principal;
 use crate::catalog::Kind as Kinds;

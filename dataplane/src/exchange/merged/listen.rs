@@ -15,8 +15,9 @@ use sluice_mcp::{Kind, Method, ScanLimits, code, header, scan};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::asker::Asker;
 use super::gather::{LIST_CHANGED, due, try_missed};
-use super::lists::{self, Asker};
+use super::lists::{self};
 use super::{Client, Stated, quiet, route};
 use crate::auth::Principal;
 use crate::catalog::exposure::Naming;

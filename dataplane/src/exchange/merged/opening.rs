@@ -13,7 +13,8 @@ use sluice_mcp::{Era, Method, Version, canonical_digest_input};
 use sluice_snapshot::model::Protocol;
 use tokio::task::JoinSet;
 
-use super::lists::{self, Asker};
+use super::asker::Asker;
+use super::lists::{self};
 use super::{Client, Stated, own_result, union};
 use crate::catalog::{Audience, Kind as Kinds};
 use crate::exchange::call::{Arrival, Content, Posted, Reply};

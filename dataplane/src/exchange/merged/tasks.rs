@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use sluice_mcp::path::member;
 use sluice_mcp::{Method, ScanLimits, scan};
 
+use super::asker::ask_part;
 use super::{Client, lists, own_result};
 use crate::exchange::call::{Arrival, Posted};
 use crate::exchange::handles::Handles;
@@ -68,7 +69,7 @@ async fn of_one(
             body.extend_from_slice(cursor);
         }
         body.extend_from_slice(b"}}");
-        let Ok(answer) = lists::ask_part(worker, upstream, part, body.into(), None).await else { break };
+        let Ok(answer) = ask_part(worker, upstream, part, body.into(), None).await else { break };
         let Ok(message) = scan(&answer, ScanLimits { depth: u16::MAX }) else { break };
         cursor = message.r.next_cursor.map(|span| answer.slice(span.range())).filter(|c| c.starts_with(b"\""));
         let own = handles.own_tasks(&answer).unwrap_or(answer);
