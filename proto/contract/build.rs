@@ -5,14 +5,16 @@ use std::path::Path;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new("..");
-    let files = [root.join("sluice/v1/snapshot.proto")];
+    let files = ["snapshot", "sync", "admin"].map(|name| root.join(format!("sluice/v1/{name}.proto")));
     for file in &files {
         println!("cargo:rerun-if-changed={}", file.display());
     }
     let descriptors = protox::compile(files, [root])?;
-    prost_build::Config::new()
+    tonic_prost_build::configure()
         // Messages carry credentials: none of them can be printed, not even by accident.
         .skip_debug(["."])
+        // Chunks are shared among nodes, not copied for each.
+        .bytes(".sluice.v1.Part.bytes")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,9 +1,7 @@
 //! The wire contract between the planes: generated code only.
 //!
-//! Made at build time from `proto/sluice/v1/*.proto`; the comments there are the documentation. So far it holds the
-//! snapshot, the complete configuration of a node. The push stream that carries snapshots between processes (a gRPC
-//! service) joins it when a control plane runs as a process of its own; until then both planes meet in one process
-//! and hand the message over as it is.
+//! Made at build time from `proto/sluice/v1/*.proto`; the comments there are the documentation. `snapshot` is the complete
+//! configuration of a node, `sync` the push stream that carries it, `admin` what people and their tools may do.
 //!
 //! Messages carry credentials and therefore have no `Debug`.
 
