@@ -177,7 +177,7 @@ impl Plane {
                 (server.name.to_string(), value)
             })
             .collect();
-        let mut clients: Vec<&str> = self.snapshot.access.keys.values().map(|c| c.name.as_str()).collect();
+        let mut clients: Vec<&str> = self.snapshot.access.keys.values().map(|key| key.client.name.as_str()).collect();
         clients.sort_unstable();
         serde_json::json!({
             "revision": self.snapshot.revision,

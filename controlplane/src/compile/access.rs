@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use sluice_contract::v1;
 
 use super::Notes;
@@ -37,7 +38,9 @@ pub(super) fn compile(config: &Config, keys: &[StoredKey], notes: &mut Notes) ->
         let wire = format!("access.clients[{}]", clients.len());
         notes.origins.key(wire.clone(), path.clone());
         let Some(digest) = key(client, &path, notes) else { continue };
-        clients.push(v1::Client { name: name.clone(), key_sha256: vec![digest.to_vec()] });
+        notes.origins.value(format!("{wire}.roles"), path.key("roles"));
+        let key = v1::Key { sha256: digest.to_vec(), expires_at: expires(client, &path, notes) };
+        clients.push(v1::Client { name: name.clone(), keys: vec![key], roles: client.roles.clone() });
     }
     add_stored(&mut clients, keys);
     v1::Access { required, explicitly_open, clients }
@@ -46,17 +49,34 @@ pub(super) fn compile(config: &Config, keys: &[StoredKey], notes: &mut Notes) ->
 /// Adds the keys of the state folder. A name that the file has as well is the same client with one more key; a key
 /// that the file has as well stays with the file's client.
 fn add_stored(clients: &mut Vec<v1::Client>, keys: &[StoredKey]) {
-    let mut known: HashSet<Vec<u8>> = clients.iter().flat_map(|client| client.key_sha256.iter().cloned()).collect();
-    for key in keys {
-        let digest = key.sha256.to_vec();
-        if !known.insert(digest.clone()) {
+    let of_file = clients.iter().flat_map(|client| &client.keys);
+    let mut known: HashSet<Vec<u8>> = of_file.map(|key| key.sha256.clone()).collect();
+    for stored in keys {
+        let key = v1::Key { sha256: stored.sha256.to_vec(), expires_at: stored.expires.map(seconds) };
+        if !known.insert(key.sha256.clone()) {
             continue;
         }
-        match clients.iter_mut().find(|client| client.name == key.name) {
-            Some(client) => client.key_sha256.push(digest),
-            None => clients.push(v1::Client { name: key.name.clone(), key_sha256: vec![digest] }),
+        match clients.iter_mut().find(|client| client.name == stored.name) {
+            Some(client) => client.keys.push(key),
+            None => clients.push(v1::Client { name: stored.name.clone(), keys: vec![key], roles: Vec::new() }),
         }
     }
+}
+
+/// When the key of the file expires.
+fn expires(client: &Client, path: &Path, notes: &mut Notes) -> Option<u64> {
+    let said = client.expires.as_deref()?;
+    let parsed = said.trim().parse().ok().map(seconds);
+    if parsed.is_none() {
+        let fault = Fault::value(path.key("expires"), "is not a time");
+        notes.faults.push(fault.advise("write the day and the time with its zone, `2027-01-31T12:00:00Z`"));
+    }
+    parsed
+}
+
+/// As the contract says times: what lies before 1970 has long expired.
+fn seconds(at: Timestamp) -> u64 {
+    u64::try_from(at.as_second()).unwrap_or(0)
 }
 
 fn key(client: &Client, path: &Path, notes: &mut Notes) -> Option<[u8; 32]> {

@@ -235,19 +235,34 @@ fn our_own_program_is_found_where_path_has_none() {
 
 #[test]
 fn clients_come_from_the_file_and_from_the_state_folder() {
-    let key =
-        |name: &str, key: &str| StoredKey { name: name.into(), sha256: digest(key), created: Timestamp::UNIX_EPOCH };
+    let key = |name: &str, key: &str| StoredKey {
+        name: name.into(),
+        sha256: digest(key),
+        created: Timestamp::UNIX_EPOCH,
+        expires: None,
+    };
     let hex: String = digest("b-key").iter().map(|byte| format!("{byte:02X}")).collect();
     let text = format!("clients: {{alice: {{api_key: '${{SHORT}}'}}, bob: {{api_key_sha256: {hex}}}}}\n");
     let stored = [key("alice", "second"), key("carol", "c-key"), key("mallory", "b-key")];
     let (snapshot, warnings) = compiled_for(&text, &stored, &Node::default());
-    let owner = |key: &str| snapshot.access.keys.get(&digest(key)).map(|client| client.name.as_str());
+    let owner = |key: &str| snapshot.access.keys.get(&digest(key)).map(|key| key.client.name.as_str());
     assert_eq!(
         ["0123", "second", "b-key", "c-key"].map(owner),
         [Some("alice"), Some("alice"), Some("bob"), Some("carol")]
     );
     assert!(snapshot.access.required);
     assert_eq!(warnings, ["clients.alice.api_key: is shorter than 16 characters"]);
+}
+
+#[test]
+fn clients_have_roles_and_their_keys_an_end() {
+    let text =
+        "clients: {a: {api_key: 0123456789abcdef, roles: [reader, admin, reader], expires: 2027-01-31T12:00:00Z}}";
+    let snapshot = compiled(text);
+    let key = &snapshot.access.keys[&digest("0123456789abcdef")];
+    assert_eq!(key.client.roles.iter().map(|role| &**role).collect::<Vec<_>>(), ["admin", "reader"]);
+    let at: Timestamp = "2027-01-31T12:00:00Z".parse().unwrap();
+    assert_eq!(key.expires, Some(std::time::SystemTime::from(at)));
 }
 
 #[test]

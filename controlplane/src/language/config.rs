@@ -21,7 +21,7 @@ pub struct Config {
     pub proxy: Proxy,
     /// The MCP servers behind it, by name. Names have letters, digits and hyphens, at most 32.
     pub servers: IndexMap<String, Server>,
-    /// Clients that come in with an API key, by name.
+    /// Clients that come in with an API key, by name; what they may do is said of their roles.
     pub clients: IndexMap<String, Client>,
     /// What is switched on.
     pub features: Features,
@@ -168,7 +168,7 @@ pub struct Limits {
     pub child_idle_seconds: Option<Seconds>,
 }
 
-/// A client with an API key; one of the two fields.
+/// A client with an API key: one of the first two fields.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Client {
@@ -176,6 +176,10 @@ pub struct Client {
     pub api_key: Option<Secret>,
     /// The SHA-256 digest of the key, as 64 hexadecimal digits.
     pub api_key_sha256: Option<String>,
+    /// What policies know it by.
+    pub roles: Vec<String>,
+    /// From then on the key is refused: a time such as `2027-01-31T12:00:00Z`.
+    pub expires: Option<String>,
 }
 
 /// What is switched on.

@@ -33,6 +33,8 @@ pub struct StoredKey {
     pub sha256: [u8; 32],
     /// When it was made.
     pub created: Timestamp,
+    /// From then on it is refused.
+    pub expires: Option<Timestamp>,
 }
 
 /// A key just made. This is the only time it can be seen.
@@ -96,6 +98,8 @@ struct Record {
     name: String,
     sha256: String,
     created: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
 }
 
 impl Keys {
@@ -132,7 +136,7 @@ impl Keys {
             return Err(KeyError::Taken(name.to_owned()));
         }
         let key = random_key()?;
-        keys.push(StoredKey { name: name.to_owned(), sha256: digest(&key), created: now });
+        keys.push(StoredKey { name: name.to_owned(), sha256: digest(&key), created: now, expires: None });
         self.save(&keys)?;
         Ok(NewKey { key })
     }
@@ -182,7 +186,7 @@ impl Keys {
                 key
             }
         };
-        self.save(&[StoredKey { name: FIRST_CLIENT.to_owned(), sha256: digest(&key), created: now }])?;
+        self.save(&[StoredKey { name: FIRST_CLIENT.to_owned(), sha256: digest(&key), created: now, expires: None }])?;
         Ok(Some(NewKey { key }))
     }
 
@@ -204,6 +208,7 @@ impl Keys {
             name: key.name.clone(),
             sha256: key.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
             created: key.created.to_string(),
+            expires: key.expires.map(|at| at.to_string()),
         });
         let document = Document { clients: clients.collect() };
         let mut text = serde_json::to_string_pretty(&document).map_err(|error| self.broken(error.to_string()))?;
@@ -214,8 +219,10 @@ impl Keys {
     fn parse(&self, record: Record) -> Result<StoredKey, KeyError> {
         let broken = |what: &str| self.broken(format!("{what} of `{}`", record.name));
         let sha256 = crate::hex::digest(&record.sha256).ok_or_else(|| broken("the digest"))?;
-        let created = record.created.parse().map_err(|_| broken("the time"))?;
-        Ok(StoredKey { name: record.name, sha256, created })
+        let time = |text: &str| text.parse().map_err(|_| broken("the time"));
+        let created = time(&record.created)?;
+        let expires = record.expires.as_deref().map(time).transpose()?;
+        Ok(StoredKey { name: record.name, sha256, created, expires })
     }
 
     fn broken(&self, reason: String) -> KeyError {

@@ -28,7 +28,7 @@ fn a_key_is_kept_as_a_digest_until_it_is_revoked() {
     assert_eq!((mode(&path), mode(&path.join("clients.json"))), (0o700, 0o600));
     assert!(!fs::read_to_string(path.join("clients.json")).unwrap().contains(&made.key[7..]));
     let kept = Keys::new(Folder::new(&path)).list().unwrap();
-    assert_eq!(kept, [StoredKey { name: "alice".into(), sha256: digest(&made.key), created: now() }]);
+    assert_eq!(kept, [StoredKey { name: "alice".into(), sha256: digest(&made.key), created: now(), expires: None }]);
     assert_ne!(keys.create("bob", now()).unwrap().key, made.key);
     keys.revoke("alice").unwrap();
     let names: Vec<_> = keys.list().unwrap().into_iter().map(|key| key.name).collect();

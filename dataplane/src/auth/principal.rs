@@ -1,11 +1,14 @@
 //! Principals: whom sessions, streams and handles belong to, and how a request proves one.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use aws_lc_rs::digest;
 use sluice_http1::Fields;
-use sluice_snapshot::model::Access;
+use sluice_snapshot::model::{self, Access, Client, Roles};
 
 use super::SessionId;
 use crate::reason::Reason;
@@ -18,18 +21,40 @@ pub(crate) struct PrincipalId(pub [u8; 16]);
 #[derive(Debug, Clone)]
 pub(crate) struct Principal {
     pub id: PrincipalId,
-    /// For logs: `local`, `anonymous`, or the client's configured name.
-    pub name: Arc<str>,
     /// Anonymous over the network: whoever holds a session id is its owner, and sessionless calls share nothing.
     pub anonymous: bool,
+    identity: Arc<Identity>,
+}
+
+/// What is known of a principal by its credential. One allocation per credential, however many requests come with it.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// For logs: `local`, `anonymous`, or the client's configured name.
+    pub name: Arc<str>,
+    /// What policies know it by, sorted.
+    #[allow(dead_code, reason = "what a call needs is judged with the policies")]
+    pub roles: Roles,
+    /// What its credential was issued for, sorted, with what follows from it; `None`: a credential that knows no scopes (an
+    /// API key, a certificate, a place), which lacks none.
+    #[allow(dead_code, reason = "what a call needs is judged with the policies")]
+    pub scopes: Option<Arc<[Arc<str>]>>,
+}
+
+impl Deref for Principal {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        &self.identity
+    }
 }
 
 impl Principal {
-    fn of(kind: &str, name: &str, anonymous: bool) -> Self {
+    fn of(kind: &str, name: &str, anonymous: bool, roles: Roles) -> Self {
         let hash = digest::digest(&digest::SHA256, format!("{kind}\0{name}").as_bytes());
         let mut id = [0; 16];
         id.copy_from_slice(&hash.as_ref()[..16]);
-        Self { id: PrincipalId(id), name: name.into(), anonymous }
+        let identity = Identity { name: name.into(), roles, scopes: None };
+        Self { id: PrincipalId(id), anonymous, identity: Arc::new(identity) }
     }
 
     /// Inside a session an anonymous principal is that session: what belongs to it is nobody else's.
@@ -41,15 +66,15 @@ impl Principal {
 
     /// stdio and anonymous loopback.
     pub(crate) fn local() -> Self {
-        Self::of("local", "local", false)
+        Self::of("local", "local", false, Roles::default())
     }
 
     fn anonymous() -> Self {
-        Self::of("anonymous", "anonymous", true)
+        Self::of("anonymous", "anonymous", true, Roles::default())
     }
 
-    fn client(name: &str) -> Self {
-        Self::of("client", name, false)
+    fn client(client: &Client) -> Self {
+        Self::of("client", &client.name, false, Arc::clone(&client.roles))
     }
 }
 
@@ -57,19 +82,33 @@ impl Principal {
 pub(crate) struct Known {
     local: Principal,
     anonymous: Principal,
-    clients: std::collections::HashMap<[u8; 32], Principal>,
+    clients: HashMap<[u8; 32], Key>,
+}
+
+/// An API key and who comes with it.
+struct Key {
+    principal: Principal,
+    expires: Option<SystemTime>,
+}
+
+impl Key {
+    /// The clock is read for keys that expire only.
+    fn is_good(&self) -> bool {
+        self.expires.is_none_or(|at| SystemTime::now() < at)
+    }
 }
 
 impl Known {
     pub(crate) fn new(access: &Access) -> Self {
-        let clients = access.keys.iter().map(|(digest, client)| (*digest, Principal::client(&client.name))).collect();
+        let key = |key: &model::Key| Key { principal: Principal::client(&key.client), expires: key.expires };
+        let clients = access.keys.iter().map(|(digest, said)| (*digest, key(said))).collect();
         Self { local: Principal::local(), anonymous: Principal::anonymous(), clients }
     }
 
     /// Whether somebody who came in before would still come in.
     pub(crate) fn admits(&self, required: bool, principal: &Principal) -> bool {
         let open = principal.anonymous || principal.id == self.local.id;
-        (open && !required) || self.clients.values().any(|client| client.id == principal.id)
+        (open && !required) || self.clients.values().any(|key| key.principal.id == principal.id && key.is_good())
     }
 
     /// Judges the credential of one request.
@@ -80,7 +119,7 @@ impl Known {
     pub(crate) fn authenticate(&self, required: bool, peer: IpAddr, headers: &Fields) -> Result<&Principal, Reason> {
         let client = || {
             let hash = digest::digest(&digest::SHA256, presented(headers).ok()??);
-            self.clients.get(hash.as_ref())
+            self.clients.get(hash.as_ref()).filter(|key| key.is_good()).map(|key| &key.principal)
         };
         match client().filter(|_| !self.clients.is_empty()) {
             Some(client) => Ok(client),
@@ -113,12 +152,16 @@ fn presented(headers: &Fields) -> Result<Option<&[u8]>, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sluice_snapshot::model::Client;
 
     fn known(key: &str) -> Known {
+        until(key, None)
+    }
+
+    fn until(key: &str, expires: Option<SystemTime>) -> Known {
         let digest: [u8; 32] = digest::digest(&digest::SHA256, key.as_bytes()).as_ref().try_into().unwrap();
+        let client = Arc::new(Client { name: "alice".into(), roles: Arc::from(["reader".into()]) });
         let mut access = Access::default();
-        access.keys.insert(digest, Arc::new(Client { name: "alice".into() }));
+        access.keys.insert(digest, model::Key { client, expires });
         Known::new(&access)
     }
 
@@ -136,8 +179,22 @@ mod tests {
         let known = known("k1");
         for pair in [("authorization", "Bearer k1"), ("authorization", "bearer k1"), ("x-api-key", "k1")] {
             let principal = known.authenticate(true, REMOTE, &headers(&[pair])).unwrap();
-            assert_eq!(&*principal.name, "alice");
+            assert_eq!((&*principal.name, &*principal.roles[0]), ("alice", "reader"));
         }
+    }
+
+    #[test]
+    fn a_key_is_refused_once_it_has_expired() {
+        let now = SystemTime::now();
+        let hour = std::time::Duration::from_secs(3600);
+        let comes_in = |expires| {
+            let known = until("k1", Some(expires));
+            let found = known.authenticate(true, REMOTE, &headers(&[("x-api-key", "k1")])).cloned();
+            let admitted = known.admits(true, &until("k1", None).clients.values().next().unwrap().principal);
+            assert_eq!(found.is_ok(), admitted);
+            admitted
+        };
+        assert!(comes_in(now + hour) && !comes_in(now - hour));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// One complete, validated configuration of a node. Replaced whole, never edited.
 #[derive(Debug, Clone)]
@@ -79,8 +79,17 @@ pub struct Access {
     pub required: bool,
     /// The configuration says `authentication: none` in words, so that a non-loopback address may be bound without keys.
     pub explicitly_open: bool,
-    /// SHA-256 of each accepted API key → the client it belongs to.
-    pub keys: HashMap<[u8; 32], Arc<Client>>,
+    /// By the SHA-256 of each accepted API key.
+    pub keys: HashMap<[u8; 32], Key>,
+}
+
+/// An API key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Whose it is.
+    pub client: Arc<Client>,
+    /// From then on it is refused.
+    pub expires: Option<SystemTime>,
 }
 
 /// A client known by API key.
@@ -88,7 +97,12 @@ pub struct Access {
 pub struct Client {
     /// Its name, shown in logs; unique in a snapshot.
     pub name: String,
+    /// What policies know it by, sorted.
+    pub roles: Roles,
 }
+
+/// Names that policies speak of: sorted, each once.
+pub type Roles = Arc<[Arc<str>]>;
 
 /// One logical MCP server.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -74,6 +74,7 @@ fn what_cannot_run_is_told_in_the_words_and_at_the_place_of_the_file() {
         ),
         ("clients: {a: {}}\n", "1:11 clients.a: has no key"),
         ("clients: {a: {api_key: '${EMPTY}'}}\n", "1:24 clients.a.api_key: is empty"),
+        ("clients: {a: {api_key: 0123456789abcdef, expires: soon}}\n", "1:51 clients.a.expires: is not a time"),
         ("clients: {a: {api_key_sha256: abc}}\n", "1:31 clients.a.api_key_sha256: is not 64 hexadecimal digits"),
         (
             "clients: {a: {api_key: k}, b: {api_key: k}}\n",

@@ -1,12 +1,13 @@
 //! Who may come in.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use sluice_contract::v1;
 
 use super::{Faults, text};
-use crate::model::{Access, Client};
+use crate::model::{Access, Client, Key, Roles};
 
 pub(super) fn parse(wire: &v1::Access, faults: &mut Faults) -> Option<Access> {
     let before = faults.0.len();
@@ -23,12 +24,13 @@ pub(super) fn parse(wire: &v1::Access, faults: &mut Faults) -> Option<Access> {
         if !names.insert(client.name.as_str()) {
             faults.note::<()>(format!("{path}.name"), format!("`{name}` is the name of another client already"));
         }
-        if client.key_sha256.is_empty() {
-            faults.note::<()>(format!("{path}.key_sha256"), "is empty: the client has no key to be known by");
+        if client.keys.is_empty() {
+            faults.note::<()>(format!("{path}.keys"), "is empty: the client has no key to be known by");
         }
-        let owner = Arc::new(Client { name });
-        for (place, digest) in client.key_sha256.iter().enumerate() {
-            add_key(&mut keys, digest, &owner, format!("{path}.key_sha256[{place}]"), faults);
+        let roles = roles(&client.roles, &format!("{path}.roles"), faults);
+        let owner = Arc::new(Client { name, roles });
+        for (place, key) in client.keys.iter().enumerate() {
+            add_key(&mut keys, key, &owner, &format!("{path}.keys[{place}]"), faults);
         }
     }
     (faults.0.len() == before).then_some(Access {
@@ -38,18 +40,24 @@ pub(super) fn parse(wire: &v1::Access, faults: &mut Faults) -> Option<Access> {
     })
 }
 
-fn add_key(
-    keys: &mut HashMap<[u8; 32], Arc<Client>>,
-    digest: &[u8],
-    owner: &Arc<Client>,
-    path: String,
-    faults: &mut Faults,
-) {
-    let Ok(digest) = <[u8; 32]>::try_from(digest) else {
-        faults.note::<()>(path, format!("has {} bytes; a SHA-256 digest has 32", digest.len()));
+fn add_key(keys: &mut HashMap<[u8; 32], Key>, key: &v1::Key, owner: &Arc<Client>, path: &str, faults: &mut Faults) {
+    let Ok(digest) = <[u8; 32]>::try_from(&*key.sha256) else {
+        let length = key.sha256.len();
+        faults.note::<()>(format!("{path}.sha256"), format!("has {length} bytes; a SHA-256 digest has 32"));
         return;
     };
-    if let Some(other) = keys.insert(digest, Arc::clone(owner)) {
-        faults.note::<()>(path, format!("is the key of client `{}` as well; give each its own", other.name));
+    // a time that the clock cannot say does not come
+    let expires = key.expires_at.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_secs(at)));
+    if let Some(other) = keys.insert(digest, Key { client: Arc::clone(owner), expires }) {
+        let name = &other.client.name;
+        faults.note::<()>(path, format!("is the key of client `{name}` as well; give each its own"));
     }
+}
+
+/// Names that policies speak of, sorted.
+fn roles(wire: &[String], path: &str, faults: &mut Faults) -> Roles {
+    let said = wire.iter().enumerate();
+    let names = said.filter_map(|(index, role)| text::label(role, &format!("{path}[{index}]"), faults));
+    let names: BTreeSet<Arc<str>> = names.map(Arc::from).collect();
+    names.into_iter().collect()
 }

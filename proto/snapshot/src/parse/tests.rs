@@ -35,6 +35,15 @@ fn stdio(name: &str) -> v1::Server {
     }
 }
 
+fn client(name: &str, keys: &[u8]) -> v1::Client {
+    let key = |byte: &u8| v1::Key { sha256: vec![*byte; 32], expires_at: Some(7) };
+    v1::Client {
+        name: name.into(),
+        keys: keys.iter().map(key).collect(),
+        roles: vec!["b".into(), "a".into(), "b".into()],
+    }
+}
+
 /// A snapshot nobody can object to.
 fn good() -> v1::Snapshot {
     v1::Snapshot {
@@ -47,10 +56,7 @@ fn good() -> v1::Snapshot {
             allowed_origins: vec!["https://App.example:443".into(), "*".into(), "vscode-webview://abc".into()],
             ..Default::default()
         }),
-        access: Some(v1::Access {
-            clients: vec![v1::Client { name: "alice".into(), key_sha256: vec![vec![1; 32], vec![2; 32]] }],
-            ..Default::default()
-        }),
+        access: Some(v1::Access { clients: vec![client("alice", &[1, 2])], ..Default::default() }),
         servers: vec![http("weather", "https://example.com/mcp?k=v"), stdio("files")],
         limits: Some(v1::Limits {
             body_bytes: 4 << 20,
@@ -92,7 +98,7 @@ fn a_good_snapshot_is_parsed_whole() {
     assert_eq!(snapshot.listener.addresses.len(), 2);
     assert_eq!(snapshot.listener.allowed_hosts, ["gateway.example", "[::1]"]);
     assert_eq!(snapshot.listener.allowed_origins, ["https://app.example", "*", "vscode-webview://abc"]);
-    assert_eq!(snapshot.access.keys[&[2; 32]].name, "alice");
+    assert_eq!(snapshot.access.keys[&[2; 32]].client.name, "alice");
     let weather = snapshot.server("weather").unwrap();
     assert_eq!(weather.protocol, Protocol::Auto);
     let Transport::Http(http) = &weather.transport else { panic!("not HTTP") };
@@ -159,7 +165,7 @@ fn every_fault_is_found_with_its_path() {
         wire.limits = None;
         listener(wire).addresses[1] = "localhost".into();
         listener(wire).allowed_origins[0] = "https://a.example/".into();
-        wire.access.as_mut().unwrap().clients[0].key_sha256[1] = vec![1; 31];
+        wire.access.as_mut().unwrap().clients[0].keys[1].sha256 = vec![1; 31];
         wire.servers[1].name = "weather".into();
         wire.servers[1].protocol = 9;
         wire.servers[1].isolation = 0;
@@ -171,7 +177,7 @@ fn every_fault_is_found_with_its_path() {
         paths,
         [
             "name",
-            "access.clients[0].key_sha256[1]",
+            "access.clients[0].keys[1].sha256",
             "listener.addresses[1]",
             "listener.allowed_origins[0]",
             "servers[0].http.headers[0].value",
@@ -201,9 +207,9 @@ fn other_machines_get_in_only_by_key_or_by_a_person_s_word() {
 #[test]
 fn a_key_belongs_to_one_client() {
     let found = faults(|wire| {
-        wire.access.as_mut().unwrap().clients.push(v1::Client { name: "bob".into(), key_sha256: vec![vec![1; 32]] });
+        wire.access.as_mut().unwrap().clients.push(client("bob", &[1]));
     });
-    assert_eq!(found, ["access.clients[1].key_sha256[0]: is the key of client `alice` as well; give each its own"]);
+    assert_eq!(found, ["access.clients[1].keys[0]: is the key of client `alice` as well; give each its own"]);
 }
 
 #[test]

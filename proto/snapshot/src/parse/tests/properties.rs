@@ -113,7 +113,7 @@ prop_compose! {
             }),
             access: parts[1].then(|| v1::Access {
                 required: flags[1], explicitly_open: flags[2],
-                clients: vec![v1::Client { name: texts[4].clone(), key_sha256: vec![digest] }],
+                clients: vec![v1::Client { name: texts[4].clone(), keys: vec![v1::Key { sha256: digest, expires_at: None }], roles: vec![texts[3].clone()] }],
             }),
             servers: servers.into_iter().map(|server| server.0).collect(),
             limits: parts[2].then(|| v1::Limits {
