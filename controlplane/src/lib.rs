@@ -1,12 +1,13 @@
 //! The control plane: the configuration people write, compiled into snapshots.
 //!
 //! The life of one configuration goes through the modules in this order: [`language`] reads what people wrote,
-//! [`source`] does so for a file and the files it names, [`compile`] turns it into what a node runs, [`publish`] does so again whenever a source changes, and [`store`]
-//! keeps what outlives the process. See the crate's README.
+//! [`source`] does so for a file and the files it names, [`compile`] turns it into what a node runs, [`publish`] does so again whenever a source changes, [`store`]
+//! keeps what outlives the process, and [`secrets`] seals what of that must not be read. See the crate's README.
 
 pub mod compile;
 mod hex;
 pub mod language;
 pub mod publish;
+pub mod secrets;
 pub mod source;
 pub mod store;

@@ -226,10 +226,10 @@ impl<'de> Deserialize<'de> for Seconds {
     }
 }
 
-/// A text that is never shown.
+/// A text that is never shown. `x-secret` in the schema marks every value that is kept sealed.
 #[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
-#[schemars(inline)]
+#[schemars(inline, extend("x-secret" = true))]
 pub struct Secret(String);
 
 impl Secret {

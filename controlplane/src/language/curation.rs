@@ -36,6 +36,7 @@ pub struct ToolEdit {
     /// stay secret belongs in `forced`.
     pub defaults: IndexMap<String, Value>,
     /// Arguments that are always set, and not shown to clients: any values.
+    #[schemars(with = "IndexMap<String, super::schema::Hidden>")]
     pub forced: IndexMap<String, Value>,
 }
 

@@ -5,7 +5,7 @@ use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
-use super::config::Config;
+use super::config::{Config, Secret};
 
 /// The schema, draft 2020-12.
 #[must_use]
@@ -23,21 +23,27 @@ pub(super) enum Auth {
     /// `Authorization: Bearer TOKEN`.
     Bearer {
         /// The token; better as `${VARIABLE}` than in the file.
-        token: String,
+        token: Secret,
     },
     /// `Authorization: Basic …`.
     Basic {
         /// `user:password`; better as `${VARIABLE}` than in the file.
-        credentials: String,
+        credentials: Secret,
     },
     /// A header of its own.
     Header {
         /// The name of the header.
         name: String,
         /// Its value; better as `${VARIABLE}` than in the file.
-        value: String,
+        value: Secret,
     },
 }
+
+/// Any value, that is never shown.
+#[derive(JsonSchema)]
+#[schemars(transparent, inline, extend("x-secret" = true))]
+#[expect(dead_code, reason = "only its schema is used; values are read as `value::Value`")]
+pub(super) struct Hidden(Value);
 
 /// `transport`, with the names other programs use.
 #[derive(JsonSchema)]
@@ -98,6 +104,32 @@ impl Transform for OrVariable {
         outer["anyOf"] = json!([schema.clone().to_value(), variable]);
         if let Ok(outer) = Schema::try_from(outer) {
             *schema = outer;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_secret_is_marked() {
+        let schema = schema();
+        let server = &schema["$defs"]["Server"]["properties"];
+        let auth = schema["$defs"]["Auth"]["oneOf"].as_array().unwrap();
+        let of_auth = |field: &str| auth.iter().find_map(|kind| kind["properties"].get(field)).unwrap();
+        for (place, marked) in [
+            (&server["headers"]["additionalProperties"], true),
+            (&server["env"]["additionalProperties"], true),
+            (&schema["$defs"]["Client"]["properties"]["api_key"], true),
+            (&schema["$defs"]["ToolEdit"]["properties"]["forced"]["additionalProperties"], true),
+            (of_auth("token"), true),
+            (of_auth("credentials"), true),
+            (of_auth("value"), true),
+            (of_auth("name"), false),
+            (&server["url"], false),
+        ] {
+            assert_eq!(place.to_string().contains(r#""x-secret":true"#), marked, "{place}");
         }
     }
 }
