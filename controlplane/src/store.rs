@@ -1,10 +1,20 @@
-//! What outlives a process: the state folder and the API keys in it.
+//! What outlives a process: the state folder, the API keys in it (`sluice run`), and the database of a control plane.
+//!
+//! The modules of tables are functions over a connection: who calls several of them within one [`Store::write`] has all
+//! of it or nothing.
 
+pub(crate) mod column;
+mod database;
 mod folder;
 mod keys;
+mod migration;
+pub mod objects;
+pub mod revisions;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
 
+pub use database::{Store, StoreError};
 pub use folder::Folder;
 pub use keys::{Fingerprint, KeyError, Keys, NewKey, StoredKey};
 

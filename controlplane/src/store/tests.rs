@@ -99,3 +99,5 @@ fn keys_made_at_the_same_time_are_all_kept() {
     });
     assert_eq!(Keys::new(Folder::new(folder.path())).list().unwrap().len(), 8);
 }
+
+mod database;

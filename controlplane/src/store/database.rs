@@ -1,0 +1,207 @@
+//! The database of a control plane: one file, one writer, many readers.
+//!
+//! What was acknowledged is on the disk: the write-ahead log is synced with every commit. One process has the folder at a
+//! time. Within it, changes queue for the one writing connection and readers see the last commit, without waiting.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::watch;
+
+use super::{Folder, migration, revisions};
+
+/// The file of the database.
+const FILE: &str = "controlplane.db";
+/// The file whose lock says that a control plane runs.
+const LOCK: &str = "controlplane.lock";
+/// How long to wait for a lock inside the database: backups by other programs hold one for a moment.
+const BUSY: Duration = Duration::from_secs(5);
+/// Reading connections that are kept open; more are opened and closed as needed.
+const IDLE_READERS: usize = 4;
+
+/// What keeps the store from doing what it is asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else has the folder.
+    #[error("{0} is in use by another control plane; stop that one, or choose another folder with `--state-dir`")]
+    InUse(PathBuf),
+    /// The database was made by a later version.
+    #[error("the database was changed by a newer version of Sluice (`{0}`); run that version, or restore a backup")]
+    Newer(String),
+    /// The folder or a file in it.
+    #[error("state folder {0}: {1}")]
+    Io(PathBuf, io::Error),
+    /// The database.
+    #[error("database: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// What is stored is not what was written.
+    #[error("the database holds something that cannot be read: {0}")]
+    Broken(String),
+    /// The process is ending.
+    #[error("the control plane is stopping")]
+    Stopping,
+}
+
+/// The store of a control plane. Clones are the same store.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    folder: Folder,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+    head: watch::Sender<u64>,
+    /// Held as long as the store.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the store in a folder, making both where they do not exist.
+    ///
+    /// # Errors
+    ///
+    /// Another process has it, a newer version made it, or the disk fails.
+    pub fn open(folder: Folder, now: Timestamp) -> Result<Self, StoreError> {
+        let io = |error| StoreError::Io(folder.path().to_owned(), error);
+        folder.create().map_err(io)?;
+        let private = |name: &str| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.file(name))
+        };
+        let lock = private(LOCK).map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(folder.path().to_owned())),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        // SQLite gives the files beside it the mode of this one.
+        private(FILE).map_err(io)?;
+        let mut writer = connect(&folder)?;
+        migration::migrate(&mut writer, now)?;
+        let head = watch::Sender::new(revisions::head(&writer)?);
+        Ok(Self(Arc::new(Inner { folder, writer: Mutex::new(writer), readers: Mutex::default(), head, _lock: lock })))
+    }
+
+    /// The folder it is in.
+    #[must_use]
+    pub fn folder(&self) -> &Folder {
+        &self.0.folder
+    }
+
+    /// The newest revision, and every one after it.
+    #[must_use]
+    pub fn head(&self) -> watch::Receiver<u64> {
+        self.0.head.subscribe()
+    }
+
+    /// Reads one state of the database, whatever is written meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`, and of the database.
+    pub async fn read<T, E>(&self, read: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let store = self.clone();
+        blocking(move || store.read_now(read)).await
+    }
+
+    /// Changes the database: all of it when `change` succeeds, else nothing. When this returns, it is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// Those of `change`, and of the database.
+    pub async fn write<T, E>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let store = self.clone();
+        blocking(move || store.write_now(change)).await
+    }
+
+    /// As [`read`](Self::read), on this thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`, and of the database.
+    pub fn read_now<T, E: From<StoreError>>(&self, read: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+        let idle = hold(&self.0.readers).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => connect(&self.0.folder)?,
+        };
+        // One snapshot for all statements; dropped, it ends.
+        let transaction = connection.unchecked_transaction().map_err(StoreError::from)?;
+        let result = read(&transaction);
+        drop(transaction);
+        let mut readers = hold(&self.0.readers);
+        if readers.len() < IDLE_READERS {
+            readers.push(connection);
+        }
+        result
+    }
+
+    /// As [`write`](Self::write), on this thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of `change`, and of the database.
+    pub fn write_now<T, E: From<StoreError>>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut writer = hold(&self.0.writer);
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        let result = change(&transaction)?;
+        let head = revisions::head(&transaction)?;
+        transaction.commit().map_err(StoreError::from)?;
+        // Still under the lock, so that heads are told in order.
+        self.0.head.send_if_modified(|told| std::mem::replace(told, head) != head);
+        Ok(result)
+    }
+}
+
+/// A panic under the lock has rolled its transaction back: the connection is as good as before.
+fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(StoreError::Stopping.into()),
+        },
+    }
+}
+
+fn connect(folder: &Folder) -> Result<Connection, StoreError> {
+    let connection = Connection::open(folder.file(FILE))?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
+        let mode: String = row.get(0)?;
+        // Some network file systems cannot share memory between connections; there it stays what it was.
+        if mode == "wal" { Ok(()) } else { Err(rusqlite::Error::InvalidQuery) }
+    })?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(connection)
+}
