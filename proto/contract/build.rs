@@ -13,6 +13,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // Messages carry credentials: none of them can be printed, not even by accident.
         .skip_debug(["."])
+        // Maps in order of their keys: chunks are named by a digest of their bytes, so equal content has equal bytes.
+        .btree_map(".")
         // Chunks are shared among nodes, not copied for each.
         .bytes(".sluice.v1.Part.bytes")
         .compile_fds(descriptors)?;

@@ -11,7 +11,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("proto/http1", &[]),
     ("proto/contract", &[]),
     ("proto/snapshot", &["sluice-contract"]),
-    ("dataplane", &["sluice-mcp", "sluice-http1", "sluice-snapshot"]),
+    ("dataplane", &["sluice-mcp", "sluice-http1", "sluice-contract", "sluice-snapshot"]),
     ("controlplane", &["sluice-contract", "sluice-snapshot"]),
     ("ctl", &["sluice-contract", "sluice-snapshot", "sluice-dataplane", "sluice-controlplane"]),
 ];

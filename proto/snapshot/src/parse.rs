@@ -11,7 +11,7 @@ mod limits;
 mod listener;
 mod server;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 
 use std::fmt;

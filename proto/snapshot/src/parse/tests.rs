@@ -8,7 +8,7 @@ use sluice_contract::v1;
 use super::parse;
 use crate::model::{Protocol, Transport};
 
-fn http(name: &str, url: &str) -> v1::Server {
+pub(crate) fn http(name: &str, url: &str) -> v1::Server {
     v1::Server {
         name: name.into(),
         transport: Some(v1::server::Transport::Http(v1::HttpEndpoint {
@@ -45,7 +45,7 @@ fn client(name: &str, keys: &[u8]) -> v1::Client {
 }
 
 /// A snapshot nobody can object to.
-fn good() -> v1::Snapshot {
+pub(crate) fn good() -> v1::Snapshot {
     v1::Snapshot {
         revision: 7,
         prefix: v1::Prefix::Always.into(),

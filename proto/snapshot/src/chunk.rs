@@ -1,0 +1,120 @@
+//! A snapshot in pieces, as it crosses the wire (`sync.proto`): a manifest that names the whole, and chunks named by their
+//! digest. A server that stays the same keeps its chunk, so a change costs what changed.
+//!
+//! [`cut`] and [`assemble`] are inverse; [`Incoming`] gathers what a node lacks.
+
+mod incoming;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use prost::Message;
+use sluice_contract::v1;
+
+use crate::{Fault, feature};
+pub use incoming::Incoming;
+
+/// Bytes of a piece of a chunk (`Part.bytes`): far below what a gRPC peer takes, so that reports and verdicts are not held up.
+pub const PART_BYTES: usize = 1 << 20;
+
+/// What a chunk is called: the SHA-256 of its bytes, or the random name of a secret's version.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name([u8; 32]);
+
+impl Name {
+    /// The name of a chunk with these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let digest = digest(&SHA256, bytes);
+        Self(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+
+    /// A name as it stands in a message; `None` unless it has 32 bytes.
+    #[must_use]
+    pub fn from_wire(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// As it stands in a message.
+    #[must_use]
+    pub fn to_wire(self) -> Vec<u8> {
+        self.0.to_vec()
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Chunks by name. They hold credentials: there is no `Debug`.
+pub type Chunks = HashMap<Name, Bytes>;
+
+/// Cuts a snapshot: the manifest, without generation and secrets, and its chunks.
+#[must_use]
+pub fn cut(mut snapshot: v1::Snapshot) -> (v1::Manifest, Chunks) {
+    let features = feature::needed(&snapshot).map(str::to_owned).collect();
+    let revision = std::mem::take(&mut snapshot.revision);
+    let servers = std::mem::take(&mut snapshot.servers);
+    let mut chunks = Chunks::with_capacity(servers.len() + 1);
+    let mut keep = |bytes: Vec<u8>| {
+        let name = Name::of(&bytes);
+        chunks.insert(name, bytes.into());
+        name.to_wire()
+    };
+    let manifest = v1::Manifest {
+        generation: 0,
+        revision,
+        features,
+        base: keep(snapshot.encode_to_vec()),
+        servers: servers.iter().map(|server| keep(server.encode_to_vec())).collect(),
+        secrets: Vec::new(),
+    };
+    (manifest, chunks)
+}
+
+/// Makes the snapshot of a manifest whole from the chunks in `held`.
+///
+/// # Errors
+///
+/// Every fault found: a feature or a field this version does not know, a chunk that is missing or no message.
+pub fn assemble(manifest: &v1::Manifest, held: &Chunks) -> Result<v1::Snapshot, Vec<Fault>> {
+    let mut faults: Vec<Fault> = feature::unknown(&manifest.features).collect();
+    let base = read::<v1::Snapshot>(&manifest.base, held, String::new).map_err(|fault| faults.push(fault)).ok();
+    let mut servers = Vec::with_capacity(manifest.servers.len());
+    for (index, name) in manifest.servers.iter().enumerate() {
+        match read::<v1::Server>(name, held, || format!("servers[{index}]")) {
+            Ok(server) => servers.push(server),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    match base {
+        Some(base) if faults.is_empty() => Ok(v1::Snapshot { revision: manifest.revision, servers, ..base }),
+        _ => Err(faults),
+    }
+}
+
+/// The chunks a manifest is made of, secrets included; names that are none are left out.
+pub fn names(manifest: &v1::Manifest) -> impl Iterator<Item = Name> {
+    let secrets = manifest.secrets.iter().map(|secret| &secret.chunk);
+    let names = std::iter::once(&manifest.base).chain(&manifest.servers).chain(secrets);
+    names.filter_map(|name| Name::from_wire(name))
+}
+
+/// Reads a chunk as a message. A field that this version does not know is lost in decoding, so that encoding makes other
+/// bytes: such a chunk is refused, because what is not understood may be what a person forbade.
+fn read<M: Message + Default>(name: &[u8], held: &Chunks, path: impl Fn() -> String) -> Result<M, Fault> {
+    let fault = |reason: &str| Fault { path: path(), reason: reason.to_owned() };
+    let name = Name::from_wire(name).ok_or_else(|| fault("its chunk has no name of 32 bytes"))?;
+    let bytes = held.get(&name).ok_or_else(|| fault("its chunk is missing"))?;
+    let message = M::decode(bytes.clone()).map_err(|_| fault("its chunk is no message of this kind"))?;
+    if message.encode_to_vec() != *bytes {
+        return Err(fault("it says something that this version does not know; the node has to be upgraded first"));
+    }
+    Ok(message)
+}
