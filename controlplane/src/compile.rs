@@ -13,9 +13,11 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use indexmap::IndexMap;
 use sluice_contract::v1;
 
 use crate::language::{Config, Fault, Path, Prefix};
@@ -39,6 +41,15 @@ pub struct Node {
     pub stdio: bool,
     /// What `command: sluice` starts; `None` leaves it to be found in `PATH`.
     pub own_program: Option<PathBuf>,
+    /// By which servers and policies choose their nodes.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Node {
+    /// Whether a part of the configuration that names labels (`nodes`) is for this node.
+    fn is_chosen(&self, nodes: &IndexMap<String, String>) -> bool {
+        nodes.iter().all(|(label, value)| self.labels.get(label) == Some(value))
+    }
 }
 
 /// A snapshot, and what is odd about the configuration it came from.

@@ -1,8 +1,8 @@
 //! The control plane: the configuration people write, compiled into snapshots.
 //!
 //! The life of one configuration goes through the modules in this order: [`language`] reads what people wrote, [`source`] does so
-//! for a file and the files it names, [`compile`] turns it into what a node runs, [`publish`] does so again whenever a source
-//! changes. [`store`] keeps what outlives the process, [`secrets`] seals what of that must not be read, and [`audit`]
+//! for a file and the files it names, [`compile`] turns it into what a node runs, [`publish`] hands that to the nodes. [`store`]
+//! keeps what outlives the process, [`secrets`] seals what of that must not be read, and [`audit`]
 //! remembers who did what. See the crate's README.
 
 pub mod audit;

@@ -1,5 +1,6 @@
 //! Where a configuration comes from: a file, together with the files it names.
 
+mod feed;
 mod files;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::language::{self, Config, Fault, Rejected, Secret, Source, Variables, env_file, mask};
+pub use feed::{Feed, FeedError, News};
 pub use files::Files;
 
 /// A configuration that was read, and what is known of where it came from.

@@ -22,7 +22,7 @@ pub(super) fn compile_all(config: &Config, own: &[SocketAddr], node: &Node, note
     let mut taken: IndexMap<String, &str> = IndexMap::new();
     for (key, server) in &config.servers {
         let path = Path::of(["servers", key]);
-        if !takes_part(server, config.foreign, own, &path, notes) {
+        if !node.is_chosen(&server.nodes) || !takes_part(server, config.foreign, own, &path, notes) {
             continue;
         }
         let name = slug(key);

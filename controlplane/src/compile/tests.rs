@@ -283,3 +283,18 @@ fn words_without_effect_are_warned_about() {
         ["clients: are known by their keys, but requests without a key get in"]
     );
 }
+
+#[test]
+fn a_server_is_for_nodes_that_have_all_its_labels() {
+    let text = "servers:\n  all: {command: a}\n  eu: {command: b, nodes: {region: eu}}\n  \
+                paid: {command: c, nodes: {region: eu, tier: paid}}\n";
+    let names = |labels: &[(&str, &str)]| {
+        let labels = labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).to_owned())).collect();
+        let (snapshot, _) = compiled_for(text, &[], &Node { labels, ..Node::default() });
+        snapshot.servers.iter().map(|server| server.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&[]), ["all"]);
+    assert_eq!(names(&[("region", "eu"), ("tier", "free")]), ["all", "eu"]);
+    assert_eq!(names(&[("region", "eu"), ("tier", "paid"), ("zone", "a")]), ["all", "eu", "paid"]);
+    assert_eq!(names(&[("region", "us"), ("tier", "paid")]), ["all"]);
+}

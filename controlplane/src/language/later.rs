@@ -5,19 +5,12 @@ use super::path::Path;
 use super::tree::{Entry, Node};
 
 /// Keys of the document that come with later versions.
-const SECTIONS: [(&str, &str); 4] = [
-    ("routes", "routes come"),
-    ("policies", "policies come"),
-    ("credentials", "named credentials come"),
-    ("nodes", "node labels come"),
-];
+const SECTIONS: [(&str, &str); 3] =
+    [("routes", "routes come"), ("policies", "policies come"), ("credentials", "named credentials come")];
 
 /// Keys of a server that come with later versions.
-const SERVER_KEYS: [(&str, &str); 3] = [
-    ("endpoints", "several endpoints of one server come"),
-    ("labels", "labels of endpoints come"),
-    ("nodes", "node labels come"),
-];
+const SERVER_KEYS: [(&str, &str); 2] =
+    [("endpoints", "several endpoints of one server come"), ("labels", "labels of endpoints come")];
 
 /// Faults of words that are right, but not yet.
 pub(super) fn later(root: &Node) -> Vec<Fault> {

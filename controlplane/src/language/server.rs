@@ -41,6 +41,8 @@ pub struct Server {
     pub protocol: Option<Protocol>,
     /// Which clients share a connection or process. Default: `auto`.
     pub isolation: Option<Isolation>,
+    /// Only nodes with all of these labels get it. Default: all nodes. `sluice run` is a node without labels.
+    pub nodes: IndexMap<String, String>,
     /// `false` leaves the server out. Default: true.
     pub enabled: Option<bool>,
     /// `true` leaves the server out. Default: false.

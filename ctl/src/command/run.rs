@@ -13,8 +13,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use sluice_controlplane::compile::{Node, needs_key};
 use sluice_controlplane::language::Config;
-use sluice_controlplane::publish::{PublishError, Published, Publisher};
-use sluice_controlplane::source::Document;
+use sluice_controlplane::source::{Document, Feed, FeedError, News};
 use sluice_controlplane::store::Keys;
 use sluice_dataplane::Settings;
 use sluice_snapshot::model::Snapshot;
@@ -76,35 +75,40 @@ fn start(args: Args) -> Result<(), Failure> {
     }
     let document = configuration::read(&args.config)?;
     let keys = Keys::new(args.state.folder()?);
-    let mut publisher = publisher(&args, document, keys.clone());
-    let mut published = next(&mut publisher)?.ok_or_else(|| Failure::other("there is no first configuration"))?;
-    let document = publisher.document();
+    let mut feed = feed(&args, document, keys.clone());
+    let mut first = next(&mut feed)?.ok_or_else(|| Failure::other("there is no first configuration"))?;
+    let document = feed.document();
     let _written = log::start(document.config.proxy.log_level);
-    log::faults(&document.source, &published.warnings, log::Weight::Warning);
+    log::faults(&document.source, &first.warnings, log::Weight::Warning);
     // Only now: a configuration that is refused leaves nothing behind.
     if make_first_key(&document.config, &keys)? {
-        published = next(&mut publisher)?.unwrap_or(published);
+        first = next(&mut feed)?.unwrap_or(first);
     }
     // A node without a state folder serves all the same; what it cannot keep, it says.
     if let Err(error) = args.state.folder()?.create() {
         tracing::warn!(%error, "the state folder cannot be made");
     }
-    let snapshots = watch::start(&published, publisher);
+    let snapshots = watch::start(&first, feed);
     let settings = settings(&args, &snapshots.borrow())?;
     sluice_dataplane::run(settings, snapshots).map_err(Failure::other)
 }
 
-fn publisher(args: &Args, document: Document, keys: Keys) -> Publisher {
-    let node =
-        Node { folder: document.folder.clone(), listen: args.listen, stdio: args.stdio, own_program: program::own() };
-    Publisher::new(args.config.clone(), document, node, keys)
+fn feed(args: &Args, document: Document, keys: Keys) -> Feed {
+    let node = Node {
+        folder: document.folder.clone(),
+        listen: args.listen,
+        stdio: args.stdio,
+        own_program: program::own(),
+        ..Node::default()
+    };
+    Feed::new(args.config.clone(), document, node, keys)
 }
 
-fn next(publisher: &mut Publisher) -> Result<Option<Published>, Failure> {
-    publisher.publish().map_err(|error| match error {
-        PublishError::Unreadable(reason) => Failure::Input(reason.to_string()),
-        PublishError::Faults(source, faults) => configuration::refused(&source, faults),
-        PublishError::Keys(error) => Failure::other(error),
+fn next(feed: &mut Feed) -> Result<Option<News>, Failure> {
+    feed.look().map_err(|error| match error {
+        FeedError::Unreadable(reason) => Failure::Input(reason.to_string()),
+        FeedError::Faults(source, faults) => configuration::refused(&source, faults),
+        FeedError::Keys(error) => Failure::other(error),
     })
 }
 

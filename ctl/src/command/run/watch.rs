@@ -10,8 +10,8 @@ mod terminal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_controlplane::publish::{Changes, PublishError, Published, Publisher};
-use sluice_controlplane::source::Reason;
+use sluice_controlplane::publish::Changes;
+use sluice_controlplane::source::{Feed, FeedError, News, Reason};
 use sluice_snapshot::model::Snapshot;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -31,30 +31,30 @@ const QUIET: Duration = Duration::from_millis(50);
 const PATIENCE: usize = 8;
 
 /// Hands over the first snapshot, and the next ones from a thread of its own until nobody listens any more.
-pub(super) fn start(first: &Published, publisher: Publisher) -> Receiver<Arc<Snapshot>> {
+pub(super) fn start(first: &News, feed: Feed) -> Receiver<Arc<Snapshot>> {
     let (sender, receiver) = channel(parse(first));
     let watcher = std::thread::Builder::new().name("sluice-watch".to_owned());
-    if let Err(error) = watcher.spawn(move || run(publisher, &sender)) {
+    if let Err(error) = watcher.spawn(move || run(feed, &sender)) {
         tracing::error!(%error, "changes will not be noticed: no thread to watch files");
     }
     receiver
 }
 
-fn run(publisher: Publisher, sender: &Sender<Arc<Snapshot>>) {
+fn run(feed: Feed, sender: &Sender<Arc<Snapshot>>) {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(watch(publisher, sender)),
+        Ok(runtime) => runtime.block_on(watch(feed, sender)),
         Err(error) => tracing::error!(%error, "changes will not be noticed: files cannot be watched"),
     }
 }
 
-async fn watch(mut publisher: Publisher, sender: &Sender<Arc<Snapshot>>) {
+async fn watch(mut feed: Feed, sender: &Sender<Arc<Snapshot>>) {
     // One place: a wake-up that waits stands for all that come while it does.
     let (wake, mut woken) = mpsc::channel(1);
     let mut folders = Folders::new(wake);
     let terminal = Terminal::of_process();
     let mut hangup = signal(SignalKind::hangup()).ok();
     loop {
-        folders.follow(publisher.files().paths());
+        folders.follow(feed.files().paths());
         let mut is_asked = false;
         tokio::select! {
             () = sender.closed() => return,
@@ -70,14 +70,14 @@ async fn watch(mut publisher: Publisher, sender: &Sender<Arc<Snapshot>>) {
                     hangup = None;
                 } else {
                     tracing::info!("asked to read the configuration again");
-                    publisher.read_again();
+                    feed.read_again();
                     is_asked = true;
                 }
             }
         }
-        if publisher.is_stale() {
-            settle(&publisher).await;
-            let is_new = publish(&mut publisher, sender);
+        if feed.is_stale() {
+            settle(&feed).await;
+            let is_new = publish(&mut feed, sender);
             if is_asked && !is_new {
                 tracing::info!("the configuration is the same as before");
             }
@@ -96,8 +96,8 @@ async fn asked(hangup: &mut Option<Signal>) {
 }
 
 /// Waits until nobody writes any more, for a while.
-async fn settle(publisher: &Publisher) {
-    let mut seen = publisher.files().now();
+async fn settle(feed: &Feed) {
+    let mut seen = feed.files().now();
     for _ in 0..PATIENCE {
         sleep(QUIET).await;
         if !seen.changed() {
@@ -108,22 +108,15 @@ async fn settle(publisher: &Publisher) {
 }
 
 /// `true` when there is something new, for the data plane or to be repaired.
-fn publish(publisher: &mut Publisher, sender: &Sender<Arc<Snapshot>>) -> bool {
-    match publisher.publish() {
-        Ok(Some(published)) => {
-            let document = publisher.document();
-            log::faults(&document.source, &published.warnings, log::Weight::Warning);
-            let [added, removed, changed, also] = listed(&published.changes);
-            tracing::info!(
-                revision = published.snapshot.revision,
-                added,
-                removed,
-                changed,
-                also,
-                "configuration changed"
-            );
+fn publish(feed: &mut Feed, sender: &Sender<Arc<Snapshot>>) -> bool {
+    match feed.look() {
+        Ok(Some(news)) => {
+            let document = feed.document();
+            log::faults(&document.source, &news.warnings, log::Weight::Warning);
+            let [added, removed, changed, also] = listed(&news.changes);
+            tracing::info!(revision = news.snapshot.revision, added, removed, changed, also, "configuration changed");
             // Fails only when nobody listens any more, which ends the loop.
-            let _ = sender.send(parse(&published));
+            let _ = sender.send(parse(&news));
             true
         }
         // Clients keep more than servers in their files, and write them often.
@@ -143,19 +136,19 @@ fn listed(changes: &Changes) -> [Option<String>; 4] {
     lists.map(|list| (!list.is_empty()).then_some(list))
 }
 
-fn parse(published: &Published) -> Arc<Snapshot> {
-    let parsed = sluice_snapshot::parse(&published.snapshot);
+fn parse(news: &News) -> Arc<Snapshot> {
+    let parsed = sluice_snapshot::parse(&news.snapshot);
     Arc::new(parsed.expect("compile proved the snapshot with this parser"))
 }
 
 /// One line for each mistake.
-fn refused(error: &PublishError) {
+fn refused(error: &FeedError) {
     match error {
-        PublishError::Unreadable(Reason::Rejected(rejected)) => {
+        FeedError::Unreadable(Reason::Rejected(rejected)) => {
             log::faults(&rejected.source, &rejected.faults, log::Weight::Error);
         }
-        PublishError::Unreadable(Reason::File(reason)) => tracing::error!("{reason}"),
-        PublishError::Faults(source, faults) => log::faults(source, faults, log::Weight::Error),
-        PublishError::Keys(error) => tracing::error!("{error}"),
+        FeedError::Unreadable(Reason::File(reason)) => tracing::error!("{reason}"),
+        FeedError::Faults(source, faults) => log::faults(source, faults, log::Weight::Error),
+        FeedError::Keys(error) => tracing::error!("{error}"),
     }
 }

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use super::*;
 use crate::store::Folder;
 
-/// A publisher of a file in a folder, which holds the keys as well.
+/// A feed of a file in a folder, which holds the keys as well.
 struct Desk {
     folder: tempfile::TempDir,
-    publisher: Publisher,
+    feed: Feed,
 }
 
 impl Desk {
@@ -16,9 +16,9 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mcp.yaml");
         std::fs::write(&path, text).unwrap();
-        let Ok(document) = source::read(&path) else { panic!("refused: {text}") };
+        let Ok(document) = crate::source::read(&path) else { panic!("refused: {text}") };
         let keys = Keys::new(Folder::new(folder.path()));
-        let mut desk = Self { publisher: Publisher::new(path, document, Node::default(), keys), folder };
+        let mut desk = Self { feed: Feed::new(path, document, Node::default(), keys), folder };
         assert_eq!(desk.publish(), "1");
         desk
     }
@@ -31,9 +31,9 @@ impl Desk {
 
     /// What becomes of the sources: `revision +added -removed ~changed also`, `=`, or what is wrong.
     fn publish(&mut self) -> String {
-        let told = match self.publisher.publish() {
+        let told = match self.feed.look() {
             Ok(None) => "=".to_owned(),
-            Ok(Some(Published { snapshot, changes, warnings })) => {
+            Ok(Some(News { snapshot, changes, warnings, .. })) => {
                 let names = |sign: &str, names: &[String]| {
                     names.iter().map(|name| format!(" {sign}{name}")).collect::<String>()
                 };
@@ -48,21 +48,21 @@ impl Desk {
                     names("~", &changes.changed)
                 )
             }
-            Err(PublishError::Unreadable(reason)) => {
+            Err(FeedError::Unreadable(reason)) => {
                 format!("unreadable: {}", reason.to_string().lines().next().unwrap_or_default())
             }
-            Err(PublishError::Faults(source, faults)) => {
+            Err(FeedError::Faults(source, faults)) => {
                 format!("wrong: {}", source.show("error", &faults).to_string().lines().next().unwrap_or_default())
             }
-            Err(PublishError::Keys(error)) => format!("keys: {error}"),
+            Err(FeedError::Keys(error)) => format!("keys: {error}"),
         };
-        assert!(!self.publisher.is_stale(), "not again and again: {told}");
+        assert!(!self.feed.is_stale(), "not again and again: {told}");
         told
     }
 
     fn changed(&mut self, text: &str) -> String {
         self.write("mcp.yaml", text);
-        assert!(self.publisher.is_stale(), "{text}");
+        assert!(self.feed.is_stale(), "{text}");
         self.publish()
     }
 }
@@ -70,15 +70,15 @@ impl Desk {
 #[test]
 fn a_new_snapshot_is_due_when_keys_change_and_broken_keys_leave_the_last_one() {
     let mut desk = Desk::new("features: {authentication: true}\n");
-    assert!(!desk.publisher.is_stale());
+    assert!(!desk.feed.is_stale());
     let keys = Keys::new(Folder::new(desk.folder.path()));
     keys.create("alice", Timestamp::UNIX_EPOCH).unwrap();
-    assert!(desk.publisher.is_stale());
+    assert!(desk.feed.is_stale());
     assert_eq!(desk.publish(), "2 access");
     desk.write("clients.json", "broken");
     assert!(desk.publish().starts_with("keys: "));
     std::fs::remove_file(desk.folder.path().join("clients.json")).unwrap();
-    assert!(desk.publisher.is_stale());
+    assert!(desk.feed.is_stale());
     assert_eq!(desk.publish(), "3 access");
 }
 
@@ -91,8 +91,8 @@ fn a_changed_file_makes_the_next_revision_and_says_what_changed() {
     );
     assert_eq!(desk.changed("# a comment\nservers: {a: {command: x}, c: {command: c}}\nproxy: {prefix: never}\n"), "=");
     assert_eq!(desk.changed("servers: {c: {command: c}, a: {command: x}}\nproxy: {prefix: never}\n"), "3 order");
-    desk.publisher.read_again();
-    assert!(desk.publisher.is_stale());
+    desk.feed.read_again();
+    assert!(desk.feed.is_stale());
     assert_eq!(desk.publish(), "=");
 }
 
@@ -119,7 +119,7 @@ fn files_of_variables_count_as_well() {
     let text = "servers: {a: {command: a, env_file: a.env}}\n";
     assert!(desk.changed(text).starts_with("unreadable: "));
     desk.write("a.env", "A=1\n");
-    assert!(desk.publisher.is_stale(), "the missing file is waited for");
+    assert!(desk.feed.is_stale(), "the missing file is waited for");
     assert!(desk.publish().starts_with("2 ~a"));
     desk.write("a.env", "A=2\n");
     assert!(desk.publish().starts_with("3 ~a"));
@@ -151,8 +151,8 @@ fn keys_that_change_together_with_a_broken_file_count_all_the_same() {
     for (revision, broken) in [(2, "servers: {a: {}}\n"), (3, "servers: {a: {comand: x}}\n"), (4, "a: [")] {
         keys.create(&format!("alice-{revision}"), Timestamp::UNIX_EPOCH).unwrap();
         desk.write("mcp.yaml", broken);
-        assert!(desk.publisher.publish().is_err());
-        assert!(desk.publisher.is_stale(), "the keys are still due: {broken}");
+        assert!(desk.feed.look().is_err());
+        assert!(desk.feed.is_stale(), "the keys are still due: {broken}");
         assert_eq!(desk.publish(), format!("{revision} access"));
     }
 }

@@ -1,0 +1,71 @@
+//! The whole of what nodes are to run, before it is compiled for any of them.
+
+use std::collections::BTreeMap;
+
+use sluice_contract::v1;
+use sluice_snapshot::chunk;
+use zeroize::Zeroizing;
+
+use crate::compile::{Compiled, Node, compile};
+use crate::language::{Config, Fault, Path};
+use crate::store::StoredKey;
+
+/// One revision of everything that nodes are made from.
+#[derive(Default)]
+pub struct Desired {
+    /// Rises with every change.
+    pub revision: u64,
+    /// What people wrote.
+    pub config: Config,
+    /// API keys of clients.
+    pub keys: Vec<StoredKey>,
+    /// Credentials by name, for those nodes whose servers use them.
+    pub secrets: Secrets,
+    /// What is known of every node; its labels are replaced by those of the node in question.
+    pub node: Node,
+    /// The listener that the node of this process has open: addresses, stdio and certificates stay what they are until it is
+    /// started again.
+    pub bound: Option<v1::Listener>,
+}
+
+/// Credentials by name.
+pub type Secrets = BTreeMap<String, SecretValue>;
+
+/// A credential in one of its versions.
+pub struct SecretValue {
+    /// Rises with each value.
+    pub version: u64,
+    /// What its chunk is called: random, so that it tells nothing of the value.
+    pub chunk: chunk::Name,
+    /// The value; wiped from memory when it is dropped.
+    pub value: Zeroizing<Vec<u8>>,
+}
+
+impl Desired {
+    /// What a node of these labels is to run.
+    ///
+    /// # Errors
+    ///
+    /// Every fault found.
+    pub fn compile(&self, labels: &BTreeMap<String, String>) -> Result<Compiled, Vec<Fault>> {
+        let node = Node { labels: labels.clone(), ..self.node.clone() };
+        let mut compiled = compile(&self.config, &self.keys, &node, self.revision)?;
+        if let Some((bound, said)) = self.bound.as_ref().zip(compiled.snapshot.listener.as_mut()) {
+            said.addresses.clone_from(&bound.addresses);
+            said.stdio = bound.stdio;
+            said.certificates.clone_from(&bound.certificates);
+            prove(&compiled.snapshot)?;
+        }
+        Ok(compiled)
+    }
+}
+
+/// What is bound may not go with the rest: a door that other machines reach must not lose its lock.
+fn prove(snapshot: &v1::Snapshot) -> Result<(), Vec<Fault>> {
+    let faults = sluice_snapshot::parse(snapshot).err().unwrap_or_default();
+    let fault = |fault: sluice_snapshot::Fault| {
+        let fault = Fault::key(Path::of(["proxy"]), format!("the address in use stays: {}", fault.reason));
+        fault.advise("restart to listen elsewhere, or keep authentication")
+    };
+    if faults.is_empty() { Ok(()) } else { Err(faults.into_iter().map(fault).collect()) }
+}
