@@ -25,7 +25,6 @@ use crate::store::StoredKey;
 use origins::Origins;
 
 pub use access::needs_key;
-pub use server::slug;
 
 /// What the gateway calls itself unless told otherwise.
 const DEFAULT_NAME: &str = "sluice";

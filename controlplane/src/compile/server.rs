@@ -8,13 +8,11 @@ use sluice_contract::v1;
 
 use super::listener::milliseconds;
 use super::{Node, Notes, command, curation, endpoint, own};
-use crate::language::{Config, Fault, Isolation, Path, Protocol, Server, Transport};
+use crate::language::{Config, Fault, Isolation, Path, Protocol, Server, Transport, slug, unlike};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Below this, a timeout was probably meant in another unit.
 const SHORT_TIMEOUT: Duration = Duration::from_millis(200);
-/// Longest name of a server; the rest is cut off.
-const MAX_NAME: usize = 32;
 
 /// `own` is where clients come in.
 pub(super) fn compile_all(config: &Config, own: &[SocketAddr], node: &Node, notes: &mut Notes) -> Vec<v1::Server> {
@@ -31,7 +29,7 @@ pub(super) fn compile_all(config: &Config, own: &[SocketAddr], node: &Node, note
             notes.faults.push(fault.advise("names have letters, digits and hyphens, at most 32"));
             continue;
         }
-        let name = if config.foreign { unlike(name, &taken) } else { name };
+        let name = if config.foreign { unlike(name, |name| taken.contains_key(name)) } else { name };
         if let Some(other) = taken.insert(name.clone(), key) {
             let fault = Fault::key(path, format!("becomes `{name}`, and so does `{other}`"));
             notes.faults.push(fault.advise("rename one of them"));
@@ -87,35 +85,6 @@ fn takes_part(server: &Server, foreign: bool, own: &[SocketAddr], path: &Path, n
         notes.faults.push(fault.advise("give the address of the server itself, or listen on another port"));
     }
     !is_own
-}
-
-/// The name of a server in paths and tool names: whatever else than letters, digits and hyphens becomes a hyphen.
-#[must_use]
-pub fn slug(key: &str) -> String {
-    let mut name = String::new();
-    for c in key.chars() {
-        match c {
-            c if c.is_ascii_alphanumeric() || c == '-' => name.push(c),
-            _ if !name.ends_with('-') => name.push('-'),
-            _ => {}
-        }
-    }
-    // A key that is in order stays as it is, hyphens at its ends included.
-    let name = if name == key { name.as_str() } else { name.trim_matches('-') };
-    let cut = &name[..name.len().min(MAX_NAME)];
-    if name.len() > MAX_NAME { cut.trim_end_matches('-').to_owned() } else { cut.to_owned() }
-}
-
-/// The name itself, or with a number where another server has it: nobody who wrote a client's file knew our rules.
-fn unlike(name: String, taken: &IndexMap<String, &str>) -> String {
-    if !taken.contains_key(&name) {
-        return name;
-    }
-    let numbered = |number: usize| {
-        let suffix = format!("-{number}");
-        format!("{}{suffix}", &name[..name.len().min(MAX_NAME - suffix.len())])
-    };
-    (2..).map(numbered).find(|other| !taken.contains_key(other)).unwrap_or_default()
 }
 
 fn protocol(server: &Server) -> v1::Protocol {

@@ -40,6 +40,12 @@ impl Fault {
         Self { place: Place::Key, ..Self::value(path, message) }
     }
 
+    /// `true` when the key is meant rather than what it holds.
+    #[must_use]
+    pub fn is_key(&self) -> bool {
+        self.place == Place::Key
+    }
+
     /// Adds what would be right.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {

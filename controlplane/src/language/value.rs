@@ -72,7 +72,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// A text that is not one, by YAML's core schema. Numbers that are JSON as they are written stay so, digit for digit.
-fn typed(text: &str) -> Option<String> {
+pub(super) fn typed(text: &str) -> Option<String> {
     match text {
         "true" | "True" | "TRUE" => return Some("true".to_owned()),
         "false" | "False" | "FALSE" => return Some("false".to_owned()),

@@ -7,8 +7,7 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json};
-use sluice_controlplane::compile::slug;
-use sluice_controlplane::language::{Addition, merge, servers};
+use sluice_controlplane::language::{Addition, merge, servers, slug};
 
 use super::machine::Listed;
 use crate::output::{Failure, talk};
