@@ -6,6 +6,7 @@ mod access;
 mod command;
 mod curation;
 mod endpoint;
+mod issuer;
 mod listener;
 mod origins;
 mod own;
@@ -24,7 +25,7 @@ use crate::language::{Config, Fault, Path, Prefix};
 use crate::store::StoredKey;
 use origins::Origins;
 
-pub use access::needs_key;
+pub use access::needs_first_key;
 
 /// What the gateway calls itself unless told otherwise.
 const DEFAULT_NAME: &str = "sluice";
@@ -72,7 +73,7 @@ pub fn compile(config: &Config, keys: &[StoredKey], node: &Node, revision: u64) 
         revision,
         name: config.proxy.name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned()),
         listener: Some(listener),
-        access: Some(access::compile(config, keys, &mut notes)),
+        access: Some(access::compile(config, keys, node, &mut notes)),
         servers: server::compile_all(config, &own, node, &mut notes),
         limits: Some(listener::limits(config, &mut notes)),
         monitoring: Some(listener::monitoring(config, &mut notes)),

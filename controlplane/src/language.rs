@@ -11,6 +11,7 @@ pub(crate) mod env_file;
 mod expand;
 mod fault;
 mod foreign;
+mod issuer;
 mod jsonc;
 mod later;
 pub(crate) mod mask;
@@ -36,6 +37,7 @@ pub use config::{
 pub use curation::{PromptEdit, Prompts, Resources, ToolEdit, Tools};
 pub use fault::{Fault, Rejected, Source};
 pub use foreign::found::{Found, found};
+pub use issuer::{Issuer, TlsClients};
 pub use merge::{Addition, merge, servers};
 pub use object::{Kind, MASK, Object, Part, Secrets, Spec, Split, join, slug, split, unlike};
 pub use path::{Path, Segment};

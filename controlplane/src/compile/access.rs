@@ -5,22 +5,32 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use sluice_contract::v1;
 
-use super::Notes;
+use super::{Node, Notes, issuer};
 use crate::language::{Authentication, Client, Config, Fault, Path};
 use crate::store::{StoredKey, digest};
 
 /// Keys shorter than this can be guessed.
 const SHORT_KEY: usize = 16;
 
-/// `true` when requests without a key are refused. It depends on the file alone: were it to depend on the keys that
+/// `true` when requests without a credential are refused. It depends on the file alone: were it to depend on the keys that
 /// exist, revoking the last one would open the door.
-#[must_use]
-pub fn needs_key(config: &Config) -> bool {
+fn needs_key(config: &Config) -> bool {
     let open = config.proxy.authentication == Some(Authentication::None);
-    config.features.authentication.unwrap_or(!open && !config.clients.is_empty())
+    config.features.authentication.unwrap_or(!open && !has_no_client(config))
 }
 
-pub(super) fn compile(config: &Config, keys: &[StoredKey], notes: &mut Notes) -> v1::Access {
+/// `true` when nobody could come in unless a key is made.
+#[must_use]
+pub fn needs_first_key(config: &Config) -> bool {
+    needs_key(config) && has_no_client(config)
+}
+
+/// Nobody has a credential by the file.
+fn has_no_client(config: &Config) -> bool {
+    config.clients.is_empty() && config.issuers.is_empty() && config.proxy.tls_clients.is_none()
+}
+
+pub(super) fn compile(config: &Config, keys: &[StoredKey], node: &Node, notes: &mut Notes) -> v1::Access {
     let required = needs_key(config);
     let explicitly_open = config.proxy.authentication == Some(Authentication::None);
     let said = Path::of(["proxy", "authentication"]);
@@ -43,7 +53,8 @@ pub(super) fn compile(config: &Config, keys: &[StoredKey], notes: &mut Notes) ->
         clients.push(v1::Client { name: name.clone(), keys: vec![key], roles: client.roles.clone() });
     }
     add_stored(&mut clients, keys);
-    v1::Access { required, explicitly_open, clients }
+    let issuers = issuer::compile_all(config, node, notes);
+    v1::Access { required, explicitly_open, clients, issuers, scopes: issuer::scopes(config, notes) }
 }
 
 /// Adds the keys of the state folder. A name that the file has as well is the same client with one more key; a key

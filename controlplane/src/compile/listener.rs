@@ -1,13 +1,14 @@
 //! Where clients come in, the bounds, and what is shown.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sluice_contract::v1;
 use sluice_snapshot::model::Limits;
 
 use super::{Node, Notes};
-use crate::language::{Config, Door, Fault, Path, Proxy, Seconds};
+use crate::language::{Config, Door, Fault, Path, Proxy, Seconds, TlsClients};
 
 const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const DEFAULT_PORT: u16 = 8000;
@@ -31,8 +32,8 @@ pub(super) fn compile(proxy: &Proxy, node: &Node, notes: &mut Notes) -> v1::List
             host(proxy, notes).map(|host| SocketAddr::new(host, proxy.port.unwrap_or(DEFAULT_PORT)))
         }
     };
-    for (wire, key) in [("allowed_hosts", "allowed_hosts"), ("allowed_origins", "allowed_origins")] {
-        notes.origins.value(format!("listener.{wire}"), path.key(key));
+    for key in ["allowed_hosts", "allowed_origins", "public_url"] {
+        notes.origins.value(format!("listener.{key}"), path.key(key));
     }
     v1::Listener {
         addresses: address.iter().map(ToString::to_string).collect(),
@@ -40,6 +41,36 @@ pub(super) fn compile(proxy: &Proxy, node: &Node, notes: &mut Notes) -> v1::List
         certificates: certificates(proxy, node, notes),
         allowed_hosts: proxy.allowed_hosts.clone(),
         allowed_origins: proxy.allowed_origins.clone(),
+        public_url: proxy.public_url.clone().unwrap_or_default(),
+        client_certificates: proxy.tls_clients.as_ref().map(|clients| tls_clients(clients, node, notes)),
+    }
+}
+
+/// Certificates by which clients are known.
+fn tls_clients(clients: &TlsClients, node: &Node, notes: &mut Notes) -> v1::ClientCertificates {
+    let (wire, path) = ("listener.client_certificates", Path::of(["proxy", "tls_clients"]));
+    notes.origins.key(wire, path.clone());
+    notes.origins.value(format!("{wire}.authority_files"), path.key("authorities"));
+    notes.origins.value(format!("{wire}.revocation_files"), path.key("revocations"));
+    let files = |said: &[PathBuf]| said.iter().map(|file| absolute(file, node)).collect();
+    let names = clients.names.iter().enumerate().map(|(index, (pattern, roles))| {
+        notes.origins.key(format!("{wire}.names[{index}]"), path.key("names").key(pattern));
+        notes.origins.value(format!("{wire}.names[{index}].roles"), path.key("names").key(pattern));
+        v1::CertificateName { pattern: pattern.clone(), roles: roles.clone() }
+    });
+    v1::ClientCertificates {
+        names: names.collect(),
+        authority_files: files(&clients.authorities),
+        revocation_files: files(&clients.revocations),
+        required: clients.required.unwrap_or(false),
+    }
+}
+
+/// A file that the configuration names; nothing stays nothing, so that it is told.
+fn absolute(said: &std::path::Path, node: &Node) -> String {
+    match said.as_os_str().is_empty() {
+        true => String::new(),
+        false => node.folder.join(said).to_string_lossy().into_owned(),
     }
 }
 
@@ -65,13 +96,9 @@ fn certificates(proxy: &Proxy, node: &Node, notes: &mut Notes) -> Vec<v1::Certif
         notes.origins.value(format!("{wire}.chain_file"), path.key("certificate"));
         notes.origins.value(format!("{wire}.key_file"), path.key("key"));
         notes.origins.value(format!("{wire}.domains"), path.key("domains"));
-        let file = |said: &std::path::Path| match said.as_os_str().is_empty() {
-            true => String::new(),
-            false => node.folder.join(said).to_string_lossy().into_owned(),
-        };
         certificates.push(v1::Certificate {
-            chain_file: file(&certificate.certificate),
-            key_file: file(&certificate.key),
+            chain_file: absolute(&certificate.certificate, node),
+            key_file: absolute(&certificate.key, node),
             domains: certificate.domains.clone(),
         });
     }

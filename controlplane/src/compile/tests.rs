@@ -2,6 +2,7 @@
 
 mod curation;
 mod foreign;
+mod issuers;
 mod mistakes;
 mod transports;
 

@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
+use super::issuer::{Issuer, TlsClients};
 use super::server::Server;
 
 /// Configuration of Sluice.
@@ -23,6 +24,10 @@ pub struct Config {
     pub servers: IndexMap<String, Server>,
     /// Clients that come in with an API key, by name; what they may do is said of their roles.
     pub clients: IndexMap<String, Client>,
+    /// Authorization servers whose tokens clients come in with, by name.
+    pub issuers: IndexMap<String, Issuer>,
+    /// Scopes that include others: whoever was granted one has those in its list as well, and what they include.
+    pub scopes: IndexMap<String, Vec<String>>,
     /// What is switched on.
     pub features: Features,
     /// It came from the file of a client rather than from one of ours.
@@ -53,6 +58,11 @@ pub struct Proxy {
     pub allowed_origins: Vec<String>,
     /// Certificates; with any, the gateway speaks HTTPS.
     pub tls: Vec<Certificate>,
+    /// Certificates by which clients are known; needs `tls`.
+    pub tls_clients: Option<TlsClients>,
+    /// Where clients reach the gateway, such as `https://mcp.example.com`, if that is not where it listens. Default: what they
+    /// say in the `Host` header.
+    pub public_url: Option<String>,
     /// Bounds.
     pub limits: Limits,
     /// One JSON line per request on stderr. Default: true.
@@ -186,7 +196,7 @@ pub struct Client {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Features {
-    /// Clients need an API key. Default: true when `clients` has any.
+    /// Clients need a credential. Default: true when there are `clients`, `issuers` or `tls_clients`.
     pub authentication: Option<bool>,
     /// Bounds on how often.
     pub rate_limiting: RateLimiting,

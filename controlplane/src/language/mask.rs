@@ -62,7 +62,7 @@ fn is_credential(path: &[Segment], text: &str) -> bool {
 pub(crate) fn sounds_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     ["token", "secret", "password", "credential", "api_key", "apikey", "auth"].iter().any(|word| key.contains(word))
-        && !matches!(key.as_str(), "auth" | "authentication")
+        && !matches!(key.as_str(), "auth" | "authentication" | "authorities" | "authorization_servers")
 }
 
 /// What in a line of text that could not be parsed may hold credentials, judged by the keys in it and above it.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use sluice_controlplane::compile::{Node, needs_key};
+use sluice_controlplane::compile::{Node, needs_first_key};
 use sluice_controlplane::language::Config;
 use sluice_controlplane::source::{Document, Feed, FeedError, News};
 use sluice_controlplane::store::Keys;
@@ -129,7 +129,7 @@ fn settings(args: &Args, first: &Snapshot) -> Result<Settings, Failure> {
 /// With authentication asked for and nobody to come in, one key is made; its path is told, the key only to a person.
 /// `true`: one was made.
 fn make_first_key(config: &Config, keys: &Keys) -> Result<bool, Failure> {
-    if !needs_key(config) || !config.clients.is_empty() {
+    if !needs_first_key(config) {
         return Ok(false);
     }
     let Some(first) = keys.first(Timestamp::now()).map_err(Failure::other)? else { return Ok(false) };

@@ -126,6 +126,8 @@ mod tests {
             certificates: Vec::new(),
             allowed_hosts: hosts.iter().map(|h| (*h).to_owned()).collect(),
             allowed_origins: origins.iter().map(|h| (*h).to_owned()).collect(),
+            public_url: None,
+            client_certificates: None,
         })
     }
 

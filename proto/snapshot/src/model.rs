@@ -1,10 +1,14 @@
 //! What a node runs, validated. Every field is meant: there is no "unset" left to interpret on the request path.
 
+mod issuer;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+pub use issuer::{Algorithm, Issuer, KeySource, Scopes};
 
 /// One complete, validated configuration of a node. Replaced whole, never edited.
 #[derive(Debug, Clone)]
@@ -59,6 +63,23 @@ pub struct Listener {
     pub allowed_hosts: Vec<String>,
     /// Origins accepted beside the listener's own (scheme://host[:port], case folded). `*` accepts all.
     pub allowed_origins: Vec<String>,
+    /// Scheme, host and port under which clients reach it, without a slash at the end, if that is not where it listens.
+    pub public_url: Option<Box<str>>,
+    /// Who is known by a TLS certificate; `None`: clients are not asked for one.
+    pub client_certificates: Option<ClientCertificates>,
+}
+
+/// Which certificates clients may show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// PEM files of the authorities that issue them; at least one.
+    pub authorities: Vec<PathBuf>,
+    /// PEM files of what those have revoked.
+    pub revocations: Vec<PathBuf>,
+    /// Without one, nobody gets a connection.
+    pub required: bool,
+    /// Which names come in, and what policies know them by; the first that fits counts. Empty: every name, without roles.
+    pub names: Vec<(Pattern, Roles)>,
 }
 
 /// One certificate chain with its key; the names it answers to come from the certificate unless given.
@@ -81,6 +102,8 @@ pub struct Access {
     pub explicitly_open: bool,
     /// By the SHA-256 of each accepted API key.
     pub keys: HashMap<[u8; 32], Key>,
+    /// Authorization servers whose tokens are taken.
+    pub issuers: Vec<Arc<Issuer>>,
 }
 
 /// An API key.
@@ -307,6 +330,23 @@ pub struct HttpEndpoint {
     /// Nobody said which HTTP transport it is: when streamable HTTP is refused, HTTP+SSE is tried (2025-11-25
     /// *Transports: Backwards Compatibility*).
     pub maybe_sse: bool,
+}
+
+impl HttpEndpoint {
+    /// The endpoint of a URL of `http` or `https`, without headers.
+    ///
+    /// # Errors
+    /// What is wrong with the URL, which is not quoted: it may hold a key.
+    pub fn at(url: &str) -> Result<Self, &'static str> {
+        crate::parse::endpoint::address(url)
+    }
+
+    /// Whether its URL names this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost")
+            || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+    }
 }
 
 /// The command line of a stdio server: an argument vector, never a shell line.

@@ -3,9 +3,11 @@
 //! One file per part of the message; this one walks them. No value that may be a credential is ever quoted in a fault.
 
 mod access;
+mod certificate_names;
 mod command;
 mod curation;
-mod endpoint;
+pub(crate) mod endpoint;
+mod issuer;
 mod json;
 mod limits;
 mod listener;
@@ -57,6 +59,7 @@ pub fn parse(wire: &v1::Snapshot) -> Result<Snapshot, Vec<Fault>> {
     };
     if let (Some(listener), Some(access)) = (&listener, &access) {
         listener::check_openness(listener, access, &mut faults);
+        listener::check_audiences(listener, access, &mut faults);
     }
     match (name, listener, access, limits, monitoring, prefix) {
         (Some(name), Some(listener), Some(access), Some(limits), Some(monitoring), Some(prefix))

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use sluice_contract::v1;
 
-use super::{Faults, text};
+use super::{Faults, issuer, text};
 use crate::model::{Access, Client, Key, Roles};
 
 pub(super) fn parse(wire: &v1::Access, faults: &mut Faults) -> Option<Access> {
@@ -33,10 +33,12 @@ pub(super) fn parse(wire: &v1::Access, faults: &mut Faults) -> Option<Access> {
             add_key(&mut keys, key, &owner, &format!("{path}.keys[{place}]"), faults);
         }
     }
+    let issuers = issuer::parse_all(&wire.issuers, &wire.scopes, faults);
     (faults.0.len() == before).then_some(Access {
         required: wire.required,
         explicitly_open: wire.explicitly_open,
         keys,
+        issuers,
     })
 }
 
@@ -55,7 +57,7 @@ fn add_key(keys: &mut HashMap<[u8; 32], Key>, key: &v1::Key, owner: &Arc<Client>
 }
 
 /// Names that policies speak of, sorted.
-fn roles(wire: &[String], path: &str, faults: &mut Faults) -> Roles {
+pub(super) fn roles(wire: &[String], path: &str, faults: &mut Faults) -> Roles {
     let said = wire.iter().enumerate();
     let names = said.filter_map(|(index, role)| text::label(role, &format!("{path}[{index}]"), faults));
     let names: BTreeSet<Arc<str>> = names.map(Arc::from).collect();

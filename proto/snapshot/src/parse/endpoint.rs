@@ -75,7 +75,7 @@ fn socket(wire: &str, path: &str, faults: &mut Faults) -> Option<Option<PathBuf>
 }
 
 /// Splits a URL; the headers are left empty. The URL may hold a key in its query, so it is never quoted.
-fn address(url: &str) -> Result<HttpEndpoint, &'static str> {
+pub(crate) fn address(url: &str) -> Result<HttpEndpoint, &'static str> {
     const SHAPE: &str = "is not a URL such as `https://example.com/mcp`";
     if url.is_empty() {
         return Err("is empty; give a URL such as `https://example.com/mcp`");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use sluice_contract::v1;
 
-use super::{Faults, text};
+use super::{Faults, certificate_names, text};
 use crate::model::{Access, Certificate, Listener};
 
 pub(super) fn parse(wire: &v1::Listener, faults: &mut Faults) -> Option<Listener> {
@@ -17,12 +17,17 @@ pub(super) fn parse(wire: &v1::Listener, faults: &mut Faults) -> Option<Listener
     let certificates = certificates(&wire.certificates, faults);
     let allowed_hosts = each(&wire.allowed_hosts, "listener.allowed_hosts", text::host, faults);
     let allowed_origins = each(&wire.allowed_origins, "listener.allowed_origins", origin, faults);
+    let public_url = public_url(&wire.public_url, faults);
+    let client_certificates =
+        wire.client_certificates.as_ref().and_then(|wire| certificate_names::parse(wire, &certificates, faults));
     (faults.0.len() == before).then_some(Listener {
         addresses,
         stdio: wire.stdio,
         certificates,
         allowed_hosts,
         allowed_origins,
+        public_url,
+        client_certificates,
     })
 }
 
@@ -38,6 +43,35 @@ pub(super) fn check_openness(listener: &Listener, access: &Access, faults: &mut 
                 format!("{address} can be reached from other machines, but no authentication is configured"),
             );
         }
+    }
+}
+
+/// The audience of a token is the URL of the door it comes to. Where clients may say any `Host` they like, they would choose
+/// the audience themselves.
+pub(super) fn check_audiences(listener: &Listener, access: &Access, faults: &mut Faults) {
+    let loopback = listener.addresses.iter().all(|address| address.ip().to_canonical().is_loopback());
+    if listener.public_url.is_some() || !listener.allowed_hosts.is_empty() || loopback {
+        return;
+    }
+    for (index, issuer) in access.issuers.iter().enumerate() {
+        if issuer.audiences.is_empty() {
+            faults.note::<()>(
+                format!("access.issuers[{index}].audiences"),
+                "is empty, and what clients say in `Host` cannot be trusted to stand for it",
+            );
+        }
+    }
+}
+
+/// Where clients reach the listener: an origin of `http` or `https`.
+fn public_url(wire: &str, faults: &mut Faults) -> Option<Box<str>> {
+    if wire.is_empty() {
+        return None;
+    }
+    let bare = wire.strip_suffix('/').unwrap_or(wire);
+    match origin(bare) {
+        Ok(origin) if origin.starts_with("http://") || origin.starts_with("https://") => Some(origin.into()),
+        _ => faults.note("listener.public_url", "is not a URL without a path, such as `https://mcp.example.com`"),
     }
 }
 

@@ -110,10 +110,12 @@ prop_compose! {
                 }],
                 allowed_hosts: vec![texts[5].clone()],
                 allowed_origins: vec![texts[3].clone()],
+                ..Default::default()
             }),
             access: parts[1].then(|| v1::Access {
                 required: flags[1], explicitly_open: flags[2],
                 clients: vec![v1::Client { name: texts[4].clone(), keys: vec![v1::Key { sha256: digest, expires_at: None }], roles: vec![texts[3].clone()] }],
+                ..Default::default()
             }),
             servers: servers.into_iter().map(|server| server.0).collect(),
             limits: parts[2].then(|| v1::Limits {
