@@ -54,7 +54,7 @@ pub(super) fn compile(config: &Config, keys: &[StoredKey], node: &Node, notes: &
     }
     add_stored(&mut clients, keys);
     let issuers = issuer::compile_all(config, node, notes);
-    v1::Access { required, explicitly_open, clients, issuers, scopes: issuer::scopes(config, notes) }
+    v1::Access { required, explicitly_open, clients, issuers }
 }
 
 /// Adds the keys of the state folder. A name that the file has as well is the same client with one more key; a key

@@ -43,6 +43,7 @@ fn origins(wire: &str, path: &Path, notes: &mut Notes) {
         "authorization_servers",
         "required_scopes",
         "scopes_supported",
+        "scopes",
     ] {
         notes.origins.value(format!("{wire}.{key}"), path.key(key));
     }
@@ -80,20 +81,18 @@ fn compile(name: &str, issuer: &Issuer, path: &Path, node: &Node, notes: &mut No
         leeway_ms: milliseconds(issuer.leeway_seconds, DEFAULT_LEEWAY),
         authorization_servers: or(&issuer.authorization_servers, &|| vec![issuer.issuer.clone()]),
         required_scopes: issuer.required_scopes.clone(),
+        scopes: scopes(issuer, path, notes),
         scopes_supported: issuer.required_scopes.iter().chain(&issuer.scopes_supported).cloned().collect(),
     }
 }
 
 /// The scopes that include others, each with all that follows from it.
-pub(super) fn scopes(config: &Config, notes: &mut Notes) -> Vec<v1::Scope> {
-    let mut scopes = Vec::with_capacity(config.scopes.len());
-    for name in config.scopes.keys() {
-        let path = Path::of(["scopes", name]);
-        let wire = format!("access.scopes[{}]", scopes.len());
-        notes.origins.key(wire.clone(), path.clone());
-        notes.origins.value(format!("{wire}.implies"), path.clone());
+fn scopes(issuer: &Issuer, path: &Path, notes: &mut Notes) -> Vec<v1::Scope> {
+    let mut scopes = Vec::with_capacity(issuer.scopes.len());
+    for name in issuer.scopes.keys() {
+        let path = path.key("scopes").key(name);
         let mut implied = BTreeSet::new();
-        include(name, &config.scopes, &mut implied);
+        include(name, &issuer.scopes, &mut implied);
         if implied.contains(&**name) {
             notes.faults.push(Fault::key(path, "includes itself, by way of what it includes"));
         }

@@ -26,8 +26,6 @@ pub struct Config {
     pub clients: IndexMap<String, Client>,
     /// Authorization servers whose tokens clients come in with, by name.
     pub issuers: IndexMap<String, Issuer>,
-    /// Scopes that include others: whoever was granted one has those in its list as well, and what they include.
-    pub scopes: IndexMap<String, Vec<String>>,
     /// What is switched on.
     pub features: Features,
     /// It came from the file of a client rather than from one of ours.

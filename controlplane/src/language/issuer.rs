@@ -36,6 +36,9 @@ pub struct Issuer {
     /// Where clients are sent for tokens. Default: the issuer.
     #[serde(default)]
     pub authorization_servers: Vec<String>,
+    /// Scopes that include others: a token with one has those in its list as well, and what they include.
+    #[serde(default)]
+    pub scopes: IndexMap<String, Vec<String>>,
     /// Scopes every token must have.
     #[serde(default)]
     pub required_scopes: Vec<String>,

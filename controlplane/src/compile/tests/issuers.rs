@@ -31,8 +31,8 @@ fn every_word_of_an_issuer_has_its_effect() {
     let text =
         "issuers: {corp: {issuer: 'https://a.example', audiences: [mcp], jwks_file: keys.json, algorithms: [ES256],
       roles_claim: realm.roles, scopes_claim: scp, claims: {tenant: acme, verified: true}, leeway_seconds: 5,
-      authorization_servers: ['https://b.example'], required_scopes: [z, a], scopes_supported: [m]}}
-scopes: {admin: [write], write: [read]}
+      authorization_servers: ['https://b.example'], required_scopes: [z, a], scopes_supported: [m],
+      scopes: {admin: [write], write: [read]}}}
 ";
     let node = Node { folder: "/etc/sluice".into(), ..Node::default() };
     let snapshot = compiled_for(text, &[], &node).0;
@@ -62,7 +62,11 @@ fn what_would_let_others_in_is_refused() {
             "proxy: {host: 0.0.0.0}\nissuers: {a: {issuer: 'https://a.example'}}\n",
             "issuers.a: is empty, and what clients",
         ),
-        ("scopes: {a: [b], b: [a]}\n", "scopes.a: includes itself"),
+        (
+            "issuers: {a: {issuer: 'https://a.example', scopes: {a: [b], b: [a]}}}\n",
+            "issuers.a.scopes.a: includes itself",
+        ),
+        ("issuers: {a: {issuer: 'https://a.example', scopes: {a: ['b c']}}}\n", "issuers.a.scopes: is no scope"),
         ("proxy: {public_url: 'https://a.example/mcp'}\n", "proxy.public_url: is not a URL without a path"),
         ("proxy: {tls_clients: {authorities: [ca.pem]}}\n", "proxy.tls_clients: needs TLS"),
         ("proxy: {tls: [{certificate: c, key: k}], tls_clients: {}}\n", "proxy.tls_clients.authorities: is empty"),

@@ -35,7 +35,7 @@ pub struct Issuer {
     /// What clients are told there is; sorted.
     pub scopes_supported: Arc<[Arc<str>]>,
     /// Which scopes include others.
-    pub scopes: Arc<Scopes>,
+    pub scopes: Scopes,
 }
 
 /// Where the keys of an issuer are.

@@ -33,7 +33,7 @@ pub(super) fn parse(wire: &v1::Access, faults: &mut Faults) -> Option<Access> {
             add_key(&mut keys, key, &owner, &format!("{path}.keys[{place}]"), faults);
         }
     }
-    let issuers = issuer::parse_all(&wire.issuers, &wire.scopes, faults);
+    let issuers = issuer::parse_all(&wire.issuers, faults);
     (faults.0.len() == before).then_some(Access {
         required: wire.required,
         explicitly_open: wire.explicitly_open,

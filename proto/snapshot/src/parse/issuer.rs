@@ -12,8 +12,7 @@ use crate::model::{Algorithm, HttpEndpoint, Issuer, KeySource, Scopes};
 /// Clocks that differ by more are broken, and a token must not live on for long.
 const MAX_LEEWAY: Duration = Duration::from_secs(600);
 
-pub(super) fn parse_all(wire: &[v1::Issuer], hierarchy: &[v1::Scope], faults: &mut Faults) -> Vec<Arc<Issuer>> {
-    let scopes = Arc::new(scopes(hierarchy, faults));
+pub(super) fn parse_all(wire: &[v1::Issuer], faults: &mut Faults) -> Vec<Arc<Issuer>> {
     let (mut names, mut urls) = (HashSet::new(), HashSet::new());
     let mut issuers = Vec::with_capacity(wire.len());
     for (index, issuer) in wire.iter().enumerate() {
@@ -25,12 +24,12 @@ pub(super) fn parse_all(wire: &[v1::Issuer], hierarchy: &[v1::Scope], faults: &m
         if !urls.insert(&*issuer.issuer) {
             faults.note::<()>(format!("{path}.issuer"), "is another issuer's already; its tokens could be either's");
         }
-        issuers.extend(parse(issuer, &scopes, &path, faults).map(Arc::new));
+        issuers.extend(parse(issuer, &path, faults).map(Arc::new));
     }
     issuers
 }
 
-fn parse(wire: &v1::Issuer, scopes: &Arc<Scopes>, path: &str, faults: &mut Faults) -> Option<Issuer> {
+fn parse(wire: &v1::Issuer, path: &str, faults: &mut Faults) -> Option<Issuer> {
     let before = faults.0.len();
     let name = text::label(&wire.name, &format!("{path}.name"), faults);
     let metadata = metadata(&wire.issuer, &format!("{path}.issuer"), faults);
@@ -61,7 +60,7 @@ fn parse(wire: &v1::Issuer, scopes: &Arc<Scopes>, path: &str, faults: &mut Fault
         authorization_servers: servers(&wire.authorization_servers, &format!("{path}.authorization_servers"), faults),
         required_scopes: tokens(&wire.required_scopes, &format!("{path}.required_scopes"), faults),
         scopes_supported: tokens(&wire.scopes_supported, &format!("{path}.scopes_supported"), faults),
-        scopes: Arc::clone(scopes),
+        scopes: scopes(&wire.scopes, path, faults),
         keys: keys?,
     };
     (faults.0.len() == before).then_some(issuer)
@@ -177,10 +176,10 @@ fn tokens(wire: &[String], path: &str, faults: &mut Faults) -> Arc<[Arc<str>]> {
     sorted.into_iter().collect()
 }
 
-fn scopes(wire: &[v1::Scope], faults: &mut Faults) -> Scopes {
+fn scopes(wire: &[v1::Scope], path: &str, faults: &mut Faults) -> Scopes {
     let mut scopes = Scopes::default();
     for (index, scope) in wire.iter().enumerate() {
-        let path = format!("access.scopes[{index}]");
+        let path = format!("{path}.scopes[{index}]");
         if !is_scope(&scope.name) {
             faults.note::<()>(format!("{path}.name"), NO_SCOPE);
         }
