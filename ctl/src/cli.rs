@@ -4,13 +4,22 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{demo_server, discover, get, guard, run, schema, token, validate};
+use crate::command::{
+    apply, audit, completion, delete, demo_server, diff, discover, get, guard, history, node, rollback, run, schema,
+    secret, status, token, validate,
+};
 
 /// Any MCP client, any MCP server, one door.
 #[derive(Debug, Parser)]
 #[command(name = "sluice", version, propagate_version = true)]
-#[command(after_help = "Example:\n  sluice run --config mcp.yaml")]
-struct Cli {
+#[command(after_help = "\
+Examples:
+  sluice run --config mcp.yaml                everything in one process, for one machine
+  sluice apply -f mcp.yaml                    the same file for a fleet, through its control plane
+
+A control plane is found by --control-plane and --token-file, or SLUICE_CONTROL_PLANE and SLUICE_TOKEN; \
+else it is that of this machine, at http://127.0.0.1:9400, with the token in its state folder.")]
+pub(crate) struct Cli {
     #[command(subcommand)]
     verb: Verb,
 }
@@ -21,10 +30,21 @@ enum Verb {
     Validate(validate::Args),
     Schema(schema::Args),
     Discover(discover::Args),
-    #[command(subcommand)]
-    Get(get::Verb),
+    Apply(apply::Args),
+    Diff(diff::Args),
+    Get(get::Args),
+    Delete(delete::Args),
+    History(history::Args),
+    Rollback(rollback::Args),
+    Status(status::Args),
     #[command(subcommand)]
     Token(token::Verb),
+    #[command(subcommand)]
+    Secret(secret::Verb),
+    #[command(subcommand)]
+    Node(node::Verb),
+    Audit(audit::Args),
+    Completion(completion::Args),
     DemoServer(demo_server::Args),
     #[command(name = guard::NAME, hide = true)]
     Guard,
@@ -37,8 +57,18 @@ pub(crate) fn run() -> ExitCode {
         Verb::Validate(args) => validate::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Discover(args) => discover::run(&args),
-        Verb::Get(verb) => get::run(&verb),
+        Verb::Apply(args) => apply::run(&args),
+        Verb::Diff(args) => diff::run(&args),
+        Verb::Get(args) => get::run(&args),
+        Verb::Delete(args) => delete::run(&args),
+        Verb::History(args) => history::run(&args),
+        Verb::Rollback(args) => rollback::run(&args),
+        Verb::Status(args) => status::run(&args),
         Verb::Token(verb) => token::run(&verb),
+        Verb::Secret(verb) => secret::run(&verb),
+        Verb::Node(verb) => node::run(&verb),
+        Verb::Audit(args) => audit::run(&args),
+        Verb::Completion(args) => completion::run(&args),
         Verb::DemoServer(args) => demo_server::run(args),
         Verb::Guard => guard::run(),
     }

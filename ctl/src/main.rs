@@ -1,9 +1,14 @@
 //! The command people type: `sluice`.
 
+mod change;
 mod cli;
+mod client;
 mod command;
 mod configuration;
+mod fault;
+mod kind;
 mod output;
+mod spread;
 mod state;
 
 use std::process::ExitCode;

@@ -1,10 +1,18 @@
 //! Data goes to stdout, talk to stderr, and the exit code says whether it worked.
 
+mod paint;
+pub(crate) mod prompt;
+mod table;
+pub(crate) mod time;
+
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use comfy_table::{Table, presets};
+use serde::Serialize;
+
+pub(crate) use paint::{Paint, Stream, Tone};
+pub(crate) use table::{Field, table};
 
 /// How a list is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -63,25 +71,15 @@ pub(crate) fn data(text: impl fmt::Display) -> Result<(), Failure> {
     }
 }
 
-/// Writes a list as JSON or YAML to stdout.
-pub(crate) fn values(format: Format, values: &serde_json::Value) -> Result<(), Failure> {
+/// Writes values as JSON or YAML to stdout.
+pub(crate) fn values(format: Format, values: &impl Serialize) -> Result<(), Failure> {
     match format {
         Format::Yaml => data(serde_saphyr::to_string(values).map_err(Failure::other)?.trim_end()),
-        Format::Json | Format::Table => data(format_args!("{values:#}")),
+        Format::Json | Format::Table => data(serde_json::to_string_pretty(values).map_err(Failure::other)?),
     }
 }
 
 /// Writes talk to stderr. Nobody may be listening, and that stops nothing.
 pub(crate) fn talk(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
-}
-
-/// A table without lines, so that columns can be cut and pasted.
-pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    for row in rows {
-        table.add_row(row);
-    }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }

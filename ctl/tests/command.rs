@@ -2,8 +2,17 @@
 
 // Marked as tests, helpers included, so that they may `unwrap`.
 #[cfg(test)]
+#[path = "command/admin.rs"]
+mod admin;
+#[cfg(test)]
+#[path = "command/apply.rs"]
+mod apply;
+#[cfg(test)]
 #[path = "command/discover.rs"]
 mod discover;
+#[cfg(test)]
+#[path = "command/fleet.rs"]
+mod fleet;
 #[cfg(test)]
 #[path = "command/get.rs"]
 mod get;

@@ -1,114 +1,98 @@
-//! `sluice get`: what a running gateway knows, asked at its admin port.
+//! `sluice get`: the configuration of the control plane, or what a gateway on this machine knows of its servers.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+mod object;
+mod servers;
+
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use serde_json::Value;
+use sluice_contract::v1::GetRequest;
+use sluice_controlplane::language::Kind;
 
+use crate::client::{Connection, ControlPlane};
+use crate::kind;
 use crate::output::{self, Failure, Format, talk};
 
-/// An answer that takes longer comes from something that is not well.
-const WAIT: Duration = Duration::from_secs(5);
-/// Bytes of an answer: a thousand servers take some hundred kilobytes.
-const MOST: u64 = 64 << 20;
-
-/// Show what a running gateway knows.
-#[derive(Debug, clap::Subcommand)]
-#[command(after_help = "Example:\n  sluice get servers")]
-pub(crate) enum Verb {
-    Servers(Servers),
-}
-
-/// How each server is: its transport and era as found out, what it offers, its last trouble, its habits.
+/// Show the configuration, or how the servers of a running gateway are.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  sluice get servers
-  sluice get servers github -o json
+  sluice get                                  everything, a line each
+  sluice get server weather -o yaml           in the words of a configuration file
+  sluice get -o yaml --revision 12 > old.yaml as it was
+  sluice get servers --admin 127.0.0.1:8001   how the servers of a gateway are
 
-STATE is `up` or `down` as of the last attempt to reach it, `unknown` before the first. QUIRKS names what a server does otherwise than the
-specification says, and is served all the same. What nobody has asked for yet is not known: a server that was never used
-shows no tools.")]
-pub(crate) struct Servers {
+Asks the control plane that is named, or the usual one where it runs. Secrets are shown as ***.
+
+With --admin, or for `servers` where there is no control plane, asks the gateway at its admin port instead: transport \
+and era as found out, what it offers, its last trouble. STATE there is `up` or `down` as of the last attempt to reach \
+a server, `unknown` before the first; QUIRKS names what it does otherwise than the specification says, and is served all the same.")]
+pub(crate) struct Args {
+    /// What kind of object
+    #[arg(value_parser = kind::parser())]
+    kind: Option<Kind>,
+
     /// Only this one
     name: Option<String>,
-
-    /// The gateway's admin port
-    #[arg(long, value_name = "ADDR", default_value_t = sluice_dataplane::ADMIN)]
-    admin: SocketAddr,
 
     /// How to show them
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
     output: Format,
+
+    /// As it was in this revision
+    #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
+    revision: u64,
+
+    /// Ask the gateway with this admin port how its servers are [default: 127.0.0.1:8001]
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["revision", "control_plane", "token_file"])]
+    admin: Option<SocketAddr>,
+
+    #[command(flatten)]
+    control_plane: ControlPlane,
 }
 
 /// Asks, and shows the answer.
-pub(crate) fn run(verb: &Verb) -> ExitCode {
-    let Verb::Servers(args) = verb;
-    output::exit(servers(args))
+pub(crate) fn run(args: &Args) -> ExitCode {
+    output::exit(get(args))
 }
 
-fn servers(args: &Servers) -> Result<(), Failure> {
-    let mut known = ask(args.admin, "/servers")?;
-    let Some(Value::Array(mut servers)) = known.get_mut("servers").map(Value::take) else {
-        return Err(Failure::other(format_args!("what answers at {} is no gateway of this version", args.admin)));
+fn get(args: &Args) -> Result<(), Failure> {
+    let is_about_servers = args.kind == Some(Kind::Server);
+    if let Some(admin) = args.admin {
+        return if is_about_servers {
+            servers::show(admin, args.name.as_deref(), args.output)
+        } else {
+            Err(Failure::input("a gateway tells of its servers only: `sluice get servers --admin ADDR`"))
+        };
+    }
+    // Servers are known at both doors; everything else at the control plane alone.
+    let connection = if is_about_servers && args.revision == 0 {
+        args.control_plane.connect_if_meant()?
+    } else {
+        Some(args.control_plane.connect()?)
     };
-    if let Some(name) = &args.name {
-        servers.retain(|server| server["name"] == **name);
-        if servers.is_empty() {
-            return Err(Failure::input(format_args!("no server is called `{name}`; `sluice get servers` lists them")));
-        }
+    match connection {
+        Some(connection) => configured(connection, args),
+        None => servers::show(sluice_dataplane::ADMIN, args.name.as_deref(), args.output),
+    }
+}
+
+fn configured(mut connection: Connection, args: &Args) -> Result<(), Failure> {
+    let request = GetRequest {
+        kind: args.kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
+        name: args.name.clone().unwrap_or_default(),
+        revision: args.revision,
+    };
+    let answer = connection.ask(async |admin| admin.get(request).await)?;
+    if answer.objects.is_empty() && args.name.is_some() {
+        return Err(object::nowhere(args.kind, args.name.as_deref()));
     }
     if args.output != Format::Table {
-        return output::values(args.output, &Value::Array(servers));
+        return output::values(args.output, &object::file(&answer.objects)?);
     }
-    if servers.is_empty() {
-        talk("no server is configured\n");
+    if answer.objects.is_empty() {
+        talk(&format!("revision {} has none\n", answer.revision));
         return Ok(());
     }
-    let header = ["SERVER", "TRANSPORT", "ERA", "STATE", "TOOLS", "PROMPTS", "RESOURCES", "QUIRKS", "TROUBLE"];
-    output::data(output::table(header, servers.iter().map(row)))
-}
-
-fn row(server: &Value) -> [String; 9] {
-    let text = |key: &str| match &server[key] {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    };
-    let quirks = server["quirks"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    [
-        text("name"),
-        text("transport"),
-        text("era"),
-        text("state"),
-        text("tools"),
-        text("prompts"),
-        text("resources"),
-        quirks.collect::<Vec<_>>().join(" "),
-        text("trouble"),
-    ]
-}
-
-/// Asks the admin port. It is on this machine and answers one small request: no HTTP client is needed for that.
-fn ask(admin: SocketAddr, path: &str) -> Result<Value, Failure> {
-    let unreachable = |error: std::io::Error| {
-        Failure::other(format_args!("no gateway answers at {admin} ({error}); is it running, with another --admin?"))
-    };
-    let mut connection = TcpStream::connect_timeout(&admin, WAIT).map_err(unreachable)?;
-    connection.set_read_timeout(Some(WAIT)).map_err(unreachable)?;
-    connection.set_write_timeout(Some(WAIT)).map_err(unreachable)?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
-    connection.write_all(request.as_bytes()).map_err(unreachable)?;
-    let mut answer = Vec::new();
-    connection.take(MOST).read_to_end(&mut answer).map_err(unreachable)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    let status = head.split(' ').nth(1).unwrap_or("nothing");
-    if status != "200" {
-        return Err(Failure::other(format_args!("{admin} answers {status} to {path}: {}", body.trim())));
-    }
-    serde_json::from_str(body).map_err(|_| Failure::other(format_args!("{admin} does not answer with JSON")))
+    output::data(object::table(&answer.objects))
 }

@@ -1,87 +1,116 @@
-//! `sluice token`: API keys of clients, made, listed and revoked. A running `sluice run` with the same state folder
-//! notices within a second.
+//! `sluice token`: API keys of clients, tokens of people, and tokens that nodes join with.
+
+mod local;
+mod remote;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use jiff::Timestamp;
-use serde_json::json;
-use sluice_controlplane::store::Keys;
+use crate::client::ControlPlane;
+use crate::output::{self, Failure, Format, time};
 
-use crate::output::{self, Failure, Format, talk};
-use crate::state::StateDir;
-
-/// Make, list and revoke the API keys that clients come in with.
+/// Make, list and revoke the keys of clients, the tokens of people, and those that nodes join with.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Example:
   sluice token create alice
   sluice token list
-  sluice token revoke alice")]
+  sluice token revoke alice
+
+They are kept by the control plane that is named, or the usual one where it runs. Without one they are \
+the keys of `sluice run`, in its state folder; a running one notices within a second.")]
 pub(crate) enum Verb {
-    /// Make a key for a client and print it; it cannot be shown again
-    #[command(after_help = "Example:\n  KEY=$(sluice token create alice)")]
-    Create {
-        /// Name of the client, shown in logs
-        name: String,
-        #[command(flatten)]
-        state: StateDir,
-    },
-    /// List the clients that have a key
+    /// Make a token and print it; it cannot be shown again
+    #[command(after_help = "\
+Examples:
+  KEY=$(sluice token create alice)                        a client's API key
+  sluice token create bob --role editor --expires 90d     for a person: viewer, editor or admin
+  sluice token create edge-1 --join > join.token          for a node, once, within ten minutes")]
+    Create(Create),
+    /// List who has one; the tokens themselves are not kept
     #[command(after_help = "Example:\n  sluice token list -o json")]
     List {
         /// How to show them
         #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
         output: Format,
         #[command(flatten)]
-        state: StateDir,
+        control_plane: ControlPlane,
     },
-    /// Take a client's key away; it is refused from the next second on
+    /// Take a token away; it is refused from the next second on
     #[command(after_help = "Example:\n  sluice token revoke alice")]
     Revoke {
-        /// Name of the client
+        /// Whose, or the token's id
         name: String,
         #[command(flatten)]
-        state: StateDir,
+        control_plane: ControlPlane,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Create {
+    /// Whose it is, as logs and the history show it
+    name: String,
+
+    /// For a person, to use the control plane: `viewer` reads, `editor` changes the configuration, `admin` also tokens, secrets and nodes
+    #[arg(long, value_name = "ROLE", value_parser = ["viewer", "editor", "admin"], conflicts_with = "join")]
+    role: Option<String>,
+
+    /// For a node, to join: it can be used once, within ten minutes
+    #[arg(long)]
+    join: bool,
+
+    /// With --join: a label the node has, whatever it says itself
+    #[arg(long = "label", value_name = "KEY=VALUE", requires = "join", value_parser = label)]
+    labels: Vec<(String, String)>,
+
+    /// When it ends, as in 90d or 12h [default: never, or ten minutes with --join]
+    #[arg(long, value_name = "SPAN", value_parser = time::span)]
+    expires: Option<Duration>,
+
+    #[command(flatten)]
+    control_plane: ControlPlane,
+}
+
+impl Create {
+    /// Whether it is a key of a client.
+    fn is_client(&self) -> bool {
+        self.role.is_none() && !self.join
+    }
 }
 
 /// Does what was asked.
 pub(crate) fn run(verb: &Verb) -> ExitCode {
-    output::exit(match verb {
-        Verb::Create { name, state } => create(name, state),
-        Verb::List { output, state } => list(*output, state),
-        Verb::Revoke { name, state } => revoke(name, state),
-    })
+    output::exit(token(verb))
 }
 
-fn create(name: &str, state: &StateDir) -> Result<(), Failure> {
-    let made = keys(state)?.create(name, Timestamp::now()).map_err(Failure::other)?;
-    talk(&format!("made a key for `{name}`; it is shown only now\n"));
-    output::data(made.key)
-}
-
-fn list(format: Format, state: &StateDir) -> Result<(), Failure> {
-    let keys = keys(state)?.list().map_err(Failure::other)?;
-    let rows = keys.iter().map(|key| (&key.name, seconds(key.created)));
-    if format == Format::Table {
-        let rows = rows.map(|(name, created)| [name.clone(), created]);
-        return output::data(output::table(["NAME", "CREATED"], rows));
+fn token(verb: &Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Create(create) => {
+            // People and nodes have to do with control planes only.
+            let connection = if create.is_client() {
+                create.control_plane.connect_if_meant()?
+            } else {
+                Some(create.control_plane.connect()?)
+            };
+            match connection {
+                Some(connection) => remote::create(connection, create),
+                None => local::create(create),
+            }
+        }
+        Verb::List { output, control_plane } => match control_plane.connect_if_meant()? {
+            Some(connection) => remote::list(connection, *output),
+            None => local::list(*output, &control_plane.state),
+        },
+        Verb::Revoke { name, control_plane } => match control_plane.connect_if_meant()? {
+            Some(connection) => remote::revoke(connection, name),
+            None => local::revoke(name, &control_plane.state),
+        },
     }
-    let rows: Vec<_> = rows.map(|(name, created)| json!({"name": name, "created": created})).collect();
-    output::values(format, &json!(rows))
 }
 
-fn revoke(name: &str, state: &StateDir) -> Result<(), Failure> {
-    keys(state)?.revoke(name).map_err(Failure::other)?;
-    talk(&format!("revoked the key of `{name}`\n"));
-    Ok(())
-}
-
-fn keys(state: &StateDir) -> Result<Keys, Failure> {
-    state.folder().map(Keys::new)
-}
-
-/// A time as people read it: whole seconds, UTC.
-fn seconds(time: Timestamp) -> String {
-    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as KEY=VALUE".to_owned()),
+    }
 }

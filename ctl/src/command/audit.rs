@@ -1,0 +1,126 @@
+//! `sluice audit`: who did what, and whether the log of it is whole.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use sluice_contract::v1::{AuditEntry, AuditRequest, VerifyAuditRequest};
+
+use crate::client::ControlPlane;
+use crate::output::{self, Failure, Field, Format, Tone, talk, time};
+
+/// Show who did what, newest first.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  sluice audit
+  sluice audit list --limit 1000 -o json
+  sluice audit verify
+
+Every change and every denial is an entry, and each entry holds the hash of the one before, so that none can be \
+taken out or altered unseen.")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Show who did what, newest first
+    #[command(after_help = "Example:\n  sluice audit list --limit 1000 -o json")]
+    List(List),
+    /// Check from its beginning that nothing was taken out of the log or altered
+    #[command(after_help = "\
+Example:
+  sluice audit verify
+
+stdout: the hash of the newest entry. Kept elsewhere, it tells later whether entries were cut off at the end.
+Exit code 1: the log is broken.")]
+    Verify {
+        #[command(flatten)]
+        control_plane: ControlPlane,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+
+    /// Only entries before this one
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    before: u64,
+
+    /// How to show them
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    output: Format,
+
+    #[command(flatten)]
+    control_plane: ControlPlane,
+}
+
+/// Does what was asked.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    output::exit(match &args.verb {
+        None => list(&args.list),
+        Some(Verb::List(args)) => list(args),
+        Some(Verb::Verify { control_plane }) => verify(control_plane),
+    })
+}
+
+fn list(args: &List) -> Result<(), Failure> {
+    let mut connection = args.control_plane.connect()?;
+    let request = AuditRequest { limit: args.limit, before: args.before };
+    let entries = connection.ask(async |admin| admin.audit(request).await)?.entries;
+    if args.output != Format::Table {
+        return output::values(args.output, &entries.iter().map(value).collect::<Vec<_>>());
+    }
+    if entries.is_empty() {
+        talk("nobody has done anything yet\n");
+        return Ok(());
+    }
+    let now = time::now();
+    let row = |entry: &AuditEntry| {
+        let tone = if entry.action == "denied" { Tone::Bad } else { Tone::Plain };
+        [
+            Field::from(entry.number.to_string()),
+            Field::new(time::relative(entry.at_ms, now), Tone::Quiet),
+            Field::from(entry.actor.clone()),
+            Field::new(entry.action.clone(), tone),
+            Field::from(entry.object.clone()),
+            Field::from(entry.detail.clone()),
+        ]
+    };
+    output::data(output::table(["NUMBER", "WHEN", "WHO", "DID", "TO", "DETAIL"], entries.iter().map(row)))
+}
+
+fn value(entry: &AuditEntry) -> Value {
+    json!({
+        "number": entry.number,
+        "at": time::iso(entry.at_ms),
+        "actor": entry.actor,
+        "action": entry.action,
+        "object": entry.object,
+        "before": entry.before,
+        "after": entry.after,
+        "detail": entry.detail,
+        "hash": entry.hash,
+    })
+}
+
+fn verify(control_plane: &ControlPlane) -> Result<(), Failure> {
+    let mut connection = control_plane.connect()?;
+    let answer = connection.ask(async |admin| admin.verify_audit(VerifyAuditRequest {}).await)?;
+    if !answer.intact {
+        return Err(Failure::other(format_args!(
+            "the audit log is broken: entry {} is not what was written, or is missing",
+            answer.broken_at
+        )));
+    }
+    talk(&format!("the audit log is whole: {} entries\n", answer.entries));
+    output::data(answer.head)
+}

@@ -1,0 +1,53 @@
+//! `sluice diff`: what `apply` would do.
+
+use std::process::ExitCode;
+
+use crate::client::ControlPlane;
+use crate::command::apply::{self, What, Why, Written};
+use crate::output::{self, Failure, talk};
+
+/// Show what a file would change.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sluice diff -f mcp.yaml
+  sluice diff -f mcp.yaml --prune             with what would be removed
+  sluice diff -f mcp.yaml --exit-code         for scripts: is anything different?
+
+The control plane judges the file as it would if it were applied, so that what is wrong with it is found here. \
+Secrets are compared, and never shown. Exit code 2: the configuration is wrong.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    what: What,
+
+    /// Exit with code 1 where there are differences
+    #[arg(long)]
+    exit_code: bool,
+
+    #[command(flatten)]
+    control_plane: ControlPlane,
+}
+
+/// Compares.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    match diff(args) {
+        Ok(true) if args.exit_code => ExitCode::FAILURE,
+        result => output::exit(result.map(|_| ())),
+    }
+}
+
+/// `true`: there are differences.
+fn diff(args: &Args) -> Result<bool, Failure> {
+    let written = Written::read(&args.what)?;
+    let mut connection = args.control_plane.connect()?;
+    let mut request = written.request(&args.what, &Why::none());
+    request.dry_run = true;
+    let answer = written.send(&mut connection, request)?;
+    apply::show(args.what.output, &answer, None)?;
+    if answer.changes.is_empty() {
+        talk(&format!("no differences: revision {} says the same\n", answer.revision));
+    } else {
+        talk(&format!("compared with revision {}\n", answer.revision));
+    }
+    Ok(!answer.changes.is_empty())
+}

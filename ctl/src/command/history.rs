@@ -1,0 +1,118 @@
+//! `sluice history`: who changed what, when, and why.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use sluice_contract::v1::{HistoryRequest, Revision};
+
+use crate::change;
+use crate::client::{Connection, ControlPlane};
+use crate::output::{self, Failure, Field, Format, Tone, talk, time};
+
+/// Revisions told of where somebody else was faster: more are a matter for `sluice history`.
+const SINCE: u32 = 20;
+
+/// Show who changed what, when and why, newest first.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  sluice history
+  sluice history 12                           all that revision 12 changed
+  sluice history --limit 200 -o json")]
+pub(crate) struct Args {
+    /// Only this revision, with all it changed
+    revision: Option<u64>,
+
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+
+    /// Only revisions before this one
+    #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
+    before: u64,
+
+    /// How to show them
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    output: Format,
+
+    #[command(flatten)]
+    control_plane: ControlPlane,
+}
+
+/// Lists them.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    output::exit(history(args))
+}
+
+fn history(args: &Args) -> Result<(), Failure> {
+    let mut connection = args.control_plane.connect()?;
+    if let Some(wanted) = args.revision {
+        let found =
+            ask(&mut connection, 1, wanted.saturating_add(1))?.into_iter().find(|found| found.revision == wanted);
+        let found = found.ok_or_else(|| {
+            Failure::other(format_args!("there is no revision {wanted}; `sluice history` lists those there are"))
+        })?;
+        return one(args.output, &found);
+    }
+    let revisions = ask(&mut connection, args.limit, args.before)?;
+    if args.output != Format::Table {
+        return output::values(args.output, &Value::Array(revisions.iter().map(value).collect()));
+    }
+    if revisions.is_empty() {
+        talk("there is no revision yet; `sluice apply -f FILE` makes one\n");
+        return Ok(());
+    }
+    let now = time::now();
+    let row = |revision: &Revision| {
+        [
+            Field::from(revision.revision.to_string()),
+            Field::new(time::relative(revision.at_ms, now), Tone::Quiet),
+            Field::from(revision.author.clone()),
+            Field::from(change::summary(&revision.changes)),
+            Field::from(revision.message.clone()),
+        ]
+    };
+    output::data(output::table(["REVISION", "WHEN", "AUTHOR", "CHANGES", "MESSAGE"], revisions.iter().map(row)))
+}
+
+fn one(format: Format, revision: &Revision) -> Result<(), Failure> {
+    if format != Format::Table {
+        return output::values(format, &value(revision));
+    }
+    talk(&line(revision, time::now()));
+    output::data(change::lines(&revision.changes))
+}
+
+/// Lines about the revisions after one, newest first.
+pub(crate) fn since(connection: &mut Connection, base: u64) -> Result<String, Failure> {
+    let now = time::now();
+    let later = ask(connection, SINCE, 0)?;
+    Ok(later
+        .iter()
+        .filter(|revision| revision.revision > base)
+        .map(|revision| format!("  {}", line(revision, now)))
+        .collect())
+}
+
+fn ask(connection: &mut Connection, limit: u32, before: u64) -> Result<Vec<Revision>, Failure> {
+    let asked = connection.ask(async |admin| admin.history(HistoryRequest { limit, before }).await);
+    asked.map(|answer| answer.revisions)
+}
+
+fn line(revision: &Revision, now: u64) -> String {
+    let why = if revision.message.is_empty() { String::new() } else { format!(" ({})", revision.message) };
+    let changes = change::summary(&revision.changes);
+    let when = time::relative(revision.at_ms, now);
+    format!("revision {} by {}, {when}: {changes}{why}\n", revision.revision, revision.author)
+}
+
+fn value(revision: &Revision) -> Value {
+    json!({
+        "revision": revision.revision,
+        "at": time::iso(revision.at_ms),
+        "author": revision.author,
+        "message": revision.message,
+        "base": revision.base,
+        "changes": change::values(&revision.changes),
+    })
+}

@@ -1,0 +1,131 @@
+//! `sluice secret`: credentials for servers. Values go in and never come out.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use sluice_contract::v1::{DeleteSecretRequest, ListSecretsRequest, RotateKeyRequest, SecretStatus, SetSecretRequest};
+
+use crate::client::ControlPlane;
+use crate::output::{self, Failure, Field, Format, Tone, prompt, talk, time};
+
+/// Keep the credentials that nodes show to servers.
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Example:
+  sluice secret set github-token < token.txt
+  sluice secret list
+
+The control plane keeps them sealed and gives them only to nodes that use them. No verb shows one.")]
+pub(crate) enum Verb {
+    /// Give a secret a value, from stdin or typed unseen
+    #[command(after_help = "\
+Examples:
+  sluice secret set github-token              asks, and does not show what is typed
+  sluice secret set github-token < token.txt  without the newline at its end
+  pass show github | sluice secret set github-token
+
+The value is never an argument: those can be seen by everybody on the machine.")]
+    Set {
+        /// Its name: letters, digits and `._-`
+        name: String,
+        #[command(flatten)]
+        control_plane: ControlPlane,
+    },
+    /// List the secrets, without their values
+    #[command(after_help = "Example:\n  sluice secret list -o json")]
+    List {
+        /// How to show them
+        #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+        output: Format,
+        #[command(flatten)]
+        control_plane: ControlPlane,
+    },
+    /// Forget a secret that nothing refers to
+    #[command(after_help = "Example:\n  sluice secret delete github-token")]
+    Delete {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        control_plane: ControlPlane,
+    },
+    /// Seal every secret with the newest key of the control plane's key ring
+    #[command(after_help = "Example:\n  sluice secret rotate-key")]
+    RotateKey {
+        #[command(flatten)]
+        control_plane: ControlPlane,
+    },
+}
+
+/// Does what was asked.
+pub(crate) fn run(verb: &Verb) -> ExitCode {
+    output::exit(match verb {
+        Verb::Set { name, control_plane } => set(name, control_plane),
+        Verb::List { output, control_plane } => list(*output, control_plane),
+        Verb::Delete { name, control_plane } => delete(name, control_plane),
+        Verb::RotateKey { control_plane } => rotate(control_plane),
+    })
+}
+
+fn set(name: &str, control_plane: &ControlPlane) -> Result<(), Failure> {
+    // Connected first: nobody likes to type a secret for nothing.
+    let mut connection = control_plane.connect()?;
+    let value = prompt::secret(&format!("value of {name}"))?;
+    let request = SetSecretRequest { name: name.to_owned(), value };
+    let answer = connection.ask(async |admin| admin.set_secret(request).await)?;
+    talk(&format!("`{name}` has a new value, version {}: revision {}\n", answer.version, answer.revision));
+    Ok(())
+}
+
+fn list(format: Format, control_plane: &ControlPlane) -> Result<(), Failure> {
+    let mut connection = control_plane.connect()?;
+    let secrets = connection.ask(async |admin| admin.list_secrets(ListSecretsRequest {}).await)?.secrets;
+    if format != Format::Table {
+        return output::values(format, &secrets.iter().map(value).collect::<Vec<_>>());
+    }
+    if secrets.is_empty() {
+        talk("there is no secret; `sluice secret set NAME` makes one\n");
+        return Ok(());
+    }
+    let now = time::now();
+    let row = |secret: &SecretStatus| {
+        [
+            Field::from(secret.name.clone()),
+            Field::from(secret.version.to_string()),
+            Field::new(time::relative(secret.changed_ms, now), Tone::Quiet),
+            Field::from(secret.author.clone()),
+            Field::from(secret.used_by.join(" ")),
+            Field::new(secret.key.clone(), Tone::Quiet),
+        ]
+    };
+    output::data(output::table(["NAME", "VERSION", "CHANGED", "BY", "USED BY", "KEY"], secrets.iter().map(row)))
+}
+
+fn value(secret: &SecretStatus) -> Value {
+    json!({
+        "name": secret.name,
+        "version": secret.version,
+        "changed": time::iso(secret.changed_ms),
+        "author": secret.author,
+        "used_by": secret.used_by,
+        "key": secret.key,
+    })
+}
+
+fn delete(name: &str, control_plane: &ControlPlane) -> Result<(), Failure> {
+    let mut connection = control_plane.connect()?;
+    let request = DeleteSecretRequest { name: name.to_owned() };
+    let answer = connection.ask(async |admin| admin.delete_secret(request).await)?;
+    talk(&format!("`{name}` is forgotten: revision {}\n", answer.revision));
+    Ok(())
+}
+
+fn rotate(control_plane: &ControlPlane) -> Result<(), Failure> {
+    let mut connection = control_plane.connect()?;
+    let answer = connection.ask(async |admin| admin.rotate_key(RotateKeyRequest {}).await)?;
+    talk(&format!("{} sealed again, with key {}\n", count(answer.resealed), answer.key));
+    Ok(())
+}
+
+fn count(secrets: u32) -> String {
+    if secrets == 1 { "1 value is".to_owned() } else { format!("{secrets} values are") }
+}

@@ -1,0 +1,66 @@
+//! What is wrong with nodes, in words: refusals, absences, certificates, servers that are down.
+
+use std::time::Duration;
+
+use sluice_contract::v1::{NodeState, NodeStatus};
+
+use crate::fault;
+use crate::output::{Paint, Stream, Tone, time};
+
+/// Nodes renew their certificates long before: one with less left than this cannot.
+const SOON: Duration = Duration::from_secs(3600);
+
+/// A paragraph per trouble.
+pub(super) fn lines(nodes: &[NodeStatus], now: u64) -> Vec<String> {
+    let troubles = [refused, away, certificate, servers];
+    let paint = Paint::on(Stream::Stdout);
+    nodes.iter().flat_map(|node| troubles.iter().filter_map(move |trouble| trouble(node, now, paint))).collect()
+}
+
+fn refused(node: &NodeStatus, now: u64, paint: Paint) -> Option<String> {
+    // What it refused before it took something newer is history.
+    if node.rejected_revision == 0 || (node.rejected_revision <= node.revision && node.state() != NodeState::Rejected) {
+        return None;
+    }
+    let refused = paint.text(Tone::Bad, "refused");
+    let when = time::relative(node.rejected_ms, now);
+    let instead = match node.revision {
+        0 => "has nothing to run".to_owned(),
+        revision => format!("goes on with {revision}"),
+    };
+    let faults = fault::show("error", &node.rejected, None);
+    let head = format!("{} {refused} revision {}, {when}, and {instead}:", node.node, node.rejected_revision);
+    Some(format!("{head}\n{}", faults.trim_end()))
+}
+
+fn away(node: &NodeStatus, now: u64, paint: Paint) -> Option<String> {
+    if node.connected {
+        return None;
+    }
+    let stale = paint.text(Tone::Notice, "is not connected");
+    let since = if node.seen_ms == 0 { String::new() } else { format!(", seen {}", time::relative(node.seen_ms, now)) };
+    Some(match node.revision {
+        0 => format!("{} {stale}{since}", node.node),
+        revision => format!("{} {stale}{since}, and may go on with revision {revision}", node.node),
+    })
+}
+
+fn certificate(node: &NodeStatus, now: u64, paint: Paint) -> Option<String> {
+    let ends = node.certificate_expires_ms;
+    if ends == 0 || Duration::from_millis(ends.saturating_sub(now)) > SOON {
+        return None;
+    }
+    let word = if ends <= now { "ended" } else { "ends" };
+    let what = paint.text(Tone::Bad, &format!("its certificate {word} {}", time::relative(ends, now)));
+    Some(format!("{}: {what}; it renews it while it is connected", node.node))
+}
+
+fn servers(node: &NodeStatus, _: u64, paint: Paint) -> Option<String> {
+    let down = node.servers.iter().filter(|server| !server.available);
+    let line = |server: &sluice_contract::v1::ServerStatus| {
+        let reason = if server.reason.is_empty() { String::new() } else { format!(": {}", server.reason) };
+        format!("{}: server {} is {}{reason}", node.node, server.server, paint.text(Tone::Bad, "down"))
+    };
+    let lines: Vec<String> = down.map(line).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}

@@ -1,0 +1,100 @@
+//! The tokens that a control plane keeps.
+
+use serde_json::{Value, json};
+use sluice_contract::v1::{CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Token, TokenKind};
+
+use super::Create;
+use crate::client::Connection;
+use crate::output::{self, Failure, Field, Format, Tone, talk, time};
+
+pub(super) fn create(mut connection: Connection, asked: &Create) -> Result<(), Failure> {
+    let kind = match (&asked.role, asked.join) {
+        (Some(_), _) => TokenKind::Person,
+        (None, true) => TokenKind::Join,
+        (None, false) => TokenKind::Client,
+    };
+    let request = CreateTokenRequest {
+        kind: kind.into(),
+        name: asked.name.clone(),
+        role: asked.role.clone().unwrap_or_default(),
+        expires_in_seconds: asked.expires.map_or(0, |span| span.as_secs()),
+        labels: asked.labels.iter().cloned().collect(),
+    };
+    let answer = connection.ask(async |admin| admin.create_token(request).await)?;
+    let ends = answer.about.as_ref().map_or(0, |token| token.expires_ms);
+    let until = match ends {
+        0 => String::new(),
+        ends => format!(", ends {}", time::relative(ends, time::now())),
+    };
+    let what = match kind {
+        TokenKind::Join => "token to join with",
+        TokenKind::Person => "token",
+        TokenKind::Client | TokenKind::Unspecified => "key",
+    };
+    talk(&format!("made a {what} for `{}` at {}{until}; it is shown only now\n", asked.name, connection.address()));
+    output::data(answer.token)
+}
+
+pub(super) fn list(mut connection: Connection, format: Format) -> Result<(), Failure> {
+    let tokens = connection.ask(async |admin| admin.list_tokens(ListTokensRequest {}).await)?.tokens;
+    if format != Format::Table {
+        return output::values(format, &tokens.iter().map(value).collect::<Vec<_>>());
+    }
+    if tokens.is_empty() {
+        talk("there is no token; `sluice token create NAME` makes one\n");
+        return Ok(());
+    }
+    let now = time::now();
+    let row = |token: &Token| {
+        let has_ended = token.expires_ms != 0 && token.expires_ms <= now;
+        [
+            Field::from(token.name.clone()),
+            Field::from(kind(token)),
+            Field::from(token.role.clone()),
+            Field::new(time::relative(token.created_ms, now), Tone::Quiet),
+            Field::new(time::relative(token.expires_ms, now), if has_ended { Tone::Bad } else { Tone::Plain }),
+            Field::from(token.author.clone()),
+            Field::new(token.id.clone(), Tone::Quiet),
+        ]
+    };
+    output::data(output::table(["NAME", "KIND", "ROLE", "CREATED", "ENDS", "BY", "ID"], tokens.iter().map(row)))
+}
+
+pub(super) fn revoke(mut connection: Connection, name: &str) -> Result<(), Failure> {
+    let request = RevokeTokenRequest { token: name.to_owned() };
+    let answer = connection.ask(async |admin| admin.revoke_token(request).await)?;
+    match answer.revoked {
+        0 => Err(Failure::other(format_args!(
+            "nobody called `{name}` has a token; `sluice token list` shows those there are"
+        ))),
+        1 => {
+            talk(&format!("revoked the token of `{name}`\n"));
+            Ok(())
+        }
+        count => {
+            talk(&format!("revoked {count} tokens of `{name}`\n"));
+            Ok(())
+        }
+    }
+}
+
+fn kind(token: &Token) -> &'static str {
+    match token.kind() {
+        TokenKind::Client => "client",
+        TokenKind::Person => "person",
+        TokenKind::Join => "join",
+        TokenKind::Unspecified => "",
+    }
+}
+
+fn value(token: &Token) -> Value {
+    json!({
+        "id": token.id,
+        "kind": kind(token),
+        "name": token.name,
+        "role": token.role,
+        "created": time::iso(token.created_ms),
+        "expires": time::iso(token.expires_ms),
+        "author": token.author,
+    })
+}

@@ -1,0 +1,73 @@
+//! Faults that a control plane or a node found, shown like those found here: at their place in the file.
+
+use serde_json::{Value, json};
+use sluice_contract::v1::ConfigurationFault;
+use sluice_controlplane::language::{Fault, Kind, Path, Segment, Source, Split};
+
+/// A file, and the objects that are in it.
+#[derive(Clone, Copy)]
+pub(crate) struct File<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) split: &'a Split,
+}
+
+impl File<'_> {
+    /// Whether the file has the object that a path leads to or through, or a map that it ends at.
+    fn mentions(&self, path: &Path) -> bool {
+        let object = Kind::of_path(path);
+        self.split.parts.iter().any(|part| match object {
+            Some((kind, name)) => part.object.kind == kind && part.object.name == name,
+            None => !path.segments().is_empty() && part.object.path().is_within(path),
+        })
+    }
+}
+
+/// Shows faults: those about what the file says at their place in it, the others by their path.
+pub(crate) fn show(word: &str, faults: &[ConfigurationFault], file: Option<File<'_>>) -> String {
+    let mut text = String::new();
+    for fault in faults {
+        let path = path(&fault.path);
+        let of_node = if fault.node.is_empty() { String::new() } else { format!("on node {}: ", fault.node) };
+        match file.filter(|file| file.mentions(&path)) {
+            Some(File { source, split }) => {
+                let message = format!("{of_node}{}", fault.message);
+                let here = if fault.is_key { Fault::key(path, message) } else { Fault::value(path, message) };
+                let here = if fault.advice.is_empty() { here } else { here.advise(fault.advice.clone()) };
+                text.push_str(&source.show(word, &[split.locate(here)]).to_string());
+            }
+            None => {
+                let place = if fault.path.is_empty() { String::new() } else { format!("{path}: ") };
+                text.push_str(&format!("{word}: {of_node}{place}{}\n", fault.message));
+                if !fault.advice.is_empty() {
+                    text.push_str(&format!(" = {}\n", fault.advice));
+                }
+            }
+        }
+    }
+    text
+}
+
+/// Faults for programs.
+pub(crate) fn values(faults: &[ConfigurationFault]) -> Value {
+    let value = |fault: &ConfigurationFault| {
+        json!({
+            "path": path(&fault.path).to_string(),
+            "message": fault.message,
+            "advice": some(&fault.advice),
+            "node": some(&fault.node),
+        })
+    };
+    Value::Array(faults.iter().map(value).collect())
+}
+
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// The first two steps are a map and a name in it; below them a number is a position.
+fn path(steps: &[String]) -> Path {
+    steps.iter().enumerate().fold(Path::default(), |path, (at, step)| match step.parse() {
+        Ok(index) if at >= 2 => path.then(Segment::Index(index)),
+        _ => path.key(step),
+    })
+}

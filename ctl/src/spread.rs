@@ -1,0 +1,188 @@
+//! Waiting until every connected node has judged a revision, telling on the way who has.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sluice_contract::v1::{ConfigurationFault, NodeState, NodeStatus, WatchRequest, WatchResponse};
+use tokio::time::{Instant, timeout_at};
+use tonic::{Status, Streaming};
+
+use crate::client::{Admin, Connection};
+use crate::fault::{self, File};
+use crate::output::{Failure, Paint, Stream, Tone, talk, time};
+
+/// Seconds to wait: nodes judge in well under one, and a large configuration takes a few.
+const PATIENCE: &str = "60s";
+
+/// Whether to wait for the nodes.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Nodes")]
+pub(crate) struct Wait {
+    /// Wait until every connected node runs it or has refused it (this is the default)
+    #[arg(long, overrides_with = "no_wait")]
+    wait: bool,
+
+    /// Be done as soon as the control plane has it
+    #[arg(long)]
+    no_wait: bool,
+
+    /// How long to wait, as in 90s or 5m
+    #[arg(long, value_name = "SPAN", value_parser = time::span, default_value = PATIENCE)]
+    timeout: Duration,
+}
+
+impl Wait {
+    /// Waits for a revision where that is wanted.
+    pub(crate) fn on(
+        &self,
+        connection: &mut Connection,
+        revision: u64,
+        file: Option<File<'_>>,
+    ) -> Result<Spread, Failure> {
+        if self.no_wait {
+            return Ok(Spread::default());
+        }
+        let mut spread = Spread { revision, ..Spread::default() };
+        let watched = connection.run(async |admin| spread.watch(admin, self.timeout, file).await);
+        watched.map_err(|status| connection.failure(&status))?;
+        spread.close(self.timeout);
+        Ok(spread)
+    }
+}
+
+/// What nodes have made of a revision.
+#[derive(Default)]
+pub(crate) struct Spread {
+    revision: u64,
+    verdicts: BTreeMap<String, Verdict>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Verdict {
+    Runs,
+    Refused(Vec<String>),
+    Waits,
+    Away { seen_ms: u64 },
+}
+
+impl Spread {
+    /// An error where a connected node does not run it.
+    pub(crate) fn result(&self) -> Result<(), Failure> {
+        let count = |of: fn(&Verdict) -> bool| self.verdicts.values().filter(|verdict| of(verdict)).count();
+        let refused = count(|verdict| matches!(verdict, Verdict::Refused(_)));
+        let waiting = count(|verdict| *verdict == Verdict::Waits);
+        let revision = self.revision;
+        if refused > 0 {
+            return Err(Failure::other(format_args!(
+                "{} refused revision {revision} and {} what they had\n  \
+                 = apply what they can run, or go back: `sluice history`, `sluice rollback REVISION`",
+                nodes(refused),
+                if refused == 1 { "goes on with" } else { "go on with" }
+            )));
+        }
+        if waiting > 0 {
+            return Err(Failure::other(format_args!(
+                "{} did not say in time what became of revision {revision}; `sluice status` tells later",
+                nodes(waiting)
+            )));
+        }
+        Ok(())
+    }
+
+    /// The verdicts for programs.
+    pub(crate) fn values(&self) -> Value {
+        let value = |(node, verdict): (&String, &Verdict)| match verdict {
+            Verdict::Runs => json!({"node": node, "verdict": "runs"}),
+            Verdict::Refused(faults) => json!({"node": node, "verdict": "rejected", "faults": faults}),
+            Verdict::Waits => json!({"node": node, "verdict": "waiting"}),
+            Verdict::Away { seen_ms } => json!({"node": node, "verdict": "away", "seen": time::iso(*seen_ms)}),
+        };
+        Value::Array(self.verdicts.iter().map(value).collect())
+    }
+
+    async fn watch(&mut self, admin: &mut Admin, patience: Duration, file: Option<File<'_>>) -> Result<(), Status> {
+        let begin = Instant::now();
+        let question = WatchRequest { revision: self.revision };
+        let mut answers: Streaming<WatchResponse> = admin.watch(question).await?.into_inner();
+        while let Ok(answer) = timeout_at(begin + patience, answers.message()).await {
+            let Some(answer) = answer? else { break };
+            for node in &answer.nodes {
+                self.hear(node, begin.elapsed(), file);
+            }
+            if answer.settled {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what a node has made of it, and tells when that is new.
+    fn hear(&mut self, node: &NodeStatus, after: Duration, file: Option<File<'_>>) {
+        let verdict = self.verdict(node);
+        if self.verdicts.get(&node.node) == Some(&verdict) {
+            return;
+        }
+        let paint = Paint::on(Stream::Stderr);
+        let name = &node.node;
+        match verdict {
+            Verdict::Runs => {
+                let runs = paint.text(Tone::Good, "runs");
+                talk(&format!("{name} {runs} revision {} after {:.1} s\n", node.revision, after.as_secs_f64()));
+            }
+            Verdict::Refused(_) => {
+                let refused = paint.text(Tone::Bad, "refused");
+                talk(&format!(
+                    "{name} {refused} revision {} and goes on with {}:\n",
+                    node.rejected_revision, node.revision
+                ));
+                talk(&fault::show("error", &node.rejected, file));
+            }
+            Verdict::Waits | Verdict::Away { .. } => {}
+        }
+        self.verdicts.insert(name.clone(), verdict);
+    }
+
+    fn verdict(&self, node: &NodeStatus) -> Verdict {
+        if node.revision >= self.revision {
+            Verdict::Runs
+        } else if node.rejected_revision >= self.revision {
+            Verdict::Refused(node.rejected.iter().map(said).collect())
+        } else if node.connected && node.state() != NodeState::Stale {
+            Verdict::Waits
+        } else {
+            Verdict::Away { seen_ms: node.seen_ms }
+        }
+    }
+
+    /// Tells of those who were not heard.
+    fn close(&self, patience: Duration) {
+        let now = time::now();
+        let mut connected = 0;
+        for (node, verdict) in &self.verdicts {
+            match verdict {
+                Verdict::Away { seen_ms: 0 } => talk(&format!("{node} was never connected; it gets it when it is\n")),
+                Verdict::Away { seen_ms } => {
+                    talk(&format!(
+                        "{node} is not connected (seen {}); it gets it when it is back\n",
+                        time::relative(*seen_ms, now)
+                    ));
+                }
+                Verdict::Waits => talk(&format!("{node} has not answered after {} s\n", patience.as_secs())),
+                Verdict::Runs | Verdict::Refused(_) => {}
+            }
+            connected += usize::from(!matches!(verdict, Verdict::Away { .. }));
+        }
+        if connected == 0 {
+            talk("no node is connected; those that come get it\n");
+        }
+    }
+}
+
+fn said(fault: &ConfigurationFault) -> String {
+    fault::show("error", std::slice::from_ref(fault), None).trim_end().to_owned()
+}
+
+fn nodes(count: usize) -> String {
+    if count == 1 { "a node".to_owned() } else { format!("{count} nodes") }
+}
