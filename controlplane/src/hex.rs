@@ -11,3 +11,8 @@ pub(crate) fn digest(text: &str) -> Option<[u8; 32]> {
     }
     Some(digest)
 }
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

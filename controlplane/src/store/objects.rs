@@ -13,8 +13,8 @@ pub struct StoredObject {
     pub name: String,
     /// The first revision it counts in.
     pub since: u64,
-    /// Order among those of its kind.
-    pub position: u32,
+    /// Order among those of its kind; with gaps, so that others fit in between.
+    pub position: i64,
     /// Canonical JSON in which secrets are masked.
     pub spec: String,
     /// Its secrets, sealed.

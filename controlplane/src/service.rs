@@ -1,0 +1,136 @@
+//! What people and their tools may do with a control plane, whatever door they come through: the doors (`api`) translate, and
+//! decide nothing.
+//!
+//! An operation is allowed to a role ([`Operation`]), judged whole before anything is stored, done in one write of the store
+//! together with its entry in the audit log, and answered when it is on the disk.
+
+mod attempts;
+mod authenticate;
+mod caller;
+mod change;
+mod counters;
+mod edit;
+mod error;
+mod first;
+mod held;
+mod judge;
+mod operation;
+mod order;
+mod read;
+mod source;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::audit::Event;
+use crate::secrets::Ring;
+use crate::store::Store;
+use attempts::Attempts;
+
+pub use caller::{Caller, Role};
+pub use change::{Change, ChangeKind, FieldChange};
+pub use counters::Counters;
+pub use edit::{Apply, Delete, MAX_MESSAGE, Outcome, RawObject, Rollback};
+pub use error::ServiceError;
+pub use first::ADMIN_TOKEN;
+pub use judge::Judged;
+pub use operation::Operation;
+pub use read::{RevisionAbout, Shown};
+pub use source::desired;
+pub use token::{CreateToken, CreatedToken, JOIN_SECONDS};
+
+/// The operations. Clones are the same service.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    ring: Arc<Ring>,
+    attempts: Attempts,
+    counters: Counters,
+}
+
+impl Service {
+    /// The operations on a store whose secrets are sealed with a ring.
+    #[must_use]
+    pub fn new(store: Store, ring: Arc<Ring>) -> Self {
+        Self(Arc::new(Inner { store, ring, attempts: Attempts::default(), counters: Counters::default() }))
+    }
+
+    /// What it works on.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// What seals the secrets in it.
+    #[must_use]
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.0.ring
+    }
+
+    /// What was asked for and refused since the start.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// Refuses a caller whose role is too low, and remembers that it did.
+    ///
+    /// # Errors
+    ///
+    /// The role is too low, or the refusal cannot be remembered.
+    pub async fn allow(&self, caller: &Caller, operation: Operation) -> Result<(), ServiceError> {
+        let needs = operation.role();
+        if caller.role >= needs {
+            self.0.counters.allowed(operation);
+            return Ok(());
+        }
+        self.0.counters.denied();
+        let detail = format!("{} takes the role {needs}", operation.name());
+        self.refused(&caller.name, "denied", detail).await?;
+        Err(ServiceError::Denied { operation: operation.name(), needs, has: caller.role })
+    }
+
+    /// Remembers a refusal; of many in a short time, the first ones and how many more there were.
+    async fn refused(&self, actor: &str, action: &'static str, detail: String) -> Result<(), ServiceError> {
+        if !self.0.attempts.note(actor, Timestamp::now()).is_remembered() {
+            return Ok(());
+        }
+        let event = Event { actor: actor.to_owned(), action, detail, ..Event::default() };
+        self.remember(vec![event]).await
+    }
+
+    /// Writes down how many refusals there were beyond those that were written one by one. Called every minute, and at the end.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
+    pub async fn sum_up_refusals(&self) -> Result<(), ServiceError> {
+        let sums = self.0.attempts.take_sums(Timestamp::now());
+        let event = |(actor, count): (String, u64)| Event {
+            actor,
+            action: "denied",
+            detail: format!("{count} more times"),
+            ..Event::default()
+        };
+        if sums.is_empty() { Ok(()) } else { self.remember(sums.into_iter().map(event).collect()).await }
+    }
+
+    /// Adds entries to the audit log.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
+    pub async fn remember(&self, events: Vec<Event>) -> Result<(), ServiceError> {
+        let now = Timestamp::now();
+        self.0
+            .store
+            .write(move |tx| events.into_iter().try_for_each(|event| Ok(crate::audit::record(tx, now, event)?)))
+            .await
+    }
+}

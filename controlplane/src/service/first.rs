@@ -1,0 +1,52 @@
+//! The first token: who has the state folder can get in.
+
+use jiff::Timestamp;
+
+use super::token::{CreateToken, add, make};
+use super::{Role, Service, ServiceError};
+use crate::store::tokens::{self, StoredToken, TokenKind};
+use crate::store::{StoreError, digest};
+
+/// The file of the state folder that the first token is written to.
+pub const ADMIN_TOKEN: &str = "admin.token";
+/// Its name.
+const NAME: &str = "admin";
+
+impl Service {
+    /// Sees to it that somebody can get in: where no token has the role of an admin, takes that of the file `admin.token`, or makes
+    /// one and writes it there. `false`: there was one.
+    ///
+    /// # Errors
+    ///
+    /// The state folder fails.
+    pub fn first_token(&self, now: Timestamp) -> Result<bool, ServiceError> {
+        let all = self.store().read_now(tokens::all)?;
+        let is_admin = |token: &StoredToken| token.role.as_deref() == Some(Role::Admin.as_str()) && token.is_valid(now);
+        if all.iter().any(is_admin) {
+            return Ok(false);
+        }
+        let folder = self.store().folder();
+        let io = |error| StoreError::Io(folder.path().to_owned(), error);
+        let create = CreateToken {
+            kind: TokenKind::Person,
+            name: NAME.to_owned(),
+            role: Some(Role::Admin),
+            expires_in: None,
+            labels: Default::default(),
+        };
+        let mut made = make(create, "first start", now)?;
+        match folder.read(ADMIN_TOKEN).map_err(io)?.as_deref().map(str::trim).filter(|token| !token.is_empty()) {
+            // Written by us before a crash, or put there by whoever installs this machine.
+            Some(token) => made.about.sha256 = digest(token),
+            None => folder.write(ADMIN_TOKEN, format!("{}\n", &*made.token).as_bytes()).map_err(io)?,
+        }
+        self.store().write_now(|tx| {
+            // It expired, or was one of something else.
+            if let Some(old) = tokens::by_digest(tx, &made.about.sha256)? {
+                tokens::remove(tx, &old.id)?;
+            }
+            add(tx, &made.about)
+        })?;
+        Ok(true)
+    }
+}

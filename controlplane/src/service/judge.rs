@@ -1,0 +1,86 @@
+//! Whether objects are a configuration that every node can run, found out before anything is stored: they are read as one
+//! document, compiled for every choice of nodes, and proved by the node's own parser.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::language::{Fault, Object, Path, join};
+use crate::publish::Desired;
+use crate::store::StoredKey;
+
+/// Largest configuration, as canonical JSON: 8 MiB, as for a file.
+const MAX_BYTES: usize = 8 << 20;
+/// Most faults that are told; whoever made more made the same one often.
+const MAX_FAULTS: usize = 200;
+
+/// A fault, and which node it concerns where others do not mind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// What is wrong.
+    pub fault: Fault,
+    /// The name of the node.
+    pub node: Option<String>,
+}
+
+/// What was found.
+#[derive(Default)]
+pub(super) struct Judgement {
+    pub(super) faults: Vec<Judged>,
+    pub(super) warnings: Vec<Fault>,
+}
+
+impl From<Fault> for Judged {
+    fn from(fault: Fault) -> Self {
+        Self { fault, node: None }
+    }
+}
+
+type Labels = BTreeMap<String, String>;
+
+/// Judges objects, as the revision they would become.
+pub(super) fn judge(objects: &[&Object], keys: Vec<StoredKey>, revision: u64) -> Judgement {
+    let mut judgement = Judgement::default();
+    let size: usize = objects.iter().map(|object| object.spec.canonical().len()).sum();
+    if size > MAX_BYTES {
+        let fault = Fault::value(Path::default(), format!("is larger than {MAX_BYTES} bytes"));
+        judgement.faults.push(fault.into());
+        return judgement;
+    }
+    let config = match join(objects.iter().copied()) {
+        Ok(config) => config,
+        Err(faults) => {
+            judgement.faults = faults.into_iter().take(MAX_FAULTS).map(Judged::from).collect();
+            return judgement;
+        }
+    };
+    // A node without labels, and for each part that chooses nodes one that it chooses: a part that concerns no
+    // node today is not left unjudged until one comes.
+    let chosen = config.servers.values().map(|server| server.nodes.clone().into_iter().collect());
+    let mut choices: BTreeSet<Labels> = chosen.collect();
+    choices.insert(Labels::new());
+    let desired = Desired { revision, config, keys, ..Desired::default() };
+    for labels in &choices {
+        judgement.add(&desired, labels);
+    }
+    judgement.faults.truncate(MAX_FAULTS);
+    judgement
+}
+
+impl Judgement {
+    fn add(&mut self, desired: &Desired, labels: &Labels) {
+        let same = |a: &Fault, b: &Fault| a.path == b.path && a.message == b.message;
+        let (faults, warnings) = match desired.compile(labels) {
+            Ok(compiled) => (Vec::new(), compiled.warnings),
+            Err(faults) => (faults, Vec::new()),
+        };
+        for fault in faults {
+            if !self.faults.iter().any(|known| same(&known.fault, &fault)) {
+                self.faults.push(fault.into());
+            }
+        }
+        for warning in warnings {
+            if !self.warnings.iter().any(|known| same(known, &warning)) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+}

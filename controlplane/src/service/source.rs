@@ -1,0 +1,53 @@
+//! What is desired, as the store has it: the source of revisions for a fleet.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::held::Held;
+use super::{Service, ServiceError};
+use crate::language::join;
+use crate::publish::Desired;
+use crate::secrets::Ring;
+use crate::store::tokens::{self, TokenKind};
+use crate::store::{StoreError, StoredKey, objects, revisions};
+
+/// What is desired at the head.
+///
+/// # Errors
+///
+/// The database fails, or what it holds was written by a version that knew other words.
+pub fn desired(db: &Connection, ring: &Ring) -> Result<Desired, ServiceError> {
+    let revision = revisions::head(db)?;
+    let held =
+        objects::at(db, revision)?.into_iter().map(|row| Held::open(row, ring)).collect::<Result<Vec<_>, _>>()?;
+    let config = join(held.iter().map(|held| &held.object)).map_err(|faults| {
+        let told: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect();
+        StoreError::Broken(told.join("; "))
+    })?;
+    Ok(Desired { revision, config, keys: keys(db)?, ..Desired::default() })
+}
+
+impl Service {
+    /// What is desired at the head.
+    ///
+    /// # Errors
+    ///
+    /// As [`desired`].
+    pub async fn desired(&self) -> Result<Desired, ServiceError> {
+        let ring = Arc::clone(self.ring());
+        self.store().read(move |db| desired(db, &ring)).await
+    }
+}
+
+/// The API keys of clients.
+pub(super) fn keys(db: &Connection) -> Result<Vec<StoredKey>, ServiceError> {
+    let clients = tokens::all(db)?.into_iter().filter(|token| token.kind == TokenKind::Client);
+    let key = |token: tokens::StoredToken| StoredKey {
+        name: token.name,
+        sha256: token.sha256,
+        created: token.created,
+        expires: token.expires,
+    };
+    Ok(clients.map(key).collect())
+}
