@@ -5,11 +5,15 @@
 //! keeps what outlives the process, [`secrets`] seals what of that must not be read, and [`audit`]
 //! remembers who did what. See the crate's README.
 
+pub mod api;
+pub mod app;
 pub mod audit;
 pub mod compile;
 mod hex;
 pub mod language;
 pub mod publish;
 pub mod secrets;
+pub mod service;
+pub mod settings;
 pub mod source;
 pub mod store;

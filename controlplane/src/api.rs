@@ -1,0 +1,4 @@
+//! The doors: each translates between its words and those of [`crate::service`], and decides nothing.
+
+pub mod grpc;
+pub mod http;

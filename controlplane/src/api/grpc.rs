@@ -1,0 +1,21 @@
+//! gRPC: the Admin service. Only what is in the contract is served; there is no reflection that tells strangers about it.
+
+mod admin;
+mod answer;
+mod status;
+
+use sluice_contract::v1::admin_server::AdminServer;
+
+use crate::service::Service;
+pub use admin::Admin;
+
+/// Bytes of a request: a configuration of 8 MiB, written as JSON with as many escapes again.
+const MAX_REQUEST: usize = 16 << 20;
+/// Bytes of an answer: all objects before and after a change of everything, and what changed in each.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// The Admin service, to be added to a server.
+#[must_use]
+pub fn admin(service: Service) -> AdminServer<Admin> {
+    AdminServer::new(Admin::new(service)).max_decoding_message_size(MAX_REQUEST).max_encoding_message_size(MAX_ANSWER)
+}

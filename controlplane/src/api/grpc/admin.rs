@@ -1,0 +1,182 @@
+//! The Admin service: who calls is found out, the request translated, the service asked, the answer translated.
+
+use sluice_contract::v1;
+use sluice_contract::v1::admin_server;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::answer;
+use super::status::status;
+use crate::service::{Apply, Caller, CreateToken, Delete, RawObject, Role, Rollback, Service};
+use crate::store::tokens::TokenKind;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// The Admin service.
+pub struct Admin {
+    service: Service,
+}
+
+impl Admin {
+    pub(super) fn new(service: Service) -> Self {
+        Self { service }
+    }
+
+    /// Who calls, and what for.
+    async fn open<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
+        let peer = request.remote_addr().map_or_else(|| "here".to_owned(), |address| address.ip().to_string());
+        let said = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        let token = said.and_then(|said| {
+            let (scheme, token) = said.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        let caller = self.service.authenticate(token, &peer).await.map_err(status)?;
+        Ok((caller, request.into_inner()))
+    }
+}
+
+/// What is not served by this process.
+fn elsewhere<T>(what: &str) -> Answer<T> {
+    Err(Status::unimplemented(format!("{what} come with a later version")))
+}
+
+#[tonic::async_trait]
+impl admin_server::Admin for Admin {
+    async fn apply(&self, request: Request<v1::ApplyRequest>) -> Answer<v1::ApplyResponse> {
+        let (caller, asked) = self.open(request).await?;
+        let raw = |object: v1::Object| RawObject { kind: object.kind, name: object.name, json: object.spec_json };
+        let apply = Apply {
+            objects: asked.objects.into_iter().map(raw).collect(),
+            base: asked.base_revision,
+            dry_run: asked.dry_run,
+            prune: asked.prune,
+            message: asked.message,
+        };
+        let outcome = self.service.apply(&caller, apply).await.map_err(status)?;
+        Ok(Response::new(answer::outcome(outcome)))
+    }
+
+    async fn get(&self, request: Request<v1::GetRequest>) -> Answer<v1::GetResponse> {
+        let (caller, asked) = self.open(request).await?;
+        let got = self.service.get(&caller, &asked.kind, &asked.name, asked.revision).await;
+        let (revision, objects) = got.map_err(status)?;
+        let objects = objects.into_iter().map(answer::object).collect();
+        Ok(Response::new(v1::GetResponse { objects, revision }))
+    }
+
+    async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::ApplyResponse> {
+        let (caller, asked) = self.open(request).await?;
+        let v1::DeleteRequest { kind, name, base_revision: base, dry_run, message } = asked;
+        let delete = Delete { kind, name, base, dry_run, message };
+        let outcome = self.service.delete(&caller, delete).await.map_err(status)?;
+        Ok(Response::new(answer::outcome(outcome)))
+    }
+
+    async fn history(&self, request: Request<v1::HistoryRequest>) -> Answer<v1::HistoryResponse> {
+        let (caller, asked) = self.open(request).await?;
+        let revisions = self.service.history(&caller, asked.limit, asked.before).await.map_err(status)?;
+        let revisions = revisions.into_iter().map(answer::revision).collect();
+        Ok(Response::new(v1::HistoryResponse { revisions }))
+    }
+
+    async fn rollback(&self, request: Request<v1::RollbackRequest>) -> Answer<v1::ApplyResponse> {
+        let (caller, asked) = self.open(request).await?;
+        let v1::RollbackRequest { revision, base_revision: base, dry_run, message } = asked;
+        let rollback = Rollback { revision, base, dry_run, message };
+        let outcome = self.service.roll_back(&caller, rollback).await.map_err(status)?;
+        Ok(Response::new(answer::outcome(outcome)))
+    }
+
+    async fn status(&self, request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
+        self.open(request).await?;
+        elsewhere("nodes")
+    }
+
+    type WatchStream = ReceiverStream<Result<v1::WatchResponse, Status>>;
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
+        self.open(request).await?;
+        elsewhere("nodes")
+    }
+
+    async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answer<v1::ExplainResponse> {
+        self.open(request).await?;
+        elsewhere("explanations")
+    }
+
+    async fn create_token(&self, request: Request<v1::CreateTokenRequest>) -> Answer<v1::CreateTokenResponse> {
+        let (caller, asked) = self.open(request).await?;
+        let kind = match asked.kind() {
+            v1::TokenKind::Client => TokenKind::Client,
+            v1::TokenKind::Person => TokenKind::Person,
+            v1::TokenKind::Join => TokenKind::Join,
+            v1::TokenKind::Unspecified => return Err(Status::invalid_argument("a token takes a kind")),
+        };
+        let role = match asked.role.as_str() {
+            "" => None,
+            name => Some(Role::named(name).ok_or_else(|| {
+                let shown = name.escape_debug();
+                Status::invalid_argument(format!("`{shown}` is no role; there are viewer, editor and admin"))
+            })?),
+        };
+        let create = CreateToken {
+            kind,
+            name: asked.name,
+            role,
+            expires_in: (asked.expires_in_seconds > 0).then_some(asked.expires_in_seconds),
+            labels: asked.labels.into_iter().collect(),
+        };
+        let made = self.service.create_token(&caller, create).await.map_err(status)?;
+        let (token, about) = (made.token.to_string(), Some(answer::token(made.about)));
+        Ok(Response::new(v1::CreateTokenResponse { token, about }))
+    }
+
+    async fn list_tokens(&self, request: Request<v1::ListTokensRequest>) -> Answer<v1::ListTokensResponse> {
+        let (caller, _) = self.open(request).await?;
+        let tokens = self.service.list_tokens(&caller).await.map_err(status)?;
+        Ok(Response::new(v1::ListTokensResponse { tokens: tokens.into_iter().map(answer::token).collect() }))
+    }
+
+    async fn revoke_token(&self, request: Request<v1::RevokeTokenRequest>) -> Answer<v1::RevokeTokenResponse> {
+        let (caller, asked) = self.open(request).await?;
+        let (revoked, revision) = self.service.revoke_token(&caller, &asked.token).await.map_err(status)?;
+        Ok(Response::new(v1::RevokeTokenResponse { revoked, revision }))
+    }
+
+    async fn set_secret(&self, request: Request<v1::SetSecretRequest>) -> Answer<v1::SetSecretResponse> {
+        self.open(request).await?;
+        elsewhere("secrets")
+    }
+
+    async fn list_secrets(&self, request: Request<v1::ListSecretsRequest>) -> Answer<v1::ListSecretsResponse> {
+        self.open(request).await?;
+        elsewhere("secrets")
+    }
+
+    async fn delete_secret(&self, request: Request<v1::DeleteSecretRequest>) -> Answer<v1::DeleteSecretResponse> {
+        self.open(request).await?;
+        elsewhere("secrets")
+    }
+
+    async fn rotate_key(&self, request: Request<v1::RotateKeyRequest>) -> Answer<v1::RotateKeyResponse> {
+        self.open(request).await?;
+        elsewhere("secrets")
+    }
+
+    async fn revoke_node(&self, request: Request<v1::RevokeNodeRequest>) -> Answer<v1::RevokeNodeResponse> {
+        self.open(request).await?;
+        elsewhere("nodes")
+    }
+
+    async fn audit(&self, request: Request<v1::AuditRequest>) -> Answer<v1::AuditResponse> {
+        let (caller, asked) = self.open(request).await?;
+        let entries = self.service.audit(&caller, asked.limit, asked.before).await.map_err(status)?;
+        Ok(Response::new(v1::AuditResponse { entries: entries.into_iter().map(answer::entry).collect() }))
+    }
+
+    async fn verify_audit(&self, request: Request<v1::VerifyAuditRequest>) -> Answer<v1::VerifyAuditResponse> {
+        let (caller, _) = self.open(request).await?;
+        let verdict = self.service.verify_audit(&caller).await.map_err(status)?;
+        Ok(Response::new(answer::verdict(&verdict)))
+    }
+}

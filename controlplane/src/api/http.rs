@@ -1,0 +1,14 @@
+//! HTTP: health and metrics, for probes and Prometheus.
+
+mod health;
+mod metrics;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::service::Service;
+
+/// What is served over HTTP.
+pub fn routes(service: Service) -> Router {
+    Router::new().route("/health", get(health::health)).route("/metrics", get(metrics::metrics)).with_state(service)
+}

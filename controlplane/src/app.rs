@@ -1,0 +1,172 @@
+//! The control plane as a process: opened, served, ended in order.
+
+mod log;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_stream::wrappers::TcpListenerStream;
+use zeroize::Zeroizing;
+
+use crate::api;
+use crate::secrets::{RingSource, SourceError};
+use crate::service::{ADMIN_TOKEN, Service, ServiceError};
+use crate::settings::Settings;
+use crate::store::{Folder, Store, StoreError};
+
+/// The variable that may hold the key ring.
+const KEYS_VARIABLE: &str = "SLUICE_SECRET_KEYS";
+/// How long requests may take to end when the process is told to; what lasts longer is a stream, whose other end comes back.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often refusals beyond those written one by one are summed up.
+const SUMS: Duration = Duration::from_secs(60);
+/// How often a client of HTTP/2 that says nothing is asked whether it is there, and how long it may take to answer: a half-open
+/// connection is noticed within 20 s.
+const PING: Duration = Duration::from_secs(10);
+/// See [`PING`].
+const PONG: Duration = Duration::from_secs(8);
+
+/// Why the process ends before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Somebody else has the address, or it is none of this machine's.
+    #[error("cannot listen on {address}: {source}; choose another with `{flag} ADDR`")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The flag that gives it.
+        flag: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Tokens would cross a network that anybody on it can read.
+    #[error("{address} is not loopback, and `{flag}` serves without TLS; use a loopback address")]
+    Open {
+        /// The address.
+        address: SocketAddr,
+        /// The flag that gives it.
+        flag: &'static str,
+    },
+    /// The key ring.
+    #[error(transparent)]
+    Ring(#[from] SourceError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The first token.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The runtime or a listener.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The gRPC server.
+    #[error("gRPC: {0}")]
+    Grpc(#[from] tonic::transport::Error),
+}
+
+/// Runs until the process is told to stop.
+///
+/// # Errors
+///
+/// It cannot start, or a listener fails.
+pub fn run(settings: Settings) -> Result<(), AppError> {
+    let _written = log::start();
+    // Answers are small and the work is the database's, which has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(serve(settings));
+    // A read or write under way ends; whoever waits for its answer has been told.
+    runtime.shutdown_timeout(GRACE);
+    result
+}
+
+async fn serve(settings: Settings) -> Result<(), AppError> {
+    // Before anything is made: a second start by mistake leaves nothing behind.
+    let grpc = bind(settings.grpc, "--grpc").await?;
+    let http = bind(settings.http, "--http").await?;
+    let folder = Folder::new(&settings.state_dir);
+    let now = Timestamp::now();
+    let store = Store::open(folder.clone(), now)?;
+    let ring = ring(settings.secret_keys, &folder).load()?;
+    let service = Service::new(store, Arc::new(ring));
+    if service.first_token(now)? {
+        let file = folder.file(ADMIN_TOKEN).display().to_string();
+        tracing::info!(file, "there was no token of an admin: the one in this file counts");
+    }
+    let (stop, stopped) = watch::channel(false);
+    let until = move |mut stopped: watch::Receiver<bool>| async move {
+        // An error is that the sender is gone, which is an end as well.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    tracing::info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, "serving");
+    let over_grpc = tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(PING))
+        .http2_keepalive_timeout(Some(PONG))
+        .add_service(api::grpc::admin(service.clone()))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), until(stopped.clone()));
+    let over_http =
+        axum::serve(http, api::http::routes(service.clone())).with_graceful_shutdown(until(stopped.clone()));
+    let served = async {
+        tokio::try_join!(async { over_grpc.await.map_err(AppError::from) }, async {
+            over_http.await.map_err(AppError::from)
+        })
+    };
+    tokio::pin!(served);
+    let result = tokio::select! {
+        result = &mut served => result.map(drop),
+        () = sum_up(&service) => Ok(()),
+        () = told_to_stop()? => {
+            tracing::info!("stopping");
+            stop.send_replace(true);
+            match tokio::time::timeout(GRACE, served).await {
+                Ok(result) => result.map(drop),
+                Err(_) => Ok(()),
+            }
+        }
+    };
+    service.sum_up_refusals().await?;
+    result
+}
+
+async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, AppError> {
+    if !address.ip().is_loopback() {
+        return Err(AppError::Open { address, flag });
+    }
+    TcpListener::bind(address).await.map_err(|source| AppError::Bind { address, flag, source })
+}
+
+/// Where the key ring is: a file that was named, the environment, or the state folder.
+fn ring(file: Option<PathBuf>, folder: &Folder) -> RingSource {
+    let variable = std::env::var(KEYS_VARIABLE).ok().filter(|text| !text.is_empty());
+    match (file, variable) {
+        (Some(file), _) => RingSource::File(file),
+        (None, Some(text)) => RingSource::Text(Zeroizing::new(text)),
+        (None, None) => RingSource::State(folder.clone()),
+    }
+}
+
+async fn sum_up(service: &Service) {
+    loop {
+        tokio::time::sleep(SUMS).await;
+        if let Err(error) = service.sum_up_refusals().await {
+            tracing::error!(%error, "refusals could not be written to the audit log");
+        }
+    }
+}
+
+/// Ends when the process is told to: SIGTERM, or Ctrl-C.
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
