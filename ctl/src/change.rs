@@ -8,6 +8,9 @@ use crate::output::{Paint, Stream, Tone};
 /// Longest value shown, in characters. A longer one is cut: `-o json` has it whole.
 const LONGEST: usize = 60;
 
+/// Characters of the longest word for what became of an object.
+const WORD: usize = "changed".len();
+
 /// A line per changed object, and one per field where there are several.
 pub(crate) fn lines(changes: &[Change]) -> String {
     let paint = Paint::on(Stream::Stdout);
@@ -15,8 +18,9 @@ pub(crate) fn lines(changes: &[Change]) -> String {
     let mut lines = Vec::new();
     for change in changes {
         let (tone, word) = word(change.change());
-        let head = format!("{:widest$}  {}", title(change), paint.text(tone, &format!("{word:7}")));
-        let margin = " ".repeat(widest + 2 + 7);
+        let gap = " ".repeat(WORD - word.len());
+        let head = format!("{:widest$}  {}{gap}", title(change), paint.text(tone, word));
+        let margin = " ".repeat(widest + 2 + WORD);
         let mut fields = change.fields.iter().map(|change| field(change, paint));
         // What is new or gone altogether is told by its name.
         let first = if change.change() == ChangeKind::Changed { fields.next() } else { None };

@@ -40,6 +40,11 @@ impl Failure {
         Self::Other(format!("error: {reason}\n"))
     }
 
+    /// Somebody was asked, and said no.
+    pub(crate) fn declined() -> Self {
+        Self::Other("nothing was changed, as you wish\n".to_owned())
+    }
+
     /// A failure that something typed or written caused.
     pub(crate) fn input(reason: impl fmt::Display) -> Self {
         Self::Input(format!("error: {reason}\n"))

@@ -128,11 +128,7 @@ fn agree(connection: &mut Connection, written: &Written, request: &ApplyRequest,
         1 => "Apply, and remove 1 object?".to_owned(),
         count => format!("Apply, and remove {count} objects?"),
     };
-    if prompt::confirm(&question)? {
-        Ok(would.revision)
-    } else {
-        Err(Failure::other("nothing was changed, as you wish"))
-    }
+    if prompt::confirm(&question)? { Ok(would.revision) } else { Err(Failure::declined()) }
 }
 
 /// A file that was read, in the parts that a control plane keeps.
@@ -202,11 +198,10 @@ pub(crate) fn accepted(
 
 /// Who changed what since.
 fn conflict(connection: &mut Connection, base: u64, status: &Status) -> Failure {
-    let since = history::since(connection, base).unwrap_or_default();
+    let Ok(since) = history::since(connection, base) else { return connection.failure(status) };
     Failure::Other(format!(
-        "error: the configuration moved on since revision {base}, and nothing was changed: {}\n{since}  \
+        "error: the configuration moved on since revision {base}, and nothing was changed:\n{since}  \
          = look at what the file would do now with `sluice diff -f FILE`, then apply it with --base set to that revision\n",
-        status.message()
     ))
 }
 

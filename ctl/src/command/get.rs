@@ -44,7 +44,7 @@ pub(crate) struct Args {
     revision: u64,
 
     /// Ask the gateway with this admin port how its servers are [default: 127.0.0.1:8001]
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["revision", "control_plane", "token_file"])]
+    #[arg(long, value_name = "ADDR", conflicts_with = "revision")]
     admin: Option<SocketAddr>,
 
     #[command(flatten)]

@@ -27,7 +27,10 @@ pub(crate) fn secret(what: &str) -> Result<Vec<u8>, Failure> {
     let mut value = Vec::new();
     let read = if io::stdin().is_terminal() {
         ask(&format!("{what}: "))?;
-        type_unseen(&mut value)
+        if !type_unseen(&mut value).map_err(|error| Failure::other(format_args!("stdin: {error}")))? {
+            return Err(Failure::declined());
+        }
+        Ok(())
     } else {
         io::stdin().lock().take(MOST + 1).read_to_end(&mut value).map(|_| ())
     };
@@ -51,29 +54,26 @@ fn ask(question: &str) -> Result<(), Failure> {
 }
 
 /// Reads a line from a terminal that does not show it. Keys that mean something are read here, signals included, so
-/// that no way out leaves the terminal mute.
-fn type_unseen(value: &mut Vec<u8>) -> io::Result<()> {
+/// that no way out leaves the terminal mute. `false`: it was broken off.
+fn type_unseen(value: &mut Vec<u8>) -> io::Result<bool> {
     let _mute = Mute::new()?;
     let mut stdin = io::stdin().lock();
     let mut key = [0];
-    loop {
+    let ended = loop {
         if stdin.read(&mut key)? == 0 {
-            break;
+            break true;
         }
         match key[0] {
-            b'\r' | b'\n' | END => break,
-            INTERRUPT => {
-                let _ = writeln!(io::stderr());
-                return Err(io::Error::other("nothing was changed, as you wish"));
-            }
+            b'\r' | b'\n' | END => break true,
+            INTERRUPT => break false,
             // A character may have several bytes; all but its first begin with the bits 10.
             ERASE | BACKSPACE => while value.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {},
             KILL => value.clear(),
             byte => value.push(byte),
         }
-    }
+    };
     let _ = writeln!(io::stderr());
-    Ok(())
+    Ok(ended)
 }
 
 /// What the keys send: Ctrl-C, Ctrl-D, Ctrl-U, and the two that take one character back.
