@@ -46,11 +46,10 @@ type Outcome = Result<Reply, Refusal>;
 pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes, held: Held) -> Outcome {
     // scan: one pass, strict; what we saw is what the server sees
     let depth = arrival.plane.snapshot.limits.json_depth;
-    let message = sluice_mcp::scan(&body, ScanLimits { depth }).map_err(|error| {
-        let id = error.id.map(|s| body.slice(s.range()));
-        refuse(&mut arrival, Reason::Message { code: error.code(), text: error.to_string() }, id)
-    })?;
-    let mut posted = Posted::new(body, message, held);
+    let mut posted = match Posted::scan(body, held, ScanLimits { depth }) {
+        Ok(posted) => posted,
+        Err(Refusal { reason, id }) => return Err(refuse(&mut arrival, reason, id)),
+    };
     note(&mut arrival, &posted);
 
     // era: said by each request itself
@@ -58,7 +57,7 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
         Ok(era) => era,
         Err(reason) => return Err(refuse(&mut arrival, reason, posted.id())),
     };
-    tracing::trace!(?era, method = message.method.as_str(), "post");
+    tracing::trace!(?era, method = posted.message.method.as_str(), "post");
     let mut call = match &arrival.upstream {
         Scope::Server(upstream) => {
             let upstream = Arc::clone(upstream);
@@ -76,7 +75,7 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
     }
     match era {
         Era::Modern => modern(worker, call, posted).await,
-        Era::Legacy if message.method == Method::Initialize => Box::pin(sessions::open(worker, call, posted)).await,
+        Era::Legacy if posted.message.method == Method::Initialize => Box::pin(sessions::open(worker, call, posted)).await,
         Era::Legacy => legacy(worker, call, posted).await,
     }
 }
@@ -291,18 +290,20 @@ fn stream(relay: relay::Relay) -> Reply {
 /// Adds the header fields of a client that servers see: those of the protocol and the trace context. Credentials never.
 fn forward(client: &Fields, server: &mut Fields) {
     const PREFIX: &[u8] = b"mcp-";
-    for (name, value) in client.iter() {
-        // most are others, as their first letter tells
-        if !matches!(name.first(), Some(b'm' | b'M' | b't' | b'T' | b'b' | b'B')) {
-            continue;
-        }
+    let wanted = |name: &[u8]| {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
-        let of_protocol = name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
-        if of_protocol && !is(header::SESSION_ID) || ["traceparent", "tracestate", "baggage"].into_iter().any(is) {
-            // it came as a field
-            let _ = server.push(name, value);
+        // most are others, as their first letter tells
+        match name.first() {
+            Some(b'm' | b'M') => {
+                let of_protocol = name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+                of_protocol && !is(header::SESSION_ID)
+            }
+            Some(b't' | b'T' | b'b' | b'B') => ["traceparent", "tracestate", "baggage"].into_iter().any(is),
+            _ => false,
         }
-    }
+    };
+    // a head has room for them
+    let _ = server.extend(client, wanted);
 }
 
 /// What a renewed session's client is told first: its lists may have changed.

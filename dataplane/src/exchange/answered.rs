@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use sluice_mcp::{Kind, Message, Method, ScanLimits, SseDecoder, code, glance, protocol_versions, scan, splice};
+use sluice_mcp::{
+    Kind, Message, Method, ScanLimits, SseDecoder, code, glance_into, protocol_versions, scan, scan_into, splice,
+};
 use sluice_snapshot::model::Protocol;
 use smallvec::SmallVec;
 
 use super::ask::{Kinds, content_type, credential, events, failed, is_events, probe, unusual};
-use super::call::{Call, Content, Posted, Refusal, Reply};
+use super::call::{Call, Content, Pieces, Posted, Refusal, Reply};
 use super::handles::Handles;
 use super::json_stream::JsonStream;
 use super::relay::{Expected, Numbering, Parts, Relay, Source, same_id};
@@ -39,6 +41,85 @@ impl Asked {
     fn refuse(&mut self, reason: Reason) -> Refusal {
         refuse(&mut self.call, reason, self.posted.id())
     }
+
+    /// The answer passed on, where it is a usual one and all of it is there: as nearly always. No future then takes room.
+    /// `None`: it is left to [`pass_on`].
+    pub(super) fn at_once(&mut self, worker: &Worker, response: &mut Response) -> Option<Outcome> {
+        let status = response.status;
+        let request = self.posted.message.kind == Kind::Request;
+        let usual = request && status.is_success() && content_type(&response.headers) == Kinds::Json;
+        let whole = response.body.whole().filter(|_| usual)?;
+        let doubtful = self.session.is_none() && self.call.upstream.era.is_unknown();
+        if whole.len() > limit::REPLY_HOLD || is_events(whole) || doubtful {
+            return None;
+        }
+        let body = response.body.take_whole();
+        self.call.record.status = status;
+        let mut message = Message::default();
+        let outcome = self.read(&body, &mut message).and_then(|()| self.sealed(status, body, &message, Vec::new()));
+        Some(trusting(worker, self.call.upstream.id, outcome))
+    }
+
+    /// Reads a whole answer: a response, to this request.
+    fn read(&mut self, body: &[u8], message: &mut Message) -> Result<(), Refusal> {
+        let limits = ScanLimits { depth: self.call.plane.snapshot.limits.json_depth };
+        let thorough = body.len() <= limit::REPLY_CHECKED;
+        let read = if thorough { scan_into(body, limits, message) } else { glance_into(body, limits, message) };
+        if let Err(error) = read {
+            self.call.record.cause = Some(error.to_string());
+            return Err(self.refuse(Reason::ServerGarbage("not JSON-RPC")));
+        }
+        if message.kind != Kind::Response {
+            return Err(self.refuse(Reason::ServerGarbage("not a response")));
+        }
+        if message.id.is_some() && !answers(body, message, &self.posted) {
+            return Err(self.refuse(Reason::ServerGarbage("the answer to another request")));
+        }
+        if self.posted.message.method == Method::ServerDiscover
+            && let Some(reason) = learn_from_discover(&self.call.upstream, body, message)
+        {
+            return Err(self.refuse(reason));
+        }
+        Ok(())
+    }
+
+    /// Whether a modern result is one that a legacy server could have given.
+    fn is_doubtful(&self, message: &Message) -> bool {
+        self.session.is_none() && message.result.is_some() && !is_modern_result(&self.call.upstream, message)
+    }
+
+    /// A whole answer as the client gets it: what is not for it left out, handles sealed. `held`: the room it takes.
+    fn sealed(&mut self, status: StatusCode, body: Bytes, message: &Message, held: Vec<Held>) -> Outcome {
+        self.call.record.outcome = if message.error.is_some() { "error" } else { "ok" };
+        let handles = &self.handles;
+        let (body, mut edits) = match handles.filtered(&body) {
+            Ok(None) => {
+                let edits = handles.sealing_read(&body, message);
+                (body, edits)
+            }
+            Ok(Some(filtered)) => {
+                let edits = handles.sealing(&filtered);
+                (filtered, edits)
+            }
+            Err(reason) => return Err(self.refuse(reason)),
+        };
+        if held.is_empty() {
+            return Ok(Reply::json(status, edited(&body, &mut edits)));
+        }
+        // large: what did not change is not copied once more
+        let pieces = Pieces { chunks: splice(&body, &mut edits), _held: held };
+        Ok(Reply { status, session: None, content: Content::Pieces(Box::new(pieces)) })
+    }
+
+}
+
+/// What comes of an answer of that server: one that answered with what is none is not asked over the same connections again.
+fn trusting(worker: &Worker, server: u64, outcome: Outcome) -> Outcome {
+    if matches!(outcome, Err(Refusal { reason: Reason::ServerGarbage(_), .. })) {
+        // one answer too many, perhaps: then the connection owes one, which nobody else may get
+        worker.pools.distrust(server);
+    }
+    outcome
 }
 
 /// Passes an answer on: its status where it is the protocol's, its body checked when small, streaming when not.
@@ -56,12 +137,7 @@ pub(super) async fn pass_on(worker: &Rc<Worker>, mut asked: Box<Asked>, response
     match content_type(&response.headers) {
         Kinds::Json => {
             let server = asked.call.upstream.id;
-            let outcome = json(worker, asked, response).await;
-            if matches!(outcome, Err(Refusal { reason: Reason::ServerGarbage(_), .. })) {
-                // one answer too many, perhaps: then the connection owes one, which nobody else may get
-                worker.pools.distrust(server);
-            }
-            outcome
+            trusting(worker, server, json(worker, asked, response).await)
         }
         Kinds::Events => in_events(worker, *asked, events(response.body)),
         Kinds::Other => {
@@ -108,7 +184,7 @@ fn in_events(worker: &Rc<Worker>, asked: Asked, source: Source) -> Outcome {
 
 /// A JSON answer. Up to [`limit::REPLY_HOLD`] it is checked to be the answer to this request; beyond, it streams.
 async fn json(worker: &Rc<Worker>, mut asked: Box<Asked>, response: Response) -> Outcome {
-    let Asked { call, posted, handles, session } = &mut *asked;
+    let Asked { call, posted, handles, .. } = &mut *asked;
     let status = response.status;
     let hold = match (handles.curates(), handles.rewrites_links()) {
         (true, _) => limit::LIST_BYTES,
@@ -120,7 +196,7 @@ async fn json(worker: &Rc<Worker>, mut asked: Box<Asked>, response: Response) ->
             Ok(read) => read,
             Err(failure) => return Err(failed(call, failure, posted.id())),
         };
-    if rest.is_none() && is_events(&read) {
+    if rest.is_none() && is_events(read.first().map_or(&[], |chunk| chunk)) {
         call.upstream.quirks.saw(call.upstream.name(), Quirk::EventsAsJson);
         let mut decoder = SseDecoder::new(limit::EVENT_BYTES);
         read.into_iter().for_each(|chunk| decoder.push(chunk));
@@ -140,49 +216,15 @@ async fn json(worker: &Rc<Worker>, mut asked: Box<Asked>, response: Response) ->
         return Ok(Reply { status, session: None, content: Content::JsonStream(Box::new(stream)) });
     }
     let body = if read.len() == 1 { read.remove(0) } else { Bytes::from(read.concat()) };
-    let limits = ScanLimits { depth: call.plane.snapshot.limits.json_depth };
-    let read = if body.len() <= limit::REPLY_CHECKED { scan(&body, limits) } else { glance(&body, limits) };
-    let message = match read {
-        Ok(message) if message.kind == Kind::Response => message,
-        Ok(_) => return Err(asked.refuse(Reason::ServerGarbage("not a response"))),
-        Err(error) => {
-            call.record.cause = Some(error.to_string());
-            return Err(asked.refuse(Reason::ServerGarbage("not JSON-RPC")));
-        }
-    };
-    if message.id.is_some() && !answers(&body, &message, posted) {
-        return Err(asked.refuse(Reason::ServerGarbage("the answer to another request")));
-    }
-    if posted.message.method == Method::ServerDiscover
-        && let Some(reason) = learn_from_discover(&call.upstream, &body, &message)
+    let mut message = Message::default();
+    asked.read(&body, &mut message)?;
+    if asked.is_doubtful(&message)
+        // boxed: asked once of a server
+        && let Some(reason) = Box::pin(doubt(worker, &asked.call.upstream, &asked.posted)).await
     {
         return Err(asked.refuse(reason));
     }
-    if session.is_none()
-        && message.result.is_some()
-        && !is_modern_result(&call.upstream, &message)
-        // boxed: asked once of a server, and every call would otherwise have room for it
-        && let Some(reason) = Box::pin(doubt(worker, &call.upstream, posted)).await
-    {
-        return Err(asked.refuse(reason));
-    }
-    call.record.outcome = if message.error.is_some() { "error" } else { "ok" };
-    let (body, mut edits) = match handles.filtered(&body) {
-        Ok(None) => {
-            let edits = handles.sealing_read(&body, &message);
-            (body, edits)
-        }
-        Ok(Some(filtered)) => {
-            let edits = handles.sealing(&filtered);
-            (filtered, edits)
-        }
-        Err(reason) => return Err(asked.refuse(reason)),
-    };
-    if held.is_empty() {
-        return Ok(Reply::json(status, edited(&body, &mut edits)));
-    }
-    // large: what did not change is not copied once more
-    Ok(Reply { status, session: None, content: Content::Pieces { pieces: splice(&body, &mut edits), held } })
+    asked.sealed(status, body, &message, held)
 }
 
 /// What a result tells of the server's era: a modern one carries `resultType`. Nothing is to be doubted where the era is known,
@@ -192,8 +234,7 @@ fn is_modern_result(upstream: &Upstream, message: &Message) -> bool {
         upstream.era.served_modern();
         return true;
     }
-    let unknown = upstream.era.configured() == Protocol::Auto && upstream.era.modern().is_none();
-    !unknown || message.r.supported_versions.is_some()
+    !upstream.era.is_unknown() || message.r.supported_versions.is_some()
 }
 
 /// A result may come from a legacy server that answers whatever it is asked, so that is asked. What may have had an effect

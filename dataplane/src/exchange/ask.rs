@@ -22,8 +22,8 @@ use crate::upstream::era::Known;
 use crate::upstream::http::{Answer, Failure, Request, Response};
 
 /// Whether what was typed as JSON is an event stream: it begins with a field of one.
-pub(super) fn is_events(read: &[Bytes]) -> bool {
-    let begin = read.first().map(|chunk| chunk.trim_ascii_start()).unwrap_or_default();
+pub(super) fn is_events(begin: &[u8]) -> bool {
+    let begin = begin.trim_ascii_start();
     [&b"event:"[..], b"data:", b"id:", b"retry:", b":"].iter().any(|field| begin.starts_with(field))
 }
 
@@ -79,7 +79,7 @@ pub(super) async fn answer_to(id: Option<&[u8]>, response: Response, limit: usiz
     };
     if !in_events {
         let body = answer.collect(limit, limit::PROBE).await.ok()?;
-        if !is_events(std::slice::from_ref(&body)) {
+        if !is_events(&body) {
             return Some(body).filter(|body| answers(body));
         }
         decoder.push(body);

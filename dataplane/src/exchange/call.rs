@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use sluice_http1::Fields;
-use sluice_mcp::{Edit, Message, Span, decode_string};
+use sluice_mcp::{Chunks, Edit, Message, ScanLimits, Span, decode_string, scan_into};
 
 use super::json_stream::JsonStream;
 use super::record::Record;
@@ -117,6 +117,20 @@ impl Posted {
         Self { original, edits: Vec::new(), name: None, rearranged: false }
     }
 
+    /// Scans a message, in the place where it stays: what is found is too large to be handed on.
+    ///
+    /// # Errors
+    /// What is refused, and the id to answer to, as far as it was read.
+    pub(crate) fn scan(body: Bytes, held: Held, limits: ScanLimits) -> Result<Self, Refusal> {
+        let mut posted = Self::new(body, Message::default(), held);
+        let original = Rc::get_mut(&mut posted.original).expect("nobody else has it yet");
+        if let Err(error) = scan_into(&original.body, limits, &mut original.message) {
+            let id = posted.raw(error.id);
+            return Err(Refusal { reason: Reason::Message { code: error.code(), text: error.to_string() }, id });
+        }
+        Ok(posted)
+    }
+
     /// The message as the client sent it; it takes its room for as long as anybody has it.
     pub(crate) fn original(&self) -> Rc<Original> {
         Rc::clone(&self.original)
@@ -159,15 +173,18 @@ pub(crate) enum Content {
     /// One message.
     Json(Bytes),
     /// One message in pieces that others share (a list from the catalogue).
-    Pieces {
-        pieces: sluice_mcp::Chunks,
-        /// The room they take, until they are written.
-        held: Vec<Held>,
-    },
+    Pieces(Box<Pieces>),
     /// One large message that streams through.
     JsonStream(Box<JsonStream>),
     /// A stream of messages.
     Messages(Box<Relay>),
+}
+
+/// Pieces of one message.
+pub(crate) struct Pieces {
+    pub chunks: Chunks,
+    /// The room they take, until they are written.
+    pub _held: Vec<Held>,
 }
 
 impl Reply {

@@ -98,7 +98,7 @@ impl Handles {
     }
 
     /// The edits that seal every handle in a whole message of the server, and rewrite its links.
-    pub(crate) fn sealing(&self, body: &[u8]) -> SmallVec<[Edit; 4]> {
+    pub(crate) fn sealing(&self, body: &[u8]) -> Vec<Edit> {
         let mut found = SmallVec::new();
         if self.rewrites_links() {
             handles_and_links(body, &mut found);
@@ -109,14 +109,14 @@ impl Handles {
     }
 
     /// The same for a message that was scanned.
-    pub(crate) fn sealing_read(&self, body: &[u8], message: &Message) -> SmallVec<[Edit; 4]> {
+    pub(crate) fn sealing_read(&self, body: &[u8], message: &Message) -> Vec<Edit> {
         match handles_read(body, message).filter(|_| !self.rewrites_links()) {
             Some(found) => self.sealed_at(body, found),
             None => self.sealing(body),
         }
     }
 
-    fn sealed_at(&self, body: &[u8], found: SmallVec<[(HandleKind, Span); 4]>) -> SmallVec<[Edit; 4]> {
+    fn sealed_at(&self, body: &[u8], found: SmallVec<[(HandleKind, Span); 4]>) -> Vec<Edit> {
         found
             .into_iter()
             .map(|(kind, span): (HandleKind, Span)| {
@@ -250,7 +250,7 @@ pub(crate) fn unmarked(token: &[u8]) -> Option<(String, Bytes)> {
 /// What opening the handles of a request changes.
 #[derive(Default)]
 pub(crate) struct Opened {
-    pub edits: SmallVec<[Edit; 4]>,
+    pub edits: Vec<Edit>,
     /// The server's own id of the task the request names: mirrored in `Mcp-Name`.
     pub task: Option<String>,
 }

@@ -41,15 +41,19 @@ pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) 
         let _ = request.headers.set(header::NAME, header::encode_value(name).as_bytes());
     }
     parameters::mirror(worker, &call, &posted, &mut request.headers).await;
-    let response = match send(worker, &call.upstream, &request, Instant::now()).await {
+    let mut response = match send(worker, &call.upstream, &request, Instant::now()).await {
         Ok(response) => response,
         Err(failure) => return Err(failed(&mut call, failure, posted.id())),
     };
     if response.status.is_client_error() {
         return Box::pin(modern_refused(worker, call, posted, response)).await;
     }
-    // boxed: each future around it would otherwise be larger by as much, and is moved as it is made
-    Box::pin(pass_on(worker, Box::new(Asked { call, posted, session: None, handles }), response)).await
+    let mut asked = Asked { call, posted, session: None, handles };
+    if let Some(outcome) = asked.at_once(worker, &mut response) {
+        return outcome;
+    }
+    // boxed: each future around it would otherwise be larger by as much
+    Box::pin(pass_on(worker, Box::new(asked), response)).await
 }
 
 /// A server refused a modern request: is it a modern refusal, or does the server not know this era?
@@ -122,7 +126,7 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
                 return Ok(Reply::empty(StatusCode::ACCEPTED));
             }
         };
-        let response = match sent {
+        let mut response = match sent {
             Ok(response) => response,
             Err(failure) => {
                 if let (Failure::Timeout, Some(id)) = (&failure, posted.id()) {
@@ -148,7 +152,12 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
             session.cancel(&cancelled);
         }
         let session = Some((in_use, state.epoch));
-        return Box::pin(pass_on(worker, Box::new(Asked { call, posted, session, handles }), response)).await;
+        let mut asked = Asked { call, posted, session, handles };
+        if let Some(outcome) = asked.at_once(worker, &mut response) {
+            return outcome;
+        }
+        // boxed: each future around it would otherwise be larger by as much
+        return Box::pin(pass_on(worker, Box::new(asked), response)).await;
     }
 }
 

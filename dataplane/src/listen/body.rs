@@ -5,11 +5,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use sluice_mcp::{Chunks, encode_event};
+use sluice_mcp::encode_event;
 
 use super::connection::Busy;
 use super::sse;
-use crate::budget::Held;
+use crate::exchange::call::Pieces;
 use crate::exchange::json_stream::JsonStream;
 use crate::exchange::relay::{Item, Relay};
 
@@ -22,7 +22,7 @@ pub(crate) struct Body {
 /// What a body consists of.
 pub(super) enum Inner {
     Full(Bytes),
-    Pieces { pieces: smallvec::IntoIter<[Bytes; 5]>, left: u64, _held: Vec<Held> },
+    Pieces { pieces: Box<Pieces>, next: usize, left: u64 },
     JsonStream(Box<JsonStream>),
     Events(Box<Relay>),
     Pipe(Box<sse::Stream>),
@@ -33,9 +33,9 @@ impl Body {
         Self { inner, busy: None }
     }
 
-    pub(super) fn pieces(pieces: Chunks, held: Vec<Held>) -> Self {
-        let left = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self::of(Inner::Pieces { pieces: pieces.into_iter(), left, _held: held })
+    pub(super) fn pieces(pieces: Box<Pieces>) -> Self {
+        let left = pieces.chunks.iter().map(|piece| piece.len() as u64).sum();
+        Self::of(Inner::Pieces { pieces, next: 0, left })
     }
 
     pub(super) fn full(body: Bytes) -> Self {
@@ -50,13 +50,28 @@ impl Body {
 }
 
 impl Body {
-    /// The body, if all of it is there.
-    pub(super) fn take_whole(&mut self) -> Option<Chunks> {
+    /// How long the body is, if all of it is there.
+    pub(super) fn whole(&self) -> Option<u64> {
+        match &self.inner {
+            Inner::Full(body) => Some(body.len() as u64),
+            Inner::Pieces { left, .. } => Some(*left),
+            Inner::JsonStream(_) | Inner::Events(_) | Inner::Pipe(_) => None,
+        }
+    }
+
+    /// The next piece of what is there; `None` where that is all.
+    pub(super) fn next_piece(&mut self) -> Option<Bytes> {
         match &mut self.inner {
-            Inner::Full(body) => Some(Chunks::from_iter([std::mem::take(body)])),
-            Inner::Pieces { pieces, left, .. } => {
-                *left = 0;
-                Some(pieces.collect())
+            Inner::Full(body) => Some(std::mem::take(body)).filter(|body| !body.is_empty()),
+            Inner::Pieces { pieces, next, left } => {
+                while let Some(piece) = pieces.chunks.get_mut(*next) {
+                    *next += 1;
+                    if !piece.is_empty() {
+                        *left -= piece.len() as u64;
+                        return Some(std::mem::take(piece));
+                    }
+                }
+                None
             }
             Inner::JsonStream(_) | Inner::Events(_) | Inner::Pipe(_) => None,
         }
@@ -68,15 +83,7 @@ impl Body {
             busy.asked();
         }
         let piece = match &mut self.inner {
-            Inner::Full(body) => {
-                let body = std::mem::take(body);
-                (!body.is_empty()).then_some(Ok(body))
-            }
-            Inner::Pieces { pieces, left, .. } => {
-                let piece = pieces.find(|piece| !piece.is_empty());
-                *left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
-                piece.map(Ok)
-            }
+            Inner::Full(_) | Inner::Pieces { .. } => self.next_piece().map(Ok),
             Inner::JsonStream(stream) => ready!(stream.poll_piece(cx)),
             Inner::Events(relay) => ready!(relay.poll_item(cx)).map(|item| Ok(event(item))),
             Inner::Pipe(stream) => ready!(stream.poll_event(cx)).map(Ok),

@@ -14,9 +14,7 @@ use super::received::Received;
 use super::request::{EVENTS, Head, Request, accepts, check_post, read};
 use super::response::{Response, accepted, allow_origin, events, http, json, preflight, refused, text};
 use super::{sse, websocket};
-use crate::auth::Principal;
 use crate::auth::origin::Rules;
-use crate::auth::quota::{Account, Ticket};
 use crate::exchange::call::{Base, Call, Refusal, Scope};
 use crate::exchange::record::Record;
 use crate::exchange::{delete, get, post};
@@ -42,18 +40,14 @@ pub(crate) struct House {
 
 /// Who came in, and where to.
 pub(super) struct Guest {
-    pub plane: Arc<Plane>,
-    pub principal: Principal,
-    pub account: Arc<Account>,
     pub scope: Scope,
-    pub ticket: Ticket,
-    pub record: Record,
+    pub base: Box<Base>,
 }
 
 /// An answer, and what the connection becomes after it.
 pub(super) struct Answer {
     pub response: Response,
-    pub upgrade: Option<websocket::Upgrade>,
+    pub upgrade: Option<Box<websocket::Upgrade>>,
 }
 
 impl From<Response> for Answer {
@@ -140,7 +134,11 @@ fn admit(
         Ok((principal, scope, account, ticket))
     })();
     match admitted {
-        Ok((principal, scope, account, ticket)) => Ok(Guest { plane, principal, account, scope, ticket, record }),
+        Ok((principal, scope, account, ticket)) => {
+            let (naming, headers) = (scope.naming(&plane), Fields::default());
+            let base = Base { plane, principal, account, headers, synthesized: false, record, ticket, naming };
+            Ok(Guest { scope, base: Box::new(base) })
+        }
         Err(reason) => {
             record.fail(&reason);
             Err(reason)
@@ -150,10 +148,10 @@ fn admit(
 
 /// Streamable HTTP: reads the body where there is one, and sends the call down the path.
 async fn mcp(worker: &Rc<Worker>, guest: Guest, head: &mut Head, body: &mut Received) -> Result<Response, Refusal> {
-    let Guest { plane, principal, account, scope, ticket, mut record } = guest;
+    let Guest { scope, mut base } = guest;
     let read = match head.verb {
         Verb::POST => match check_post(&head.headers) {
-            Ok(()) => read(worker, plane.snapshot.limits.body_bytes, &head.headers, body).await.map(Some),
+            Ok(()) => read(worker, base.plane.snapshot.limits.body_bytes, &head.headers, body).await.map(Some),
             Err(reason) => Err(reason),
         },
         Verb::GET if !accepts(&head.headers, EVENTS) => Err(Reason::NotAcceptable(EVENTS)),
@@ -163,21 +161,12 @@ async fn mcp(worker: &Rc<Worker>, guest: Guest, head: &mut Head, body: &mut Rece
     let read = match read {
         Ok(read) => read,
         Err(reason) => {
-            record.fail(&reason);
+            base.record.fail(&reason);
             return Err(reason.into());
         }
     };
-    let base = Base {
-        naming: scope.naming(&plane),
-        plane,
-        principal,
-        account,
-        headers: std::mem::take(&mut head.headers),
-        synthesized: false,
-        record,
-        ticket,
-    };
-    let call = Call { upstream: scope, base: Box::new(base) };
+    base.headers = std::mem::take(&mut head.headers);
+    let call = Call { upstream: scope, base };
     let reply = match read {
         Some((body, held)) => post(worker, call, body, held).await,
         None if head.verb == Verb::GET => Box::pin(get(worker, call)).await,

@@ -179,7 +179,7 @@ where
     });
     match ended.await {
         Ok(Some(http1::Upgraded { upgrade, io, read })) => {
-            Box::pin(websocket::serve(upgrade, io, read, &connection)).await;
+            Box::pin(websocket::serve(*upgrade, io, read, &connection)).await;
         }
         Ok(None) => {}
         Err(error) => tracing::debug!(%error, "client connection ended"),

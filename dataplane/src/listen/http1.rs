@@ -27,7 +27,7 @@ use wire::{Next, Wire};
 
 /// A socket that goes on as something else, and what was read of it already.
 pub(super) struct Upgraded<I> {
-    pub upgrade: Upgrade,
+    pub upgrade: Box<Upgrade>,
     pub io: I,
     pub read: Bytes,
 }
@@ -44,8 +44,8 @@ where
 {
     let wire = Rc::new(RefCell::new(Wire::new(io, Rc::clone(connection))));
     loop {
-        let head = match std::future::poll_fn(|cx| wire.borrow_mut().poll_request(cx)).await? {
-            Next::Request(head) => head,
+        match std::future::poll_fn(|cx| wire.borrow_mut().poll_request(cx)).await? {
+            Next::Request => {}
             Next::End => break,
             Next::Refused(error) => {
                 let status = match error {
@@ -57,7 +57,8 @@ where
                 linger(&wire).await;
                 break;
             }
-        };
+        }
+        let Some(head) = wire.borrow_mut().take_head() else { break };
         let busy = connection.begin();
         let mut asked = Asked { http_11: head.http_11, persists: head.keep_alive, is_head: head.verb == Verb::HEAD };
         let body = match wire.borrow_mut().take_whole() {
@@ -68,7 +69,8 @@ where
         let answer = {
             // a future of some KB: a connection that idles keeps no room for it
             let mut request = Request { head, body };
-            let mut answering = Box::pin(door::answer(house, peer, &mut request));
+            let answering = Box::write(Box::new_uninit(), door::answer(house, peer, &mut request));
+            let mut answering = Box::into_pin(answering);
             std::future::poll_fn(|cx| match answering.as_mut().poll(cx) {
                 Poll::Ready(answer) => Poll::Ready(Some(answer)),
                 Poll::Pending => wire.borrow_mut().poll_gone(cx).map(|()| None),
@@ -121,10 +123,10 @@ where
     I: AsyncRead + AsyncWrite + Unpin,
 {
     let Response { status, headers, mut body } = response;
-    let whole = body.take_whole();
+    let whole = body.whole();
     let without = asked.is_head || status.is_informational() || status == StatusCode::NO_CONTENT;
-    let framing = match &whole {
-        Some(whole) => Framing::Length(whole.iter().map(|piece| piece.len() as u64).sum()),
+    let framing = match whole {
+        Some(length) => Framing::Length(length),
         None if asked.http_11 => Framing::Chunked,
         None => Framing::UntilClose,
     };
@@ -132,7 +134,10 @@ where
     let mut out = Outflow::new(framing);
     out.write_head(status, &headers, asked, &connection.date());
     if without || whole.is_some() {
-        out.add_whole(whole.filter(|_| !without).unwrap_or_default());
+        match whole.filter(|_| !without) {
+            Some(length) => out.add_whole(length, std::iter::from_fn(|| body.next_piece())),
+            None => out.add_whole(0, std::iter::empty()),
+        }
         std::future::poll_fn(|cx| wire.borrow_mut().poll_out(cx, &mut out)).await?;
         return Ok(asked.persists);
     }

@@ -21,7 +21,7 @@ pub(super) struct Response {
 }
 
 /// The header fields of an answer: names and values we wrote ourselves, or that came as header fields.
-pub(super) type Headers = SmallVec<[(&'static str, Cow<'static, str>); 4]>;
+pub(super) type Headers = SmallVec<[(&'static str, Cow<'static, str>); 1]>;
 
 impl Response {
     pub(super) fn new(status: StatusCode, body: Body) -> Self {
@@ -49,7 +49,7 @@ pub(super) fn http(reply: Reply) -> Response {
     let response = match reply.content {
         Content::Empty => Response::empty(status),
         Content::Json(body) => typed(Body::full(body), JSON),
-        Content::Pieces { pieces, held } => typed(Body::pieces(pieces, held), JSON),
+        Content::Pieces(pieces) => typed(Body::pieces(pieces), JSON),
         Content::JsonStream(stream) => typed(Body::of(Inner::JsonStream(stream)), JSON),
         Content::Messages(relay) => Response { status, ..events(Inner::Events(relay)) },
     };

@@ -19,7 +19,7 @@ use super::received::Received;
 use super::request::{Head, accepts, check_json, read};
 use crate::auth::quota::Ticket;
 use crate::drain::Phase;
-use crate::exchange::call::Refusal;
+use crate::exchange::call::{Base, Refusal};
 use crate::exchange::record::Record;
 use crate::limit;
 use crate::observe::metrics::Inside;
@@ -41,7 +41,8 @@ pub(crate) struct Stream {
 
 /// A GET: opens a stream.
 pub(super) fn open(house: &House, guest: Guest, head: &Head) -> Result<Stream, Refusal> {
-    let Guest { principal, scope, ticket, mut record, .. } = guest;
+    let Guest { scope, base } = guest;
+    let Base { principal, ticket, mut record, .. } = *base;
     record.other_method = Some("GET /sse".to_owned());
     let wrong = match head.verb {
         Verb::GET if !head.headers.has("accept") || accepts(&head.headers, "text/event-stream") => None,
@@ -79,7 +80,7 @@ pub(super) fn open(house: &House, guest: Guest, head: &Head) -> Result<Stream, R
 
 /// A POST: hands a message in.
 pub(super) async fn deliver(house: &House, guest: Guest, head: &Head, body: &mut Received) -> Result<(), Refusal> {
-    let Guest { plane, principal, ticket, mut record, .. } = guest;
+    let Base { plane, principal, ticket, mut record, .. } = *guest.base;
     record.other_method = Some("POST /messages".to_owned());
     let limits = &plane.snapshot.limits;
     let delivered = async {

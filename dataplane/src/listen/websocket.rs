@@ -29,7 +29,7 @@ use super::request::Head;
 use crate::auth::Principal;
 use crate::auth::quota::Ticket;
 use crate::drain::Phase;
-use crate::exchange::call::{Refusal, Scope};
+use crate::exchange::call::{Base, Refusal, Scope};
 use crate::exchange::record::Record;
 use crate::limit;
 use crate::node::Worker;
@@ -69,7 +69,8 @@ impl From<End> for Why {
 
 /// A GET: answers the handshake.
 pub(super) fn upgrade(worker: &Rc<Worker>, guest: Guest, head: &Head) -> Result<Answer, Refusal> {
-    let Guest { plane, principal, scope, ticket, mut record, .. } = guest;
+    let Guest { scope, base } = guest;
+    let Base { plane, principal, ticket, mut record, .. } = *base;
     record.other_method = Some("GET /ws".to_owned());
     let judged = (|| {
         if head.verb != Verb::GET {
@@ -87,7 +88,7 @@ pub(super) fn upgrade(worker: &Rc<Worker>, guest: Guest, head: &Head) -> Result<
             record.status = response.status;
             let limit = plane.snapshot.limits.body_bytes;
             let upgrade = Upgrade { worker: Rc::clone(worker), scope, principal, ticket, record, limit };
-            Ok(Answer { response, upgrade: Some(upgrade) })
+            Ok(Answer { response, upgrade: Some(Box::new(upgrade)) })
         }
         Err(reason) => {
             record.fail(&reason);

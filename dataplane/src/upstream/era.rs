@@ -40,6 +40,11 @@ impl Memory {
         self.configured
     }
 
+    /// Whether it is still to be found out.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.configured == Protocol::Auto && self.modern().is_none()
+    }
+
     /// Whether a modern request need not be tried: configured so, or learnt within [`limit::ERA_MEMORY`].
     pub(crate) fn is_legacy(&self) -> bool {
         match self.configured {

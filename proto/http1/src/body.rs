@@ -127,6 +127,18 @@ impl Body {
         self.is_end() && self.input.is_empty()
     }
 
+    /// Whether all that is left of it is there, and nothing came behind it.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        matches!(self.left, Left::Nothing) && self.run == self.input.len()
+    }
+
+    /// The next bytes, as [`Body::data`] gives them out.
+    #[must_use]
+    pub fn peek(&self) -> &[u8] {
+        &self.input[..self.run]
+    }
+
     /// Finds the next run of data.
     fn settle(&mut self) -> Result<(), BadBody> {
         let there = self.input.len();

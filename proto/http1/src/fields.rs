@@ -2,14 +2,13 @@
 
 use std::fmt;
 
-use smallvec::SmallVec;
-
 /// The header fields of a message, in their order. Names are found without regard to case; values are bytes without the
 /// white space around them.
 #[derive(Clone, Default)]
 pub struct Fields {
     raw: Vec<u8>,
-    lines: SmallVec<[Line; 12]>,
+    // not within: a message is handed on many times
+    lines: Vec<Line>,
 }
 
 /// Where a field stands in the raw bytes. Its value begins `gap` bytes behind the end of its name.
@@ -19,6 +18,8 @@ struct Line {
     name_len: u16,
     gap: u16,
     value_len: u32,
+    /// The last letter of its name in lower case: by it and the length, most other names are told apart.
+    last: u8,
 }
 
 /// A name that is no token, or a value that would not be one field on the wire.
@@ -27,15 +28,12 @@ struct Line {
 pub struct BadField;
 
 impl Line {
-    /// Whether the field has that name. Most have another length, or another last letter.
+    /// Whether the field has that name.
     #[inline(always)]
     fn is(&self, raw: &[u8], name: &str) -> bool {
-        if usize::from(self.name_len) != name.len() {
-            return false;
-        }
-        let own = self.name(raw);
-        own.last().map(u8::to_ascii_lowercase) == name.as_bytes().last().map(u8::to_ascii_lowercase)
-            && own.eq_ignore_ascii_case(name.as_bytes())
+        usize::from(self.name_len) == name.len()
+            && self.last == last(name.as_bytes())
+            && self.name(raw).eq_ignore_ascii_case(name.as_bytes())
     }
 
     #[inline(always)]
@@ -49,11 +47,20 @@ impl Line {
     }
 }
 
+/// See [`Line::last`].
+#[inline(always)]
+fn last(name: &[u8]) -> u8 {
+    name.last().map_or(0, u8::to_ascii_lowercase)
+}
+
+/// Fields that one of our own messages has.
+const USUAL: usize = 8;
+
 impl Fields {
     /// No fields, with room for `bytes` of them.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { raw: Vec::with_capacity(bytes), lines: SmallVec::new() }
+        Self { raw: Vec::with_capacity(bytes), lines: Vec::with_capacity(USUAL) }
     }
 
     /// The fields of a head: its bytes, and what the parser found in them.
@@ -72,9 +79,10 @@ impl Fields {
                 name_len: field.name.len().try_into().ok()?,
                 gap: gap.try_into().ok()?,
                 value_len: field.value.len().try_into().ok()?,
+                last: last(field.name.as_bytes()),
             })
         };
-        let mut lines = SmallVec::with_capacity(found.len());
+        let mut lines = Vec::with_capacity(found.len());
         for field in found {
             lines.push(line(field)?);
         }
@@ -152,15 +160,37 @@ impl Fields {
     /// # Errors
     /// [`BadField`]: nothing was added.
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadField> {
-        if name.is_empty() || !name.iter().all(|b| is_token(*b)) || !value.iter().all(|b| is_in_value(*b)) {
+        // all bytes without a way out in between: many at a time
+        let is_name = name.iter().fold(!name.is_empty(), |is, byte| is & TOKEN[usize::from(*byte)]);
+        if !is_name || !value.iter().fold(true, |is, byte| is & is_in_value(*byte)) {
             return Err(BadField);
         }
+        self.add(name, value)
+    }
+
+    /// Adds those fields of another message whose names are wanted.
+    ///
+    /// # Errors
+    /// [`BadField`]: there is no room for more.
+    pub fn extend(&mut self, other: &Self, wanted: impl Fn(&[u8]) -> bool) -> Result<(), BadField> {
+        for line in &other.lines {
+            let name = line.name(&other.raw);
+            if wanted(name) {
+                self.add(name, line.value(&other.raw))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what is a field.
+    fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), BadField> {
         let at = self.raw.len();
         let line = Line {
             name: at.try_into().map_err(|_| BadField)?,
             name_len: name.len().try_into().map_err(|_| BadField)?,
             gap: 2,
             value_len: value.len().try_into().map_err(|_| BadField)?,
+            last: last(name),
         };
         self.raw.reserve(name.len() + value.len() + 4);
         self.raw.extend_from_slice(name);
@@ -174,7 +204,7 @@ impl Fields {
     /// Takes away all fields of that name.
     pub fn remove(&mut self, name: &str) {
         let raw = &self.raw;
-        self.lines.retain(|line| !line.name(raw).eq_ignore_ascii_case(name.as_bytes()));
+        self.lines.retain(|line| !line.is(raw, name));
     }
 
     /// Puts a field in place of all of that name.
@@ -188,10 +218,9 @@ impl Fields {
 
     /// Writes the fields as lines.
     pub fn write(&self, out: &mut Vec<u8>) {
-        for (name, value) in self.iter() {
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value);
+        for line in &self.lines {
+            let length = usize::from(line.name_len) + usize::from(line.gap) + line.value_len as usize;
+            out.extend_from_slice(&self.raw[line.name as usize..][..length]);
             out.extend_from_slice(b"\r\n");
         }
     }
@@ -211,10 +240,17 @@ fn text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok().filter(|_| visible)
 }
 
-/// RFC 9110 section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
+/// Which bytes a name consists of (RFC 9110 section 5.6.2).
+const TOKEN: [bool; 256] = {
+    let mut token = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let it = byte as u8;
+        token[byte] = it.is_ascii_alphanumeric() || matches!(it, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        byte += 1;
+    }
+    token
+};
 
 /// RFC 9110 section 5.5: visible characters, spaces, tabs and bytes above ASCII.
 fn is_in_value(byte: u8) -> bool {

@@ -32,7 +32,7 @@ pub use list::{ListError, ListItem, ListPage, list_page};
 pub use message::{Kind, Message, Params, ResultFields};
 pub use method::{Method, Mirrored};
 pub use names::{EXPOSED_NAME_CHARS, exposed_name, split_server};
-pub use scan::{Reason, ScanError, ScanLimits, batch, glance, scan};
+pub use scan::{Reason, ScanError, ScanLimits, batch, glance, glance_into, scan, scan_into};
 pub use span::Span;
 pub use splice::{Chunks, Edit, join, splice, without_newlines};
 pub use sse::{Event, SseDecoder, SseError, encode_event};

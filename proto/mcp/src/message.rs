@@ -39,8 +39,9 @@ pub struct Message {
     pub r: ResultFields,
 }
 
-impl Message {
-    pub(crate) fn empty() -> Self {
+/// Nothing was found yet.
+impl Default for Message {
+    fn default() -> Self {
         Self {
             kind: Kind::Request,
             id: None,

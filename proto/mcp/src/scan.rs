@@ -49,7 +49,17 @@ impl Default for ScanLimits {
 ///
 /// [`ScanError`] says why, where, and to which id the answer belongs (specification, *Messages*; JSON-RPC 2.0).
 pub fn scan(body: &[u8], limits: ScanLimits) -> Result<Message, ScanError> {
-    scan_with(body, Cursor::new(body, limits.depth))
+    let mut message = Message::default();
+    scan_into(body, limits, &mut message).map(|()| message)
+}
+
+/// The same, into a fresh message: it is large, and better not moved about.
+///
+/// # Errors
+///
+/// As [`scan`]; what was found so far is in the message.
+pub fn scan_into(body: &[u8], limits: ScanLimits, message: &mut Message) -> Result<(), ScanError> {
+    scan_with(body, Cursor::new(body, limits.depth), message)
 }
 
 /// Reads a message of somebody who is believed: as [`scan`], but of arrays and objects on levels that are not read only the
@@ -60,22 +70,26 @@ pub fn scan(body: &[u8], limits: ScanLimits) -> Result<Message, ScanError> {
 ///
 /// As [`scan`], for what it looks at.
 pub fn glance(body: &[u8], limits: ScanLimits) -> Result<Message, ScanError> {
-    scan_with(body, Cursor::hasty(body, limits.depth))
+    let mut message = Message::default();
+    glance_into(body, limits, &mut message).map(|()| message)
 }
 
-fn scan_with(body: &[u8], mut cursor: Cursor<'_>) -> Result<Message, ScanError> {
-    // Filled where the caller will find it: a message is too large to be moved about.
-    let mut read = Ok(Message::empty());
-    let Ok(message) = &mut read else { unreachable!("just made") };
+/// The same, into a fresh message.
+///
+/// # Errors
+///
+/// As [`glance`]; what was found so far is in the message.
+pub fn glance_into(body: &[u8], limits: ScanLimits, message: &mut Message) -> Result<(), ScanError> {
+    scan_with(body, Cursor::hasty(body, limits.depth), message)
+}
+
+fn scan_with(body: &[u8], mut cursor: Cursor<'_>, message: &mut Message) -> Result<(), ScanError> {
     let mut found = fields::Found::new(message);
     let outcome = check_text(body)
         .and_then(|()| fields::read(&mut cursor, &mut found))
         .and_then(|()| check_end(&mut cursor))
         .and_then(|()| classify(&cursor, &mut found));
-    if let Err(Fault { reason, at }) = outcome {
-        read = Err(ScanError { reason, at: at as usize, id: found.id_for_errors() });
-    }
-    read
+    outcome.map_err(|Fault { reason, at }| ScanError { reason, at: at as usize, id: found.id_for_errors() })
 }
 
 /// The messages of a batch (2025-03-26 only), each to be scanned by itself.

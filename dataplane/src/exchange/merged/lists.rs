@@ -21,7 +21,7 @@ use crate::catalog::list::{Facts, Item};
 use crate::catalog::offer::{Page, Part};
 use crate::catalog::{About, Entry, Kind as Kinds, List, Offer};
 use crate::clock::epoch_seconds;
-use crate::exchange::call::{Arrival, Content, Posted, Reply};
+use crate::exchange::call::{Arrival, Content, Pieces, Posted, Reply};
 use crate::exchange::{Outcome, refuse, sessions};
 use crate::limit;
 use crate::node::Worker;
@@ -90,7 +90,8 @@ fn written(
         Content::Json(head.freeze())
     } else {
         // the items are the catalogue's own, and there once
-        Content::Pieces { pieces: [head.freeze(), page.items, tail.into()].into_iter().collect(), held: Vec::new() }
+        let chunks = [head.freeze(), page.items, tail.into()].into_iter().collect();
+        Content::Pieces(Box::new(Pieces { chunks, _held: Vec::new() }))
     };
     Reply { status: StatusCode::OK, session: None, content }
 }

@@ -82,14 +82,14 @@ impl Outflow {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// The whole body, after which nothing comes.
-    pub(super) fn add_whole(&mut self, whole: Chunks) {
+    /// A whole body of so many bytes, after which nothing comes.
+    pub(super) fn add_whole(&mut self, length: u64, pieces: impl Iterator<Item = Bytes>) {
         self.ended = true;
-        if whole.iter().map(Bytes::len).sum::<usize>() <= limit::COPIED_BYTES {
+        if length <= limit::COPIED_BYTES as u64 {
             let out = self.room();
-            whole.iter().for_each(|piece| out.extend_from_slice(piece));
+            pieces.for_each(|piece| out.extend_from_slice(&piece));
         } else {
-            self.large = whole;
+            self.large.extend(pieces);
         }
     }
 

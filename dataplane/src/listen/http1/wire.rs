@@ -19,9 +19,9 @@ const LIMITS: Limits = Limits { bytes: limit::HEAD_BYTES, fields: limit::HEADERS
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What comes next on a connection.
-#[allow(clippy::large_enum_variant, reason = "it is nearly always the large one")]
 pub(super) enum Next {
-    Request(RequestHead),
+    /// A request, whose head is there to be taken.
+    Request,
     /// The client has closed, or is asked to go.
     End,
     Refused(HeadError),
@@ -41,6 +41,8 @@ struct Read {
     unread: Vec<u8>,
     /// How many of them hold no end of a head.
     looked: usize,
+    /// The head of the current request, until it is taken: it is too large to be handed on.
+    head: Option<RequestHead>,
     /// The body of the current request, if it came along with its head; else what is to come of it.
     whole: Bytes,
     body: Option<Body>,
@@ -63,8 +65,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
         loop {
             match found {
                 Err(error) => return Poll::Ready(Ok(Next::Refused(error))),
-                Ok(Some(head)) => return Poll::Ready(Ok(Next::Request(head))),
-                Ok(None) => {}
+                Ok(true) => return Poll::Ready(Ok(Next::Request)),
+                Ok(false) => {}
             }
             if self.read.unread.is_empty() {
                 if self.connection.is_closing() {
@@ -79,6 +81,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
                 None => return Poll::Ready(Ok(Next::End)),
             }
         }
+    }
+
+    /// The current request's head.
+    pub(super) fn take_head(&mut self) -> Option<RequestHead> {
+        self.read.head.take()
     }
 
     /// The current request's body, if it came whole.
@@ -143,37 +150,39 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
 }
 
 impl Read {
-    /// Looks at what came behind the request before.
-    fn look(&mut self) -> std::result::Result<Option<RequestHead>, HeadError> {
+    /// Looks at what came behind the request before; whether that is a head.
+    fn look(&mut self) -> std::result::Result<bool, HeadError> {
         match std::mem::take(&mut self.unread) {
-            unread if unread.is_empty() => Ok(None),
+            unread if unread.is_empty() => Ok(false),
             unread => self.take(&unread),
         }
     }
 
-    /// Takes the next bytes; the head that is complete with them.
-    fn take(&mut self, bytes: &[u8]) -> std::result::Result<Option<RequestHead>, HeadError> {
+    /// Takes the next bytes; whether a head is complete with them.
+    fn take(&mut self, bytes: &[u8]) -> std::result::Result<bool, HeadError> {
         if self.unread.is_empty() {
             return self.parse(bytes);
         }
         self.unread.extend_from_slice(bytes);
         if find_end(&self.unread, self.looked).is_none() && self.unread.len() < LIMITS.bytes {
             self.looked = self.unread.len();
-            return Ok(None);
+            return Ok(false);
         }
         let unread = std::mem::take(&mut self.unread);
         self.parse(&unread)
     }
 
-    fn parse(&mut self, bytes: &[u8]) -> std::result::Result<Option<RequestHead>, HeadError> {
+    fn parse(&mut self, bytes: &[u8]) -> std::result::Result<bool, HeadError> {
         self.looked = 0;
         let Some((head, length)) = RequestHead::parse(bytes, LIMITS)? else {
             self.unread = bytes.to_vec();
             self.looked = bytes.len();
-            return Ok(None);
+            return Ok(false);
         };
+        let (framing, expects_continue) = (head.framing, head.expects_continue);
+        self.head = Some(head);
         let rest = &bytes[length..];
-        match head.framing {
+        match framing {
             Framing::Length(body) if body <= rest.len() as u64 => {
                 // not larger than what was read
                 let (body, rest) = rest.split_at(body as usize);
@@ -182,11 +191,11 @@ impl Read {
             }
             framing => {
                 let body = Body::new(framing, Bytes::copy_from_slice(rest)).map_err(|_| HeadError::Malformed)?;
-                self.owes_continue = head.expects_continue && rest.is_empty();
+                self.owes_continue = expects_continue && rest.is_empty();
                 self.body = Some(body);
             }
         }
-        Ok(Some(head))
+        Ok(true)
     }
 }
 
@@ -236,7 +245,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
 mod tests {
     use std::task::Waker;
 
-    use sluice_mcp::Chunks;
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
@@ -250,7 +258,7 @@ mod tests {
         let (near, mut far) = tokio::io::duplex(1000);
         let mut wire = Wire::new(near, Rc::clone(&connection));
         let mut out = Outflow::new(Framing::Length(1 << 20));
-        out.add_whole(Chunks::from_iter([Bytes::from(vec![b'x'; 1 << 20])]));
+        out.add_whole(1 << 20, std::iter::once(Bytes::from(vec![b'x'; 1 << 20])));
         let mut cx = Context::from_waker(Waker::noop());
         let stall = limit::WRITE_STALL.as_secs() as u32;
         for second in 0..3 * stall {

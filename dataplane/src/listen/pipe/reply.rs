@@ -36,8 +36,8 @@ impl Pipe {
                 self.outbox.send(body).await;
                 None
             }
-            Content::Pieces { pieces, held: _held } => {
-                self.outbox.send(join(&pieces)).await;
+            Content::Pieces(pieces) => {
+                self.outbox.send(join(&pieces.chunks)).await;
                 None
             }
             Content::JsonStream(stream) => match self.whole(*stream).await {

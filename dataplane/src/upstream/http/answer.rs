@@ -15,7 +15,8 @@ use crate::wire;
 /// which in the modern era tells the server that the request is cancelled.
 pub(crate) struct Answer {
     body: Body,
-    lease: Option<Lease>,
+    /// Boxed: nearly always the body is there with its head, and the connection free again.
+    lease: Option<Box<Lease>>,
 }
 
 pub(super) struct Lease {
@@ -26,6 +27,16 @@ pub(super) struct Lease {
     pub asked: Instant,
     /// How long it may idle, if it may.
     pub keep: Option<Duration>,
+}
+
+impl Lease {
+    /// The connection may be used again, if it may.
+    fn end(self) {
+        let Self { pools, upstream, connection, asked, keep } = self;
+        if let Some(keep) = keep.filter(|_| !connection.unfinished) {
+            pools.give(upstream, connection, asked, keep);
+        }
+    }
 }
 
 /// Why a body broke off.
@@ -39,22 +50,35 @@ pub(crate) enum Broken {
 
 impl Answer {
     pub(super) fn new(framing: Framing, came: Bytes, lease: Lease) -> Result<Self, BadBody> {
-        let mut answer = Self { body: Body::new(framing, came)?, lease: Some(lease) };
+        let body = Body::new(framing, came)?;
+        if body.is_here() {
+            lease.end();
+            return Ok(Self { body, lease: None });
+        }
+        let mut answer = Self { body, lease: Some(Box::new(lease)) };
         answer.settle();
         Ok(answer)
     }
 
-    /// At the end of the body the connection is free.
+    /// When nothing more is to come, the connection is free; or closed, where something came behind the body.
     fn settle(&mut self) {
-        if !self.body.is_end() {
-            return;
+        if self.body.is_here() {
+            if let Some(lease) = self.lease.take() {
+                lease.end();
+            }
+        } else if self.body.is_end() {
+            self.lease = None;
         }
-        if let Some(Lease { pools, upstream, connection, asked, keep: Some(keep) }) = self.lease.take()
-            && self.body.is_exact()
-            && !connection.unfinished
-        {
-            pools.give(upstream, connection, asked, keep);
-        }
+    }
+
+    /// All of the body, where it is there.
+    pub(crate) fn whole(&self) -> Option<&[u8]> {
+        (self.lease.is_none() && self.body.is_here()).then(|| self.body.peek())
+    }
+
+    /// Takes what [`Answer::whole`] shows.
+    pub(crate) fn take_whole(&mut self) -> Bytes {
+        self.body.data().ok().flatten().unwrap_or_default()
     }
 
     /// The next bytes; `None` at the end.
