@@ -10,7 +10,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("proto/mcp", &[]),
     ("proto/http1", &[]),
     ("proto/contract", &[]),
-    ("proto/snapshot", &["sluice-contract"]),
+    ("proto/snapshot", &["sluice-contract", "sluice-mcp"]),
     ("dataplane", &["sluice-mcp", "sluice-http1", "sluice-contract", "sluice-snapshot"]),
     ("controlplane", &["sluice-contract", "sluice-snapshot"]),
     ("ctl", &["sluice-contract", "sluice-snapshot", "sluice-dataplane", "sluice-controlplane"]),

@@ -8,5 +8,6 @@ pub mod chunk;
 pub mod feature;
 pub mod model;
 mod parse;
+pub mod policy;
 
 pub use parse::{Fault, parse};

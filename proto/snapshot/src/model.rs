@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 
 pub use issuer::{Algorithm, Issuer, KeySource, Scopes};
 
+use crate::policy::Policies;
+
 /// One complete, validated configuration of a node. Replaced whole, never edited.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -29,6 +31,8 @@ pub struct Snapshot {
     pub monitoring: Monitoring,
     /// How the merged door names tools and prompts.
     pub prefix: Prefix,
+    /// What principals may do; `None`: everything.
+    pub policies: Option<Policies>,
 }
 
 /// How tools and prompts are named on the merged door.

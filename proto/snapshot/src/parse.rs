@@ -11,6 +11,7 @@ mod issuer;
 mod json;
 mod limits;
 mod listener;
+mod policy;
 mod server;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -57,6 +58,7 @@ pub fn parse(wire: &v1::Snapshot) -> Result<Snapshot, Vec<Fault>> {
         v1::Prefix::Never => Some(Prefix::Never),
         v1::Prefix::Unspecified => faults.note("prefix", "is not one this version knows"),
     };
+    let policies = wire.policies.as_ref().map(|wire| policy::parse(wire, &mut faults));
     if let (Some(listener), Some(access)) = (&listener, &access) {
         listener::check_openness(listener, access, &mut faults);
         listener::check_audiences(listener, access, &mut faults);
@@ -74,6 +76,7 @@ pub fn parse(wire: &v1::Snapshot) -> Result<Snapshot, Vec<Fault>> {
                 limits,
                 monitoring,
                 prefix,
+                policies,
             })
         }
         _ => Err(faults.0),

@@ -23,21 +23,26 @@ pub(super) fn parse(wire: &v1::Curation, path: &str, faults: &mut Faults) -> Cur
 }
 
 fn selection(wire: Option<&v1::Selection>, path: &str, faults: &mut Faults) -> Selection {
-    let mut patterns = |texts: &[String], field: &str| {
-        for (index, text) in texts.iter().enumerate() {
-            let path = format!("{path}.{field}[{index}]");
-            if text.is_empty() {
-                faults.note::<()>(path, "is empty and matches nothing; `*` matches everything");
-            } else if text.chars().count() > MAX_PATTERN {
-                faults.note::<()>(path, format!("is longer than {MAX_PATTERN} characters"));
-            } else if text.chars().any(char::is_control) {
-                faults.note::<()>(path, "contains a control character, which no name has");
-            }
+    let Some(wire) = wire else { return Selection::default() };
+    Selection {
+        allow: patterns(&wire.allow, &format!("{path}.allow"), faults),
+        deny: patterns(&wire.deny, &format!("{path}.deny"), faults),
+    }
+}
+
+/// Patterns of names, each of which can match something.
+pub(super) fn patterns(texts: &[String], path: &str, faults: &mut Faults) -> Vec<Pattern> {
+    for (index, text) in texts.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        if text.is_empty() {
+            faults.note::<()>(path, "is empty and matches nothing; `*` matches everything");
+        } else if text.chars().count() > MAX_PATTERN {
+            faults.note::<()>(path, format!("is longer than {MAX_PATTERN} characters"));
+        } else if text.chars().any(char::is_control) {
+            faults.note::<()>(path, "contains a control character, which no name has");
         }
-        texts.iter().map(|text| Pattern::new(text.as_str())).collect()
-    };
-    wire.map(|wire| Selection { allow: patterns(&wire.allow, "allow"), deny: patterns(&wire.deny, "deny") })
-        .unwrap_or_default()
+    }
+    texts.iter().map(|text| Pattern::new(text.as_str())).collect()
 }
 
 fn tool_edits(wire: &[v1::ToolEdit], path: &str, faults: &mut Faults) -> HashMap<String, ToolEdit> {

@@ -1,6 +1,7 @@
 //! What is accepted and what is refused, with the exact path; `properties` has what holds for any message.
 
 mod curation;
+mod policy;
 mod properties;
 
 use sluice_contract::v1;
@@ -70,6 +71,7 @@ pub(crate) fn good() -> v1::Snapshot {
             child_idle_ms: 600_000,
         }),
         monitoring: Some(v1::Monitoring { metrics_path: "/metrics".into(), access_log: true }),
+        policies: None,
     }
 }
 

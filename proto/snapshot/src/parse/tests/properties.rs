@@ -90,6 +90,35 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_policies()(
+        texts in prop::collection::vec(any_text(), 6),
+        there in prop::collection::vec(any::<bool>(), 5),
+        numbers in prop::collection::vec(-1i32..4, 3),
+    ) -> Opaque<Option<v1::Policies>> {
+        let coverage = there[0].then(|| v1::Coverage {
+            servers: vec![texts[0].clone()],
+            everything: there[1],
+            tools: if there[1] { Vec::new() } else { vec![texts[1].clone()] },
+            ..v1::Coverage::default()
+        });
+        let rule = |scopes: &[String]| v1::Rule {
+            coverage: coverage.clone(), actions: vec![numbers[0]], scopes: scopes.to_vec(), when: Vec::new(),
+        };
+        let limit = v1::Limit {
+            coverage: coverage.clone(), per: numbers[1], requests_per_minute: u32::try_from(numbers[2]).ok(),
+            concurrent_requests: None,
+        };
+        Opaque(there[2].then(|| v1::Policies { policies: vec![v1::Policy {
+            name: texts[2].clone(),
+            who: vec![if there[3] { "role:x".to_owned() } else { texts[3].clone() }],
+            allow: vec![rule(&texts[4..])],
+            deny: vec![rule(&[])],
+            limit: there[4].then_some(limit).into_iter().collect(),
+        }] }))
+    }
+}
+
+prop_compose! {
     fn any_snapshot()(
         servers in prop::collection::vec(any_server(), 0..4),
         texts in prop::collection::vec(any_text(), 6),
@@ -97,6 +126,7 @@ prop_compose! {
         digest in prop_oneof![Just(vec![7u8; 32]), prop::collection::vec(any::<u8>(), 0..40)],
         numbers in prop::collection::vec(prop_oneof![Just(0u32), 1u32..500, any::<u32>()], 5),
         parts in prop::collection::vec(any::<bool>(), 4),
+        policies in any_policies(),
     ) -> Opaque<v1::Snapshot> {
         Opaque(v1::Snapshot {
             revision: 1,
@@ -124,6 +154,7 @@ prop_compose! {
                 children_per_server: 1, children_per_principal: numbers[0], child_idle_ms: numbers[1].into(),
             }),
             monitoring: parts[3].then(|| v1::Monitoring { metrics_path: texts[5].clone(), access_log: flags[3] }),
+            policies: policies.0,
         })
     }
 }
@@ -148,6 +179,14 @@ proptest! {
                         for value in values {
                             prop_assert!(!value.contains('\n') && serde_json::from_str::<serde_json::Value>(value).is_ok());
                         }
+                    }
+                }
+                for policy in snapshot.policies.iter().flat_map(|policies| &policies.policies) {
+                    prop_assert!(!policy.who.is_empty());
+                    for rule in policy.allow.iter().chain(&policy.deny) {
+                        prop_assert!(rule.list || rule.call);
+                        let own = format!("policies.{}.", policy.name);
+                        prop_assert!(rule.source.starts_with(&own));
                     }
                 }
                 let open = !snapshot.access.required && !snapshot.access.explicitly_open;
