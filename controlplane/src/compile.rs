@@ -81,6 +81,8 @@ pub fn compile(config: &Config, keys: &[StoredKey], node: &Node, revision: u64) 
             Prefix::Always => v1::Prefix::Always.into(),
             Prefix::Never => v1::Prefix::Never.into(),
         },
+        // comes with their words
+        policies: None,
     };
     notes.origins.key("name", Path::of(["proxy", "name"]));
     let proof = sluice_snapshot::parse(&snapshot).err().unwrap_or_default();
