@@ -109,8 +109,9 @@ async fn serve(settings: Settings) -> Result<(), AppError> {
         .http2_keepalive_timeout(Some(PONG))
         .add_service(api::grpc::admin(service.clone()))
         .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), until(stopped.clone()));
-    let over_http =
-        axum::serve(http, api::http::routes(service.clone())).with_graceful_shutdown(until(stopped.clone()));
+    // Who calls is known by address, too, for the audit log.
+    let routes = api::http::routes(service.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let over_http = axum::serve(http, routes).with_graceful_shutdown(until(stopped.clone()));
     let served = async {
         tokio::try_join!(async { over_grpc.await.map_err(AppError::from) }, async {
             over_http.await.map_err(AppError::from)

@@ -30,7 +30,7 @@ struct Args {
     #[arg(long, value_name = "ADDR", default_value_t = GRPC)]
     grpc: SocketAddr,
 
-    /// Address for HTTP: health and metrics
+    /// Address for HTTP: the REST API, health and metrics
     #[arg(long, value_name = "ADDR", default_value_t = HTTP)]
     http: SocketAddr,
 

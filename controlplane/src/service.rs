@@ -31,6 +31,7 @@ use crate::secrets::Ring;
 use crate::store::Store;
 use attempts::Attempts;
 
+pub use authenticate::bearer;
 pub use caller::{Caller, Role};
 pub use change::{Change, ChangeKind, FieldChange};
 pub use counters::Counters;

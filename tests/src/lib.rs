@@ -8,6 +8,7 @@ pub mod binary;
 pub mod call;
 pub mod catalogue;
 pub mod client;
+pub mod control;
 pub mod door;
 pub mod events;
 pub mod flood;
@@ -26,6 +27,7 @@ pub mod wait;
 pub mod websocket;
 
 pub use call::{Call, Reply};
+pub use control::ControlPlane;
 pub use gateway::Gateway;
 pub use session::Session;
 pub use upstream::{Answer, Upstream};

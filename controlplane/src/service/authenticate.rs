@@ -11,6 +11,13 @@ use crate::store::tokens::{self, StoredToken, TokenKind};
 /// Longest token that is looked at: ours have 50 characters.
 const MAX_TOKEN: usize = 512;
 
+/// The token in the value of an `Authorization` header.
+#[must_use]
+pub fn bearer(said: &str) -> Option<&str> {
+    let (scheme, token) = said.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
 impl Service {
     /// The bearer of a token. `peer` is where it came from, for the audit log.
     ///

@@ -3,12 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::language::{Fault, Object, Path, join};
+use crate::language::{Fault, Object, join};
 use crate::publish::Desired;
 use crate::store::StoredKey;
 
-/// Largest configuration, as canonical JSON: 8 MiB, as for a file.
-const MAX_BYTES: usize = 8 << 20;
 /// Most faults that are told; whoever made more made the same one often.
 const MAX_FAULTS: usize = 200;
 
@@ -39,12 +37,6 @@ type Labels = BTreeMap<String, String>;
 /// Judges objects, as the revision they would become.
 pub(super) fn judge(objects: &[&Object], keys: Vec<StoredKey>, revision: u64) -> Judgement {
     let mut judgement = Judgement::default();
-    let size: usize = objects.iter().map(|object| object.spec.canonical().len()).sum();
-    if size > MAX_BYTES {
-        let fault = Fault::value(Path::default(), format!("is larger than {MAX_BYTES} bytes"));
-        judgement.faults.push(fault.into());
-        return judgement;
-    }
     let config = match join(objects.iter().copied()) {
         Ok(config) => config,
         Err(faults) => {

@@ -1,8 +1,10 @@
 //! What is desired, as the store has it: the source of revisions for a fleet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
+use tokio::sync::watch;
 
 use super::held::Held;
 use super::{Service, ServiceError};
@@ -28,7 +30,42 @@ pub fn desired(db: &Connection, ring: &Ring) -> Result<Desired, ServiceError> {
     Ok(Desired { revision, config, keys: keys(db)?, ..Desired::default() })
 }
 
+/// How long to wait before a database that failed is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 impl Service {
+    /// What is desired, now and whenever that changes; heads that come while one is read are skipped. It goes on until the last
+    /// receiver is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`desired`], of the first one.
+    pub async fn follow(&self) -> Result<watch::Receiver<Arc<Desired>>, ServiceError> {
+        let mut head = self.store().head();
+        head.mark_unchanged();
+        let (told, receiver) = watch::channel(Arc::new(self.desired().await?));
+        let service = self.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    changed = head.changed() => if changed.is_err() { return },
+                    () = told.closed() => return,
+                }
+                while let Err(error) = service.tell(&told).await {
+                    tracing::error!(%error, "what is desired cannot be read; nodes keep what they run");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn tell(&self, told: &watch::Sender<Arc<Desired>>) -> Result<(), ServiceError> {
+        let desired = self.desired().await?;
+        told.send_replace(Arc::new(desired));
+        Ok(())
+    }
+
     /// What is desired at the head.
     ///
     /// # Errors

@@ -242,6 +242,20 @@ async fn roles_bound_what_is_done_and_every_change_and_denial_is_remembered() {
     assert_eq!((verdict.entries, verdict.broken_at, verdict.head), (4, None, entries[0].hash));
 }
 
+#[tokio::test]
+async fn what_is_desired_follows_the_head() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(folder.path());
+    let mut desired = service.follow().await.unwrap();
+    assert_eq!(desired.borrow_and_update().revision, 0);
+    for last in 1..=3 {
+        apply(&service, &[("server", "a", &format!(r#"{{"url":"http://a/{last}"}}"#))]).await;
+    }
+    let newest = desired.wait_for(|desired| desired.revision == 3);
+    let newest = tokio::time::timeout(std::time::Duration::from_secs(10), newest).await.unwrap().unwrap();
+    assert_eq!(newest.config.servers["a"].url.as_deref(), Some("http://a/3"));
+}
+
 #[test]
 fn the_operations_are_those_of_the_contract() {
     let proto = include_str!("../../../proto/sluice/v1/admin.proto");

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::answer;
 use super::status::status;
-use crate::service::{Apply, Caller, CreateToken, Delete, RawObject, Role, Rollback, Service};
+use crate::service::{self, Apply, Caller, CreateToken, Delete, RawObject, Role, Rollback, Service};
 use crate::store::tokens::TokenKind;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -26,11 +26,7 @@ impl Admin {
     async fn open<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
         let peer = request.remote_addr().map_or_else(|| "here".to_owned(), |address| address.ip().to_string());
         let said = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-        let token = said.and_then(|said| {
-            let (scheme, token) = said.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let caller = self.service.authenticate(token, &peer).await.map_err(status)?;
+        let caller = self.service.authenticate(said.and_then(service::bearer), &peer).await.map_err(status)?;
         Ok((caller, request.into_inner()))
     }
 }

@@ -17,7 +17,7 @@ use crate::language::Path;
 pub fn join<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Result<Config, Vec<Fault>> {
     let mut maps: Vec<(Kind, Vec<Entry>)> = Kind::ALL.into_iter().map(|kind| (kind, Vec::new())).collect();
     for object in objects {
-        let entry = Entry::new(object.name.clone(), Span::default(), object.spec.0.clone());
+        let entry = Entry::new(object.name.clone(), Span::default(), Node::clone(&object.spec.0));
         if let Some((_, entries)) = maps.iter_mut().find(|(kind, _)| *kind == object.kind) {
             entries.push(entry);
         }

@@ -1,6 +1,7 @@
 //! The secrets of an object, apart from what may be shown of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use zeroize::{Zeroize, Zeroizing};
 
@@ -49,7 +50,7 @@ impl Spec {
     /// Takes the secrets out and leaves masks in their places.
     pub fn conceal(&mut self, kind: Kind) -> Secrets {
         let mut secrets = Secrets::default();
-        words::visit(kind, &mut self.0, &mut |path, meaning, leaf| {
+        words::visit(kind, Arc::make_mut(&mut self.0), &mut |path, meaning, leaf| {
             if meaning.secret && matches!(leaf.content, Content::Scalar(_)) {
                 secrets.0.insert(path.to_string(), Zeroizing::new(json::canonical(leaf)));
                 if let Content::Scalar(scalar) = &mut leaf.content {
@@ -63,7 +64,14 @@ impl Spec {
 
     /// Puts secrets back in their places.
     pub fn reveal(&mut self, secrets: &Secrets) {
-        each_leaf_mut(&mut self.0, &Path::default(), &mut |path, leaf| {
+        if secrets.is_empty() {
+            return;
+        }
+        each_leaf_mut(Arc::make_mut(&mut self.0), &Path::default(), &mut |path, leaf| {
+            // Else nothing was hidden here, and paths need not be written out to be looked up.
+            if leaf.text() != Some(MASK) {
+                return;
+            }
             if let Some(value) = secrets.0.get(&path.to_string()).and_then(|value| json::parse(value).ok()) {
                 *leaf = value;
             }
@@ -75,7 +83,7 @@ impl Spec {
     #[must_use]
     pub fn keep(&mut self, kind: Kind, secrets: &Secrets) -> Vec<Path> {
         let mut without = Vec::new();
-        words::visit(kind, &mut self.0, &mut |path, meaning, leaf| {
+        words::visit(kind, Arc::make_mut(&mut self.0), &mut |path, meaning, leaf| {
             if leaf.text() != Some(MASK) {
                 return;
             }

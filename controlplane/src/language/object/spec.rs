@@ -1,6 +1,7 @@
 //! What an object says: a tree without places, settled so that the same meaning is the same text.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::super::fault::Fault;
 use super::super::path::{Path, Segment};
@@ -8,9 +9,9 @@ use super::super::tree::{Content, Entry, Node, Scalar, Span};
 use super::super::{shorthand, value};
 use super::{Kind, json, words};
 
-/// What an object says. It may hold credentials, so it has no `Debug`.
+/// What an object says. It may hold credentials, so it has no `Debug`. Clones share what they say until one is changed.
 #[derive(Clone)]
-pub struct Spec(pub(super) Node);
+pub struct Spec(pub(super) Arc<Node>);
 
 impl Spec {
     /// Reads JSON.
@@ -29,7 +30,7 @@ impl Spec {
     ///
     /// It is not what was written.
     pub fn stored(text: &str) -> Result<Self, String> {
-        json::parse(text).map(Self)
+        json::parse(text).map(|node| Self(Arc::new(node)))
     }
 
     /// An object as it is cut from a document.
@@ -44,13 +45,19 @@ impl Spec {
             }
         });
         prune(&mut node);
-        Self(node)
+        Self(Arc::new(node))
     }
 
     /// Canonical JSON, secrets included.
     #[must_use]
     pub fn canonical(&self) -> String {
         json::canonical(&self.0)
+    }
+
+    /// Says the same.
+    #[must_use]
+    pub fn equals(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.canonical() == other.canonical()
     }
 
     /// Every value that holds no others, and empty maps and lists, as JSON by their paths.

@@ -11,9 +11,12 @@ use super::super::judge::judge;
 use super::super::{ServiceError, order, source};
 use super::Outcome;
 use crate::audit::{self, Event};
-use crate::language::{Fault, Kind, Object};
+use crate::language::{Fault, Kind, Object, Path};
 use crate::secrets::Ring;
 use crate::store::{objects, revisions};
+
+/// Largest configuration, as canonical JSON: 8 MiB, as for a file.
+const MAX_BYTES: usize = 8 << 20;
 
 /// Who wants it, and how.
 pub(super) struct Intent {
@@ -36,10 +39,15 @@ pub(super) fn commit(
     mut warnings: Vec<Fault>,
 ) -> Result<Outcome, ServiceError> {
     let head = revisions::head(tx)?;
-    let all: Vec<&Object> = next.iter().collect();
+    let next = arranged(current, next, head + 1, ring);
+    let size: usize = next.iter().map(|held| held.row.spec.len()).sum();
+    if size > MAX_BYTES {
+        let fault = Fault::value(Path::default(), format!("the whole configuration is larger than {MAX_BYTES} bytes"));
+        return Ok(Outcome { revision: head, faults: vec![fault.into()], ..Outcome::default() });
+    }
+    let all: Vec<&Object> = next.iter().map(|held| &held.object).collect();
     let judgement = judge(&all, source::keys(tx)?, head + 1);
     warnings.extend(judgement.warnings);
-    let next = arranged(current, next, head + 1, ring);
     let changes = change::between(current, &next);
     let mut outcome = Outcome { revision: head, changes, warnings, faults: judgement.faults };
     if intent.dry_run || !outcome.faults.is_empty() || outcome.changes.is_empty() {
@@ -100,8 +108,7 @@ fn arranged(current: &[Held], next: Vec<Object>, since: u64, ring: &Ring) -> Vec
             objects.iter().map(|object| before.get(&(object.kind.as_str(), &*object.name)).copied()).collect();
         let known: Vec<_> = old.iter().map(|old| old.map(|old| old.row.position)).collect();
         for ((object, old), position) in objects.into_iter().zip(old).zip(order::positions(&known)) {
-            let same = old
-                .filter(|old| old.row.position == position && old.object.spec.canonical() == object.spec.canonical());
+            let same = old.filter(|old| old.row.position == position && old.object.spec.equals(&object.spec));
             held.push(same.cloned().unwrap_or_else(|| Held::new(object, since, position, ring)));
         }
     }

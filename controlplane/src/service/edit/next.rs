@@ -59,7 +59,7 @@ fn keep_secrets(object: &mut Object, old: Option<&Held>, ring: &Ring) -> Result<
         Some(old) => old.secrets(ring)?,
         None => crate::language::Secrets::default(),
     };
-    let before = object.spec.canonical();
+    let before = object.spec.clone();
     let path = object.path();
     let fault = |inside, advice: &str| {
         Fault::value(within(&path, &inside), format!("`{MASK}` stands for a secret that is not shown")).advise(advice)
@@ -67,7 +67,7 @@ fn keep_secrets(object: &mut Object, old: Option<&Held>, ring: &Ring) -> Result<
     let without = object.spec.keep(object.kind, &secrets);
     let mut faults: Vec<Fault> =
         without.into_iter().map(|inside| fault(inside, "there is none here yet: give its value")).collect();
-    let was_kept = before != object.spec.canonical();
+    let was_kept = !before.equals(&object.spec);
     let moved = old.and_then(|old| {
         let differs = |key: &&str| old.object.spec.member(key) != object.spec.member(key);
         DESTINATION.into_iter().find(|key| differs(key)).filter(|_| object.kind == Kind::Server)

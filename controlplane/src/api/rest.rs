@@ -1,0 +1,62 @@
+//! REST under `/api/v1`: the operations of the Admin service by HTTP, described by OpenAPI 3.1 at `/api/v1/openapi.json`.
+
+mod asked;
+mod audit;
+mod caller;
+mod integrations;
+mod objects;
+mod problem;
+mod revisions;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod words;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+use axum::{Json, Router};
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::service::Service;
+
+/// Bytes of a request; as over gRPC.
+const MAX_REQUEST: usize = 16 << 20;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Sluice", description = "The control plane of Sluice. Callers send `Authorization: Bearer TOKEN`; \
+        the roles are `viewer`, `editor` and `admin`."),
+    security(("token" = [])),
+)]
+struct Document;
+
+/// The routes, with their own description among them.
+pub fn routes(service: Service) -> Router {
+    let (router, document) = described();
+    let described = move || async move { Json(document) };
+    router.layer(DefaultBodyLimit::max(MAX_REQUEST)).with_state(service).route("/api/v1/openapi.json", get(described))
+}
+
+fn described() -> (Router<Service>, utoipa::openapi::OpenApi) {
+    let v1 = OpenApiRouter::new()
+        .routes(routes!(objects::apply))
+        .routes(routes!(objects::list))
+        .routes(routes!(objects::get, objects::put, objects::delete))
+        .routes(routes!(revisions::history))
+        .routes(routes!(revisions::rollback))
+        .routes(routes!(tokens::create, tokens::list))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(audit::entries))
+        .routes(routes!(audit::verify))
+        .routes(routes!(integrations::list, integrations::create))
+        .routes(routes!(integrations::get, integrations::update, integrations::delete))
+        .routes(routes!(summary::summary));
+    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(bearer));
+    (router, document)
+}

@@ -1,0 +1,103 @@
+//! Servers under the name that MCP support asks for, integrations: the same objects, the same operations.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::asked::{Body, Parameters};
+use super::caller::Caller;
+use super::objects::{self, Object};
+use super::problem::Problem;
+use super::words::{How, Outcome};
+use crate::service::Service;
+
+const KIND: &str = "server";
+
+/// A server to create.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    name: String,
+    /// As the configuration language describes a server.
+    #[schema(value_type = Object)]
+    spec: Box<RawValue>,
+}
+
+/// Servers, in configured order.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Integrations {
+    integrations: Vec<Object>,
+    revision: u64,
+}
+
+/// All servers. viewer.
+#[utoipa::path(get, path = "/integrations", operation_id = "ListIntegrations", tag = "integrations",
+    responses((status = 200, body = Integrations)))]
+pub(super) async fn list(
+    State(service): State<Service>,
+    Caller(caller): Caller,
+) -> Result<Json<Integrations>, Problem> {
+    let (revision, shown) = service.get(&caller, KIND, "", 0).await?;
+    Ok(Json(Integrations { integrations: shown.into_iter().map(Object::from).collect(), revision }))
+}
+
+/// Creates a server; one of that name must not exist. editor.
+#[utoipa::path(post, path = "/integrations", operation_id = "CreateIntegration", tag = "integrations", params(How),
+    request_body = New, responses((status = 200, body = Outcome), (status = 422, body = Outcome),
+    (status = 409, body = Problem)))]
+pub(super) async fn create(
+    State(service): State<Service>,
+    Caller(caller): Caller,
+    Parameters(how): Parameters<How>,
+    Body(new): Body<New>,
+) -> Result<Outcome, Problem> {
+    let (revision, shown) = service.get(&caller, KIND, "", how.base_revision.unwrap_or_default()).await?;
+    if shown.iter().any(|shown| shown.name == new.name) {
+        let detail = format!("there is a server `{}` already; PUT changes it", new.name.escape_debug());
+        return Err(Problem::new(axum::http::StatusCode::CONFLICT, detail));
+    }
+    // Nobody else may create it meanwhile.
+    let how = How { base_revision: Some(revision), ..how };
+    objects::apply_one(&service, &caller, KIND.to_owned(), new.name, how, new.spec).await
+}
+
+/// One server. viewer.
+#[utoipa::path(get, path = "/integrations/{integration}", operation_id = "GetIntegration", tag = "integrations",
+    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+pub(super) async fn get(
+    State(service): State<Service>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+) -> Result<Json<Object>, Problem> {
+    Ok(Json(objects::one(&service, &caller, KIND, &name, 0).await?))
+}
+
+/// Changes a server. editor.
+#[utoipa::path(put, path = "/integrations/{integration}", operation_id = "UpdateIntegration", tag = "integrations",
+    params(How), request_body = inline(serde_json::Value), responses((status = 200, body = Outcome),
+    (status = 422, body = Outcome), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn update(
+    State(service): State<Service>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+    Parameters(how): Parameters<How>,
+    Body(spec): Body<Box<RawValue>>,
+) -> Result<Outcome, Problem> {
+    objects::one(&service, &caller, KIND, &name, 0).await?;
+    objects::apply_one(&service, &caller, KIND.to_owned(), name, how, spec).await
+}
+
+/// Removes a server. editor.
+#[utoipa::path(delete, path = "/integrations/{integration}", operation_id = "DeleteIntegration", tag = "integrations",
+    params(How), responses((status = 200, body = Outcome), (status = 422, body = Outcome),
+    (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn delete(
+    State(service): State<Service>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+    Parameters(how): Parameters<How>,
+) -> Result<Outcome, Problem> {
+    objects::remove(&service, &caller, KIND.to_owned(), name, how).await
+}
