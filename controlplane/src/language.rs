@@ -32,7 +32,7 @@ use std::collections::HashSet;
 
 pub use config::{
     Authentication, Certificate, Client, Config, Door, Features, Limits, LogLevel, Monitoring, Prefix, Proxy,
-    RateLimiting, Seconds, Secret,
+    RateLimiting, Seconds, Secret, Tracing,
 };
 pub use curation::{PromptEdit, Prompts, Resources, ToolEdit, Tools};
 pub use fault::{Fault, Rejected, Source};

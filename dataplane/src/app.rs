@@ -30,6 +30,8 @@ use crate::listen::{http, stdio};
 use crate::node::{Node, Worker};
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
+use crate::observe::otlp;
+use crate::observe::traces::{Span, Spans};
 use crate::plane::{Ground, Plane};
 use crate::seal::{self, Seal};
 use crate::session::{Store, memory::Memory};
@@ -59,6 +61,7 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
         memory: memory::Memory::load(&settings.state_dir),
     };
     let plane = Arc::new(Plane::build(first, None, &ground));
+    let (spans, ended_spans) = Spans::new(Arc::clone(&metrics));
     let (adopt, planes) = watch::channel(plane);
     let node = Arc::new(Node {
         clock: Clock::start(),
@@ -66,6 +69,7 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
         sessions: Store::Memory(Memory::default()),
         quotas: Quotas::new(),
         log: AccessLog::start(Arc::clone(&metrics))?,
+        spans,
         drain: Drain::new(),
         boot: u32::from_be_bytes(seal::random()),
         planes,
@@ -105,7 +109,7 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
     drop(sockets);
 
     let log = node.log.clone();
-    let run = Control { node, adopt, snapshots, ground, certificates, admin };
+    let run = Control { node, adopt, snapshots, ground, certificates, admin, ended_spans: Some(ended_spans) };
     control.block_on(run.run());
     stop.send_replace(true);
     for worker in workers {
@@ -286,6 +290,7 @@ struct Control {
     ground: Ground,
     certificates: Arc<Certificates>,
     admin: Option<TcpListener>,
+    ended_spans: Option<tokio::sync::mpsc::Receiver<Span>>,
 }
 
 impl Control {
@@ -293,6 +298,11 @@ impl Control {
         if let Some(admin) = self.admin.take().and_then(|s| tokio::net::TcpListener::from_std(s).ok()) {
             tokio::spawn(crate::admin::serve(Arc::clone(&self.node), admin));
         }
+        let (end_spans, spans_end) = tokio::sync::oneshot::channel::<()>();
+        let exporter = self.ended_spans.take().map(|ended| {
+            let (planes, metrics) = (self.node.planes.clone(), Arc::clone(&self.node.metrics));
+            tokio::spawn(otlp::run(ended, planes, metrics, async move { drop(spans_end.await) }))
+        });
         let drain = self.node.drain.clone();
         let mut leaving = Box::pin(async move { drain.reached(Phase::Leaving).await });
         let mut end = Box::pin(signal());
@@ -322,6 +332,11 @@ impl Control {
             }
         }
         self.leave().await;
+        // the spans of the last calls
+        drop(end_spans);
+        if let Some(exporter) = exporter {
+            let _ = tokio::time::timeout(limit::SPAN_FLUSH, exporter).await;
+        }
     }
 
     /// Builds the plane of the newest snapshot and swaps it in; servers that are gone are let go.

@@ -26,6 +26,7 @@ mod pipe_server;
 pub(crate) mod record;
 pub(crate) mod relay;
 mod sessions;
+mod trace;
 
 use call::{Arrival, Call, Content, Posted, Refusal, Reply, Scope};
 use record::Record;
@@ -50,6 +51,9 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
         Ok(posted) => posted,
         Err(Refusal { reason, id }) => return Err(refuse(&mut arrival, reason, id)),
     };
+    if arrival.plane.snapshot.monitoring.traces.is_some() {
+        trace::begin(&mut arrival, &mut posted);
+    }
     note(&mut arrival, &posted);
 
     // era: said by each request itself

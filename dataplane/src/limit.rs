@@ -165,6 +165,18 @@ pub(crate) const DRAIN_LEAD: Duration = Duration::from_millis(500);
 /// Lines of the access log waiting for the writer; beyond it lines are counted as lost, traffic goes on. A twentieth of a
 /// second at 80,000 requests a second, five times as long as the writer pauses; the queue's memory (about 0.7 MB) is taken at the start.
 pub(crate) const LOG_QUEUE: usize = 4_096;
+/// Spans that wait for the exporter; beyond it they are counted as lost. A second of 8,000 recorded requests.
+pub(crate) const SPAN_QUEUE: usize = 8_192;
+/// Spans of one export: some 200 KB, far below the 4 MiB that collectors take.
+pub(crate) const SPAN_BATCH: usize = 512;
+/// How long spans are gathered while there are fewer.
+pub(crate) const SPAN_PAUSE: Duration = Duration::from_millis(500);
+/// A collector answers an export in this time; it is the default of OTLP exporters.
+pub(crate) const SPAN_EXPORT: Duration = Duration::from_secs(10);
+/// Pause before the one more try that a batch gets.
+pub(crate) const SPAN_RETRY: Duration = Duration::from_secs(1);
+/// How long the end of a node waits for its last spans to be sent.
+pub(crate) const SPAN_FLUSH: Duration = Duration::from_secs(2);
 /// How long the access log's writer gathers lines when they come faster than this: at most 100 wake-ups a second, and a
 /// queue that has room for 400,000 lines a second in between.
 pub(crate) const LOG_PAUSE: Duration = Duration::from_millis(10);

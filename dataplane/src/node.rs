@@ -16,6 +16,7 @@ use crate::drain::Drain;
 use crate::limit;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{self, Metrics, Series};
+use crate::observe::traces::Spans;
 use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::seal::Seal;
@@ -31,6 +32,7 @@ pub(crate) struct Node {
     pub quotas: Quotas,
     pub metrics: Arc<Metrics>,
     pub log: AccessLog,
+    pub spans: Spans,
     pub drain: Drain,
     /// Distinguishes this process in request ids.
     pub boot: u32,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use sluice_contract::v1;
 use sluice_snapshot::model::Limits;
 
-use super::{Node, Notes};
-use crate::language::{Config, Door, Fault, Path, Proxy, Seconds, TlsClients};
+use super::{DEFAULT_NAME, Node, Notes};
+use crate::language::{Config, Door, Fault, Path, Proxy, Seconds, Secret, TlsClients, Tracing};
 
 const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const DEFAULT_PORT: u16 = 8000;
@@ -148,6 +148,30 @@ pub(super) fn monitoring(config: &Config, notes: &mut Notes) -> v1::Monitoring {
     v1::Monitoring {
         metrics_path: if enabled { metrics_path.to_owned() } else { String::new() },
         access_log: config.proxy.access_log.unwrap_or(true),
+        traces: config.features.tracing.as_ref().map(|said| traces(said, config, notes)),
+    }
+}
+
+fn traces(said: &Tracing, config: &Config, notes: &mut Notes) -> v1::Traces {
+    let path = Path::of(["features", "tracing"]);
+    notes.origins.value("monitoring.traces.endpoint", path.key("endpoint"));
+    let header = |(index, (name, value)): (usize, (&String, &Secret))| {
+        let said = path.key("headers").key(name);
+        notes.origins.key(format!("monitoring.traces.headers[{index}].name"), said.clone());
+        notes.origins.value(format!("monitoring.traces.headers[{index}].value"), said);
+        v1::Header { name: name.clone(), value: value.expose().to_owned() }
+    };
+    let headers = said.headers.iter().enumerate().map(header).collect();
+    let sample = said.sample.unwrap_or(1.0);
+    if !(0.0..=1.0).contains(&sample) {
+        let fault = Fault::value(path.key("sample"), "is a share between 0 and 1");
+        notes.faults.push(fault.advise("0.1 records every tenth request"));
+    }
+    v1::Traces {
+        endpoint: said.endpoint.clone(),
+        headers,
+        sample_per_million: (sample.clamp(0.0, 1.0) * 1e6).round() as u32,
+        service: config.proxy.name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned()),
     }
 }
 

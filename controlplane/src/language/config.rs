@@ -200,6 +200,22 @@ pub struct Features {
     pub rate_limiting: RateLimiting,
     /// Metrics.
     pub monitoring: Monitoring,
+    /// Traces. Default: none.
+    pub tracing: Option<Tracing>,
+}
+
+/// Spans of requests, sent by OTLP over gRPC. The trace context of requests (`traceparent`, in headers and in `_meta`) goes on to
+/// servers in any case.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tracing {
+    /// Scheme, host and port of the collector, such as `http://127.0.0.1:4317`.
+    pub endpoint: String,
+    /// Sent with every export, such as the collector's credential.
+    pub headers: IndexMap<String, Secret>,
+    /// The share of requests without a trace that begin one, 0 to 1; those that come with one are recorded if their caller
+    /// records. Default: 1.
+    pub sample: Option<f64>,
 }
 
 /// Bounds on how often.

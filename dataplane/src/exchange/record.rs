@@ -10,6 +10,7 @@ use sluice_mcp::Method;
 
 use crate::node::Worker;
 use crate::observe::access_log::{Line, NAME_BYTES, RequestName};
+use crate::observe::traces::{About, Span, Trace};
 use crate::reason::Reason;
 use crate::upstream::Upstream;
 
@@ -31,6 +32,8 @@ pub(crate) struct Record {
     pub outcome: &'static str,
     /// What is told inside only.
     pub cause: Option<String>,
+    /// Its span, where it is recorded.
+    pub trace: Option<Box<Trace>>,
 }
 
 impl Record {
@@ -49,12 +52,13 @@ impl Record {
             status: StatusCode::OK,
             outcome: "abandoned",
             cause: None,
+            trace: None,
         }
     }
 
     /// Whether names are worth collecting.
     pub(crate) fn is_logged(&self) -> bool {
-        self.logged
+        self.logged || self.trace.is_some()
     }
 
     /// When the request came.
@@ -66,6 +70,22 @@ impl Record {
         let row = reason.row();
         self.status = row.status;
         self.outcome = row.outcome;
+    }
+
+    fn span(&self, trace: Trace) -> Span {
+        let server = self.upstream.as_ref().map_or_else(|| Arc::from(""), |u| Arc::clone(u.name()));
+        let request = RequestName { boot: self.worker.node.boot, number: self.number };
+        let about = About {
+            request: request.to_string(),
+            method: self.method,
+            other_method: self.other_method.clone().map(|other| shortened(other).into()),
+            name: self.name.clone().map(shortened),
+            server,
+            principal: self.principal.clone().unwrap_or_else(|| Arc::from("")),
+            status: self.status.as_u16(),
+            outcome: self.outcome,
+        };
+        Span { trace, ended: std::time::SystemTime::now(), about }
     }
 
     fn line(&mut self) -> Line {
@@ -103,6 +123,10 @@ impl Drop for Record {
             None if self.of_door => self.worker.door_series(self.method).count(self.outcome, self.started.elapsed()),
             None if self.outcome == "ok" => {}
             None => self.worker.node.metrics.refuse(self.outcome),
+        }
+        if let Some(trace) = self.trace.take() {
+            let span = self.span(*trace);
+            self.worker.node.spans.record(span);
         }
         if self.logged {
             let line = self.line();

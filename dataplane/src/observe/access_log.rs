@@ -42,9 +42,15 @@ pub(crate) struct RequestName {
     pub number: u64,
 }
 
+impl std::fmt::Display for RequestName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08x}-{:x}", self.boot, self.number)
+    }
+}
+
 impl serde::Serialize for RequestName {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:08x}-{:x}", self.boot, self.number))
+        serializer.collect_str(self)
     }
 }
 

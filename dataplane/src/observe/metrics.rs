@@ -97,6 +97,7 @@ pub(crate) struct Metrics {
     pub child_starts: AtomicU64,
     pub undeliverable: AtomicU64,
     pub log_lost: AtomicU64,
+    pub spans_lost: AtomicU64,
 }
 
 /// What a scrape adds to the counts.
@@ -144,7 +145,7 @@ impl Metrics {
         for (server, up) in &levels.up {
             let _ = writeln!(text, "sluice_server_up{{server=\"{server}\"}} {}", u8::from(*up));
         }
-        let counters: [(&str, &str, &AtomicU64); 3] = [
+        let counters: [(&str, &str, &AtomicU64); 4] = [
             ("sluice_child_starts_total", "Child processes started.", &self.child_starts),
             (
                 "sluice_undeliverable_messages_total",
@@ -152,6 +153,7 @@ impl Metrics {
                 &self.undeliverable,
             ),
             ("sluice_access_log_lost_total", "Access log lines lost because the writer was behind.", &self.log_lost),
+            ("sluice_spans_lost_total", "Spans lost because the collector did not take them.", &self.spans_lost),
         ];
         for (name, help, value) in counters {
             let value = value.load(Ordering::Relaxed);

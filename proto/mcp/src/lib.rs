@@ -19,6 +19,7 @@ pub mod span;
 pub mod splice;
 pub mod sse;
 pub mod text;
+pub mod trace;
 pub mod uri;
 pub mod version;
 
@@ -37,5 +38,6 @@ pub use span::Span;
 pub use splice::{Chunks, Edit, join, splice, without_newlines};
 pub use sse::{Event, SseDecoder, SseError, encode_event};
 pub use text::{decode_string, encode_string};
+pub use trace::{MetaContext, TraceContext};
 pub use uri::{expose_uri, readings, split_uri, template_matches, uri_token};
 pub use version::{Era, Feature, Version, era_of, protocol_versions};

@@ -439,6 +439,21 @@ pub struct Monitoring {
     pub metrics_path: Option<String>,
     /// One JSON line per request on stderr.
     pub access_log: bool,
+    /// Where spans go; `None`: no traces.
+    pub traces: Option<Traces>,
+}
+
+/// Where spans of requests go, by OTLP over gRPC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traces {
+    /// Scheme, host and port of the collector.
+    pub endpoint: String,
+    /// Sent with every export; names are lower case.
+    pub headers: Vec<(String, Secret)>,
+    /// How many of a million requests that come without a trace begin one.
+    pub sample_per_million: u32,
+    /// `service.name` of the spans.
+    pub service: Arc<str>,
 }
 
 /// A string that is never shown: no `Display`, no serialisation, `Debug` prints `***`.

@@ -121,7 +121,23 @@ pub(crate) fn address(url: &str) -> Result<HttpEndpoint, &'static str> {
     })
 }
 
-fn headers(wire: &[v1::Header], carrier: Carrier, path: &str, faults: &mut Faults) -> Option<Vec<(String, Secret)>> {
+/// An address without a path: scheme, host and port.
+pub(super) fn parse_origin(url: &str, path: &str, faults: &mut Faults) -> Option<String> {
+    match address(url) {
+        Ok(endpoint) if &*endpoint.path == "/" => {
+            Some(format!("{}://{}", if endpoint.tls { "https" } else { "http" }, endpoint.authority))
+        }
+        Ok(_) => faults.note(path, "has a path; give scheme, host and port, such as `http://127.0.0.1:4317`"),
+        Err(reason) => faults.note(path, reason),
+    }
+}
+
+pub(super) fn headers(
+    wire: &[v1::Header],
+    carrier: Carrier,
+    path: &str,
+    faults: &mut Faults,
+) -> Option<Vec<(String, Secret)>> {
     let before = faults.0.len();
     let mut seen = HashSet::new();
     let mut headers = Vec::with_capacity(wire.len());

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sluice_contract::v1;
 
-use super::Faults;
-use crate::model::{Limits, Monitoring};
+use super::{Faults, endpoint, text};
+use crate::model::{Limits, Monitoring, Traces};
 
 /// The largest body that may be configured: the byte budget of a whole node, which one body must not exceed.
 const MAX_BODY_BYTES: u64 = 256 << 20;
@@ -13,6 +13,9 @@ const MAX_BODY_BYTES: u64 = 256 << 20;
 const MAX_JSON_DEPTH: u32 = 512;
 /// The longest idle time that may be configured, 30 days: beyond it nothing is gained but memory held.
 const MAX_IDLE_MS: u64 = 30 * 24 * 3600 * 1000;
+
+/// Of a million, all.
+const MILLION: u32 = 1_000_000;
 
 /// First segments of the paths that the doors themselves serve.
 const DOORS: [&str; 8] = ["mcp", "servers", "sse", "messages", "ws", "health", ".well-known", ""];
@@ -43,7 +46,27 @@ pub(super) fn parse_monitoring(wire: &v1::Monitoring, faults: &mut Faults) -> Op
         "" => None,
         path => Some(metrics_path(path, faults)?),
     };
-    Some(Monitoring { metrics_path, access_log: wire.access_log })
+    let traces = match &wire.traces {
+        Some(wire) => Some(traces(wire, faults)?),
+        None => None,
+    };
+    Some(Monitoring { metrics_path, access_log: wire.access_log, traces })
+}
+
+fn traces(wire: &v1::Traces, faults: &mut Faults) -> Option<Traces> {
+    const PATH: &str = "monitoring.traces";
+    let endpoint = endpoint::parse_origin(&wire.endpoint, &format!("{PATH}.endpoint"), faults);
+    let headers = endpoint::headers(&wire.headers, endpoint::Carrier::Http, PATH, faults);
+    if wire.sample_per_million > MILLION {
+        faults.note::<()>(format!("{PATH}.sample_per_million"), "is more than all of them");
+    }
+    let service = text::label(&wire.service, &format!("{PATH}.service"), faults);
+    Some(Traces {
+        endpoint: endpoint?,
+        headers: headers?,
+        sample_per_million: wire.sample_per_million.min(MILLION),
+        service: service?.into(),
+    })
 }
 
 fn metrics_path(path: &str, faults: &mut Faults) -> Option<String> {
