@@ -79,7 +79,9 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
     }
     match era {
         Era::Modern => modern(worker, call, posted).await,
-        Era::Legacy if posted.message.method == Method::Initialize => Box::pin(sessions::open(worker, call, posted)).await,
+        Era::Legacy if posted.message.method == Method::Initialize => {
+            Box::pin(sessions::open(worker, call, posted)).await
+        }
         Era::Legacy => legacy(worker, call, posted).await,
     }
 }

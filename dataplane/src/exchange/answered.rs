@@ -110,7 +110,6 @@ impl Asked {
         let pieces = Pieces { chunks: splice(&body, &mut edits), _held: held };
         Ok(Reply { status, session: None, content: Content::Pieces(Box::new(pieces)) })
     }
-
 }
 
 /// What comes of an answer of that server: one that answered with what is none is not asked over the same connections again.

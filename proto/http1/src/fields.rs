@@ -246,7 +246,8 @@ const TOKEN: [bool; 256] = {
     let mut byte = 0;
     while byte < 128 {
         let it = byte as u8;
-        token[byte] = it.is_ascii_alphanumeric() || matches!(it, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        token[byte] = it.is_ascii_alphanumeric()
+            || matches!(it, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
         byte += 1;
     }
     token
