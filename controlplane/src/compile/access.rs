@@ -47,10 +47,12 @@ pub(super) fn compile(config: &Config, keys: &[StoredKey], node: &Node, notes: &
         let path = Path::of(["clients", name]);
         let wire = format!("access.clients[{}]", clients.len());
         notes.origins.key(wire.clone(), path.clone());
-        let Some(digest) = key(client, &path, notes) else { continue };
+        let is_stored = keys.iter().any(|key| key.name == *name);
+        let Some(digest) = key(client, is_stored, &path, notes) else { continue };
         notes.origins.value(format!("{wire}.roles"), path.key("roles"));
-        let key = v1::Key { sha256: digest.to_vec(), expires_at: expires(client, &path, notes) };
-        clients.push(v1::Client { name: name.clone(), keys: vec![key], roles: client.roles.clone() });
+        let expires_at = expires(client, &path, notes);
+        let key = digest.map(|digest| v1::Key { sha256: digest.to_vec(), expires_at });
+        clients.push(v1::Client { name: name.clone(), keys: key.into_iter().collect(), roles: client.roles.clone() });
     }
     add_stored(&mut clients, keys);
     let issuers = issuer::compile_all(config, node, notes);
@@ -90,7 +92,9 @@ fn seconds(at: Timestamp) -> u64 {
     u64::try_from(at.as_second()).unwrap_or(0)
 }
 
-fn key(client: &Client, path: &Path, notes: &mut Notes) -> Option<[u8; 32]> {
+/// The key that is written here; `Some(None)`: the client has another one, made by `sluice token create`. To revoke that one must
+/// not make the configuration wrong.
+fn key(client: &Client, is_stored: bool, path: &Path, notes: &mut Notes) -> Option<Option<[u8; 32]>> {
     let fault = match (&client.api_key, &client.api_key_sha256) {
         (Some(key), None) if key.expose().is_empty() => {
             Fault::value(path.key("api_key"), "is empty").advise("is the variable in it set to something?")
@@ -100,15 +104,24 @@ fn key(client: &Client, path: &Path, notes: &mut Notes) -> Option<[u8; 32]> {
                 let warning = Fault::key(path.key("api_key"), format!("is shorter than {SHORT_KEY} characters"));
                 notes.warnings.push(warning.advise("`sluice token create NAME` makes a key that cannot be guessed"));
             }
-            return Some(digest(key.expose()));
+            return Some(Some(digest(key.expose())));
         }
         (None, Some(hex)) => match crate::hex::digest(hex.trim()) {
-            Some(digest) => return Some(digest),
+            Some(digest) => return Some(Some(digest)),
             None => Fault::value(path.key("api_key_sha256"), "is not 64 hexadecimal digits")
                 .advise("make it with `printf %s \"$KEY\" | sha256sum`"),
         },
         (Some(_), Some(_)) => Fault::key(path.clone(), "has both `api_key` and `api_key_sha256`; leave out one"),
-        (None, None) => Fault::key(path.clone(), "has no key").advise("add `api_key: \"${VARIABLE}\"`"),
+        (None, None) if client.expires.is_some() => {
+            Fault::key(path.key("expires"), "is about a key that is written here, and there is none")
+                .advise("how long a token lasts is said when it is made")
+        }
+        (None, None) if is_stored => return Some(None),
+        (None, None) => {
+            let warning = Fault::key(path.clone(), "has no key, so that nobody comes in as it");
+            notes.warnings.push(warning.advise("add `api_key: \"${VARIABLE}\"`, or run `sluice token create NAME`"));
+            return None;
+        }
     };
     notes.faults.push(fault);
     None

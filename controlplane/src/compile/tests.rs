@@ -267,6 +267,19 @@ fn clients_have_roles_and_their_keys_an_end() {
 }
 
 #[test]
+fn a_client_may_be_said_here_and_its_key_be_made_elsewhere() {
+    let text = "clients: {a: {roles: [reader]}}";
+    let stored = StoredKey { name: "a".into(), sha256: [7; 32], created: Timestamp::UNIX_EPOCH, expires: None };
+    let (snapshot, warnings) = compiled_for(text, &[stored], &Node::default());
+    let client = &snapshot.access.keys[&[7; 32]].client;
+    assert_eq!((client.name.as_str(), client.roles.iter().map(|role| &**role).collect()), ("a", vec!["reader"]));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let (snapshot, warnings) = compiled_for(text, &[], &Node::default());
+    assert!(snapshot.access.required && snapshot.access.keys.is_empty());
+    assert_eq!(warnings, ["clients.a: has no key, so that nobody comes in as it"]);
+}
+
+#[test]
 fn revoking_the_last_key_does_not_open_the_door() {
     let snapshot = compiled("features: {authentication: true}\n");
     assert!(snapshot.access.required && snapshot.access.keys.is_empty());

@@ -72,7 +72,10 @@ fn what_cannot_run_is_told_in_the_words_and_at_the_place_of_the_file() {
             "proxy: {tls: [{certificate: '', key: k}]}\n",
             "1:29 proxy.tls[0].certificate: is empty; give the path of a file",
         ),
-        ("clients: {a: {}}\n", "1:11 clients.a: has no key"),
+        (
+            "clients: {a: {expires: '2027-01-31T12:00:00Z'}}\n",
+            "1:15 clients.a.expires: is about a key that is written here, and there is none",
+        ),
         ("clients: {a: {api_key: '${EMPTY}'}}\n", "1:24 clients.a.api_key: is empty"),
         ("clients: {a: {api_key: 0123456789abcdef, expires: soon}}\n", "1:51 clients.a.expires: is not a time"),
         ("clients: {a: {api_key_sha256: abc}}\n", "1:31 clients.a.api_key_sha256: is not 64 hexadecimal digits"),
