@@ -14,11 +14,13 @@ use serde_json::Value;
 use sluice_mcp::{Era, Method};
 use tokio::sync::watch;
 
+pub(crate) mod answers;
 pub(crate) mod exposure;
 pub(crate) mod list;
 pub(crate) mod memory;
 pub(crate) mod offer;
 
+pub(crate) use answers::Answers;
 pub(crate) use exposure::Exposure;
 pub(crate) use list::List;
 pub(crate) use memory::Memory;
@@ -169,6 +171,8 @@ type Entries = HashMap<Audience, Arc<Entry>, foldhash::fast::RandomState>;
 pub(crate) struct Catalogue {
     /// Copied when an audience is added, which is rare; read without a lock.
     entries: ArcSwap<Entries>,
+    /// Its answers as its own door gives them.
+    pub answers: Arc<Answers>,
     /// What the server said of itself before this process began.
     remembered: Option<Arc<About>>,
     changes: Arc<Changes>,
@@ -176,7 +180,7 @@ pub(crate) struct Catalogue {
 
 impl Catalogue {
     pub(crate) fn new(changes: Arc<Changes>, remembered: Option<Arc<About>>) -> Self {
-        Self { entries: ArcSwap::default(), remembered, changes }
+        Self { entries: ArcSwap::default(), answers: Arc::default(), remembered, changes }
     }
 
     /// What that audience is shown.
@@ -214,6 +218,7 @@ impl Catalogue {
         if kinds.is_empty() {
             return;
         }
+        self.answers.changed(kinds);
         for entry in self.entries.load().values() {
             for kind in kinds {
                 let kept = &entry.kept[*kind as usize];

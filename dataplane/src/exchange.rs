@@ -21,6 +21,7 @@ pub(crate) mod handles;
 mod http_server;
 pub(crate) mod json_stream;
 mod merged;
+mod own_lists;
 mod parameters;
 mod pipe_server;
 pub(crate) mod record;
@@ -35,6 +36,7 @@ pub(crate) use sessions::{end as end_session, end_gone as end_gone_sessions};
 
 use crate::auth::quota::Ticket;
 use crate::budget::Held;
+use crate::catalog::Kind as Kinds;
 use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::{InUse, Presented, SessionId};
@@ -95,7 +97,10 @@ async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
         return Err(refuse(&mut call, Reason::ServerIsLegacy, posted.id()));
     }
     match call.upstream.carrier() {
-        Carrier::Requests => http_server::modern(worker, call, posted).await,
+        Carrier::Requests => match Kinds::of(posted.message.method) {
+            Some(kind) => Box::pin(own_lists::modern(worker, call, posted, kind)).await,
+            None => http_server::modern(worker, call, posted).await,
+        },
         Carrier::Pipe => Box::pin(pipe_server::modern(worker, call, posted)).await,
     }
 }
@@ -108,7 +113,10 @@ async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
     };
     call.principal.act_in(&in_use.session.id);
     match call.upstream.carrier() {
-        Carrier::Requests => http_server::legacy(worker, call, posted, in_use).await,
+        Carrier::Requests => match Kinds::of(posted.message.method) {
+            Some(kind) => Box::pin(own_lists::legacy(worker, call, posted, in_use, kind)).await,
+            None => http_server::legacy(worker, call, posted, in_use).await,
+        },
         Carrier::Pipe => Box::pin(pipe_server::legacy(worker, call, posted, in_use)).await,
     }
 }

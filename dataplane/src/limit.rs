@@ -189,6 +189,24 @@ pub(crate) const PRINCIPALS: usize = 100_000;
 pub(crate) const AUDIENCES: usize = 256;
 /// Offers (all lists of a door, serialised) kept per node.
 pub(crate) const OFFERS: usize = 256;
+/// Whole answers to lists kept per server for its own door: four kinds for each of as many sorts of clients as a fleet has.
+pub(crate) const ANSWERS: usize = 128;
+/// No answer is kept where more than this of [`NODE_BYTES`] is taken: what is kept must leave room for what passes.
+pub(crate) const ANSWERS_ROOM: usize = NODE_BYTES / 4;
+/// Bytes of one such answer: a larger one passes as it comes.
+pub(crate) const ANSWER_BYTES: usize = REPLY_HOLD;
+/// How long a server's own door answers from what it keeps while the server is watched. Some servers say that they tell of
+/// changes and forget to: they are seen within a minute.
+pub(crate) const ANSWER_WATCHED: Duration = Duration::from_secs(60);
+/// Lists that go to an unwatched server before it is watched: a client that lists once or twice is not worth a session and a
+/// stream.
+pub(crate) const WATCH_WORTH: u32 = 8;
+/// The time within which they must come.
+pub(crate) const WATCH_WORTH_WITHIN: Duration = Duration::from_secs(60);
+/// A watch ends when nobody has listed for so long.
+pub(crate) const WATCH_IDLE: Duration = Duration::from_secs(300);
+/// Pause after a watch that ended or could not be opened: a server without such a stream is not asked all the time.
+pub(crate) const WATCH_AGAIN: Duration = Duration::from_secs(60);
 /// How long a list is good without asking, of a server that has an open stream to say that it changed.
 pub(crate) const CATALOGUE_WATCHED: Duration = Duration::from_secs(3600);
 /// The same where there is no such stream, and the server does not say how long: a new tool is there within a minute.

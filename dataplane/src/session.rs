@@ -5,7 +5,7 @@
 //! the same place.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::auth::PrincipalId;
 use crate::auth::quota::Account;
 use crate::budget::Held;
+use crate::catalog::Kind as Kinds;
 use crate::clock::Clock;
 use crate::limit;
 use crate::seal::Seal;
@@ -53,6 +54,8 @@ pub(crate) struct Session {
     /// Milliseconds since the node's start of the last use.
     last_used: AtomicU64,
     in_use: AtomicU32,
+    /// The kinds of lists, a bit each, that the server told this session have changed.
+    told: AtomicU8,
     /// Ended by its client, by idling or by the node.
     ended: AtomicBool,
     ending: Notify,
@@ -136,6 +139,7 @@ impl Session {
             rare: rare.map_or_else(OnceLock::new, OnceLock::from),
             last_used: AtomicU64::new(now),
             in_use: AtomicU32::new(0),
+            told: AtomicU8::new(0),
             ended: AtomicBool::new(false),
             ending: Notify::new(),
             cancelling: Notify::new(),
@@ -179,6 +183,17 @@ impl Session {
     /// Takes the connection to a stdio server, if there is one.
     pub(crate) async fn take_attachment(&self) -> Option<Attachment> {
         self.rare.get()?.attachment.lock().await.take()
+    }
+
+    /// The server told this session that its lists changed.
+    pub(crate) fn told_of_lists(&self, kinds: &[Kinds]) {
+        let told = kinds.iter().fold(0, |all, kind| all | 1 << *kind as u8);
+        self.told.fetch_or(told, Ordering::AcqRel);
+    }
+
+    /// Whether its lists may be unlike those of other sessions: servers change what one session sees and tell only that one.
+    pub(crate) fn has_own_lists(&self, kind: Kinds) -> bool {
+        self.told.load(Ordering::Acquire) & 1 << kind as u8 != 0
     }
 
     /// Leaves messages for the client's next stream, in place of earlier ones.

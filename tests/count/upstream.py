@@ -12,9 +12,11 @@ import threading
 from message import LEGACY, MODERN, compact, tool
 
 SERVER = {"name": "mock", "version": "1"}
-CAPABILITIES = {"tools": {}}
+CAPABILITIES = {"tools": {"listChanged": True}}
 # longer than any run: nothing is to be fetched again
 FRESH = {"ttlMs": 3_600_000, "cacheScope": "public"}
+# an event stream on which nothing comes
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class Upstream:
@@ -46,8 +48,10 @@ def serve(connection):
 
 
 def reply(verb, path, body):
+    if verb == b"GET":
+        return STREAM if path.startswith("/legacy") else empty("405 Method Not Allowed")
     if verb != b"POST":
-        return empty("405 Method Not Allowed" if verb == b"GET" else "200 OK")
+        return empty("200 OK")
     message = json.loads(body)
     if "id" not in message:
         return empty("202 Accepted")

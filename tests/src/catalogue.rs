@@ -32,7 +32,7 @@ pub struct Lists {
     pub private: bool,
     /// `instructions`, if any.
     pub instructions: Option<String>,
-    /// Capabilities beyond those that follow from the lists.
+    /// Capabilities beyond those that follow from the lists, or in their place.
     pub capabilities: Map<String, Value>,
 }
 
@@ -203,7 +203,7 @@ impl Catalogue {
     #[must_use]
     pub fn capabilities(&self) -> Value {
         let lists = self.lists.lock().unwrap();
-        let mut capabilities = lists.capabilities.clone();
+        let mut capabilities = Map::new();
         capabilities.insert("tools".into(), json!({ "listChanged": true }));
         if !lists.prompts.is_empty() {
             capabilities.insert("prompts".into(), json!({ "listChanged": true }));
@@ -213,6 +213,7 @@ impl Catalogue {
             capabilities.insert("resources".into(), json!({ "listChanged": true, "subscribe": true }));
         }
         capabilities.insert("logging".into(), json!({}));
+        capabilities.extend(lists.capabilities.clone());
         Value::Object(capabilities)
     }
 

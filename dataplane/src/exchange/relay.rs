@@ -152,7 +152,7 @@ pub(crate) struct Relay {
     upstream: Option<Arc<Upstream>>,
     record: Record,
     _ticket: Ticket,
-    _in_use: Option<InUse>,
+    in_use: Option<InUse>,
     _inside: Option<Inside>,
 }
 
@@ -266,7 +266,7 @@ impl Relay {
             upstream: parts.upstream,
             record: parts.record,
             _ticket: parts.ticket,
-            _in_use: parts.in_use,
+            in_use: parts.in_use,
         }
     }
 
@@ -441,7 +441,9 @@ impl Relay {
             self.record.outcome = if message.error.is_some() { "error" } else { "ok" };
             self.timer.as_mut().reset((Instant::now() + limit::AFTER_ANSWER).into());
         }
-        if handles.naming != Naming::Own && self.absorbed(&message) {
+        if handles.naming == Naming::Own {
+            self.overheard(&message);
+        } else if self.absorbed(&message) {
             return Ok(None);
         }
         let own = handles.filtered(data)?;
@@ -471,6 +473,21 @@ impl Relay {
             upstream.catalogue.changed(kinds);
         }
         !kinds.is_empty()
+    }
+
+    /// On a server's own door the client itself hears of changed lists. Nobody else may have been told: from now on this
+    /// session's may be unlike others'.
+    fn overheard(&self, message: &sluice_mcp::Message) {
+        let kinds = Kinds::changed_by(message.method);
+        if kinds.is_empty() {
+            return;
+        }
+        if let Some(in_use) = &self.in_use {
+            in_use.session.told_of_lists(kinds);
+        }
+        if let Some(upstream) = &self.upstream {
+            upstream.catalogue.answers.changed(kinds);
+        }
     }
 
     /// The server's stream is over. What was not answered gets an error, unless the client can resume.

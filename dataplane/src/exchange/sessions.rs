@@ -12,11 +12,12 @@ use sluice_mcp::{Method, ScanLimits, header, scan};
 use sluice_snapshot::model::Protocol;
 
 mod greeting;
+mod own;
 mod parts;
 
 use super::ask::{answer_to, send};
 use super::call::{Call, Content, Posted, Reply};
-use super::{Outcome, caller, refuse};
+use super::{Outcome, caller, own_lists, refuse};
 use crate::budget::Held;
 use crate::catalog::Kind as Kinds;
 use crate::limit;
@@ -30,6 +31,7 @@ use crate::upstream::pipe::{Attachment, Caller, Child, NoChild};
 use crate::upstream::quirks::Quirk;
 
 use greeting::{Greeting, Opened, greet, modern_versions, session_of};
+pub(super) use own::OwnSession;
 pub(super) use parts::{error_text, part, tell_part};
 
 /// `initialize`: the server is asked with the client's own bytes; a session begins when it agrees.
@@ -66,6 +68,7 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
             return Ok(Reply::json(status, body));
         }
     };
+    own_lists::note(&call.upstream, &body);
     let sealed = session.sealed(&worker.node.seal, owner);
     let opening = Opening {
         owner,

@@ -1,0 +1,92 @@
+//! A session of our own with an HTTP server, in which nothing is asked on anybody's behalf. It calls itself `sluice`, and
+//! declares nothing.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Method as Verb, StatusCode};
+use sluice_mcp::{ScanLimits, decode_string, scan};
+
+use crate::exchange::ask::{Kinds, answer_to, content_type, send};
+use crate::limit;
+use crate::node::Worker;
+use crate::session::State;
+use crate::upstream::Upstream;
+use crate::upstream::http::{Answer, Request};
+
+use super::greeting::session_of;
+use super::{in_session, own};
+
+const INITIALIZE: &str = concat!(
+    r#"{"jsonrpc":"2.0","id":"sluice","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"#,
+    r#""clientInfo":{"name":"sluice","version":""#,
+    env!("CARGO_PKG_VERSION"),
+    r#""}}}"#
+);
+
+/// The session.
+pub(in crate::exchange) struct OwnSession {
+    state: State,
+}
+
+impl OwnSession {
+    /// Opens one; `None` where the server will not.
+    pub(in crate::exchange) async fn open(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Option<Self> {
+        let response = own(worker, upstream, &State::default(), Bytes::from_static(INITIALIZE.as_bytes())).await?;
+        if !response.status.is_success() {
+            return None;
+        }
+        let id = session_of(&response);
+        let body = answer_to(Some(br#""sluice""#), response, limit::SMALL_REPLY_BYTES).await?;
+        let message = scan(&body, ScanLimits::default()).ok().filter(|message| message.result.is_some())?;
+        let version = message.r.protocol_version.map(|span| decode_string(span.of(&body)).into_owned());
+        let version = version.filter(|version| version.bytes().all(|b| b.is_ascii_graphic())).map(Bytes::from);
+        let session = Self { state: State { upstream: id, version, ..State::default() } };
+        let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        if let Some(response) = own(worker, upstream, &session.state, initialized).await {
+            let _ = answer_to(None, response, limit::SMALL_REPLY_BYTES).await;
+        }
+        Some(session)
+    }
+
+    /// The stream on which the server says what nobody asked; `None` where it has none.
+    pub(in crate::exchange) async fn listen(&self, worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Option<Answer> {
+        let mut request = Request::empty(Verb::GET);
+        in_session(&mut request.headers, &self.state);
+        let response = send(worker, upstream, &request, Instant::now()).await.ok()?;
+        let is_stream = response.status == StatusCode::OK && content_type(&response.headers) == Kinds::Events;
+        is_stream.then_some(response.body)
+    }
+
+    /// Answers a question of the server: a ping, or that nothing was declared that it could ask.
+    pub(in crate::exchange) async fn reply(
+        &self,
+        worker: &Rc<Worker>,
+        upstream: &Arc<Upstream>,
+        id: &[u8],
+        is_ping: bool,
+    ) {
+        let outcome = match is_ping {
+            true => r#""result":{}"#,
+            false => r#""error":{"code":-32601,"message":"Method not found"}"#,
+        };
+        let mut body = br#"{"jsonrpc":"2.0","id":"#.to_vec();
+        body.extend_from_slice(id);
+        body.push(b',');
+        body.extend_from_slice(outcome.as_bytes());
+        body.push(b'}');
+        drop(own(worker, upstream, &self.state, body.into()).await);
+    }
+
+    /// Tells the server that it is over.
+    pub(in crate::exchange) async fn end(self, worker: &Rc<Worker>, upstream: &Arc<Upstream>) {
+        if self.state.upstream.is_none() {
+            return;
+        }
+        let mut request = Request::empty(Verb::DELETE);
+        in_session(&mut request.headers, &self.state);
+        drop(send(worker, upstream, &request, Instant::now()).await);
+    }
+}
