@@ -70,7 +70,11 @@ pub(crate) fn good() -> v1::Snapshot {
             children_per_principal: 8,
             child_idle_ms: 600_000,
         }),
-        monitoring: Some(v1::Monitoring { metrics_path: "/metrics".into(), access_log: true }),
+        monitoring: Some(v1::Monitoring {
+            metrics_path: "/metrics".into(),
+            access_log: true,
+            ..v1::Monitoring::default()
+        }),
         policies: None,
     }
 }

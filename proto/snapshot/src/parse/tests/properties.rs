@@ -153,7 +153,7 @@ prop_compose! {
                 concurrent_requests: numbers[3], sessions_per_principal: numbers[4], session_idle_ms: 1,
                 children_per_server: 1, children_per_principal: numbers[0], child_idle_ms: numbers[1].into(),
             }),
-            monitoring: parts[3].then(|| v1::Monitoring { metrics_path: texts[5].clone(), access_log: flags[3] }),
+            monitoring: parts[3].then(|| v1::Monitoring { metrics_path: texts[5].clone(), access_log: flags[3], ..v1::Monitoring::default() }),
             policies: policies.0,
         })
     }

@@ -1,0 +1,201 @@
+//! `sluice` with a real control plane: what people type, what they see, and what they never do.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use sluice_tests::control::ControlPlane;
+
+/// What a command left.
+struct Typed {
+    code: i32,
+    data: String,
+    talk: String,
+}
+
+impl Typed {
+    /// stdout of a command that succeeded.
+    fn fine(self) -> String {
+        assert_eq!(self.code, 0, "{}", self.talk);
+        self.data
+    }
+
+    /// stdout of a command that succeeded, as JSON.
+    fn json(self) -> Value {
+        let data = self.fine();
+        serde_json::from_str(&data).unwrap_or_else(|error| panic!("{error}: {data}"))
+    }
+}
+
+fn typed(plane: &ControlPlane, args: &[&str]) -> Typed {
+    let output = plane.sluice(args);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Typed { code: output.status.code().unwrap(), data: text(output.stdout), talk: text(output.stderr) }
+}
+
+/// Writes a configuration beside the state of a control plane.
+fn written(plane: &ControlPlane, name: &str, text: &str) -> String {
+    let file: PathBuf = plane.state().with_file_name(name);
+    std::fs::write(&file, text).unwrap();
+    file.display().to_string()
+}
+
+fn weather(timeout: u32) -> String {
+    format!(
+        "servers:\n  weather:\n    url: http://127.0.0.1:1/mcp\n    timeout: {timeout}\n    \
+         auth: {{type: bearer, token: canary-bearer-4711}}\nclients:\n  alice: {{api_key: canary-key-0123456789abcdef}}\n\
+         features: {{authentication: true}}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_file_is_compared_applied_changed_and_taken_back() {
+    let plane = ControlPlane::empty().await;
+    let file = written(&plane, "mcp.yaml", &weather(30));
+    let added = "server/weather  added\nclient/alice    added\nfeatures        added\n";
+    assert_eq!(typed(&plane, &["diff", "-f", &file]).fine(), added);
+    assert_eq!(typed(&plane, &["apply", "-f", &file, "--dry-run"]).fine(), added);
+    assert_eq!(typed(&plane, &["apply", "-f", &file, "--no-wait"]).fine(), added);
+    let again = typed(&plane, &["apply", "-f", &file, "--no-wait"]);
+    assert_eq!((again.data.as_str(), again.talk.as_str()), ("", "nothing to change: revision 1 says the same\n"));
+
+    written(&plane, "mcp.yaml", &weather(60));
+    let changed = "server/weather  changed  timeout 30 → 60\n";
+    assert_eq!(typed(&plane, &["diff", "-f", &file]).fine(), changed);
+    assert_eq!(typed(&plane, &["diff", "-f", &file, "--exit-code"]).code, 1);
+    assert_eq!(typed(&plane, &["apply", "-f", &file, "--no-wait", "-m", "slower"]).fine(), changed);
+    let history = typed(&plane, &["history", "-o", "json"]).json();
+    assert_eq!((&history[0]["revision"], &history[0]["message"]), (&2.into(), &"slower".into()));
+    assert_eq!(typed(&plane, &["history", "2"]).fine(), changed);
+
+    let back = "server/weather  changed  timeout 60 → 30\n";
+    assert_eq!(typed(&plane, &["rollback", "1", "--dry-run"]).fine(), back);
+    assert_eq!(typed(&plane, &["rollback", "1", "--no-wait"]).fine(), back);
+    assert_eq!(typed(&plane, &["get", "-o", "json"]).json()["servers"]["weather"]["timeout"], 30);
+    assert_eq!(typed(&plane, &["get", "-o", "json", "--revision", "2"]).json()["servers"]["weather"]["timeout"], 60);
+    assert_eq!(typed(&plane, &["rollback", "99"]).code, 1);
+}
+
+#[tokio::test]
+async fn what_get_shows_can_be_applied_again_and_keeps_its_secrets() {
+    let plane = ControlPlane::empty().await;
+    let file = written(&plane, "mcp.yaml", &weather(30));
+    typed(&plane, &["apply", "-f", &file, "--no-wait"]).fine();
+    for format in ["yaml", "json"] {
+        let got = typed(&plane, &["get", "-o", format]).fine();
+        assert!(got.contains("***"), "{got}");
+        let got = written(&plane, &format!("got.{format}"), &got);
+        let again = typed(&plane, &["apply", "-f", &got, "--prune", "--yes", "--no-wait"]);
+        assert_eq!((again.code, again.data.as_str()), (0, ""), "{}", again.talk);
+    }
+}
+
+#[tokio::test]
+async fn of_two_who_apply_on_the_same_revision_the_second_is_told_who_was_first() {
+    let plane = ControlPlane::empty().await;
+    let file = written(&plane, "mcp.yaml", &weather(30));
+    typed(&plane, &["apply", "-f", &file, "--no-wait"]).fine();
+    let bob = typed(&plane, &["token", "create", "bob", "--role", "editor"]).fine();
+    let token = written(&plane, "bob.token", &bob);
+    let first = written(&plane, "first.yaml", &weather(60));
+    let second = written(&plane, "second.yaml", &weather(90));
+    typed(&plane, &["apply", "-f", &first, "--base", "1", "--no-wait", "--token-file", &token]).fine();
+    let late = typed(&plane, &["apply", "-f", &second, "--base", "1", "--no-wait"]);
+    assert_eq!((late.code, late.data.as_str()), (1, ""));
+    assert!(late.talk.contains("moved on since revision 1, and nothing was changed"), "{}", late.talk);
+    assert!(late.talk.contains("revision 2 by bob, ") && late.talk.contains("~server/weather"), "{}", late.talk);
+    assert_eq!(typed(&plane, &["get", "-o", "json"]).json()["servers"]["weather"]["timeout"], 60);
+    typed(&plane, &["apply", "-f", &second, "--base", "2", "--no-wait"]).fine();
+}
+
+#[tokio::test]
+async fn only_pruning_removes_what_a_file_does_not_have() {
+    let plane = ControlPlane::empty().await;
+    let file = written(&plane, "mcp.yaml", &weather(30));
+    typed(&plane, &["apply", "-f", &file, "--no-wait"]).fine();
+    let other = written(&plane, "other.yaml", "servers: {other: {url: 'http://127.0.0.1:1/mcp'}}\n");
+    assert_eq!(typed(&plane, &["apply", "-f", &other, "--no-wait"]).fine(), "server/other  added\n");
+    let unsure = typed(&plane, &["apply", "-f", &other, "--prune", "--no-wait"]);
+    assert!(unsure.code == 2 && unsure.talk.contains("server/weather  removed"), "{}", unsure.talk);
+    let pruned = typed(&plane, &["apply", "-f", &other, "--prune", "--yes", "--no-wait"]).fine();
+    assert!(pruned.contains("server/weather  removed\n") && !pruned.contains("other"), "{pruned}");
+    assert_eq!(typed(&plane, &["delete", "server", "other", "--no-wait"]).fine(), "server/other  removed\n");
+    assert_eq!(typed(&plane, &["get", "-o", "json"]).json(), serde_json::json!({}));
+}
+
+#[tokio::test]
+async fn faults_are_shown_at_their_place_and_nothing_is_changed() {
+    let plane = ControlPlane::empty().await;
+    let file = written(&plane, "mcp.yaml", "servers:\n  weather:\n    url: ftp://example.com\n");
+    let refused = typed(&plane, &["apply", "-f", &file, "--no-wait"]);
+    assert_eq!((refused.code, refused.data.as_str()), (2, ""));
+    assert!(refused.talk.contains("error: servers.weather.url: "), "{}", refused.talk);
+    assert!(refused.talk.contains("mcp.yaml:3:10\n") && refused.talk.contains("^^^"), "{}", refused.talk);
+    assert_eq!(typed(&plane, &["history", "-o", "json"]).json(), serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn no_verb_tells_a_secret_and_every_list_is_json() {
+    let plane = ControlPlane::empty().await;
+    let file = written(&plane, "mcp.yaml", &weather(30));
+    let mut told = String::new();
+    for args in [
+        &["diff", "-f", &file, "-o", "json"][..],
+        &["apply", "-f", &file, "--no-wait", "-o", "json"],
+        &["get", "-o", "json"],
+        &["get", "server", "weather", "-o", "json"],
+        &["history", "-o", "json"],
+        &["history", "1", "-o", "json"],
+        &["audit", "-o", "json"],
+        &["token", "list", "-o", "json"],
+        &["explain", "call", "weather_get", "--as", "client:alice", "-o", "json"],
+        &["rollback", "1", "--dry-run", "-o", "json"],
+        &["delete", "client", "alice", "--dry-run", "-o", "json"],
+    ] {
+        let typed = typed(&plane, args);
+        told.push_str(&typed.talk);
+        told.push_str(&typed.data);
+        typed.json();
+    }
+    for args in [&["get"][..], &["get", "-o", "yaml"], &["history"], &["audit"], &["audit", "verify"]] {
+        let typed = typed(&plane, args);
+        told.push_str(&typed.talk);
+        told.push_str(&typed.fine());
+    }
+    assert!(!told.contains("canary") && !told.contains(&plane.token()), "{told}");
+    assert!(!plane.log().contains("canary"), "{}", plane.log());
+}
+
+#[tokio::test]
+async fn roles_bound_what_a_person_can_type() {
+    let plane = ControlPlane::empty().await;
+    let token = typed(&plane, &["token", "create", "eve", "--role", "viewer", "--expires", "1h"]).fine();
+    let token = written(&plane, "eve.token", &token);
+    let file = written(&plane, "mcp.yaml", &weather(30));
+    assert_eq!(typed(&plane, &["diff", "-f", &file, "--token-file", &token]).code, 0, "judging is reading");
+    let refused = typed(&plane, &["apply", "-f", &file, "--no-wait", "--token-file", &token]);
+    assert!(refused.code == 1 && refused.talk.contains("takes the role `editor`"), "{}", refused.talk);
+    typed(&plane, &["token", "revoke", "eve"]).fine();
+    let refused = typed(&plane, &["get", "--token-file", &token]);
+    assert!(refused.code == 1 && refused.talk.contains("does not accept the token in"), "{}", refused.talk);
+}
+
+#[tokio::test]
+async fn a_call_is_explained_alike_by_the_control_plane_and_from_the_file() {
+    let plane = ControlPlane::empty().await;
+    let file = written(&plane, "mcp.yaml", &weather(30));
+    typed(&plane, &["apply", "-f", &file, "--no-wait"]).fine();
+    let call = ["explain", "call", "weather_forecast", "-o", "json", "--as"];
+    for (principal, verdict) in
+        [("client:alice", "allowed"), ("local", "unauthenticated"), ("client:bob", "unauthenticated")]
+    {
+        let asked = typed(&plane, &[&call[..], &[principal]].concat()).json();
+        let local = typed(&plane, &[&call[..], &[principal, "-f", &file]].concat()).json();
+        assert_eq!((&asked["verdict"], &asked["revision"]), (&verdict.into(), &1.into()), "{asked:#}");
+        assert_eq!(asked["steps"], local["steps"]);
+    }
+    let shown = typed(&plane, &["explain", "call", "weather_forecast", "--as", "client:alice"]).fine();
+    assert!(shown.starts_with("allowed by revision 1\n") && shown.contains("servers.weather.url"), "{shown}");
+    assert_eq!(typed(&plane, &["explain", "call", "x", "--node", "nowhere"]).code, 1);
+}
