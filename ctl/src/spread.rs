@@ -45,7 +45,10 @@ impl Wait {
         }
         let mut spread = Spread { revision, ..Spread::default() };
         let watched = connection.run(async |admin| spread.watch(admin, self.timeout, file).await);
-        watched.map_err(|status| connection.failure(&status))?;
+        if let Err(status) = watched {
+            talk(&format!("revision {revision} is kept; what nodes made of it is not known:\n"));
+            return Err(connection.failure(&status));
+        }
         spread.close(self.timeout);
         Ok(spread)
     }

@@ -120,12 +120,21 @@ impl Keys {
         document.clients.into_iter().map(|record| self.parse(record)).collect()
     }
 
-    /// Makes a key for a client that has none.
+    /// Makes a key for a client that has none; it does not expire.
     ///
     /// # Errors
     ///
     /// The name is not usable or taken, or the state folder failed.
     pub fn create(&self, name: &str, now: Timestamp) -> Result<NewKey, KeyError> {
+        self.create_until(name, now, None)
+    }
+
+    /// The same with an end: from then on the key is refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub fn create_until(&self, name: &str, now: Timestamp, expires: Option<Timestamp>) -> Result<NewKey, KeyError> {
         let usable = |b: u8| b.is_ascii_alphanumeric() || b".-_@".contains(&b);
         if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(usable) {
             return Err(KeyError::Name(name.to_owned()));
@@ -136,7 +145,7 @@ impl Keys {
             return Err(KeyError::Taken(name.to_owned()));
         }
         let key = random_key()?;
-        keys.push(StoredKey { name: name.to_owned(), sha256: digest(&key), created: now, expires: None });
+        keys.push(StoredKey { name: name.to_owned(), sha256: digest(&key), created: now, expires });
         self.save(&keys)?;
         Ok(NewKey { key })
     }

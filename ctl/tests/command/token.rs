@@ -30,10 +30,17 @@ fn keys_are_made_listed_and_revoked() {
     let (code, table, _) = token(home.path(), &["list"]);
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(code, 0);
-    assert_eq!((lines.len(), &lines[0][..], lines[1][0], lines[2][0]), (3, &["NAME", "CREATED"][..], "alice", "bob"));
+    assert_eq!(
+        (lines.len(), &lines[0][..], lines[1][0], lines[2][0]),
+        (3, &["NAME", "CREATED", "ENDS"][..], "alice", "bob")
+    );
     let (_, json, _) = token(home.path(), &["list", "-o", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json[0]["name"], "alice");
+
+    token(home.path(), &["create", "carol", "--expires", "30d"]);
+    let (_, table, _) = token(home.path(), &["list"]);
+    assert!(table.lines().any(|line| line.starts_with("carol") && line.contains("days")), "{table}");
 
     assert_eq!(token(home.path(), &["revoke", "alice"]).0, 0);
     let (code, data, talk) = token(home.path(), &["revoke", "alice"]);

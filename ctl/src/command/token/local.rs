@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sluice_controlplane::store::Keys;
+use sluice_controlplane::store::{Keys, StoredKey};
 
 use super::Create;
 use crate::output::{self, Failure, Format, talk, time};
@@ -11,7 +11,8 @@ use crate::state::StateDir;
 pub(super) fn create(asked: &Create) -> Result<(), Failure> {
     let state = &asked.control_plane.state;
     let now = Timestamp::now();
-    let made = keys(state)?.create(&asked.name, now).map_err(Failure::other)?;
+    let expires = asked.expires.map(|span| now.checked_add(span).map_err(Failure::input)).transpose()?;
+    let made = keys(state)?.create_until(&asked.name, now, expires).map_err(Failure::other)?;
     let folder = state.folder()?;
     talk(&format!(
         "made a key for `{}`, for `sluice run` with {}; it is shown only now\n",
@@ -29,11 +30,14 @@ pub(super) fn list(format: Format, state: &StateDir) -> Result<(), Failure> {
             return Ok(());
         }
         let now = time::now();
-        let rows = keys.iter().map(|key| [key.name.clone(), time::relative(ms(key.created), now)]);
-        return output::data(output::table(["NAME", "CREATED"], rows));
+        let ends = |key: &StoredKey| key.expires.map_or_else(String::new, |end| time::relative(ms(end), now));
+        let rows = keys.iter().map(|key| [key.name.clone(), time::relative(ms(key.created), now), ends(key)]);
+        return output::data(output::table(["NAME", "CREATED", "ENDS"], rows));
     }
-    let rows = keys.iter().map(|key| json!({"name": key.name, "created": time::iso(ms(key.created))}));
-    output::values(format, &rows.collect::<Vec<_>>())
+    let iso = |time: Timestamp| time::iso(ms(time));
+    let value =
+        |key: &StoredKey| json!({"name": key.name, "created": iso(key.created), "expires": key.expires.and_then(iso)});
+    output::values(format, &keys.iter().map(value).collect::<Vec<_>>())
 }
 
 pub(super) fn revoke(name: &str, state: &StateDir) -> Result<(), Failure> {
