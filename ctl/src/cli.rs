@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    apply, audit, completion, delete, demo_server, diff, discover, get, guard, history, node, rollback, run, schema,
-    secret, status, token, validate,
+    apply, audit, completion, delete, demo_server, diff, discover, explain, get, guard, history, node, rollback, run,
+    schema, secret, status, token, validate,
 };
 
 /// Any MCP client, any MCP server, one door.
@@ -38,6 +38,8 @@ enum Verb {
     Rollback(rollback::Args),
     Status(status::Args),
     #[command(subcommand)]
+    Explain(explain::Verb),
+    #[command(subcommand)]
     Token(token::Verb),
     #[command(subcommand)]
     Secret(secret::Verb),
@@ -64,6 +66,7 @@ pub(crate) fn run() -> ExitCode {
         Verb::History(args) => history::run(&args),
         Verb::Rollback(args) => rollback::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Explain(verb) => explain::run(&verb),
         Verb::Token(verb) => token::run(&verb),
         Verb::Secret(verb) => secret::run(&verb),
         Verb::Node(verb) => node::run(&verb),

@@ -7,6 +7,7 @@ pub(crate) mod delete;
 pub(crate) mod demo_server;
 pub(crate) mod diff;
 pub(crate) mod discover;
+pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod guard;
 pub(crate) mod history;

@@ -11,6 +11,9 @@ mod apply;
 #[path = "command/discover.rs"]
 mod discover;
 #[cfg(test)]
+#[path = "command/explain.rs"]
+mod explain;
+#[cfg(test)]
 #[path = "command/fleet.rs"]
 mod fleet;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Changes are judged whole, counted once, remembered, and can be gone back on; secrets never come out.
 
+mod explain;
 mod tokens;
 
 use std::path::Path;

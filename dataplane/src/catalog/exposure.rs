@@ -90,11 +90,11 @@ impl Exposure {
     pub(crate) fn original(&self, kind: Kind, renamed: &str) -> Option<String> {
         let curation = &self.server.curation;
         let found = match kind {
-            Kind::Tools => curation.tool_edits.iter().find(|(_, edit)| edit.name.as_deref() == Some(renamed))?.0,
-            Kind::Prompts => curation.prompt_edits.iter().find(|(_, edit)| edit.name.as_deref() == Some(renamed))?.0,
+            Kind::Tools => curation.tool_named(renamed)?,
+            Kind::Prompts => curation.prompt_named(renamed)?,
             Kind::Resources | Kind::Templates => return None,
         };
-        self.shows(kind, found).then(|| found.clone())
+        self.shows(kind, found).then(|| found.to_owned())
     }
 
     /// The item as a door shows it.

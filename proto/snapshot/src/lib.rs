@@ -5,6 +5,7 @@
 //! [`chunk`] cuts a message into the chunks it travels in, and makes it whole again.
 
 pub mod chunk;
+pub mod explain;
 pub mod feature;
 pub mod model;
 mod parse;

@@ -171,6 +171,20 @@ impl Curation {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// The server's own name of the tool that the configuration calls so.
+    #[must_use]
+    pub fn tool_named(&self, renamed: &str) -> Option<&str> {
+        let mut edits = self.tool_edits.iter();
+        edits.find(|(_, edit)| edit.name.as_deref() == Some(renamed)).map(|(original, _)| original.as_str())
+    }
+
+    /// The server's own name of the prompt that the configuration calls so.
+    #[must_use]
+    pub fn prompt_named(&self, renamed: &str) -> Option<&str> {
+        let mut edits = self.prompt_edits.iter();
+        edits.find(|(_, edit)| edit.name.as_deref() == Some(renamed)).map(|(original, _)| original.as_str())
+    }
 }
 
 /// Which names are shown: those `allow` matches (all, where it is empty), without those `deny` matches.

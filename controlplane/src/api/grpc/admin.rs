@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::answer;
 use super::status::status;
-use crate::service::{self, Apply, Caller, CreateToken, Delete, RawObject, Role, Rollback, Service};
+use crate::service::{self, Apply, Asked, Caller, CreateToken, Delete, RawObject, Role, Rollback, Service};
 use crate::store::tokens::TokenKind;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -96,8 +96,10 @@ impl admin_server::Admin for Admin {
     }
 
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answer<v1::ExplainResponse> {
-        self.open(request).await?;
-        elsewhere("explanations")
+        let (caller, asked) = self.open(request).await?;
+        let asked = Asked::new(&asked).map_err(Status::invalid_argument)?;
+        let answer = self.service.explain(&caller, &asked, &[]).await.map_err(status)?;
+        Ok(Response::new(answer))
     }
 
     async fn create_token(&self, request: Request<v1::CreateTokenRequest>) -> Answer<v1::CreateTokenResponse> {

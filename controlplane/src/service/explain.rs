@@ -1,0 +1,150 @@
+//! What would become of a call, by the code the nodes run and what is desired of them.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde_json::value::RawValue;
+use sluice_contract::v1;
+use sluice_snapshot::explain::{self, Action, Question, Step};
+
+use super::{Caller, Operation, Service, ServiceError};
+use crate::publish::Desired;
+
+/// A question, checked.
+pub struct Asked {
+    action: Action,
+    name: String,
+    principal: String,
+    roles: Vec<String>,
+    scopes: Vec<String>,
+    arguments: Vec<String>,
+    node: String,
+}
+
+impl Asked {
+    /// Checks a question.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about what is not understood.
+    pub fn new(asked: &v1::ExplainRequest) -> Result<Self, String> {
+        let or = |text: &str, usual: &str| if text.is_empty() { usual.to_owned() } else { text.to_owned() };
+        let method = or(&asked.method, "tools/call");
+        let action = Action::of(&method).ok_or_else(|| {
+            format!(
+                "`{}` is not explained; `tools/call`, `prompts/get` and `resources/read` are",
+                method.escape_debug()
+            )
+        })?;
+        if asked.tool.is_empty() {
+            return Err("what is called takes a name".to_owned());
+        }
+        Ok(Self {
+            action,
+            name: asked.tool.clone(),
+            principal: or(&asked.principal, "local"),
+            roles: asked.roles.clone(),
+            scopes: asked.scopes.clone(),
+            arguments: arguments(&asked.arguments_json)?,
+            node: asked.node.clone(),
+        })
+    }
+}
+
+/// The names of the arguments: what they say may be secret, and nothing depends on it.
+fn arguments(json: &str) -> Result<Vec<String>, String> {
+    if json.is_empty() {
+        return Ok(Vec::new());
+    }
+    let read: Result<BTreeMap<String, &RawValue>, _> = serde_json::from_str(json);
+    Ok(read.map_err(|_| "the arguments are no JSON object".to_owned())?.into_keys().collect())
+}
+
+/// What would become of it on a node that runs this snapshot.
+///
+/// # Errors
+///
+/// The snapshot is none that a node would run.
+pub fn explained(snapshot: &v1::Snapshot, asked: &Asked) -> Result<v1::ExplainResponse, String> {
+    let parsed = sluice_snapshot::parse(snapshot)
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+    let question = Question {
+        action: asked.action,
+        name: &asked.name,
+        principal: &asked.principal,
+        roles: &asked.roles,
+        scopes: &asked.scopes,
+        arguments: &asked.arguments,
+        now: SystemTime::now(),
+    };
+    let answer = explain::explain(&parsed, &question);
+    let step = |step: Step| v1::Step { name: step.name.to_owned(), value: step.value, source: step.source };
+    Ok(v1::ExplainResponse {
+        verdict: answer.verdict.as_str().to_owned(),
+        steps: answer.steps.into_iter().map(step).collect(),
+        revision: parsed.revision,
+        node: String::new(),
+    })
+}
+
+impl Service {
+    /// What would become of a call on one of these nodes: the one that is named, else the first that has the server.
+    ///
+    /// # Errors
+    ///
+    /// Not allowed, not understood, no such node, or the store fails.
+    pub async fn explain(
+        &self,
+        caller: &Caller,
+        asked: &Asked,
+        nodes: &[v1::NodeStatus],
+    ) -> Result<v1::ExplainResponse, ServiceError> {
+        self.allow(caller, Operation::Explain).await?;
+        if !asked.node.is_empty() && !nodes.iter().any(|node| node.node == asked.node) {
+            let node = asked.node.escape_debug();
+            return Err(ServiceError::NotFound(format!("no node is called `{node}`; `sluice status` lists them")));
+        }
+        let desired = self.desired().await?;
+        let mut first = None;
+        for node in nodes.iter().filter(|node| asked.node.is_empty() || node.node == asked.node) {
+            let answer = on_node(&desired, node, asked)?;
+            if answer.verdict != explain::Verdict::Unknown.as_str() {
+                return Ok(answer);
+            }
+            first.get_or_insert(answer);
+        }
+        // Without nodes: what one without labels would do.
+        first.map_or_else(|| compiled(&desired, &BTreeMap::new(), asked), Ok)
+    }
+}
+
+/// What a node would do, and what it says of itself.
+fn on_node(desired: &Desired, node: &v1::NodeStatus, asked: &Asked) -> Result<v1::ExplainResponse, ServiceError> {
+    let mut answer = compiled(desired, &node.labels, asked)?;
+    answer.node.clone_from(&node.node);
+    answer.steps.extend(said(node, desired.revision));
+    Ok(answer)
+}
+
+/// That a node is not as it should be, which makes the answer one about the future.
+fn said(node: &v1::NodeStatus, revision: u64) -> Option<v1::Step> {
+    let value = match (node.revision, node.connected) {
+        (0, _) => format!("{} runs nothing yet", node.node),
+        (runs, _) if runs != revision => format!("{} still runs revision {runs}", node.node),
+        (_, false) => format!("{} is not connected, and may have been stopped", node.node),
+        _ => return None,
+    };
+    Some(v1::Step { name: "node".to_owned(), value, source: String::new() })
+}
+
+fn compiled(
+    desired: &Desired,
+    labels: &BTreeMap<String, String>,
+    asked: &Asked,
+) -> Result<v1::ExplainResponse, ServiceError> {
+    let compiled = desired.compile(labels).map_err(|faults| {
+        let told: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect();
+        ServiceError::Impossible(format!("such a node cannot run the configuration: {}", told.join("; ")))
+    })?;
+    explained(&compiled.snapshot, asked).map_err(ServiceError::Impossible)
+}

@@ -1,0 +1,76 @@
+//! How a server is reached, and what it is shown.
+
+use super::Steps;
+use crate::model::{HttpEndpoint, Isolation, Protocol, Server, Transport};
+
+pub(super) fn describe(server: &Server, steps: &mut Steps) {
+    let at = format!("servers.{}", server.name);
+    let (endpoint, source) = match &server.transport {
+        Transport::Http(endpoint) | Transport::Sse(endpoint) => (url(endpoint, "http"), "url"),
+        Transport::WebSocket(endpoint) => (url(endpoint, "ws"), "url"),
+        // Arguments may hold credentials.
+        Transport::Stdio(command) => match command.args.len() {
+            0 => (command.program.clone(), "command"),
+            1 => (format!("{} with 1 argument", command.program), "command"),
+            count => (format!("{} with {count} arguments", command.program), "command"),
+        },
+    };
+    steps.note("endpoint", endpoint, format!("{at}.{source}"));
+    let transport = match &server.transport {
+        Transport::Http(HttpEndpoint { maybe_sse: true, .. }) => "http, or HTTP+SSE where the server refuses that",
+        Transport::Http(_) => "streamable HTTP",
+        Transport::Sse(_) => "HTTP+SSE of 2024-11-05",
+        Transport::WebSocket(_) => "WebSocket",
+        Transport::Stdio(_) => "stdio, a process that the node starts",
+    };
+    steps.note("transport", transport, "");
+    let patience = format!("given up after {} s without a byte or progress", server.timeout.as_secs_f64());
+    steps.note("timeout", patience, format!("{at}.timeout"));
+    let era = match server.protocol {
+        Protocol::Auto => "found out by the node and remembered",
+        Protocol::Legacy => "legacy: sessions, 2024-11-05 to 2025-11-25",
+        Protocol::Modern => "modern: stateless, 2026-07-28",
+    };
+    steps.note("era", era, if server.protocol == Protocol::Auto { String::new() } else { format!("{at}.protocol") });
+    credentials(server, &at, steps);
+    let shared = match server.isolation {
+        Isolation::Auto => "shared among clients that cannot be asked anything; others have their own",
+        Isolation::Shared => "shared by everybody",
+        Isolation::PerPrincipal => "one per client",
+        Isolation::PerSession => "one per session of a client",
+    };
+    steps.note(
+        "connection",
+        shared,
+        if server.isolation == Isolation::Auto { String::new() } else { format!("{at}.isolation") },
+    );
+}
+
+/// Where what the server is shown comes from; never what it is.
+fn credentials(server: &Server, at: &str, steps: &mut Steps) {
+    match &server.transport {
+        Transport::Http(endpoint) | Transport::Sse(endpoint) | Transport::WebSocket(endpoint) => {
+            if endpoint.headers.is_empty() {
+                steps.note("credential", "none", "");
+            }
+            for (name, _) in &endpoint.headers {
+                let source =
+                    if name == "authorization" { format!("{at}.auth") } else { format!("{at}.headers.{name}") };
+                steps.note("credential", format!("header {name}"), source);
+            }
+        }
+        Transport::Stdio(command) => {
+            let names = command.env.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
+            let value = if names.is_empty() { "none".to_owned() } else { format!("in its environment: {names}") };
+            steps.note("credential", value, if names.is_empty() { String::new() } else { format!("{at}.env") });
+        }
+    }
+}
+
+fn url(endpoint: &HttpEndpoint, scheme: &str) -> String {
+    let socket = endpoint.socket.as_ref().map(|path| format!(" through {}", path.display())).unwrap_or_default();
+    // What is behind a question mark may be a credential.
+    let path = endpoint.path.split('?').next().unwrap_or_default();
+    let query = if endpoint.path.contains('?') { "?***" } else { "" };
+    format!("{scheme}{}://{}{path}{query}{socket}", if endpoint.tls { "s" } else { "" }, endpoint.authority)
+}
