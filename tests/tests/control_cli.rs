@@ -53,7 +53,7 @@ fn weather(timeout: u32) -> String {
 async fn a_file_is_compared_applied_changed_and_taken_back() {
     let plane = ControlPlane::empty().await;
     let file = written(&plane, "mcp.yaml", &weather(30));
-    let added = "server/weather  added\nclient/alice    added\nfeatures        added\n";
+    let added = "features        added\nserver/weather  added\nclient/alice    added\n";
     assert_eq!(typed(&plane, &["diff", "-f", &file]).fine(), added);
     assert_eq!(typed(&plane, &["apply", "-f", &file, "--dry-run"]).fine(), added);
     assert_eq!(typed(&plane, &["apply", "-f", &file, "--no-wait"]).fine(), added);
