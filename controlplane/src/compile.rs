@@ -10,6 +10,7 @@ mod issuer;
 mod listener;
 mod origins;
 mod own;
+mod policy;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -81,8 +82,7 @@ pub fn compile(config: &Config, keys: &[StoredKey], node: &Node, revision: u64) 
             Prefix::Always => v1::Prefix::Always.into(),
             Prefix::Never => v1::Prefix::Never.into(),
         },
-        // comes with their words
-        policies: None,
+        policies: policy::compile(config, node, &mut notes),
     };
     notes.origins.key("name", Path::of(["proxy", "name"]));
     let proof = sluice_snapshot::parse(&snapshot).err().unwrap_or_default();

@@ -14,6 +14,7 @@ use sluice_snapshot::model::Snapshot;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
+use crate::auth::meters::Meters;
 use crate::auth::quota::Quotas;
 use crate::catalog::{Changes, Kind, Offers, memory};
 use crate::clock::Clock;
@@ -29,6 +30,7 @@ use crate::listen::tls::Certificates;
 use crate::listen::{http, stdio};
 use crate::node::{Node, Worker};
 use crate::observe::access_log::AccessLog;
+use crate::observe::denials::Denials;
 use crate::observe::metrics::Metrics;
 use crate::observe::otlp;
 use crate::observe::traces::{Span, Spans};
@@ -68,6 +70,8 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
         seal: Seal::new(&session_key(&settings.state_dir)),
         sessions: Store::Memory(Memory::default()),
         quotas: Quotas::new(),
+        meters: Meters::new(),
+        denials: Denials::default(),
         log: AccessLog::start(Arc::clone(&metrics))?,
         spans,
         drain: Drain::new(),

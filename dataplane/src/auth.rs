@@ -1,6 +1,9 @@
 //! Who may come in: credential → principal, Origin and Host rules, limits per principal (product.md, *Who may come in*).
 
+pub(crate) mod meter;
+pub(crate) mod meters;
 pub(crate) mod origin;
+pub(crate) mod permits;
 pub(crate) mod principal;
 pub(crate) mod quota;
 

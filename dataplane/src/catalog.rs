@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde_json::Value;
 use sluice_mcp::{Era, Method};
+use sluice_snapshot::policy::Object;
 use tokio::sync::watch;
 
 pub(crate) mod answers;
@@ -79,6 +80,16 @@ impl Kind {
             Self::Prompts => "prompts",
             Self::Resources => "resources",
             Self::Templates => "resourceTemplates",
+        }
+    }
+
+    /// What policies call an item of this kind.
+    pub(crate) fn object(self, name: &str) -> Object<'_> {
+        match self {
+            Self::Tools => Object::Tool(name),
+            Self::Prompts => Object::Prompt(name),
+            Self::Resources => Object::Resource(name),
+            Self::Templates => Object::Template(name),
         }
     }
 

@@ -17,6 +17,11 @@ impl Clock {
     }
 }
 
+/// Milliseconds since the epoch, for what people read.
+pub(crate) fn epoch_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
 /// Seconds since the epoch, for what outlives a process.
 pub(crate) fn epoch_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())

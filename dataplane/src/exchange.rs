@@ -23,6 +23,7 @@ pub(crate) mod json_stream;
 mod merged;
 mod own_lists;
 mod parameters;
+pub(crate) mod permission;
 mod pipe_server;
 pub(crate) mod record;
 pub(crate) mod relay;
@@ -74,6 +75,13 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
             return Box::pin(merged::post(worker, arrival, posted, era)).await;
         }
     };
+    if call.plane.permits.is_some() {
+        match permission::on_own_door(worker, &mut call, &mut posted) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Reply::empty(StatusCode::ACCEPTED)),
+            Err(reason) => return Err(refuse(&mut call, reason, posted.id())),
+        }
+    }
     if call.upstream.curates
         && let Err(reason) = curation::apply(&call.upstream, &mut posted)
     {
@@ -151,7 +159,8 @@ pub(crate) async fn delete(worker: &Rc<Worker>, arrival: Arrival) -> Outcome {
         Err(reason) => return Err(refuse(&mut call, reason, None)),
     };
     if worker.node.sessions.remove(&in_use.session.id).await {
-        sessions::end(worker, &call.plane, &in_use.session).await;
+        // also where policies have taken a server out of reach since
+        sessions::end(worker, &worker.plane(), &in_use.session).await;
     }
     call.record.outcome = "ok";
     Ok(Reply::empty(StatusCode::OK))
@@ -333,6 +342,7 @@ fn handles_of(worker: &Worker, call: &Call, request: Option<Rc<call::Original>>)
         upstream: Arc::clone(&call.upstream),
         shared: call.upstream.carrier() == Carrier::Pipe,
         naming: call.naming,
+        permits: call.plane.permits.clone(),
         request,
     }
 }

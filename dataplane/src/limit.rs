@@ -184,11 +184,23 @@ pub(crate) const LOG_PAUSE: Duration = Duration::from_millis(10);
 pub(crate) const LOG_FLUSH: Duration = Duration::from_secs(1);
 /// Principals whose limits are remembered.
 pub(crate) const PRINCIPALS: usize = 100_000;
+/// Kinds of principals by policies whose view of a plane is kept: more than a fleet has combinations of roles in use; some 100
+/// bytes for each server in reach. Beyond it, all are made again as they are needed.
+pub(crate) const VIEWS: usize = 512;
+/// Principals whose kind is remembered.
+pub(crate) const VIEWED: usize = 100_000;
+/// Verdicts kept per kind of principal, by name: what it uses of all servers. Names that clients make up come here as well, so
+/// it is emptied when it is full.
+pub(crate) const VERDICTS: usize = 8_192;
+/// Longest name whose verdict is kept.
+pub(crate) const VERDICT_NAME_BYTES: usize = 512;
+/// Counts of limits kept. Beyond it, those are forgotten that would be the same anew.
+pub(crate) const METERS: usize = 100_000;
+/// Different denials kept until the next report to the control plane: seconds of them, each with how often it was.
+pub(crate) const DENIALS: usize = 1_024;
 /// Audiences whose lists are kept per server: as many kinds of clients as a fleet has. Beyond it, those nobody watches are
 /// fetched again when they are needed.
 pub(crate) const AUDIENCES: usize = 256;
-/// Offers (all lists of a door, serialised) kept per node.
-pub(crate) const OFFERS: usize = 256;
 /// Whole answers to lists kept per server for its own door: four kinds for each of as many sorts of clients as a fleet has.
 pub(crate) const ANSWERS: usize = 128;
 /// No answer is kept where more than this of [`NODE_BYTES`] is taken: what is kept must leave room for what passes.
@@ -207,6 +219,9 @@ pub(crate) const WATCH_WORTH_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) const WATCH_IDLE: Duration = Duration::from_secs(300);
 /// Pause after a watch that ended or could not be opened: a server without such a stream is not asked all the time.
 pub(crate) const WATCH_AGAIN: Duration = Duration::from_secs(60);
+/// Offers (all lists of a door, as some see them) kept per node: four kinds of lists for as many sorts of clients as a fleet
+/// has. What is serialised is there once for all who see the same.
+pub(crate) const OFFERS: usize = 1_024;
 /// How long a list is good without asking, of a server that has an open stream to say that it changed.
 pub(crate) const CATALOGUE_WATCHED: Duration = Duration::from_secs(3600);
 /// The same where there is no such stream, and the server does not say how long: a new tool is there within a minute.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sluice_mcp::Method;
 use tokio::sync::watch;
 
+use crate::auth::meters::Meters;
 use crate::auth::quota::Quotas;
 use crate::budget::Held;
 use crate::catalog::{Changes, Offers};
@@ -15,6 +16,7 @@ use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::limit;
 use crate::observe::access_log::AccessLog;
+use crate::observe::denials::Denials;
 use crate::observe::metrics::{self, Metrics, Series};
 use crate::observe::traces::Spans;
 use crate::plane::Plane;
@@ -30,6 +32,10 @@ pub(crate) struct Node {
     pub seal: Seal,
     pub sessions: Store,
     pub quotas: Quotas,
+    /// What the limits of policies count.
+    pub meters: Meters,
+    /// What was denied, for the audit log.
+    pub denials: Denials,
     pub metrics: Arc<Metrics>,
     pub log: AccessLog,
     pub spans: Spans,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sluice_snapshot::model::{Isolation, Snapshot, Transport};
 
 use crate::auth::origin::Rules;
+use crate::auth::permits::Permits;
 use crate::auth::principal::Known;
 use crate::auth::{Principal, PrincipalId};
 use crate::catalog::{Catalogue, Changes, Holder, Memory};
@@ -16,12 +17,15 @@ use crate::observe::metrics::Metrics;
 use crate::seal;
 use crate::upstream::Upstream;
 use crate::upstream::pipe::{Children, guard::Guard};
+use view::Views;
+
+mod view;
 
 /// Everything a request needs to know of the configuration. A request loads it once and keeps it to its end (law 1).
 pub(crate) struct Plane {
     pub snapshot: Arc<Snapshot>,
-    pub known: Known,
-    pub rules: Rules,
+    pub known: Arc<Known>,
+    pub rules: Arc<Rules>,
     servers: HashMap<Arc<str>, Arc<Upstream>, foldhash::fast::RandomState>,
     /// By what stands for them in URIs.
     tokens: HashMap<Box<str>, Arc<Upstream>, foldhash::fast::RandomState>,
@@ -30,6 +34,10 @@ pub(crate) struct Plane {
     isolation: Isolation,
     /// Until when (node clock, milliseconds) all servers are taken for modern without looking at each.
     modern_until: AtomicU64,
+    /// How principals see it, where there are policies; a view has none.
+    views: Option<Views>,
+    /// What those may do whose view this is; `None`: there are no policies.
+    pub permits: Option<Arc<Permits>>,
 }
 
 /// What all planes of a node stand on.
@@ -73,13 +81,15 @@ impl Plane {
         };
         let tokens = servers.values().map(|upstream| (upstream.exposure.token.clone(), Arc::clone(upstream))).collect();
         Self {
-            known: Known::new(&snapshot.access),
-            rules: Rules::new(&snapshot.listener),
+            known: Arc::new(Known::new(&snapshot.access)),
+            rules: Arc::new(Rules::new(&snapshot.listener)),
             servers,
             tokens,
             ids,
             isolation,
             modern_until: AtomicU64::new(0),
+            views: Views::of(&snapshot),
+            permits: None,
             snapshot,
         }
     }

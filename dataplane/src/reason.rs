@@ -18,8 +18,12 @@ pub(crate) enum Reason {
     BadOrigin,
     Unauthenticated,
     RateLimited {
-        retry_after: u32,
+        retry_after_ms: u64,
     },
+    /// The call needs a credential for all of these scopes.
+    InsufficientScope(std::sync::Arc<[std::sync::Arc<str>]>),
+    /// Policies show it, and do not let it be called.
+    NotAllowed,
     TooManyInFlight,
     TooManyStreams,
     TooManySessions,
@@ -134,10 +138,11 @@ impl Reason {
             HostMalformed => row(S::BAD_REQUEST, code::INVALID_REQUEST, "host_malformed"),
             BadOrigin => row(S::FORBIDDEN, code::INVALID_REQUEST, "bad_origin"),
             Unauthenticated => row(S::UNAUTHORIZED, code::INVALID_REQUEST, "unauthenticated"),
-            RateLimited { retry_after } => Row {
-                retry_after: Some(*retry_after),
+            RateLimited { retry_after_ms } => Row {
+                retry_after: Some(u32::try_from(retry_after_ms.div_ceil(1_000)).unwrap_or(u32::MAX).max(1)),
                 ..row(S::TOO_MANY_REQUESTS, code::INVALID_REQUEST, "rate_limited")
             },
+            InsufficientScope(_) => row(S::FORBIDDEN, code::INVALID_REQUEST, "insufficient_scope"),
             TooManyInFlight => retry(S::TOO_MANY_REQUESTS, "too_many_in_flight"),
             TooManyStreams => retry(S::TOO_MANY_REQUESTS, "too_many_streams"),
             TooManySessions => retry(S::TOO_MANY_REQUESTS, "too_many_sessions"),
@@ -159,6 +164,7 @@ impl Reason {
             EventIdUnknown => row(S::BAD_REQUEST, code::INVALID_REQUEST, "event_id_unknown"),
             ResponseNotAllowed => row(S::BAD_REQUEST, code::INVALID_REQUEST, "response_not_allowed"),
             // answers of the protocol, as HandleUnknown
+            NotAllowed => row(S::OK, code::INVALID_REQUEST, "not_allowed"),
             UnknownTool(_) => row(S::OK, code::INVALID_PARAMS, "unknown_tool"),
             UnknownPrompt(_) => row(S::OK, code::INVALID_PARAMS, "unknown_prompt"),
             UnknownResource(_) => row(S::OK, code::INVALID_PARAMS, "unknown_resource"),
@@ -219,9 +225,14 @@ impl Reason {
             }
             BadOrigin => "requests from this Origin are not allowed; add it to `proxy.allowed_origins`",
             Unauthenticated => "an API key is required: send `Authorization: Bearer KEY` or `X-API-Key: KEY`",
-            RateLimited { retry_after } => {
-                return format!("the limit of requests per minute is reached; try again in {retry_after} s").into();
+            RateLimited { retry_after_ms } => {
+                let seconds = retry_after_ms.div_ceil(1_000).max(1);
+                return format!("the limit of requests per minute is reached; try again in {seconds} s").into();
             }
+            InsufficientScope(scopes) => {
+                return format!("this call needs a token for the scopes `{}`", scopes.join(" ")).into();
+            }
+            NotAllowed => "policies do not let this client call it",
             TooManyInFlight => "too many requests of this client are in flight; wait for one to finish",
             TooManyStreams => "too many streams of this client are open; close one first",
             TooManySessions => "too many sessions of this client are open; end one with DELETE first",
@@ -363,6 +374,12 @@ impl Reason {
                 serde_json::json!({ "requiredCapabilities": { "extensions": { "io.modelcontextprotocol/tasks": {} } } })
                     .to_string(),
             ),
+            Self::RateLimited { retry_after_ms } => Some(serde_json::json!({ "retryAfterMs": retry_after_ms }).to_string()),
+            Self::TooManyInFlight | Self::TooManyStreams | Self::TooManySessions => {
+                let seconds = self.row().retry_after.unwrap_or(1);
+                Some(serde_json::json!({ "retryAfterMs": u64::from(seconds) * 1_000 }).to_string())
+            }
+            Self::InsufficientScope(scopes) => Some(serde_json::json!({ "scopes": &**scopes }).to_string()),
             Self::UnknownResource(uri) => Some(serde_json::json!({ "uri": uri }).to_string()),
             _ => None,
         }

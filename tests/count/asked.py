@@ -31,12 +31,13 @@ class Asked(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A gateway's servers, whether it wants a key and writes a log, and what it is asked."""
+    """A gateway's servers, whether it wants a key and writes a log, what it is asked, and its policies."""
 
     name: str
     servers: dict
     guarded: bool
     asked: list
+    policies: dict = {}
 
 
 def call(name, era, door, tool="tool_0", size=200, **more):
@@ -58,6 +59,19 @@ def own(server):
 def at(path, **more):
     """A server over HTTP, without the port."""
     return {"url": path, **more}
+
+
+def granting(count):
+    """So many policies for the client, each with patterns to match, a denial and a limit; the call passes all of them."""
+    rules = {
+        "who": ["client:*"],
+        "allow": [{"servers": ["leg*"], "tools": ["get_*", "tool_*"]}],
+        "deny": [{"tools": ["delete_*"]}],
+        "limit": [{"tools": ["tool_?"], "per": "tool", "requests_per_minute": 4000000000}],
+    }
+    # one limit is enough: each is counted on its own, as it should be
+    others = {key: value for key, value in rules.items() if key != "limit"}
+    return {f"p{number}": others if number else rules for number in range(count)}
 
 
 HUNDRED = [tool(number) for number in range(100)]
@@ -103,6 +117,16 @@ SETTINGS = [
             call("legacy call 200 B, key and log", "legacy", own("legacy"), held=ALLOCATIONS),
             call("modern call 200 B, key and log", "modern", own("modern"), held=ALLOCATIONS),
         ],
+    ),
+    *(
+        Setting(
+            f"policies: {count}",
+            OWN,
+            True,
+            [call(f"legacy call 200 B, key, log and {words}", "legacy", own("legacy"), held=ALLOCATIONS)],
+            granting(count),
+        )
+        for count, words in ((1, "policy"), (300, "300 policies"))
     ),
     *(
         Setting(

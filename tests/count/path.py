@@ -29,6 +29,8 @@ class Gateway:
             "proxy": {"port": port, "log_level": "warn", "access_log": setting.guarded},
             "servers": {name: {**server, **located(server, upstream)} for name, server in setting.servers.items()},
         }
+        if setting.policies:
+            config["policies"] = setting.policies
         headers = {}
         if setting.guarded:
             config["clients"] = {"count": {"api_key_sha256": hashlib.sha256(KEY.encode()).hexdigest()}}

@@ -4,6 +4,7 @@ mod curation;
 mod foreign;
 mod issuers;
 mod mistakes;
+mod policy;
 mod transports;
 
 use jiff::Timestamp;

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::issuer::{Issuer, TlsClients};
+use super::policy::Policy;
 use super::server::Server;
 
 /// Configuration of Sluice.
@@ -26,6 +27,8 @@ pub struct Config {
     pub clients: IndexMap<String, Client>,
     /// Authorization servers whose tokens clients come in with, by name.
     pub issuers: IndexMap<String, Issuer>,
+    /// What clients may do, by a name of your choice. Without any, everything; with any, what none of them allows is denied.
+    pub policies: IndexMap<String, Policy>,
     /// What is switched on.
     pub features: Features,
     /// It came from the file of a client rather than from one of ours.

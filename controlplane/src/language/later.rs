@@ -5,8 +5,7 @@ use super::path::Path;
 use super::tree::{Entry, Node};
 
 /// Keys of the document that come with later versions.
-const SECTIONS: [(&str, &str); 3] =
-    [("routes", "routes come"), ("policies", "policies come"), ("credentials", "named credentials come")];
+const SECTIONS: [(&str, &str); 2] = [("routes", "routes come"), ("credentials", "named credentials come")];
 
 /// Keys of a server that come with later versions.
 const SERVER_KEYS: [(&str, &str); 2] =

@@ -29,13 +29,17 @@ impl Changes {
             names(servers, &|server| before.contains_key(&*server.name) && after.contains_key(&*server.name))
         };
         let mut also = Vec::new();
+        // all of it: what is forgotten here is never published
+        let v1::Snapshot { revision: _, name, listener, access, servers: _, limits, monitoring, prefix, policies } =
+            new;
         for (word, differs) in [
-            ("name", old.name != new.name),
-            ("listener", old.listener != new.listener),
-            ("access", old.access != new.access),
-            ("limits", old.limits != new.limits),
-            ("monitoring", old.monitoring != new.monitoring),
-            ("prefix", old.prefix != new.prefix),
+            ("name", old.name != *name),
+            ("listener", old.listener != *listener),
+            ("access", old.access != *access),
+            ("limits", old.limits != *limits),
+            ("monitoring", old.monitoring != *monitoring),
+            ("prefix", old.prefix != *prefix),
+            ("policies", old.policies != *policies),
             ("order", kept(&old.servers) != kept(&new.servers)),
         ] {
             also.extend(differs.then_some(word));

@@ -31,12 +31,12 @@ pub(crate) struct Principal {
 pub(crate) struct Identity {
     /// For logs: `local`, `anonymous`, or the client's configured name.
     pub name: Arc<str>,
-    /// What policies know it by, sorted.
-    #[allow(dead_code, reason = "what a call needs is judged with the policies")]
+    /// What policies and the audit log know it by: `client:NAME`, `local`, `anonymous`, …
+    pub subject: Arc<str>,
+    /// What policies know it by, too, sorted.
     pub roles: Roles,
     /// What its credential was issued for, sorted, with what follows from it; `None`: a credential that knows no scopes (an
     /// API key, a certificate, a place), which lacks none.
-    #[allow(dead_code, reason = "what a call needs is judged with the policies")]
     pub scopes: Option<Arc<[Arc<str>]>>,
 }
 
@@ -53,7 +53,8 @@ impl Principal {
         let hash = digest::digest(&digest::SHA256, format!("{kind}\0{name}").as_bytes());
         let mut id = [0; 16];
         id.copy_from_slice(&hash.as_ref()[..16]);
-        let identity = Identity { name: name.into(), roles, scopes: None };
+        let subject = if kind == name { name.into() } else { format!("{kind}:{name}").into() };
+        let identity = Identity { name: name.into(), subject, roles, scopes: None };
         Self { id: PrincipalId(id), anonymous, identity: Arc::new(identity) }
     }
 
@@ -103,6 +104,12 @@ impl Known {
         let key = |key: &model::Key| Key { principal: Principal::client(&key.client), expires: key.expires };
         let clients = access.keys.iter().map(|(digest, said)| (*digest, key(said))).collect();
         Self { local: Principal::local(), anonymous: Principal::anonymous(), clients }
+    }
+
+    /// Somebody who came in before, with the roles of today.
+    pub(crate) fn current(&self, principal: &Principal) -> Principal {
+        let clients = self.clients.values().map(|key| &key.principal);
+        clients.into_iter().find(|client| client.id == principal.id).unwrap_or(principal).clone()
     }
 
     /// Whether somebody who came in before would still come in.

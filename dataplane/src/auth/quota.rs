@@ -1,13 +1,15 @@
 //! Limits per principal: requests per minute (GCRA, one atomic word) and requests and streams in flight.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use papaya::HashMap;
 use sluice_snapshot::model::Limits;
 
 use super::PrincipalId;
+use super::meter::Rate;
+use super::meters::Places;
 use crate::limit;
 use crate::reason::Reason;
 
@@ -20,8 +22,7 @@ pub(crate) struct Quotas {
 /// What one principal uses now.
 #[derive(Default)]
 pub(crate) struct Account {
-    /// Theoretical arrival time of GCRA, nanoseconds since the node's start.
-    arrival: AtomicU64,
+    rate: Rate,
     calls: AtomicU32,
     streams: AtomicU32,
     sessions: AtomicU32,
@@ -31,6 +32,8 @@ pub(crate) struct Account {
 pub(crate) struct Ticket {
     account: Arc<Account>,
     stream: bool,
+    /// Those that limits of policies count.
+    places: Option<Box<Places>>,
 }
 
 impl Quotas {
@@ -53,40 +56,22 @@ impl Quotas {
     /// Takes one request from the principal's budget.
     ///
     /// # Errors
-    /// [`Reason::RateLimited`] with the seconds to wait, [`Reason::TooManyInFlight`].
+    /// [`Reason::RateLimited`] with the time to wait, [`Reason::TooManyInFlight`].
     pub(crate) fn admit(&self, account: &Arc<Account>, limits: &Limits, now: Instant) -> Result<Ticket, Reason> {
         if let Some(per_minute) = limits.requests_per_minute {
             let now = now.duration_since(self.epoch).as_nanos() as u64;
-            account.take(now, per_minute.max(1))?;
+            let retry = |wait: u64| Reason::RateLimited { retry_after_ms: wait.div_ceil(1_000_000) };
+            account.rate.take(now, per_minute).map_err(retry)?;
         }
         if account.calls.fetch_add(1, Ordering::Relaxed) >= limits.concurrent_requests {
             account.calls.fetch_sub(1, Ordering::Relaxed);
             return Err(Reason::TooManyInFlight);
         }
-        Ok(Ticket { account: Arc::clone(account), stream: false })
+        Ok(Ticket { account: Arc::clone(account), stream: false, places: None })
     }
 }
 
 impl Account {
-    /// GCRA with a burst of one minute's requests: whoever was quiet may use the whole minute at once, and then goes on at
-    /// the steady rate.
-    fn take(&self, now: u64, per_minute: u32) -> Result<(), Reason> {
-        let interval = 60_000_000_000 / u64::from(per_minute);
-        let burst = interval * u64::from(per_minute);
-        let mut arrival = self.arrival.load(Ordering::Relaxed);
-        loop {
-            let next = arrival.max(now) + interval;
-            if next > now + burst {
-                let wait = next - (now + burst);
-                return Err(Reason::RateLimited { retry_after: wait.div_ceil(1_000_000_000).max(1) as u32 });
-            }
-            match self.arrival.compare_exchange_weak(arrival, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(()),
-                Err(current) => arrival = current,
-            }
-        }
-    }
-
     /// Counts a session in.
     ///
     /// # Errors
@@ -110,7 +95,14 @@ impl Ticket {
     pub(crate) fn uncounted() -> Self {
         let account = Account::default();
         account.calls.store(1, Ordering::Relaxed);
-        Self { account: Arc::new(account), stream: false }
+        Self { account: Arc::new(account), stream: false, places: None }
+    }
+
+    /// Takes in what it holds by the limits of policies: given back with it.
+    pub(crate) fn hold(&mut self, places: Places) {
+        if !places.is_empty() {
+            self.places = Some(Box::new(places));
+        }
     }
 
     /// Turns a call into a stream: it no longer counts as a request in flight.
@@ -148,7 +140,7 @@ mod tests {
         let start = quotas.epoch + Duration::from_secs(10);
         let burst = (0..).take_while(|_| quotas.admit(&account, &limits, start).is_ok()).count();
         assert_eq!(burst, 60, "a minute's requests at once");
-        assert_eq!(quotas.admit(&account, &limits, start).err(), Some(Reason::RateLimited { retry_after: 1 }));
+        assert_eq!(quotas.admit(&account, &limits, start).err(), Some(Reason::RateLimited { retry_after_ms: 1_000 }));
         let passed =
             (1..=60).filter(|s| quotas.admit(&account, &limits, start + Duration::from_secs(*s)).is_ok()).count();
         assert_eq!(passed, 60);

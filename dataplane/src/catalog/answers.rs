@@ -20,6 +20,8 @@ pub(crate) struct Question {
     pub kind: Kind,
     /// For whom answers are kept, where the configuration separates clients.
     pub holder: Holder,
+    /// For which kind of principals policies left something out; 0: there are none.
+    pub view: u64,
     /// What the client said of itself, byte for byte: its `initialize`, or the `params` of a modern request.
     pub said: Bytes,
 }

@@ -45,6 +45,10 @@ impl Exposure {
         Self { token: token(&server.name).into(), server: Arc::clone(server) }
     }
 
+    pub(crate) fn server(&self) -> &Arc<str> {
+        &self.server.name
+    }
+
     pub(crate) fn curation(&self) -> &Curation {
         &self.server.curation
     }

@@ -15,7 +15,12 @@ use crate::limit;
 pub(crate) struct Part {
     pub server: Arc<str>,
     pub list: Arc<List>,
+    /// Which of its items policies let these clients see; `None`: all.
+    pub seen: Option<Box<[bool]>>,
 }
+
+/// Who is shown the same, of which kind of list: an audience, as far as policies let it see; 0: there are none.
+pub(crate) type Viewer = (Audience, u64, Kind);
 
 /// The lists of one kind of all servers of a door, as one audience sees them. Never changes; replaced when something does.
 pub(crate) struct Offer {
@@ -53,7 +58,11 @@ pub(crate) struct Page {
 
 impl Part {
     fn is(&self, other: &Self) -> bool {
-        self.server == other.server && Arc::ptr_eq(&self.list, &other.list)
+        self.server == other.server && Arc::ptr_eq(&self.list, &other.list) && self.seen == other.seen
+    }
+
+    fn shows(&self, item: usize) -> bool {
+        self.seen.as_ref().is_none_or(|seen| seen.get(item) == Some(&true))
     }
 }
 
@@ -64,11 +73,12 @@ impl Offer {
         naming: Naming,
         parts: Vec<Part>,
         good_until: Instant,
+        filtered: bool,
         before: Option<&Self>,
     ) -> Self {
         let promised = |part: &Part| Some(part.list.fetched + part.list.ttl?);
         let promised_until = parts.iter().map(promised).min_by_key(|at| (at.is_some(), *at)).flatten();
-        let private = parts.iter().any(|part| part.list.private);
+        let private = filtered || parts.iter().any(|part| part.list.private);
         let same = before.map(|before| &before.content).filter(|content| content.is(naming, &parts));
         let content = same.cloned().unwrap_or_else(|| Arc::new(Content::new(naming, parts)));
         let (version, revision) = state;
@@ -107,8 +117,8 @@ impl Offer {
     /// Every item: its server and the server's own name.
     pub(crate) fn items(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
         self.content.parts.iter().flat_map(move |part| {
-            let shown = &part.list.shown;
-            shown.items.iter().map(move |item| (&part.server, item.original()))
+            let shown = part.list.shown.items.iter().enumerate().filter(|(i, _)| part.shows(*i));
+            shown.map(move |(_, item)| (&part.server, item.original()))
         })
     }
 }
@@ -119,7 +129,7 @@ impl Content {
         let mut clashes = Vec::new();
         if naming == Naming::Plain {
             for (p, part) in parts.iter().enumerate() {
-                for (i, item) in part.list.shown.items.iter().enumerate() {
+                for (i, item) in part.list.shown.items.iter().enumerate().filter(|(i, _)| part.shows(*i)) {
                     let owner = *owners.entry(item.exposed.clone()).or_insert((p as u32, i as u32));
                     if owner.0 != p as u32 {
                         clashes.push((item.exposed.clone(), owner.0, p as u32));
@@ -159,7 +169,7 @@ impl Content {
         let mut begin = item;
         for (p, part) in self.parts.iter().enumerate().skip(part) {
             let shown = &part.list.shown;
-            for (i, item) in shown.items.iter().enumerate().skip(begin) {
+            for (i, item) in shown.items.iter().enumerate().skip(begin).filter(|(i, _)| part.shows(*i)) {
                 let elsewhere = self.owners.get(&item.exposed).is_some_and(|owner| *owner != (p as u32, i as u32));
                 if elsewhere {
                     continue;
@@ -180,8 +190,8 @@ impl Content {
 
     /// Whether anything comes after that item.
     fn follows(&self, part: usize, item: usize) -> bool {
-        let count = |part: &Part| part.list.shown.items.len();
-        count(&self.parts[part]) > item + 1 || self.parts[part + 1..].iter().any(|part| count(part) > 0)
+        let any = |part: &Part, from: usize| (from..part.list.shown.items.len()).any(|item| part.shows(item));
+        any(&self.parts[part], item + 1) || self.parts[part + 1..].iter().any(|part| any(part, 0))
     }
 }
 
@@ -191,30 +201,35 @@ type Clash = (Kind, Box<str>, Arc<str>);
 /// The offers of a node that somebody asked for.
 #[derive(Default)]
 pub(crate) struct Offers {
-    made: Concurrent<(Audience, Kind), Arc<Offer>, foldhash::fast::RandomState>,
+    made: Concurrent<Viewer, Arc<Offer>, foldhash::fast::RandomState>,
     /// Clashes that are in the log.
     told: Mutex<HashSet<Clash>>,
 }
 
 impl Offers {
     /// The offer, if one was made that is still good.
-    pub(crate) fn get(&self, audience: &Audience, kind: Kind, state: (u64, u64), now: Instant) -> Option<Arc<Offer>> {
-        self.made.pin().get(&(*audience, kind)).filter(|offer| offer.is_good(state, now)).cloned()
+    pub(crate) fn get(&self, viewer: &Viewer, state: (u64, u64), now: Instant) -> Option<Arc<Offer>> {
+        self.made.pin().get(viewer).filter(|offer| offer.is_good(state, now)).cloned()
     }
 
-    /// The last one made, be it good or not.
-    pub(crate) fn last(&self, audience: &Audience, kind: Kind) -> Option<Arc<Offer>> {
-        self.made.pin().get(&(*audience, kind)).cloned()
+    /// One that shows just these parts, be it good or not: the last one made for them, or where policies left something out
+    /// any other's. What it serialised is shared by all who see the same.
+    pub(crate) fn alike(&self, viewer: &Viewer, naming: Naming, parts: &[Part]) -> Option<Arc<Offer>> {
+        let made = self.made.pin();
+        let last = made.get(viewer).filter(|offer| offer.content.is(naming, parts));
+        let (_, view, kind) = viewer;
+        let others = || made.iter().filter(|((_, _, other), _)| *view != 0 && other == kind).map(|(_, offer)| offer);
+        last.or_else(|| others().find(|offer| offer.content.is(naming, parts))).cloned()
     }
 
     /// Keeps an offer for the next who asks.
-    pub(crate) fn keep(&self, audience: &Audience, kind: Kind, offer: &Arc<Offer>) {
+    pub(crate) fn keep(&self, viewer: &Viewer, offer: &Arc<Offer>) {
         let made = self.made.pin();
         if made.len() >= limit::OFFERS {
             made.clear();
         }
-        made.insert((*audience, kind), Arc::clone(offer));
-        self.tell_clashes(kind, offer);
+        made.insert(*viewer, Arc::clone(offer));
+        self.tell_clashes(viewer.2, offer);
     }
 
     /// Each clash is told once.

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::call::Posted;
 use super::relay::edited;
+use crate::auth::permits::Permits;
 use crate::catalog::exposure::Naming;
 use crate::catalog::{Exposure, Kind};
 use crate::reason::Reason;
@@ -48,9 +49,7 @@ pub(super) fn apply(upstream: &Arc<Upstream>, posted: &mut Posted) -> Result<(),
     if let Some(reason) = refused {
         return Err(reason);
     }
-    if let Some(edit) = subscriptions(upstream, posted) {
-        posted.edits.push(edit);
-    }
+    narrow(posted, |uri| upstream.shows_resource(uri))?;
     let message = &posted.message;
     if message.method == Method::ToolsCall
         && let Some(name) = posted.text(message.p.name)
@@ -62,14 +61,26 @@ pub(super) fn apply(upstream: &Arc<Upstream>, posted: &mut Posted) -> Result<(),
     Ok(())
 }
 
-/// The resources a `subscriptions/listen` names, without those that are hidden; `None` when none is.
-fn subscriptions(upstream: &Upstream, posted: &Posted) -> Option<Edit> {
-    let filter = posted.message.p.notifications.filter(|_| posted.message.method == Method::SubscriptionsListen)?;
-    let inner = member(filter.of(&posted.body), "resourceSubscriptions").ok()??;
+/// Takes out of a `subscriptions/listen` the resources that are not shown.
+///
+/// # Errors
+/// [`Reason::FilterMissing`] for a filter that cannot be judged.
+pub(super) fn narrow(posted: &mut Posted, shows: impl Fn(&str) -> bool) -> Result<(), Reason> {
+    let filter = posted.message.p.notifications.filter(|_| posted.message.method == Method::SubscriptionsListen);
+    let Some(filter) = filter else { return Ok(()) };
+    let named = member(filter.of(&posted.body), "resourceSubscriptions").map_err(|_| Reason::FilterMissing)?;
+    let Some(inner) = named else { return Ok(()) };
     let span = Span { start: filter.start + inner.start, end: filter.start + inner.end };
-    let asked: Vec<String> = serde_json::from_slice(span.of(&posted.body)).ok()?;
-    let shown: Vec<&String> = asked.iter().filter(|uri| upstream.shows_resource(uri)).collect();
-    (shown.len() < asked.len()).then(|| Edit { span, with: serde_json::json!(shown).to_string().into() })
+    // what was left out already stays out
+    let asked = posted.sent(Some(span)).unwrap_or_default();
+    let asked: Vec<serde_json::Value> = serde_json::from_slice(&asked).map_err(|_| Reason::FilterMissing)?;
+    let shown: Vec<&str> = asked.iter().filter_map(serde_json::Value::as_str).filter(|uri| shows(uri)).collect();
+    if shown.len() < asked.len() {
+        let with = serde_json::json!(shown).to_string().into();
+        posted.edits.retain(|edit| edit.span != span);
+        posted.edits.push(Edit { span, with });
+    }
+    Ok(())
 }
 
 /// The edits that set the arguments the configuration sets for a tool, by the server's own name of it.
@@ -86,32 +97,53 @@ pub(super) fn arguments(upstream: &Upstream, tool: &str, posted: &Posted) -> Res
     Ok(edits)
 }
 
-/// A page of a list on the server's own door without what is hidden, the rest as the configuration describes it; `None`
-/// when nothing of it changes.
+/// A page of a list on the server's own door without what is hidden or not listed for this principal, the rest as the
+/// configuration describes it; `None` when nothing of it changes.
 ///
 /// # Errors
 /// [`Reason::ServerGarbage`] for a page that cannot be judged: it may hold what is hidden.
-pub(super) fn page(exposure: &Exposure, request: &Message, body: &Bytes) -> Result<Option<Bytes>, Reason> {
-    let Some(kind) = Kind::of(request.method).filter(|_| !exposure.curation().is_empty()) else { return Ok(None) };
-    let garbage = || Reason::ServerGarbage("a list");
-    let message = scan(body, ScanLimits { depth: u16::MAX }).map_err(|_| garbage())?;
-    if message.kind != MessageKind::Response || message.result.is_none() {
+pub(super) fn page(
+    exposure: &Exposure,
+    permits: Option<&Permits>,
+    request: &Message,
+    body: &Bytes,
+) -> Result<Option<Bytes>, Reason> {
+    let Some(kind) = Kind::of(request.method) else { return Ok(None) };
+    let server = exposure.server();
+    let curates = !exposure.curation().is_empty();
+    let filters = permits.is_some_and(|permits| !permits.list_all(server));
+    if !curates && permits.is_none() {
         return Ok(None);
     }
+    let garbage = || Reason::ServerGarbage("a list");
+    let message = scan(body, ScanLimits { depth: u16::MAX }).map_err(|_| garbage())?;
+    let Some(result) = message.result.filter(|_| message.kind == MessageKind::Response) else { return Ok(None) };
     let page = list_page(body, &message, request.method).map_err(|_| garbage())?;
-    let (Some(first), Some(last)) = (page.items.first(), page.items.last()) else { return Ok(None) };
-    let mut shown = Vec::with_capacity(body.len());
-    for item in &page.items {
-        let name = decode_string(item.name.of(body));
-        if !exposure.shows(kind, &name) {
-            continue;
+    let mut edits: SmallVec<[Edit; 2]> = SmallVec::new();
+    if let (Some(first), Some(last)) = (page.items.first(), page.items.last())
+        && (curates || filters)
+    {
+        let mut shown = Vec::with_capacity(body.len());
+        for item in &page.items {
+            let name = decode_string(item.name.of(body));
+            let listed = !filters || permits.is_some_and(|permits| permits.lists(server, kind.object(&name)));
+            if !listed || !exposure.shows(kind, &name) {
+                continue;
+            }
+            if !shown.is_empty() {
+                shown.push(b',');
+            }
+            let json = body.slice(item.span.range());
+            shown.extend_from_slice(&exposure.item(kind, &name, &json, &name, Naming::Own));
         }
-        if !shown.is_empty() {
-            shown.push(b',');
-        }
-        let json = body.slice(item.span.range());
-        shown.extend_from_slice(&exposure.item(kind, &name, &json, &name, Naming::Own));
+        edits.push(Edit { span: Span { start: first.span.start, end: last.span.end }, with: shown.into() });
     }
-    let whole = Span { start: first.span.start, end: last.span.end };
-    Ok(Some(edited(body, &mut [Edit { span: whole, with: shown.into() }])))
+    // another principal may be shown another list, this one's whole or not
+    if permits.is_some()
+        && let Some(scope) = member(result.of(body), "cacheScope").map_err(|_| garbage())?
+    {
+        let span = Span { start: result.start + scope.start, end: result.start + scope.end };
+        edits.push(Edit { span, with: Bytes::from_static(b"\"private\"") });
+    }
+    Ok((!edits.is_empty()).then(|| edited(body, &mut edits)))
 }

@@ -12,11 +12,13 @@ use sluice_mcp::{
     Edit, HandleKind, Kind as MessageKind, Message, Method, Span, canonical_digest_input, decode_string, encode_string,
     handles, handles_read,
 };
+use sluice_snapshot::policy::{Decision, Object};
 use smallvec::SmallVec;
 
 use super::call::{Original, Posted};
 use super::curation;
 use crate::auth::PrincipalId;
+use crate::auth::permits::Permits;
 use crate::catalog::Exposure;
 use crate::catalog::exposure::Naming;
 use crate::clock::epoch_seconds;
@@ -37,6 +39,8 @@ pub(crate) struct Handles {
     pub shared: bool,
     /// How the door names what the server offers.
     pub naming: Naming,
+    /// What the principal may do, where there are policies.
+    pub permits: Option<Arc<Permits>>,
     /// The request a `requestState` is bound to; `None` on streams that belong to no request.
     pub request: Option<Rc<Original>>,
 }
@@ -153,15 +157,28 @@ impl Handles {
     /// [`Reason::ServerGarbage`] when that cannot be told.
     pub(crate) fn filtered(&self, body: &Bytes) -> Result<Option<Bytes>, Reason> {
         match &self.request {
-            Some(request) if self.curates() => curation::page(self.exposure(), &request.message, body),
+            Some(request) if self.curates() => {
+                curation::page(self.exposure(), self.permits.as_deref(), &request.message, body)
+            }
             _ => Ok(self.own_tasks(body)),
         }
     }
 
-    /// Whether the answer is a list the configuration may change, so that all of it must be looked at.
+    /// Whether the answer is a list the configuration or a policy may change, so that all of it must be looked at.
     pub(crate) fn curates(&self) -> bool {
         let list = self.request.as_ref().is_some_and(|request| request.message.method.is_list());
-        list && self.naming == Naming::Own && !self.exposure().curation().is_empty()
+        let changes = self.permits.is_some() || !self.exposure().curation().is_empty();
+        list && self.naming == Naming::Own && changes
+    }
+
+    /// Whether policies let the client be told of this change of a resource. It may have subscribed to it in better days.
+    pub(crate) fn may_tell(&self, body: &[u8], message: &Message) -> bool {
+        let Some(permits) = &self.permits else { return true };
+        let uri = message.p.uri.map(|span| decode_string(span.of(body)));
+        uri.is_some_and(|uri| {
+            let verdict = permits.verdict(self.server(), Object::Resource(&uri));
+            verdict.is_some_and(|verdict| matches!(verdict.call(None), Decision::Allowed { .. }))
+        })
     }
 
     /// An answer to `tasks/list` without the tasks of others; `None` when nothing is to be left out.

@@ -17,11 +17,12 @@ mod lists;
 mod opening;
 mod quiet;
 mod route;
+mod seen;
 mod tasks;
 mod union;
 
 use super::call::{Arrival, Content, Posted, Refusal, Reply};
-use super::{Outcome, check_modern_message, find_session, http_server, pipe_server, refuse, sessions};
+use super::{Outcome, check_modern_message, find_session, http_server, permission, pipe_server, refuse, sessions};
 use crate::catalog::{Audience, Kind as Kinds};
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -167,12 +168,12 @@ async fn answer(
         (_, Method::Ping) => return Ok(own_result(arrival, &posted, b"{}")),
         (_, Method::ServerDiscover) => return opening::discover(worker, arrival, posted, &client).await,
         (_, method) if method.is_list() => return lists::answer(worker, arrival, posted, &client).await,
-        (_, Method::ToolsCall) => route::by_name(worker, &arrival, &posted, &client, Kinds::Tools).await,
-        (_, Method::PromptsGet) => route::by_name(worker, &arrival, &posted, &client, Kinds::Prompts).await,
+        (_, Method::ToolsCall) => route::by_name(worker, &mut arrival, &posted, &client, Kinds::Tools).await,
+        (_, Method::PromptsGet) => route::by_name(worker, &mut arrival, &posted, &client, Kinds::Prompts).await,
         (_, Method::ResourcesRead | Method::ResourcesSubscribe | Method::ResourcesUnsubscribe) => {
-            route::by_uri(worker, &arrival, &posted, &client).await
+            route::by_uri(worker, &mut arrival, &posted, &client).await
         }
-        (_, Method::CompletionComplete) => route::by_reference(worker, &arrival, &posted, &client).await,
+        (_, Method::CompletionComplete) => route::by_reference(worker, &mut arrival, &posted, &client).await,
         (_, Method::SubscriptionsListen) => return listen::open(worker, arrival, posted, client).await,
         (_, Method::TasksList) => return tasks::list(worker, arrival, posted, client).await,
         (_, Method::TasksGet | Method::TasksResult | Method::TasksCancel | Method::TasksUpdate) => {
@@ -196,7 +197,10 @@ async fn answer(
             *concerned = Some(Arc::clone(route.upstream.name()));
             forward(worker, arrival, posted, client, route).await
         }
-        Err(reason) => Err(refuse(&mut arrival, reason, posted.id())),
+        Err(reason) => {
+            permission::note_unfound(worker, &mut arrival, &posted);
+            Err(refuse(&mut arrival, reason, posted.id()))
+        }
     }
 }
 
@@ -288,7 +292,8 @@ pub(super) async fn delete(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome
         Err(reason) => return Err(refuse(&mut arrival, reason, None)),
     };
     if worker.node.sessions.remove(&whole.session.id).await {
-        sessions::end(worker, &arrival.plane, &whole.session).await;
+        // also of servers that policies have taken out of reach since
+        sessions::end(worker, &worker.plane(), &whole.session).await;
     }
     arrival.record.outcome = "ok";
     Ok(Reply::empty(StatusCode::OK))

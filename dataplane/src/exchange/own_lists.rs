@@ -44,7 +44,7 @@ pub(super) async fn legacy(worker: &Rc<Worker>, call: Call, posted: Posted, in_u
     let Some(holder) = holder.filter(|_| shares) else {
         return http_server::legacy(worker, call, posted, in_use).await;
     };
-    let question = Question { kind, holder, said: session.initialize.clone() };
+    let question = Question { kind, holder, view: view(&call), said: session.initialize.clone() };
     let begun = call.record.started();
     if let Some(answer) = answers.get(&question, begun) {
         return Ok(written(call, &posted, &answer, begun));
@@ -80,7 +80,7 @@ pub(super) async fn modern(worker: &Rc<Worker>, call: Call, posted: Posted, kind
     };
     let upstream = Arc::clone(&call.upstream);
     let answers = &upstream.catalogue.answers;
-    let question = Question { kind, holder, said };
+    let question = Question { kind, holder, view: view(&call), said };
     let begun = Instant::now();
     if let Some(answer) = answers.get(&question, begun) {
         return Ok(written(call, &posted, &answer, begun));
@@ -94,6 +94,11 @@ pub(super) async fn modern(worker: &Rc<Worker>, call: Call, posted: Posted, kind
         answers.keep(&question, answer);
     }
     Ok(reply)
+}
+
+/// By what policies let the client see, answers are kept apart.
+fn view(call: &Call) -> u64 {
+    call.plane.permits.as_ref().map_or(0, |permits| permits.number)
 }
 
 /// What a server says of itself as a session begins: of which lists it tells changes.

@@ -34,6 +34,8 @@ pub(crate) struct Record {
     pub cause: Option<String>,
     /// Its span, where it is recorded.
     pub trace: Option<Box<Trace>>,
+    /// Where the rule stands that denied it.
+    pub rule: Option<Arc<str>>,
 }
 
 impl Record {
@@ -53,6 +55,7 @@ impl Record {
             outcome: "abandoned",
             cause: None,
             trace: None,
+            rule: None,
         }
     }
 
@@ -103,6 +106,7 @@ impl Record {
             outcome: self.outcome,
             micros: self.started.elapsed().as_micros() as u64,
             cause: self.cause.take().map(shortened),
+            rule: self.rule.take(),
         }
     }
 }

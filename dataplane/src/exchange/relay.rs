@@ -19,6 +19,7 @@ use tokio::time::Sleep;
 use super::handles::Handles;
 use super::record::Record;
 use crate::auth::Principal;
+use crate::auth::permits::Permits;
 use crate::auth::quota::Ticket;
 use crate::catalog::Kind as Kinds;
 use crate::catalog::exposure::Naming;
@@ -26,6 +27,7 @@ use crate::drain::Phase;
 use crate::limit;
 use crate::node::{Node, Worker};
 use crate::observe::metrics::Inside;
+use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::seal::{Binding, Kind as Handle};
 use crate::session::{InUse, Session, SessionId};
@@ -33,6 +35,18 @@ use crate::upstream::Upstream;
 use crate::upstream::http::Answer;
 use crate::upstream::pipe::{Child, Inbox};
 use crate::upstream::quirks::Quirk;
+
+/// The notifications that tell of changed lists, in the order of `Changes::told`.
+pub(crate) const LIST_CHANGED: [Method; 3] = [
+    Method::NotificationToolsListChanged,
+    Method::NotificationPromptsListChanged,
+    Method::NotificationResourcesListChanged,
+];
+
+/// Such a notification of our own.
+pub(crate) fn list_changed(method: Method) -> Bytes {
+    format!(r#"{{"jsonrpc":"2.0","method":"{}"}}"#, method.as_str()).into()
+}
 
 /// One thing to pass on: a message, a comment, a reconnection time.
 pub(crate) struct Item {
@@ -185,19 +199,46 @@ enum End {
     SessionOver,
     /// The client cancelled the call.
     Cancelled,
-    /// The credential was revoked, or the server is no longer configured as it was.
+    /// The credential was revoked, the server is no longer configured as it was, or policies grant something else.
     NotAllowed,
 }
 
-/// Waits until a long-lived stream must end: streams are judged again after every swap of the configuration.
-async fn ending(
-    node: Arc<Node>,
+/// A long-lived stream, as far as it matters for how long.
+struct Standing {
     principal: Principal,
+    /// The server; `None` for a stream of the merged door, which is bound to no single one.
     upstream: Option<Arc<Upstream>>,
     session: Option<Arc<Session>>,
-) -> End {
+    /// What policies granted as it began.
+    permits: Option<Arc<Permits>>,
+    /// Nobody else tells the client that its lists are others.
+    own_door: bool,
+}
+
+impl Standing {
+    /// Whether it may go on in a new plane as it is.
+    fn may_stay(&self, plane: &Arc<Plane>) -> bool {
+        if !plane.known.admits(plane.snapshot.access.required, &self.principal) {
+            return false;
+        }
+        let Some(upstream) = &self.upstream else { return true };
+        let view = plane.seen_by(&plane.known.current(&self.principal));
+        if !view.server(upstream.name()).is_some_and(|now| Arc::ptr_eq(now, upstream)) {
+            return false;
+        }
+        let same = Permits::stay(self.permits.as_ref(), view.permits.as_ref());
+        if let (false, true, Some(session)) = (same, self.own_door, &self.session) {
+            session.leave_notes(LIST_CHANGED.map(list_changed).into());
+        }
+        same
+    }
+}
+
+/// Waits until a long-lived stream must end: streams are judged again after every swap of the configuration. One whose
+/// principal may do other things by now ends as well: what comes in its place is what policies grant then.
+async fn ending(node: Arc<Node>, standing: Standing) -> End {
     let over = async {
-        match &session {
+        match &standing.session {
             Some(session) => session.over().await,
             None => std::future::pending().await,
         }
@@ -213,9 +254,7 @@ async fn ending(
                     return End::Leaving;
                 }
                 let plane = Arc::clone(&planes.borrow_and_update());
-                // a stream of the merged door is bound to no single server
-                let same = upstream.as_ref().is_none_or(|u| plane.server(u.name()).is_some_and(|now| Arc::ptr_eq(now, u)));
-                if !same || !plane.known.admits(plane.snapshot.access.required, &principal) {
+                if !standing.may_stay(&plane) {
                     return End::NotAllowed;
                 }
             }
@@ -232,8 +271,15 @@ impl Relay {
         let session = parts.in_use.as_ref().map(|in_use| Arc::clone(&in_use.session));
         let ending: Option<Pin<Box<dyn Future<Output = End>>>> = match (long_lived, session, &parts.expected) {
             (true, session, _) => {
-                let upstream = parts.upstream.clone();
-                Some(Box::pin(ending(Arc::clone(&parts.worker.node), parts.principal, upstream, session)))
+                let handles = parts.handles.as_ref();
+                let standing = Standing {
+                    principal: parts.principal,
+                    upstream: parts.upstream.clone(),
+                    session,
+                    permits: handles.and_then(|handles| handles.permits.clone()),
+                    own_door: handles.is_some_and(|handles| handles.naming == Naming::Own),
+                };
+                Some(Box::pin(ending(Arc::clone(&parts.worker.node), standing)))
             }
             (false, Some(session), Some(expected)) => {
                 let id = expected.id.clone();
@@ -444,6 +490,9 @@ impl Relay {
         if handles.naming == Naming::Own {
             self.overheard(&message);
         } else if self.absorbed(&message) {
+            return Ok(None);
+        }
+        if message.method == Method::NotificationResourcesUpdated && !handles.may_tell(data, &message) {
             return Ok(None);
         }
         let own = handles.filtered(data)?;

@@ -16,6 +16,7 @@ use super::response::{Response, accepted, allow_origin, events, http, json, pref
 use super::{sse, websocket};
 use crate::auth::origin::Rules;
 use crate::exchange::call::{Base, Call, Refusal, Scope};
+use crate::exchange::permission::out_of_reach;
 use crate::exchange::record::Record;
 use crate::exchange::{delete, get, post};
 use crate::node::Worker;
@@ -126,15 +127,22 @@ fn admit(
         let principal = plane.known.authenticate(required, peer.address, headers)?.clone();
         record.principal = Some(Arc::clone(&principal.name));
         let scope = scope?;
+        let plane = plane.seen_by(&principal);
+        if let Scope::Server(upstream) = &scope
+            && plane.server(upstream.name()).is_none()
+        {
+            out_of_reach(worker, &principal, &mut record, upstream.name());
+            return Err(Reason::UnknownServer);
+        }
         if let Scope::Server(upstream) = &scope {
             record.upstream = Some(Arc::clone(upstream));
         }
         let account = worker.node.quotas.account(principal.id);
         let ticket = worker.node.quotas.admit(&account, &plane.snapshot.limits, record.started())?;
-        Ok((principal, scope, account, ticket))
+        Ok((plane, principal, scope, account, ticket))
     })();
     match admitted {
-        Ok((principal, scope, account, ticket)) => {
+        Ok((plane, principal, scope, account, ticket)) => {
             let (naming, headers) = (scope.naming(&plane), Fields::default());
             let base = Base { plane, principal, account, headers, synthesized: false, record, ticket, naming };
             Ok(Guest { scope, base: Box::new(base) })

@@ -38,6 +38,8 @@ pub(crate) struct Pipe {
     worker: Rc<Worker>,
     scope: Scope,
     principal: Principal,
+    /// The same, as it was last looked for, and in which revision.
+    current: RefCell<(u64, Principal)>,
     account: Arc<Account>,
     outbox: Outbox,
     state: RefCell<State>,
@@ -88,6 +90,7 @@ impl Pipe {
             account: worker.node.quotas.account(principal.id),
             worker: Rc::clone(worker),
             scope,
+            current: RefCell::new((0, principal.clone())),
             principal,
             outbox,
             state: RefCell::default(),
@@ -251,8 +254,21 @@ impl Pipe {
     }
 
     /// Whether the client would still come in, and find what it came for.
-    fn is_allowed(&self, plane: &Plane) -> bool {
-        plane.known.admits(plane.snapshot.access.required, &self.principal) && self.scope_in(plane).is_ok()
+    fn is_allowed(&self, plane: &Arc<Plane>) -> bool {
+        plane.known.admits(plane.snapshot.access.required, &self.principal)
+            && self.scope_in(&plane.seen_by(&self.principal_in(plane))).is_ok()
+    }
+
+    /// The client as a plane knows it. Its roles may be others by now, and only policies ask for them.
+    fn principal_in(&self, plane: &Plane) -> Principal {
+        if plane.snapshot.policies.is_none() {
+            return self.principal.clone();
+        }
+        let mut current = self.current.borrow_mut();
+        if current.0 != plane.snapshot.revision {
+            *current = (plane.snapshot.revision, plane.known.current(&self.principal));
+        }
+        current.1.clone()
     }
 
     /// Where this pipe leads in a plane: nowhere, if the server is not configured as it was.
@@ -314,9 +330,11 @@ impl Pipe {
 
     fn arrival(&self, headers: Fields, ticket: Ticket) -> Result<Arrival, Reason> {
         let plane = self.worker.plane();
+        let principal = self.principal_in(&plane);
+        let plane = plane.seen_by(&principal);
         let mut record = self.record(&plane);
         match self.scope_in(&plane) {
-            Ok(scope) => Ok(self.arrival_at(scope, headers, ticket, record)),
+            Ok(scope) => Ok(self.arrival_at(scope, plane, principal, headers, ticket, record)),
             Err(reason) => {
                 record.fail(&reason);
                 Err(reason)
@@ -324,12 +342,19 @@ impl Pipe {
         }
     }
 
-    fn arrival_at(&self, scope: Scope, headers: Fields, ticket: Ticket, record: Record) -> Arrival {
-        let plane = self.worker.plane();
+    fn arrival_at(
+        &self,
+        scope: Scope,
+        plane: Arc<Plane>,
+        principal: Principal,
+        headers: Fields,
+        ticket: Ticket,
+        record: Record,
+    ) -> Arrival {
         let base = Base {
             naming: scope.naming(&plane),
             plane,
-            principal: self.principal.clone(),
+            principal,
             account: Arc::clone(&self.account),
             headers,
             synthesized: true,

@@ -31,6 +31,9 @@ pub(crate) struct Line {
     pub micros: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// Where the rule of a policy stands that denied it: `policies.readers.deny[0]`; `policies`: none allows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Arc<str>>,
 }
 
 /// What a request is called, written as `BOOT-NUMBER` in hexadecimal digits. Formatted by the writer, not by the path.

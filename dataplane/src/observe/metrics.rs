@@ -88,6 +88,8 @@ pub(crate) struct Metrics {
     workers: Mutex<Vec<Arc<Worker>>>,
     /// Requests refused before a server was found, by outcome.
     refused: Mutex<BTreeMap<&'static str, u64>>,
+    /// Requests that policies denied, by why.
+    denied: Mutex<BTreeMap<&'static str, u64>>,
     /// Bytes of bodies, sessions and queued messages the node holds.
     pub held: Budget,
     pub connections: Arc<Gauge>,
@@ -120,6 +122,12 @@ impl Metrics {
     pub(crate) fn refuse(&self, outcome: &'static str) {
         if let Ok(mut refused) = self.refused.lock() {
             *refused.entry(outcome).or_default() += 1;
+        }
+    }
+
+    pub(crate) fn deny(&self, reason: &'static str) {
+        if let Ok(mut denied) = self.denied.lock() {
+            *denied.entry(reason).or_default() += 1;
         }
     }
 
@@ -181,6 +189,12 @@ impl Metrics {
         text.push_str("# HELP sluice_refused_total Requests refused before a server was found.\n# TYPE sluice_refused_total counter\n");
         for (outcome, count) in self.refused.lock().iter().flat_map(|r| r.iter()) {
             let _ = writeln!(text, "sluice_refused_total{{outcome=\"{outcome}\"}} {count}");
+        }
+        text.push_str(
+            "# HELP sluice_policy_denials_total Requests that policies denied.\n# TYPE sluice_policy_denials_total counter\n",
+        );
+        for (reason, count) in self.denied.lock().iter().flat_map(|d| d.iter()) {
+            let _ = writeln!(text, "sluice_policy_denials_total{{reason=\"{reason}\"}} {count}");
         }
         text.push_str(
             "# HELP sluice_request_seconds Time to the end of the answer.\n# TYPE sluice_request_seconds histogram\n",

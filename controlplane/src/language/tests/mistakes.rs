@@ -111,7 +111,12 @@ fn mistakes_are_told_with_their_place_and_what_would_be_right() {
             "2:30 servers.a.auth: `oauth_client_credentials` comes with a later version = until then, give a token as \
              `auth: {type: bearer, token: \"${TOKEN}\"}`",
         ),
-        ("policies: {}\n", "1:1 policies: policies come with a later version"),
+        ("policies: {p: {allow: {tools: [a]}}}\n", "1:23 policies.p.allow: must be a list, but is a map"),
+        ("policies: {p: {roles: [a]}}\n", "1:16 policies.p.roles: unknown key = did you mean `nodes`?"),
+        (
+            "policies: {p: {allow: [{actions: [read]}]}}\n",
+            "1:35 policies.p.allow[0].actions[0]: must be one of `list`, `call` = known values: `list`, `call`",
+        ),
     ] {
         let (found, shown) = faults(text);
         let expected: &[&str] = if expected.is_empty() { &[] } else { &[expected] };

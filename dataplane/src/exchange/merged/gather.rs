@@ -8,32 +8,25 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bytes::Bytes;
 use sluice_http1::Fields;
-use sluice_mcp::{Kind, Method, ScanLimits, header, scan};
+use sluice_mcp::{Kind, ScanLimits, header, scan};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::asker::Asker;
 use super::lists::{self};
-use super::{merged_of, quiet};
+use super::{merged_of, quiet, seen};
 use crate::auth::Principal;
 use crate::catalog::Kind as Kinds;
 use crate::exchange::call::{Arrival, Content, Reply};
-use crate::exchange::relay::{Item, Parts, Relay, Source};
+use crate::exchange::relay::{Item, LIST_CHANGED, Parts, Relay, Source, list_changed};
 use crate::exchange::{Outcome, http_server, pipe_server, stream, stream_ticket};
 use crate::limit;
 use crate::node::Worker;
+use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::session::{InUse, Session};
 use crate::upstream::Carrier;
-
-/// The notifications that tell of changed lists, in the order of `Changes::told`.
-pub(super) const LIST_CHANGED: [Method; 3] = [
-    Method::NotificationToolsListChanged,
-    Method::NotificationPromptsListChanged,
-    Method::NotificationResourcesListChanged,
-];
 
 /// Opens the stream.
 pub(super) fn open(worker: &Rc<Worker>, arrival: Arrival, whole: InUse) -> Outcome {
@@ -81,38 +74,44 @@ impl Gathering {
         let mut streams = JoinSet::new();
         let mut joined: HashMap<Arc<str>, (u64, AbortHandle)> = HashMap::new();
         let merged = merged_of(&self.whole);
+        let mut seen = seen::Seen::new(&self.worker, &self.principal);
         loop {
             let mut opened = std::pin::pin!(merged.opened.notified());
             // listening before looking: a part that opens in between is not missed
             opened.as_mut().enable();
-            self.join(&mut joined, &mut streams);
+            self.join(&seen.plane, &mut joined, &mut streams);
             // a stream that has nothing to wait for has no timer
             let missing = merged.missing.load(Ordering::Relaxed);
-            tokio::select! {
+            let changed = tokio::select! {
                 () = self.items.closed() => return,
-                () = &mut opened => {}
+                () = &mut opened => [false; 3],
+                others = seen.changed() => [others; 3],
                 changed = due(&mut told, before, quiet_until) => {
                     let Some(now) = changed else { return };
-                    for (at, method) in LIST_CHANGED.iter().enumerate() {
-                        if now[at] != before[at] && self.items.send(notification(*method)).await.is_err() {
-                            return;
-                        }
-                    }
+                    let changed = std::array::from_fn(|at| now[at] != before[at]);
                     before = now;
-                    quiet_until = Instant::now() + limit::CHANGES_PAUSE;
+                    changed
                 }
                 () = tokio::time::sleep(limit::SWEEP), if missing => {
                     let asker = Asker::Legacy(Arc::clone(&self.whole));
-                    merged.missing.store(try_missed(&self.worker, &asker), Ordering::Relaxed);
+                    merged.missing.store(try_missed(&self.worker, &seen.plane, &asker), Ordering::Relaxed);
+                    [false; 3]
                 }
+            };
+            if changed.contains(&true) {
+                for (method, _) in LIST_CHANGED.iter().zip(changed).filter(|(_, changed)| *changed) {
+                    if self.items.send(Item::message(list_changed(*method))).await.is_err() {
+                        return;
+                    }
+                }
+                quiet_until = Instant::now() + limit::CHANGES_PAUSE;
             }
             while streams.try_join_next().is_some() {}
         }
     }
 
     /// Takes in the streams of parts that are open, and lets go those whose servers are configured otherwise by now.
-    fn join(&self, joined: &mut HashMap<Arc<str>, (u64, AbortHandle)>, streams: &mut JoinSet<()>) {
-        let plane = self.worker.plane();
+    fn join(&self, plane: &Plane, joined: &mut HashMap<Arc<str>, (u64, AbortHandle)>, streams: &mut JoinSet<()>) {
         joined.retain(|server, (definition, stream)| {
             let same = plane.server(server).is_some_and(|upstream| upstream.id == *definition);
             if !same {
@@ -142,10 +141,10 @@ impl Gathering {
 
 /// Servers that were missing when clients like this one listed are tried again from time to time; when they come, it is
 /// told. Says whether any is missing still.
-pub(super) fn try_missed(worker: &Rc<Worker>, asker: &Asker) -> bool {
+pub(super) fn try_missed(worker: &Rc<Worker>, plane: &Plane, asker: &Asker) -> bool {
     let now = Instant::now();
     let mut missing = false;
-    for upstream in worker.plane().servers() {
+    for upstream in plane.servers() {
         let Some(entry) = upstream.catalogue.known(&asker.audience_of(upstream)) else { continue };
         if !entry.is_missed() {
             continue;
@@ -176,11 +175,6 @@ pub(super) async fn due(
     Some(*told.borrow_and_update())
 }
 
-/// A notification of our own.
-fn notification(method: Method) -> Item {
-    Item::message(Bytes::from(format!(r#"{{"jsonrpc":"2.0","method":"{}"}}"#, method.as_str())))
-}
-
 /// The stream of one part.
 struct One {
     worker: Rc<Worker>,
@@ -197,7 +191,7 @@ impl One {
         let mut last: Option<String> = None;
         let mut pause = limit::GATHER_RETRY_FIRST;
         loop {
-            let plane = self.worker.plane();
+            let plane = seen::plane(&self.worker, &self.principal);
             let Some(upstream) = plane.server(&self.part.server).filter(|u| u.id == self.part.definition) else {
                 return;
             };

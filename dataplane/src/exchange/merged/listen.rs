@@ -16,14 +16,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::asker::Asker;
-use super::gather::{LIST_CHANGED, due, try_missed};
+use super::gather::{due, try_missed};
 use super::lists::{self};
-use super::{Client, Stated, quiet, route};
+use super::{Client, Stated, quiet, route, seen};
 use crate::auth::Principal;
 use crate::catalog::exposure::Naming;
 use crate::exchange::call::{Arrival, Content, Posted, Reply};
-use crate::exchange::relay::{Expected, Item, Parts, Relay, Source};
-use crate::exchange::{Outcome, http_server, pipe_server, refuse, stream, stream_ticket};
+use crate::exchange::relay::{Expected, Item, LIST_CHANGED, Parts, Relay, Source};
+use crate::exchange::{Outcome, http_server, permission, pipe_server, refuse, stream, stream_ticket};
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
@@ -59,7 +59,9 @@ pub(super) async fn open(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
     }
     let mut resources = Vec::new();
     for exposed in strings(filter.get("resourceSubscriptions")).take(limit::SUBSCRIPTIONS) {
-        if let Ok((upstream, original)) = route::resource(worker, &arrival, &client, exposed).await {
+        if let Ok((upstream, original)) = route::resource(worker, &arrival, &client, exposed).await
+            && permission::may_read(&arrival.plane, &arrival.principal, &upstream, &original)
+        {
             wanted.entry(Arc::clone(upstream.name())).or_default().resources.push(original);
             resources.push(exposed);
         }
@@ -171,30 +173,40 @@ impl Listening {
         this.acknowledged.send_replace(true);
         let lists = this.flags.contains(&true);
         let mut look = tokio::time::interval(limit::MISSED_LOOK);
+        let mut seen = seen::Seen::new(&this.worker, &this.principal);
         loop {
-            tokio::select! {
+            let changed = tokio::select! {
                 () = this.items.closed() => return,
                 changed = due(&mut told, before, quiet_until) => {
                     let Some(now) = changed else { return };
-                    for (at, method) in LIST_CHANGED.iter().enumerate() {
-                        let due = this.flags[at] && now[at] != before[at];
-                        if due && this.items.send(this.notification(*method)).await.is_err() {
-                            return;
-                        }
-                    }
+                    let changed = std::array::from_fn(|at| now[at] != before[at]);
                     before = now;
-                    quiet_until = Instant::now() + limit::CHANGES_PAUSE;
-                    // a server that was not there before is listened to as well
-                    joined.retain(|server| this.worker.plane().server(server).is_some());
-                    for upstream in this.worker.plane().servers() {
-                        let listed = upstream.catalogue.known(&this.stated.audience).is_some_and(|e| e.about.load().is_some());
-                        if lists && listed && joined.insert(Arc::clone(upstream.name())) {
-                            let wanted = Wanted { flags: this.flags, ..Wanted::default() };
-                            streams.spawn_local(Rc::clone(&this).listen(Arc::clone(upstream.name()), wanted, None));
-                        }
+                    changed
+                }
+                others = seen.changed() => [others; 3],
+                _ = look.tick(), if lists => {
+                    try_missed(&this.worker, &seen.plane, &asker);
+                    [false; 3]
+                }
+            };
+            if changed.contains(&true) {
+                for (at, method) in LIST_CHANGED.iter().enumerate() {
+                    let due = this.flags[at] && changed[at];
+                    if due && this.items.send(this.notification(*method)).await.is_err() {
+                        return;
                     }
                 }
-                _ = look.tick(), if lists => drop(try_missed(&this.worker, &asker)),
+                quiet_until = Instant::now() + limit::CHANGES_PAUSE;
+                // a server that was not there before is listened to as well
+                joined.retain(|server| seen.plane.server(server).is_some());
+                for upstream in seen.plane.servers() {
+                    let listed =
+                        upstream.catalogue.known(&this.stated.audience).is_some_and(|e| e.about.load().is_some());
+                    if lists && listed && joined.insert(Arc::clone(upstream.name())) {
+                        let wanted = Wanted { flags: this.flags, ..Wanted::default() };
+                        streams.spawn_local(Rc::clone(&this).listen(Arc::clone(upstream.name()), wanted, None));
+                    }
+                }
             }
             while streams.try_join_next().is_some() {}
         }
@@ -212,7 +224,7 @@ impl Listening {
         let mut pause = limit::GATHER_RETRY_FIRST;
         let mut again = false;
         loop {
-            let plane = self.worker.plane();
+            let plane = seen::plane(&self.worker, &self.principal);
             let Some(upstream) = plane.server(&server) else { return };
             let begun = Instant::now();
             match self.once(upstream, &plane, &wanted, again, &mut ready).await {
@@ -235,7 +247,7 @@ impl Listening {
         again: bool,
         ready: &mut Option<mpsc::UnboundedSender<()>>,
     ) -> Heard {
-        let body = self.request(upstream, wanted);
+        let body = self.request(upstream, plane, wanted);
         let Ok(message) = scan(&body, ScanLimits { depth: u16::MAX }) else { return Heard::Enough };
         let Ok(held) = self.worker.node.hold(body.len()) else { return Heard::Ended };
         let call = quiet::call(&self.worker, plane, upstream, &self.principal, self.headers());
@@ -310,13 +322,15 @@ impl Listening {
     }
 
     /// The request to one server, with the client's own id: what it says then carries the right subscription id.
-    fn request(&self, upstream: &Upstream, wanted: &Wanted) -> Bytes {
+    fn request(&self, upstream: &Upstream, plane: &Plane, wanted: &Wanted) -> Bytes {
         let mut filter = Map::new();
         for (flag, _) in FLAGS.iter().zip(wanted.flags).filter(|(_, on)| *on) {
             filter.insert((*flag).to_owned(), true.into());
         }
-        // what is hidden by now is not asked for again
-        let resources: Vec<_> = wanted.resources.iter().filter(|uri| upstream.shows_resource(uri)).collect();
+        // what is hidden or denied by now is not asked for again
+        let may_read = |uri: &String| permission::may_read(plane, &self.principal, upstream, uri);
+        let resources: Vec<_> =
+            wanted.resources.iter().filter(|uri| upstream.shows_resource(uri) && may_read(uri)).collect();
         if !resources.is_empty() {
             filter.insert("resourceSubscriptions".to_owned(), json!(resources));
         }

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::asker::{Asker, ask};
 use super::{Client, Stated, merged_of};
+use crate::auth::permits::Permits;
 use crate::catalog::exposure::Naming;
 use crate::catalog::list::{Facts, Item};
 use crate::catalog::offer::{Page, Part};
@@ -121,10 +122,11 @@ fn cursor(worker: &Worker, arrival: &Arrival, posted: &Posted, kind: Kinds) -> R
 
 /// What the merged door shows this client, the servers asked first where need be.
 pub(super) async fn offer(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker, kind: Kinds) -> Arc<Offer> {
-    let audience = asker.audience(plane);
+    let permits = plane.permits.as_deref();
+    let viewer = (asker.audience(plane), permits.map_or(0, |permits| permits.number), kind);
     let now = Instant::now();
     let state = || (worker.node.changes.version(), plane.snapshot.revision);
-    if let Some(offer) = worker.node.offers.get(&audience, kind, state(), now) {
+    if let Some(offer) = worker.node.offers.get(&viewer, state(), now) {
         return offer;
     }
     Box::pin(ask_servers(worker, plane, asker, kind)).await;
@@ -132,9 +134,9 @@ pub(super) async fn offer(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker
     let state = state();
     let (parts, good_until) = gathered(plane, asker, kind);
     let naming = Naming::merged(plane.snapshot.prefix);
-    let before = worker.node.offers.last(&audience, kind);
-    let offer = Arc::new(Offer::new(state, naming, parts, good_until, before.as_deref()));
-    worker.node.offers.keep(&audience, kind, &offer);
+    let before = worker.node.offers.alike(&viewer, naming, &parts);
+    let offer = Arc::new(Offer::new(state, naming, parts, good_until, permits.is_some(), before.as_deref()));
+    worker.node.offers.keep(&viewer, &offer);
     offer
 }
 
@@ -152,7 +154,10 @@ fn gathered(plane: &Plane, asker: &Asker, kind: Kinds) -> (Vec<Part>, Instant) {
         };
         good_until = good_until.min(again);
         match entry.list(kind).filter(|list| list.shown.naming == naming) {
-            Some(list) => parts.push(Part { server: Arc::clone(upstream.name()), list }),
+            Some(list) => {
+                let seen = plane.permits.as_deref().and_then(|permits| seen(permits, upstream.name(), kind, &list));
+                parts.push(Part { server: Arc::clone(upstream.name()), list, seen });
+            }
             None => {
                 entry.miss(kind);
                 if let Asker::Legacy(whole) = asker {
@@ -164,6 +169,16 @@ fn gathered(plane: &Plane, asker: &Asker, kind: Kinds) -> (Vec<Part>, Instant) {
         }
     }
     (parts, good_until)
+}
+
+/// Which items of a list policies let be seen; `None`: all.
+fn seen(permits: &Permits, server: &str, kind: Kinds, list: &List) -> Option<Box<[bool]>> {
+    if permits.list_all(server) {
+        return None;
+    }
+    let seen = list.shown.items.iter().map(|item| permits.lists(server, kind.object(item.original())));
+    let seen: Box<[bool]> = seen.collect();
+    seen.contains(&false).then_some(seen)
 }
 
 /// Asks every server whose list is not good any more, and waits as long as makes sense.

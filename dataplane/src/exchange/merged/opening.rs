@@ -141,7 +141,8 @@ pub(super) async fn discover(worker: &Rc<Worker>, arrival: Arrival, posted: Post
         "capabilities": union::capabilities(&arrival.plane),
         // servers come and go, and so does what they can
         "ttlMs": limit::DISCOVERY_TTL.as_millis() as u64,
-        "cacheScope": "public",
+        // policies show each principal its own servers
+        "cacheScope": if arrival.plane.permits.is_some() { "private" } else { "public" },
         "_meta": { "io.modelcontextprotocol/serverInfo": {
             "name": &*arrival.plane.snapshot.name, "version": env!("CARGO_PKG_VERSION")
         }},

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sluice_mcp::completion::{name_in_ref, uris_in_ref};
 use sluice_mcp::names::{EXPOSED_NAME_CHARS, split_server};
 use sluice_mcp::uri::{split_uri, template_matches};
-use sluice_mcp::{Edit, Kind, Span, decode_string};
+use sluice_mcp::{Edit, Kind, Method, Span, decode_string};
 use smallvec::SmallVec;
 
 use super::{Client, lists, merged_of, token};
@@ -16,6 +16,7 @@ use crate::catalog::exposure::Naming;
 use crate::exchange::call::{Arrival, Posted};
 use crate::exchange::curation;
 use crate::exchange::handles::unmarked;
+use crate::exchange::permission::judge;
 use crate::node::Worker;
 use crate::reason::Reason;
 use crate::upstream::Upstream;
@@ -49,13 +50,14 @@ impl Route {
 /// By `params.name`, a tool or a prompt.
 pub(super) async fn by_name(
     worker: &Rc<Worker>,
-    arrival: &Arrival,
+    arrival: &mut Arrival,
     posted: &Posted,
     client: &Client,
     kind: Kinds,
 ) -> Result<Route, Reason> {
     let (span, exposed) = text(posted, posted.message.p.name).ok_or(Reason::NameMissing)?;
     let (upstream, original) = owner(worker, arrival, client, kind, &exposed).await?;
+    judge(worker, arrival, upstream.name(), kind.object(&original), || kind.unknown(&exposed))?;
     let mut route = Route::renamed(upstream, span, &exposed, original);
     if kind == Kinds::Tools && !route.upstream.config.curation.tool_edits.is_empty() {
         let original = route.name.as_deref().unwrap_or(&exposed);
@@ -131,12 +133,17 @@ async fn lists_it(worker: &Rc<Worker>, upstream: &Arc<Upstream>, client: &Client
 /// By `params.uri`, a resource.
 pub(super) async fn by_uri(
     worker: &Rc<Worker>,
-    arrival: &Arrival,
+    arrival: &mut Arrival,
     posted: &Posted,
     client: &Client,
 ) -> Result<Route, Reason> {
     let (span, exposed) = text(posted, posted.message.p.uri).ok_or(Reason::NameMissing)?;
     let (upstream, original) = resource(worker, arrival, client, &exposed).await?;
+    // what was subscribed to can be let go
+    if posted.message.method != Method::ResourcesUnsubscribe {
+        let unknown = || Kinds::Resources.unknown(&exposed);
+        judge(worker, arrival, upstream.name(), Kinds::Resources.object(&original), unknown)?;
+    }
     Ok(Route::renamed(upstream, span, &exposed, original))
 }
 
@@ -191,16 +198,20 @@ pub(super) async fn resource(
 /// By what `completion/complete` refers to.
 pub(super) async fn by_reference(
     worker: &Rc<Worker>,
-    arrival: &Arrival,
+    arrival: &mut Arrival,
     posted: &Posted,
     client: &Client,
 ) -> Result<Route, Reason> {
     if let Some((span, exposed)) = text(posted, name_in_ref(&posted.body, &posted.message)) {
         let (upstream, original) = owner(worker, arrival, client, Kinds::Prompts, &exposed).await?;
+        let unknown = || Kinds::Prompts.unknown(&exposed);
+        judge(worker, arrival, upstream.name(), Kinds::Prompts.object(&original), unknown)?;
         return Ok(Route { name: None, ..Route::renamed(upstream, span, &exposed, original) });
     }
     if let Some((span, exposed)) = text(posted, uris_in_ref(&posted.body, &posted.message)) {
         let (upstream, original) = template(worker, arrival, client, &exposed).await?;
+        let unknown = || Kinds::Templates.unknown(&exposed);
+        judge(worker, arrival, upstream.name(), Kinds::Templates.object(&original), unknown)?;
         return Ok(Route { name: None, ..Route::renamed(upstream, span, &exposed, original) });
     }
     Err(Reason::ReferenceMissing)

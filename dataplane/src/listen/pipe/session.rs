@@ -90,7 +90,8 @@ impl Pipe {
             let plane = pipe.worker.plane();
             // a server that is no longer configured is told all the same
             let scope = pipe.scope_in(&plane).unwrap_or_else(|_| pipe.scope.clone());
-            let arrival = pipe.arrival_at(scope, headers, ticket, pipe.record(&plane));
+            let (principal, record) = (pipe.principal.clone(), pipe.record(&plane));
+            let arrival = pipe.arrival_at(scope, plane, principal, headers, ticket, record);
             if let Err(refusal) = delete(&pipe.worker, arrival).await {
                 tracing::debug!(reason = %refusal.reason.text(), "a session was over before its connection");
             }

@@ -1,0 +1,217 @@
+//! The limits of policies, counted: what each principal uses of each limit, for the whole node.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::Instant;
+
+use papaya::{Equivalent, HashMap};
+use sluice_snapshot::policy::{Limit, Per};
+use smallvec::SmallVec;
+
+use super::meter::{Meter, Place};
+use crate::limit;
+
+/// What all principals of a node use. Carried over from plane to plane: a change of policies gives nobody a new minute.
+pub(crate) struct Meters {
+    epoch: Instant,
+    meters: HashMap<Key, Arc<Meter>, foldhash::fast::RandomState>,
+}
+
+/// The places of one call; given back when they are dropped, once.
+pub(crate) type Places = SmallVec<[Place; 1]>;
+
+/// A limit that is reached.
+#[derive(Debug)]
+pub(crate) struct Reached<'l> {
+    pub limit: &'l Arc<Limit>,
+    /// Milliseconds after which to try again; `None`: when a call in flight has ended.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// One count.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    /// The limit, by where it stands: it is the same one when it was changed.
+    source: Arc<str>,
+    /// As policies know it: anonymous clients are counted together, or each session would have a count of its own.
+    principal: Arc<str>,
+    /// The server and the object, where each has its own count.
+    object: Option<(Arc<str>, Box<str>)>,
+}
+
+/// The same, borrowed.
+struct Asked<'a> {
+    source: &'a Arc<str>,
+    principal: &'a Arc<str>,
+    object: Option<(&'a str, &'a str)>,
+}
+
+impl Hash for Asked<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.source.hash(state);
+        self.principal.hash(state);
+        self.object.hash(state);
+    }
+}
+
+impl Equivalent<Key> for Asked<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        let object = key.object.as_ref().map(|(server, object)| (&**server, &**object));
+        *self.source == key.source && *self.principal == key.principal && self.object == object
+    }
+}
+
+impl Meters {
+    pub(crate) fn new() -> Self {
+        Self { epoch: Instant::now(), meters: HashMap::default() }
+    }
+
+    /// Takes one call from all of these limits, or from none.
+    ///
+    /// # Errors
+    /// A limit that is reached.
+    pub(crate) fn admit<'l>(
+        &self,
+        limits: &'l [Arc<Limit>],
+        principal: &Arc<str>,
+        object: (&Arc<str>, &str),
+        now: Instant,
+    ) -> Result<Places, Reached<'l>> {
+        let now = now.duration_since(self.epoch).as_nanos() as u64;
+        let mut places = Places::new();
+        let mut taken: SmallVec<[(Arc<Meter>, u32); 2]> = SmallVec::new();
+        for limit in limits {
+            let meter = self.meter(limit, principal, object, now);
+            let mut reached = None;
+            if let Some(most) = limit.concurrent_requests {
+                match meter.enter(most) {
+                    Some(place) => places.push(place),
+                    None => reached = Some(None),
+                }
+            }
+            if let Some(per_minute) = limit.requests_per_minute.filter(|_| reached.is_none()) {
+                match meter.rate.take(now, per_minute) {
+                    Ok(()) => taken.push((meter, per_minute)),
+                    Err(wait) => reached = Some(Some(wait.div_ceil(1_000_000))),
+                }
+            }
+            if let Some(retry_after_ms) = reached {
+                taken.iter().for_each(|(meter, per_minute)| meter.rate.give_back(*per_minute));
+                return Err(Reached { limit, retry_after_ms });
+            }
+        }
+        Ok(places)
+    }
+
+    fn meter(&self, limit: &Limit, principal: &Arc<str>, object: (&Arc<str>, &str), now: u64) -> Arc<Meter> {
+        let own = limit.per == Per::Tool;
+        let asked = Asked { source: &limit.source, principal, object: own.then_some((&**object.0, object.1)) };
+        let meters = self.meters.pin();
+        if let Some(meter) = meters.get(&asked) {
+            return Arc::clone(meter);
+        }
+        if meters.len() >= limit::METERS {
+            meters.retain(|_, meter| Arc::strong_count(meter) > 1 || !meter.rate.is_rested(now));
+        }
+        let key = Key {
+            source: Arc::clone(&limit.source),
+            principal: Arc::clone(principal),
+            object: own.then(|| (Arc::clone(object.0), object.1.into())),
+        };
+        Arc::clone(meters.get_or_insert_with(key, Arc::default))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sluice_snapshot::policy::Coverage;
+
+    use super::*;
+
+    fn limit(source: &str, per: Per, rate: Option<u32>, places: Option<u32>) -> Arc<Limit> {
+        Arc::new(Limit {
+            source: source.into(),
+            coverage: Coverage::default(),
+            per,
+            requests_per_minute: rate,
+            concurrent_requests: places,
+        })
+    }
+
+    fn alice() -> Arc<str> {
+        "client:alice".into()
+    }
+
+    #[test]
+    fn each_principal_and_where_it_is_said_each_tool_has_its_own_count() {
+        let meters = Meters::new();
+        let server: Arc<str> = "s".into();
+        let now = meters.epoch + Duration::from_secs(1);
+        let take = |limit: &Arc<Limit>, who: &Arc<str>, tool| {
+            meters.admit(std::slice::from_ref(limit), who, (&server, tool), now).is_ok()
+        };
+        let all = limit("all", Per::Principal, Some(2), None);
+        assert_eq!(
+            [take(&all, &alice(), "a"), take(&all, &alice(), "b"), take(&all, &alice(), "c")],
+            [true, true, false]
+        );
+        assert!(take(&all, &"client:bob".into(), "a"));
+        let each = limit("each", Per::Tool, Some(1), None);
+        assert_eq!(
+            [take(&each, &alice(), "a"), take(&each, &alice(), "b"), take(&each, &alice(), "a")],
+            [true, true, false]
+        );
+    }
+
+    #[test]
+    fn a_call_that_one_limit_refuses_takes_nothing_of_the_others() {
+        let meters = Meters::new();
+        let server: Arc<str> = "s".into();
+        let now = meters.epoch + Duration::from_secs(1);
+        let (wide, narrow) =
+            (limit("wide", Per::Principal, Some(3), Some(3)), limit("narrow", Per::Tool, Some(1), None));
+        let both = [Arc::clone(&wide), narrow];
+        let take = |limits: &[Arc<Limit>], tool| meters.admit(limits, &alice(), (&server, tool), now).is_ok();
+        assert!(take(&both, "a"));
+        for _ in 0..10 {
+            let refused = meters.admit(&both, &alice(), (&server, "a"), now).map(|_| ()).unwrap_err();
+            assert_eq!(&*refused.limit.source, "narrow");
+            assert_eq!(refused.retry_after_ms, Some(60_000));
+        }
+        assert!(take(&both, "b") && take(&both, "c"));
+        assert!(!take(std::slice::from_ref(&wide), "d"), "three in all");
+    }
+
+    #[test]
+    fn places_are_never_more_than_there_are_and_come_back() {
+        let meters = Meters::new();
+        let server: Arc<str> = "s".into();
+        let limits = [limit("l", Per::Principal, None, Some(4))];
+        let most = std::sync::atomic::AtomicU32::new(0);
+        let inside = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    use std::sync::atomic::Ordering::SeqCst;
+                    for _ in 0..2_000 {
+                        let Ok(places) = meters.admit(&limits, &alice(), (&server, "t"), Instant::now()) else {
+                            continue;
+                        };
+                        most.fetch_max(inside.fetch_add(1, SeqCst) + 1, SeqCst);
+                        inside.fetch_sub(1, SeqCst);
+                        drop(places);
+                    }
+                });
+            }
+        });
+        assert!(most.into_inner() <= 4);
+        let all: Vec<_> =
+            (0..4).map(|_| meters.admit(&limits, &alice(), (&server, "t"), Instant::now()).unwrap()).collect();
+        let refused = meters.admit(&limits, &alice(), (&server, "t"), Instant::now()).map(|_| ()).unwrap_err();
+        assert_eq!(refused.retry_after_ms, None);
+        drop(all);
+        assert!(meters.admit(&limits, &alice(), (&server, "t"), Instant::now()).is_ok());
+    }
+}
