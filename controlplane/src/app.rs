@@ -94,6 +94,7 @@ async fn serve(settings: Settings) -> Result<(), AppError> {
     let store = Store::open(folder.clone(), now)?;
     let ring = ring(settings.secret_keys, &folder).load()?;
     let service = Service::new(store, Arc::new(ring));
+    service.check_ring()?;
     if service.first_token(now)? {
         let file = folder.file(ADMIN_TOKEN).display().to_string();
         tracing::info!(file, "there was no token of an admin: the one in this file counts");

@@ -4,6 +4,7 @@
 
 mod access;
 mod command;
+mod credential;
 mod curation;
 mod endpoint;
 mod issuer;
@@ -11,11 +12,12 @@ mod listener;
 mod origins;
 mod own;
 mod policy;
+mod sensitive;
 mod server;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -23,6 +25,7 @@ use indexmap::IndexMap;
 use sluice_contract::v1;
 
 use crate::language::{Config, Fault, Path, Prefix};
+use crate::secrets::Secrets;
 use crate::store::StoredKey;
 use origins::Origins;
 
@@ -61,21 +64,30 @@ pub struct Compiled {
     pub warnings: Vec<Fault>,
 }
 
-/// Compiles a configuration.
+/// Compiles a configuration. Of the secrets, the node gets those that its servers refer to.
 ///
 /// # Errors
 ///
 /// Every fault found.
-pub fn compile(config: &Config, keys: &[StoredKey], node: &Node, revision: u64) -> Result<Compiled, Vec<Fault>> {
+pub fn compile(
+    config: &Config,
+    keys: &[StoredKey],
+    secrets: &Secrets,
+    node: &Node,
+    revision: u64,
+) -> Result<Compiled, Vec<Fault>> {
     let mut notes = Notes::default();
+    credential::check_all(&config.credentials, &mut notes);
     let listener = listener::compile(&config.proxy, node, &mut notes);
     let own: Vec<SocketAddr> = listener.addresses.iter().filter_map(|address| address.parse().ok()).collect();
+    let servers = server::compile_all(config, &own, node, &mut notes);
     let snapshot = v1::Snapshot {
         revision,
         name: config.proxy.name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned()),
         listener: Some(listener),
         access: Some(access::compile(config, keys, node, &mut notes)),
-        servers: server::compile_all(config, &own, node, &mut notes),
+        servers,
+        secrets: sensitive::referred(secrets, &notes),
         limits: Some(listener::limits(config, &mut notes)),
         monitoring: Some(listener::monitoring(config, &mut notes)),
         prefix: match config.proxy.prefix.unwrap_or(Prefix::Always) {
@@ -99,4 +111,6 @@ struct Notes {
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
     origins: Origins,
+    /// Named secrets that servers refer to.
+    referred: BTreeSet<String>,
 }

@@ -6,6 +6,7 @@
 //! *mean* is the business of [`crate::compile`].
 
 mod config;
+mod credential;
 mod curation;
 pub(crate) mod env_file;
 mod expand;
@@ -21,6 +22,7 @@ mod path;
 mod policy;
 mod reader;
 mod schema;
+mod sensitive;
 mod server;
 mod shorthand;
 #[cfg(test)]
@@ -35,6 +37,7 @@ pub use config::{
     Authentication, Certificate, Client, Config, Door, Features, Limits, LogLevel, Monitoring, Prefix, Proxy,
     RateLimiting, Seconds, Secret, Tracing,
 };
+pub use credential::{Auth, AuthKind, ClientAuthentication, Credentials};
 pub use curation::{PromptEdit, Prompts, Resources, ToolEdit, Tools};
 pub use fault::{Fault, Rejected, Source};
 pub use foreign::found::{Found, found};
@@ -45,7 +48,8 @@ pub use path::{Path, Segment};
 pub use policy::{Action, Limit, Per, Policy, Rule};
 pub(crate) use reader::suggestion;
 pub use schema::schema;
-pub use server::{Auth, AuthKind, Isolation, Protocol, Server, Transport};
+pub use sensitive::Sensitive;
+pub use server::{Isolation, Protocol, Server, Transport};
 pub use tree::Span;
 pub use value::Value;
 pub use variables::Variables;

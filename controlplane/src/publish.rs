@@ -6,4 +6,4 @@ mod changes;
 mod desired;
 
 pub use changes::Changes;
-pub use desired::{Desired, SecretValue, Secrets};
+pub use desired::Desired;

@@ -3,10 +3,12 @@
 //! Every value has a random key of its own (the *data key*), which seals that one value and is itself sealed by the newest
 //! key of the [`Ring`]. A new key of the ring is then a matter of resealing 32 bytes per value.
 
+mod named;
 mod ring;
 mod sealed;
 mod source;
 
+pub use named::{SecretValue, Secrets};
 pub use ring::{OpenError, Ring, RingError};
 pub use sealed::{Sealed, Unreadable};
 pub use source::{RingSource, SourceError};

@@ -18,6 +18,7 @@ mod judge;
 mod operation;
 mod order;
 mod read;
+mod secret;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use first::ADMIN_TOKEN;
 pub use judge::Judged;
 pub use operation::Operation;
 pub use read::{RevisionAbout, Shown};
+pub use secret::SecretAbout;
 pub use source::desired;
 pub use token::{CreateToken, CreatedToken, JOIN_SECONDS};
 

@@ -106,7 +106,7 @@ fn add_env_files(loaded: language::Loaded, folder: PathBuf, files: &mut Files) -
             Ok((variables, is_private)) => {
                 let secret = variables.iter().find(|(name, _)| mask::sounds_secret(name)).map(|(name, _)| name.clone());
                 for (name, value) in variables {
-                    server.env.entry(name).or_insert_with(|| Secret::new(value));
+                    server.env.entry(name).or_insert_with(|| Secret::new(value).into());
                 }
                 if let (Some(secret), false) = (secret, is_private) {
                     let message = format!("holds `{secret}`, and others on this machine can read the file");
@@ -160,8 +160,11 @@ mod tests {
         let text = "servers:\n  a: {command: x, env: {A: said}, env_file: a.env}\n  b: {command: x, env_file: no, disabled: true}\n";
         let path = written(folder.path(), "mcp.yaml", text, 0o644);
         let Ok(document) = read(&path) else { panic!("refused") };
-        let variables: Vec<_> =
-            document.config.servers["a"].env.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        let variables: Vec<_> = document.config.servers["a"]
+            .env
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.value().unwrap().expose()))
+            .collect();
         assert_eq!(variables, [("A", "said"), ("B", "file")]);
         assert!(document.warnings.is_empty());
         let files: Vec<_> = document.files.paths().collect();

@@ -10,6 +10,7 @@ mod keys;
 mod migration;
 pub mod objects;
 pub mod revisions;
+pub mod secrets;
 #[cfg(test)]
 mod tests;
 pub mod tokens;

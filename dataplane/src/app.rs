@@ -62,7 +62,7 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
         changes: Arc::clone(&changes),
         memory: memory::Memory::load(&settings.state_dir),
     };
-    let plane = Arc::new(Plane::build(first, None, &ground));
+    let plane = Plane::build(first, None, &ground).map_err(StartError::Faults)?.adopt();
     let (spans, ended_spans) = Spans::new(Arc::clone(&metrics));
     let (adopt, planes) = watch::channel(plane);
     let node = Arc::new(Node {
@@ -330,7 +330,7 @@ impl Control {
                         self.adopt.borrow().remember(&self.ground.memory);
                     }
                     for upstream in self.adopt.borrow().servers() {
-                        upstream.children.sweep();
+                        upstream.sweep();
                     }
                 }
             }
@@ -347,7 +347,14 @@ impl Control {
     fn adopt(&mut self) {
         let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
         let old = Arc::clone(&self.adopt.borrow());
-        let plane = Plane::build(snapshot, Some(&old), &self.ground);
+        let plane = match Plane::build(snapshot, Some(&old), &self.ground) {
+            Ok(built) => built.adopt(),
+            Err(faults) => {
+                let faults = faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+                tracing::error!(faults, "the configuration is not adopted");
+                return;
+            }
+        };
         tracing::info!(
             revision = plane.snapshot.revision,
             servers = plane.snapshot.servers.len(),
@@ -364,7 +371,7 @@ impl Control {
             // lists are kept as the door shows them
             plane.servers().for_each(|upstream| upstream.catalogue.changed(&Kind::ALL));
         }
-        self.adopt.send_replace(Arc::new(plane));
+        self.adopt.send_replace(plane);
         if differs {
             self.node.changes.tell(&Kind::ALL);
         }

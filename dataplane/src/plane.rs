@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sluice_snapshot::model::{Isolation, Snapshot, Transport};
+use sluice_snapshot::Fault;
+use sluice_snapshot::model::{Isolation, Server, Snapshot, Transport};
 
 use crate::auth::origin::Rules;
 use crate::auth::permits::Permits;
@@ -16,6 +17,7 @@ use crate::limit;
 use crate::observe::metrics::Metrics;
 use crate::seal;
 use crate::upstream::Upstream;
+use crate::upstream::credential::{Credentials, Prepared};
 use crate::upstream::pipe::{Children, guard::Guard};
 use view::Views;
 
@@ -48,30 +50,70 @@ pub(crate) struct Ground {
     pub memory: Memory,
 }
 
+impl Ground {
+    /// A server that is new.
+    fn upstream(&self, server: &Arc<Server>, credentials: Arc<Credentials>, snapshot: &Snapshot) -> Arc<Upstream> {
+        let (guard, metrics) = (Arc::clone(&self.guard), Arc::clone(&self.metrics));
+        let children = Children::new(Arc::clone(server), credentials, snapshot.limits.clone(), guard, metrics);
+        let catalogue = Catalogue::new(Arc::clone(&self.changes), self.memory.of(&server.name));
+        Arc::new(Upstream::new(children, catalogue))
+    }
+}
+
+/// A plane that can be run, and has not been adopted.
+pub(crate) struct Built {
+    plane: Plane,
+    /// What servers that stay the same are shown from then on.
+    renewed: Vec<Prepared>,
+}
+
+impl Built {
+    /// The plane, from here on the one that runs.
+    pub(crate) fn adopt(self) -> Arc<Plane> {
+        for upstream in self.plane.servers() {
+            upstream.children.set_limits(&self.plane.snapshot.limits);
+        }
+        self.renewed.into_iter().for_each(Prepared::adopt);
+        Arc::new(self.plane)
+    }
+}
+
 impl Plane {
     /// Builds the plane of a snapshot, with the unchanged servers of the previous one.
-    pub(crate) fn build(snapshot: Arc<Snapshot>, previous: Option<&Self>, ground: &Ground) -> Self {
-        let servers: HashMap<Arc<str>, Arc<Upstream>, _> = snapshot
-            .servers
-            .iter()
-            .map(|server| {
-                let same = previous.and_then(|p| p.server(&server.name)).filter(|upstream| upstream.config == *server);
-                if let Some(upstream) = same {
-                    upstream.children.set_limits(&snapshot.limits);
+    ///
+    /// # Errors
+    /// Every credential that is not to be had, with its place in the snapshot.
+    pub(crate) fn build(
+        snapshot: Arc<Snapshot>,
+        previous: Option<&Self>,
+        ground: &Ground,
+    ) -> Result<Built, Vec<Fault>> {
+        let mut servers: HashMap<Arc<str>, Arc<Upstream>, _> = HashMap::default();
+        let mut renewed = Vec::new();
+        let mut faults = Vec::new();
+        for (index, server) in snapshot.servers.iter().enumerate() {
+            let same = previous.and_then(|p| p.server(&server.name)).filter(|upstream| upstream.config == *server);
+            let upstream = match same {
+                Some(same) => same.credentials.prepare(&snapshot.secrets).map(|prepared| {
+                    renewed.push(prepared);
+                    Arc::clone(same)
+                }),
+                None => {
+                    Credentials::find(server, &snapshot.secrets).map(|found| ground.upstream(server, found, &snapshot))
                 }
-                let upstream = same.cloned().unwrap_or_else(|| {
-                    let children = Children::new(
-                        Arc::clone(server),
-                        snapshot.limits.clone(),
-                        Arc::clone(&ground.guard),
-                        Arc::clone(&ground.metrics),
-                    );
-                    let catalogue = Catalogue::new(Arc::clone(&ground.changes), ground.memory.of(&server.name));
-                    Arc::new(Upstream::new(Arc::clone(server), children, catalogue))
-                });
-                (Arc::clone(&server.name), upstream)
-            })
-            .collect();
+            };
+            match upstream {
+                Ok(upstream) => drop(servers.insert(Arc::clone(&server.name), upstream)),
+                Err(found) => faults.extend(
+                    found
+                        .into_iter()
+                        .map(|fault| Fault { path: format!("servers[{index}].{}", fault.path), reason: fault.reason }),
+                ),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
         let ids = servers.values().map(|upstream| upstream.id).collect();
         let any = |isolation| snapshot.servers.iter().any(|server| server.isolation == isolation);
         let isolation = match (any(Isolation::PerSession), any(Isolation::PerPrincipal)) {
@@ -80,7 +122,7 @@ impl Plane {
             (false, false) => Isolation::Shared,
         };
         let tokens = servers.values().map(|upstream| (upstream.exposure.token.clone(), Arc::clone(upstream))).collect();
-        Self {
+        let plane = Self {
             known: Arc::new(Known::new(&snapshot.access)),
             rules: Arc::new(Rules::new(&snapshot.listener)),
             servers,
@@ -91,7 +133,8 @@ impl Plane {
             views: Views::of(&snapshot),
             permits: None,
             snapshot,
-        }
+        };
+        Ok(Built { plane, renewed })
     }
 
     pub(crate) fn server(&self, name: &str) -> Option<&Arc<Upstream>> {
@@ -173,6 +216,10 @@ impl Plane {
                             "transport": server.transport.as_str(),
                             "url": format!("{}://{}", if endpoint.tls { "https" } else { "http" }, endpoint.authority),
                             "headers": endpoint.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+                            "auth": endpoint.credential.as_ref().map(|credential| serde_json::json!({
+                                "type": credential.kind.as_str(),
+                                "credential": credential.name,
+                            })),
                         })
                     }
                     Transport::Stdio(command) => serde_json::json!({

@@ -46,7 +46,14 @@ pub enum StartError {
         "{0} is not a loopback address, and no authentication is configured; set `features.authentication: true`, or say `proxy.authentication: none` to let everybody in"
     )]
     Open(SocketAddr),
+    /// What the configuration needs of this node is not there.
+    #[error("{}", lines(.0))]
+    Faults(Vec<sluice_snapshot::Fault>),
     /// Threads or runtimes cannot be made.
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
+}
+
+fn lines(faults: &[sluice_snapshot::Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -12,6 +12,7 @@ use crate::catalog::{Audience, Catalogue, Exposure, Holder};
 
 pub(crate) mod breaker;
 mod connection;
+pub(crate) mod credential;
 pub(crate) mod era;
 pub(crate) mod http;
 pub(crate) mod parameters;
@@ -45,6 +46,8 @@ pub(crate) struct Upstream {
     pub parameters: parameters::Parameters,
     /// Whose its tasks are.
     pub tasks: Arc<tasks::Owners>,
+    /// What it is shown to let us in.
+    pub credentials: Arc<credential::Credentials>,
     /// The last attempt to reach it failed.
     down: AtomicBool,
     /// Its processes or connections; empty while it speaks streamable HTTP.
@@ -60,11 +63,12 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(config: Arc<Server>, children: pipe::Children, catalogue: Catalogue) -> Self {
+    pub(crate) fn new(children: pipe::Children, catalogue: Catalogue) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let (config, credentials) = (Arc::clone(children.server()), Arc::clone(children.credentials()));
         let era = era::Memory::of(&config);
         let target = match &config.transport {
-            Transport::Http(endpoint) => Some(http::Target::new(endpoint)),
+            Transport::Http(endpoint) => Some(http::Target::new(endpoint, &credentials)),
             Transport::Stdio(_) | Transport::Sse(_) | Transport::WebSocket(_) => None,
         };
         Self {
@@ -79,9 +83,16 @@ impl Upstream {
             era,
             parameters: Default::default(),
             tasks: Arc::clone(children.tasks()),
+            credentials,
             down: AtomicBool::new(false),
             children: Arc::new(children),
         }
+    }
+
+    /// Looks over what it is shown and what runs for it.
+    pub(crate) fn sweep(&self) {
+        self.credentials.refresh();
+        self.children.sweep();
     }
 
     /// What carries its messages.

@@ -2,7 +2,7 @@
 
 use sluice_contract::v1;
 
-use super::{Node, Notes};
+use super::{Node, Notes, sensitive};
 use crate::language::{Fault, Path, Server};
 
 /// The program that stands for the gateway itself where it is not in `PATH`.
@@ -17,9 +17,13 @@ pub(super) fn compile(server: &Server, path: &Path, wire: &str, node: &Node, not
     notes.origins.value(format!("{wire}.stdio.program"), path.key("command"));
     notes.origins.value(format!("{wire}.stdio.args"), path.key("args"));
     notes.origins.value(format!("{wire}.stdio.cwd"), path.key("cwd"));
-    for (index, name) in server.env.keys().enumerate() {
-        notes.origins.key(format!("{wire}.stdio.env[{index}].name"), path.key("env").key(name));
-        notes.origins.value(format!("{wire}.stdio.env[{index}].value"), path.key("env").key(name));
+    let mut env = Vec::with_capacity(server.env.len());
+    for (index, (name, value)) in server.env.iter().enumerate() {
+        let said = path.key("env").key(name);
+        notes.origins.key(format!("{wire}.stdio.env[{index}].name"), said.clone());
+        let wire = format!("{wire}.stdio.env[{index}].value");
+        let value = Some(sensitive::compile(value, &said, wire, node, notes));
+        env.push(v1::Variable { name: name.clone(), value });
     }
     if said.trim().contains(' ') && server.args.is_empty() && !said.contains('/') {
         let warning = Fault::value(path.key("command"), "has spaces in it, and no shell will split it");
@@ -30,14 +34,5 @@ pub(super) fn compile(server: &Server, path: &Path, wire: &str, node: &Node, not
         _ => said.clone(),
     };
     let cwd = server.cwd.as_ref().map(|cwd| node.folder.join(cwd).to_string_lossy().into_owned());
-    Some(v1::Command {
-        program,
-        args: server.args.clone(),
-        env: server
-            .env
-            .iter()
-            .map(|(name, value)| v1::Variable { name: name.clone(), value: value.expose().to_owned() })
-            .collect(),
-        cwd: cwd.unwrap_or_default(),
-    })
+    Some(v1::Command { program, args: server.args.clone(), env, cwd: cwd.unwrap_or_default() })
 }

@@ -1,11 +1,9 @@
 //! A server reached over the network: its URL or Unix socket, and the headers and credentials sent with every request.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use sluice_contract::v1;
 
-use super::{Node, Notes};
-use crate::language::{Auth, AuthKind, Fault, Path, Secret, Server, Transport};
+use super::{Node, Notes, sensitive};
+use crate::language::{Fault, Path, Server, Transport};
 
 /// `wire` is the path of the endpoint in the contract. The transport of a server that says none is found out.
 pub(super) fn compile(
@@ -20,23 +18,13 @@ pub(super) fn compile(
     let said = if server.url.is_some() { "url" } else { "socket" };
     notes.origins.value(format!("{wire}.url"), path.key(said));
     notes.origins.value(format!("{wire}.socket"), path.key(if server.socket.is_some() { "socket" } else { said }));
-    let mut headers = Vec::with_capacity(server.headers.len() + 1);
+    let mut headers = Vec::with_capacity(server.headers.len());
     for (name, value) in &server.headers {
         let said = path.key("headers").key(name);
         notes.origins.key(format!("{wire}.headers[{}].name", headers.len()), said.clone());
-        notes.origins.value(format!("{wire}.headers[{}].value", headers.len()), said);
-        headers.push(v1::Header { name: name.clone(), value: value.expose().to_owned() });
-    }
-    if let Some(auth) = &server.auth {
-        let path = path.key("auth");
-        let field = match auth.kind {
-            AuthKind::Bearer => "token",
-            AuthKind::Basic => "credentials",
-            AuthKind::Header => "value",
-        };
-        notes.origins.key(format!("{wire}.headers[{}].name", headers.len()), path.clone());
-        notes.origins.value(format!("{wire}.headers[{}].value", headers.len()), path.key(field));
-        headers.push(credential(auth, &path, notes)?);
+        let wire = format!("{wire}.headers[{}].value", headers.len());
+        let value = Some(sensitive::compile(value, &said, wire, node, notes));
+        headers.push(v1::Header { name: name.clone(), value });
     }
     if socket.is_empty() && server.auth.is_some() && is_in_the_clear(&url) {
         let warning = Fault::value(path.key("url"), "sends its credentials in the clear");
@@ -45,6 +33,7 @@ pub(super) fn compile(
     Some(v1::HttpEndpoint {
         url,
         headers,
+        credential: None,
         socket,
         maybe_sse: server.transport.is_none() && transport == Transport::Http,
     })
@@ -119,59 +108,4 @@ fn is_in_the_clear(url: &str) -> bool {
     let Some(("http", rest)) = scheme(url) else { return false };
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     !super::own::is_loopback(super::own::host_and_port(authority, 80).0)
-}
-
-fn credential(auth: &Auth, path: &Path, notes: &mut Notes) -> Option<v1::Header> {
-    let (kind, own) = match auth.kind {
-        AuthKind::Bearer => ("bearer", &["token"][..]),
-        AuthKind::Basic => ("basic", &["credentials"][..]),
-        AuthKind::Header => ("header", &["name", "value"][..]),
-    };
-    for (word, there) in [
-        ("token", auth.token.is_some()),
-        ("credentials", auth.credentials.is_some()),
-        ("name", auth.name.is_some()),
-        ("value", auth.value.is_some()),
-    ] {
-        if there && !own.contains(&word) {
-            notes.faults.push(Fault::key(path.key(word), format!("does not belong to `type: {kind}`")));
-        }
-    }
-    let mut need = |field: &str, value: Option<&Secret>| match value.map(Secret::expose) {
-        Some("") => {
-            let fault = Fault::value(path.key(field), "is empty");
-            notes.faults.push(fault.advise("is the variable in it set to something?"));
-            None
-        }
-        Some(value) => Some(value.to_owned()),
-        None => {
-            notes.faults.push(Fault::key(path.clone(), format!("has no `{field}`, which `type: {kind}` needs")));
-            None
-        }
-    };
-    match auth.kind {
-        AuthKind::Bearer => {
-            need("token", auth.token.as_ref()).map(|token| header("authorization", format!("Bearer {}", token.trim())))
-        }
-        AuthKind::Basic => {
-            let credentials = need("credentials", auth.credentials.as_ref())?;
-            if !credentials.contains(':') {
-                notes.faults.push(Fault::value(path.key("credentials"), "is not of the form `user:password`"));
-                return None;
-            }
-            Some(header("authorization", format!("Basic {}", BASE64_STANDARD.encode(credentials))))
-        }
-        AuthKind::Header => {
-            let value = need("value", auth.value.as_ref());
-            let Some(name) = &auth.name else {
-                notes.faults.push(Fault::key(path.clone(), "has no `name`, which `type: header` needs"));
-                return None;
-            };
-            value.map(|value| header(name, value))
-        }
-    }
-}
-
-fn header(name: &str, value: String) -> v1::Header {
-    v1::Header { name: name.to_owned(), value }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sluice_contract::v1;
 use sluice_snapshot::model::Limits;
 
-use super::{DEFAULT_NAME, Node, Notes};
+use super::{DEFAULT_NAME, Node, Notes, sensitive};
 use crate::language::{Config, Door, Fault, Path, Proxy, Seconds, Secret, TlsClients, Tracing};
 
 const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -159,7 +159,7 @@ fn traces(said: &Tracing, config: &Config, notes: &mut Notes) -> v1::Traces {
         let said = path.key("headers").key(name);
         notes.origins.key(format!("monitoring.traces.headers[{index}].name"), said.clone());
         notes.origins.value(format!("monitoring.traces.headers[{index}].value"), said);
-        v1::Header { name: name.clone(), value: value.expose().to_owned() }
+        v1::Header { name: name.clone(), value: Some(sensitive::said(value.expose())) }
     };
     let headers = said.headers.iter().enumerate().map(header).collect();
     let sample = said.sample.unwrap_or(1.0);

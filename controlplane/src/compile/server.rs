@@ -6,6 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use sluice_contract::v1;
 
+use super::credential::{self, Place};
 use super::listener::milliseconds;
 use super::{Node, Notes, command, curation, endpoint, own};
 use crate::language::{Config, Fault, Isolation, Path, Protocol, Server, Transport, slug, unlike};
@@ -48,7 +49,13 @@ pub(super) fn compile_all(config: &Config, own: &[SocketAddr], node: &Node, note
             notes.warnings.push(warning.advise("times are in seconds"));
         }
         let curation = curation::compile(server, &path, &wire, notes);
-        let Some(transport) = transport(server, &path, &wire, node, notes) else { continue };
+        let Some(mut transport) = transport(server, &path, &wire, node, notes) else { continue };
+        if let (Some(auth), Some((field, endpoint))) = (&server.auth, endpoint(&mut transport)) {
+            let url = endpoint.url.split(['?', '#']).next().unwrap_or_default();
+            let resource = if endpoint.socket.is_empty() { url } else { "" };
+            let place = Place { path: path.key("auth"), wire: format!("{wire}.{field}.credential"), resource };
+            endpoint.credential = credential::compile(auth, &config.credentials, &place, node, notes);
+        }
         compiled.push(v1::Server {
             name,
             transport: Some(transport),
@@ -135,6 +142,17 @@ fn transport(
         Transport::Sse => at("sse").map(Wire::Sse),
         Transport::WebSocket => at("websocket").map(Wire::Websocket),
         Transport::Stdio => command::compile(server, path, wire, node, notes).map(Wire::Stdio),
+    }
+}
+
+/// The endpoint of a server that is reached over the network, and what it is called in the contract.
+fn endpoint(transport: &mut v1::server::Transport) -> Option<(&'static str, &mut v1::HttpEndpoint)> {
+    use v1::server::Transport as Wire;
+    match transport {
+        Wire::Http(endpoint) => Some(("http", endpoint)),
+        Wire::Sse(endpoint) => Some(("sse", endpoint)),
+        Wire::Websocket(endpoint) => Some(("websocket", endpoint)),
+        Wire::Stdio(_) => None,
     }
 }
 

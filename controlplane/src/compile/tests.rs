@@ -1,5 +1,6 @@
 //! What configurations become.
 
+mod credentials;
 mod curation;
 mod foreign;
 mod issuers;
@@ -8,7 +9,7 @@ mod policy;
 mod transports;
 
 use jiff::Timestamp;
-use sluice_snapshot::model::{Isolation, Protocol, Snapshot, Transport};
+use sluice_snapshot::model::{CredentialKind, Isolation, Protocol, Sensitive, Snapshot, Transport};
 
 use super::*;
 use crate::language::{self, Variables};
@@ -25,6 +26,16 @@ fn variables() -> Variables {
     ])
 }
 
+/// Named secrets that are set.
+fn secrets() -> Secrets {
+    let secret = |name: &str, byte| {
+        let chunk = sluice_snapshot::chunk::Name::from_wire(&[byte; 32]).unwrap();
+        let value = format!("value of {name}").into_bytes().into();
+        (name.to_owned(), crate::secrets::SecretValue { version: byte.into(), chunk, value })
+    };
+    Secrets::from([secret("github", 1), secret("crm", 2), secret("unused", 3)])
+}
+
 fn config(text: &str) -> (Config, language::Source) {
     let loaded = language::load("mcp.yaml", text.to_owned(), &variables());
     let loaded = loaded.unwrap_or_else(|rejected| panic!("{rejected}"));
@@ -34,7 +45,8 @@ fn config(text: &str) -> (Config, language::Source) {
 /// The snapshot as the node sees it, and the warnings.
 fn compiled_for(text: &str, keys: &[StoredKey], node: &Node) -> (Snapshot, Vec<String>) {
     let (config, source) = config(text);
-    let compiled = compile(&config, keys, node, 1).unwrap_or_else(|faults| panic!("{}", source.show("error", &faults)));
+    let compiled = compile(&config, keys, &secrets(), node, 1)
+        .unwrap_or_else(|faults| panic!("{}", source.show("error", &faults)));
     let warnings = compiled.warnings.iter().map(|warning| format!("{}: {}", warning.path, warning.message)).collect();
     (sluice_snapshot::parse(&compiled.snapshot).unwrap(), warnings)
 }
@@ -46,7 +58,7 @@ fn compiled(text: &str) -> Snapshot {
 /// Faults as `line:column path: message`.
 fn faults_for(text: &str, node: &Node) -> Vec<String> {
     let (config, source) = config(text);
-    let faults = compile(&config, &[], node, 1).err().unwrap_or_default();
+    let faults = compile(&config, &[], &secrets(), node, 1).err().unwrap_or_default();
     let line = |fault: &Fault| {
         let (line, column) = source.position(fault);
         format!("{line}:{column} {}: {}", source.as_written(&fault.path), fault.message)
@@ -60,7 +72,19 @@ fn faults(text: &str) -> Vec<String> {
 
 fn headers(snapshot: &Snapshot, server: &str) -> Vec<(String, String)> {
     let Transport::Http(http) = &snapshot.server(server).unwrap().transport else { panic!("{server} is not HTTP") };
-    http.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
+    let said =
+        |sensitive: &Sensitive| sensitive.value().map_or_else(|| sensitive.source(), |value| value.expose().to_owned());
+    let headers = http.headers.iter().map(|(name, value)| (name.clone(), said(value)));
+    let credential = http.credential.as_ref().map(|credential| {
+        let shown = match &credential.kind {
+            CredentialKind::Bearer(token) => format!("Bearer {}", said(token)),
+            CredentialKind::Basic(pair) => format!("Basic {}", said(pair)),
+            CredentialKind::Header(_, value) => said(value),
+            CredentialKind::ClientCredentials(grant) => format!("{grant:?}"),
+        };
+        (credential.kind.header().to_owned(), shown)
+    });
+    headers.chain(credential).collect()
 }
 
 #[test]
@@ -78,14 +102,14 @@ fn the_examples_of_the_requirements_load_unchanged() {
         (files.program.as_str(), files.args.as_slice()),
         ("uv", &["run".to_owned(), "mcp-filesystem".to_owned()][..])
     );
-    assert_eq!((files.env[0].0.as_str(), files.env[0].1.expose()), ("HOME_DIR", "/Users/alex"));
+    assert_eq!((files.env[0].0.as_str(), files.env[0].1.value().unwrap().expose()), ("HOME_DIR", "/Users/alex"));
 
     let docker = compiled(include_str!("../../tests/fixtures/docker.json"));
     assert_eq!(docker.listener.addresses, ["0.0.0.0:8000".parse().unwrap()]);
     assert!(docker.access.required && !docker.access.explicitly_open);
     assert_eq!(docker.limits.requests_per_minute, Some(1000));
     assert_eq!(docker.monitoring.metrics_path.as_deref(), Some("/metrics"));
-    assert_eq!(headers(&docker, "database"), [("authorization".to_owned(), "Basic dXNlcjpwYXNz".to_owned())]);
+    assert_eq!(headers(&docker, "database"), [("authorization".to_owned(), "Basic user:pass".to_owned())]);
 
     let with_variables = compiled(include_str!("../../tests/fixtures/variables.json"));
     let server = with_variables.server("api-server").unwrap();
@@ -162,7 +186,7 @@ fn without_authentication_only_this_machine_gets_in() {
     let node = Node { listen: Some("0.0.0.0:8000".parse().unwrap()), ..Node::default() };
     assert_eq!(faults_for("servers: {}\n", &node), [format!("1:1 : {refusal}")], "the command line is no way around");
     let (config, _) = config(open);
-    let advice = compile(&config, &[], &Node::default(), 1).err().unwrap()[0].advice.clone().unwrap();
+    let advice = compile(&config, &[], &secrets(), &Node::default(), 1).err().unwrap()[0].advice.clone().unwrap();
     assert!(
         advice.contains("`features.authentication: true`") && advice.contains("`authentication: none`"),
         "{advice}"

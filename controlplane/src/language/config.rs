@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
+use super::credential::Credentials;
 use super::issuer::{Issuer, TlsClients};
 use super::policy::Policy;
 use super::server::Server;
@@ -29,6 +30,9 @@ pub struct Config {
     pub issuers: IndexMap<String, Issuer>,
     /// What clients may do, by a name of your choice. Without any, everything; with any, what none of them allows is denied.
     pub policies: IndexMap<String, Policy>,
+    /// What servers are shown to let the gateway in, by name: `auth: {credential: NAME}`.
+    #[schemars(with = "IndexMap<String, super::schema::Credential>")]
+    pub credentials: Credentials,
     /// What is switched on.
     pub features: Features,
     /// It came from the file of a client rather than from one of ours.

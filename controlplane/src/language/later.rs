@@ -5,7 +5,7 @@ use super::path::Path;
 use super::tree::{Entry, Node};
 
 /// Keys of the document that come with later versions.
-const SECTIONS: [(&str, &str); 2] = [("routes", "routes come"), ("credentials", "named credentials come")];
+const SECTIONS: [(&str, &str); 1] = [("routes", "routes come")];
 
 /// Keys of a server that come with later versions.
 const SERVER_KEYS: [(&str, &str); 2] =
@@ -18,7 +18,6 @@ pub(super) fn later(root: &Node) -> Vec<Fault> {
     for server in root.get("servers").map_or(&[][..], Node::entries) {
         let path = Path::of(["servers", &server.key]);
         not_yet(server.value.entries(), &path, &SERVER_KEYS, &mut faults);
-        auth(&server.value, &path, &mut faults);
     }
     faults
 }
@@ -28,17 +27,5 @@ fn not_yet(entries: &[Entry], path: &Path, words: &[(&str, &str)], faults: &mut 
         if let Some((_, what)) = words.iter().find(|(word, _)| *word == entry.key) {
             faults.push(Fault::key(path.key(&entry.key), format!("{what} with a later version")));
         }
-    }
-}
-
-fn auth(server: &Node, path: &Path, faults: &mut Vec<Fault>) {
-    let path = path.key("auth");
-    let advice = "until then, give a token as `auth: {type: bearer, token: \"${TOKEN}\"}`";
-    let Some(auth) = server.get("auth") else { return };
-    if auth.get("oauth_client_credentials").is_some()
-        || auth.get("type").and_then(Node::text) == Some("oauth_client_credentials")
-    {
-        let fault = Fault::value(path, "`oauth_client_credentials` comes with a later version");
-        faults.push(fault.advise(advice));
     }
 }

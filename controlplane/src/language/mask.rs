@@ -38,6 +38,20 @@ fn refers(text: &str) -> bool {
     text.contains("${") && !text.contains("$${")
 }
 
+/// The keys of `auth` and of `credentials` whose values are not secret. What is misspelt may be.
+const PUBLIC: [&str; 10] = [
+    "type",
+    "name",
+    "credential",
+    "token_url",
+    "issuer",
+    "client_id",
+    "client_authentication",
+    "key_id",
+    "scopes",
+    "resource",
+];
+
 fn is_credential(path: &[Segment], text: &str) -> bool {
     let keys: Vec<&str> = path
         .iter()
@@ -50,8 +64,11 @@ fn is_credential(path: &[Segment], text: &str) -> bool {
         return true;
     }
     match keys.as_slice() {
+        // where a value is may be seen
+        ["servers", _, "env" | "headers" | "auth", _, "secret" | "env" | "file"]
+        | ["credentials", _, _, "secret" | "env" | "file"] => false,
         [.., "env" | "headers", _] | [.., "args"] => true,
-        [.., "auth", key] => !matches!(*key, "type" | "name"),
+        [.., "auth", key] | ["credentials", _, key] => !PUBLIC.contains(key),
         [.., "url"] => text.contains(['?', '@']),
         [.., key] => sounds_secret(key),
         [] => false,

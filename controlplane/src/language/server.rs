@@ -6,8 +6,10 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::config::{Seconds, Secret};
+use super::config::Seconds;
+use super::credential::Auth;
 use super::curation::{Prompts, Resources, Tools};
+use super::sensitive::Sensitive;
 
 /// An MCP server: `url` for one that is reached over the network, `command` for one that is started here.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -22,15 +24,16 @@ pub struct Server {
     /// it: `http://localhost/mcp`.
     pub socket: Option<PathBuf>,
     /// Headers sent with every request.
-    pub headers: IndexMap<String, Secret>,
+    pub headers: IndexMap<String, Sensitive>,
     /// What the gateway shows to be let in.
+    #[schemars(with = "Option<super::schema::Auth>")]
     pub auth: Option<Auth>,
     /// The program to start; looked up in `PATH` when it has no slash.
     pub command: Option<String>,
     /// Its arguments, each as it is: no shell reads them.
     pub args: Vec<String>,
     /// Its environment, beyond `PATH`, `HOME` and the few others every program needs.
-    pub env: IndexMap<String, Secret>,
+    pub env: IndexMap<String, Sensitive>,
     /// A file of more variables, `NAME=value` a line, relative to the file that names it; `env` wins.
     pub env_file: Option<PathBuf>,
     /// Its working directory, relative to the file that names it. Default: the gateway's own.
@@ -92,36 +95,6 @@ impl Transport {
             Self::WebSocket => "websocket",
         }
     }
-}
-
-/// What the gateway shows a server to be let in.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(with = "super::schema::Auth")]
-pub struct Auth {
-    /// The kind.
-    #[serde(rename = "type")]
-    pub kind: AuthKind,
-    /// With `bearer`: the token.
-    pub token: Option<Secret>,
-    /// With `basic`: `user:password`.
-    pub credentials: Option<Secret>,
-    /// With `header`: the name of the header.
-    pub name: Option<String>,
-    /// With `header`: its value.
-    pub value: Option<Secret>,
-}
-
-/// The kinds of `auth`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AuthKind {
-    /// `Authorization: Bearer TOKEN`.
-    Bearer,
-    /// `Authorization: Basic …`.
-    Basic,
-    /// A header of its own.
-    Header,
 }
 
 /// The era of MCP a server speaks.

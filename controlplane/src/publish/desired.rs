@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use sluice_contract::v1;
-use sluice_snapshot::chunk;
-use zeroize::Zeroizing;
 
 use crate::compile::{Compiled, Node, compile};
 use crate::language::{Config, Fault, Path};
+use crate::secrets::Secrets;
 use crate::store::StoredKey;
 
 /// One revision of everything that nodes are made from.
@@ -28,19 +27,6 @@ pub struct Desired {
     pub bound: Option<v1::Listener>,
 }
 
-/// Credentials by name.
-pub type Secrets = BTreeMap<String, SecretValue>;
-
-/// A credential in one of its versions.
-pub struct SecretValue {
-    /// Rises with each value.
-    pub version: u64,
-    /// What its chunk is called: random, so that it tells nothing of the value.
-    pub chunk: chunk::Name,
-    /// The value; wiped from memory when it is dropped.
-    pub value: Zeroizing<Vec<u8>>,
-}
-
 impl Desired {
     /// What a node of these labels is to run.
     ///
@@ -49,7 +35,7 @@ impl Desired {
     /// Every fault found.
     pub fn compile(&self, labels: &BTreeMap<String, String>) -> Result<Compiled, Vec<Fault>> {
         let node = Node { labels: labels.clone(), ..self.node.clone() };
-        let mut compiled = compile(&self.config, &self.keys, &node, self.revision)?;
+        let mut compiled = compile(&self.config, &self.keys, &self.secrets, &node, self.revision)?;
         if let Some((bound, said)) = self.bound.as_ref().zip(compiled.snapshot.listener.as_mut()) {
             said.addresses.clone_from(&bound.addresses);
             said.stdio = bound.stdio;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::language::{Fault, Object, join};
 use crate::publish::Desired;
+use crate::secrets::Secrets;
 use crate::store::StoredKey;
 
 /// Most faults that are told; whoever made more made the same one often.
@@ -35,7 +36,7 @@ impl From<Fault> for Judged {
 type Labels = BTreeMap<String, String>;
 
 /// Judges objects, as the revision they would become.
-pub(super) fn judge(objects: &[&Object], keys: Vec<StoredKey>, revision: u64) -> Judgement {
+pub(super) fn judge(objects: &[&Object], keys: Vec<StoredKey>, secrets: Secrets, revision: u64) -> Judgement {
     let mut judgement = Judgement::default();
     let config = match join(objects.iter().copied()) {
         Ok(config) => config,
@@ -49,7 +50,7 @@ pub(super) fn judge(objects: &[&Object], keys: Vec<StoredKey>, revision: u64) ->
     let chosen = config.servers.values().map(|server| server.nodes.clone().into_iter().collect());
     let mut choices: BTreeSet<Labels> = chosen.collect();
     choices.insert(Labels::new());
-    let desired = Desired { revision, config, keys, ..Desired::default() };
+    let desired = Desired { revision, config, keys, secrets, ..Desired::default() };
     for labels in &choices {
         judgement.add(&desired, labels);
     }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::held::Held;
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, secret};
 use crate::language::join;
 use crate::publish::Desired;
 use crate::secrets::Ring;
@@ -27,7 +27,7 @@ pub fn desired(db: &Connection, ring: &Ring) -> Result<Desired, ServiceError> {
         let told: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect();
         StoreError::Broken(told.join("; "))
     })?;
-    Ok(Desired { revision, config, keys: keys(db)?, ..Desired::default() })
+    Ok(Desired { revision, config, keys: keys(db)?, secrets: secret::opened(db, ring)?, ..Desired::default() })
 }
 
 /// How long to wait before a database that failed is asked again.

@@ -146,7 +146,7 @@ async fn an_old_revision_comes_back_as_a_new_one() {
     let back = service.roll_back(&editor(), Rollback { revision: 1, ..Rollback::default() }).await.unwrap();
     assert_eq!((back.revision, told(&back)), (4, vec!["Added server/a".to_owned()]));
     let desired = service.desired().await.unwrap();
-    assert_eq!(desired.config.servers["a"].headers["X"].expose(), "s3cret-1");
+    assert_eq!(desired.config.servers["a"].headers["X"].value().unwrap().expose(), "s3cret-1");
     let again = service.roll_back(&editor(), Rollback { revision: 4, ..Rollback::default() }).await.unwrap();
     assert_eq!(again.revision, 4);
     let Err(none) = service.roll_back(&editor(), Rollback { revision: 5, ..Rollback::default() }).await else {
@@ -175,7 +175,7 @@ async fn secrets_come_out_only_to_nodes_and_stay_behind_their_masks() {
     assert_eq!(told(&apply(&service, &[("server", "a", &edited)]).await), ["Changed server/a timeout: - → 7"]);
     let desired = service.desired().await.unwrap();
     let auth = desired.config.servers["a"].auth.clone().unwrap();
-    assert_eq!(auth.token.unwrap().expose(), secret);
+    assert_eq!(auth.token.unwrap().value().unwrap().expose(), secret);
     let moved = apply(&service, &[("server", "a", &edited.replace("http://a/", "http://evil/"))]).await;
     assert_eq!(faults(&moved).len(), 1, "{:?}", faults(&moved));
     assert!(faults(&moved)[0].contains("secrets would go there unseen"));

@@ -21,8 +21,13 @@ macro_rules! step {
 }
 
 /// Every step, in order.
-const STEPS: &[Step] =
-    &[step!(1, "0001_revisions"), step!(2, "0002_objects"), step!(3, "0003_tokens"), step!(4, "0004_audit")];
+const STEPS: &[Step] = &[
+    step!(1, "0001_revisions"),
+    step!(2, "0002_objects"),
+    step!(3, "0003_tokens"),
+    step!(4, "0004_audit"),
+    step!(200, "0200_secrets"),
+];
 
 /// Brings a database to the shape this version works with: all missing steps, or none.
 pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {

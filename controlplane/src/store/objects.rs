@@ -85,6 +85,43 @@ pub fn end(connection: &Connection, revision: u64, kind: &str, name: &str) -> Re
     Ok(())
 }
 
+/// The secrets of an object in one of its states, sealed.
+pub struct SealedObject {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// The revision the state counts from.
+    pub since: u64,
+    /// The secrets.
+    pub sealed: Vec<u8>,
+}
+
+/// Every state of every object that has secrets.
+///
+/// # Errors
+///
+/// The database fails.
+pub fn sealed(connection: &Connection) -> Result<Vec<SealedObject>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT kind, name, since, sealed FROM objects WHERE sealed IS NOT NULL")?;
+    let object = |row: &Row<'_>| {
+        Ok(SealedObject { kind: row.get(0)?, name: row.get(1)?, since: column::number(row, 2)?, sealed: row.get(3)? })
+    };
+    Ok(statement.query_map((), object)?.collect::<Result<_, _>>()?)
+}
+
+/// Puts another seal on the same secrets.
+///
+/// # Errors
+///
+/// The database fails.
+pub fn reseal(connection: &Connection, object: &SealedObject, sealed: &[u8]) -> Result<(), StoreError> {
+    let sql = "UPDATE objects SET sealed = ? WHERE kind = ? AND name = ? AND since = ?";
+    connection.execute(sql, params![sealed, object.kind, object.name, column::int(object.since)])?;
+    Ok(())
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<StoredObject> {
     Ok(StoredObject {
         kind: row.get(0)?,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use sluice_controlplane::compile::{Node, compile};
+use sluice_controlplane::secrets::Secrets;
 
 use crate::configuration;
 use crate::output::{self, Failure, talk};
@@ -30,8 +31,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn check(args: &Args) -> Result<(), Failure> {
     let document = configuration::read(&args.file)?;
     let node = Node { folder: document.folder.clone(), ..Node::default() };
-    let compiled =
-        compile(&document.config, &[], &node, 1).map_err(|faults| configuration::refused(&document.source, faults))?;
+    let compiled = compile(&document.config, &[], &Secrets::default(), &node, 1)
+        .map_err(|faults| configuration::refused(&document.source, faults))?;
     let mut warnings = [document.warnings, compiled.warnings].concat();
     warnings.sort_by_key(|warning| document.source.position(warning));
     talk(&document.source.show("warning", &warnings).to_string());

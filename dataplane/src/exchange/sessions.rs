@@ -27,7 +27,7 @@ use crate::reason::Reason;
 use crate::session::{Declared, Opening, Session, SessionId, State};
 use crate::upstream::Upstream;
 use crate::upstream::http::{Request, Response};
-use crate::upstream::pipe::{Attachment, Caller, Child, NoChild};
+use crate::upstream::pipe::{Attachment, Caller, Child, Key, NoChild};
 use crate::upstream::quirks::Quirk;
 
 use greeting::{Greeting, Opened, greet, modern_versions, session_of};
@@ -382,7 +382,9 @@ async fn end_upstream(worker: &Rc<Worker>, upstream: &Arc<Upstream>, session: &S
 /// the old one was.
 pub(super) async fn attached(upstream: &Arc<Upstream>, session: &Session) -> Result<Arc<Child>, Reason> {
     let mut attachment = session.rare().attachment.lock().await;
-    if let Some(attachment) = attachment.as_ref().filter(|a| a.child.is_running()) {
+    // what a server asks during a call is answered to the child that asked
+    let serves = |a: &&Attachment| a.child.is_current() || (matches!(a.key, Key::Session(_)) && a.child.is_finishing());
+    if let Some(attachment) = attachment.as_ref().filter(serves) {
         return Ok(Arc::clone(&attachment.child));
     }
     if session.is_over() {

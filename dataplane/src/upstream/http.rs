@@ -14,6 +14,7 @@ use sluice_snapshot::model::HttpEndpoint;
 
 use crate::limit;
 use crate::observe::metrics::Gauge;
+use crate::upstream::credential::{self, Credentials};
 use crate::wire::Room;
 
 mod answer;
@@ -67,6 +68,8 @@ impl<'b> Request<'b> {
 /// Where an HTTP server is, and the head of every request to it, as far as it is always the same; made once.
 pub(crate) struct Target {
     endpoint: HttpEndpoint,
+    /// Lines that follow their sources; `None`: there are none.
+    credentials: Option<Arc<Credentials>>,
     post: Vec<u8>,
     get: Vec<u8>,
     delete: Vec<u8>,
@@ -74,22 +77,24 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) fn new(endpoint: &HttpEndpoint) -> Self {
-        Self::with_uri(endpoint, &endpoint.path.parse().unwrap_or_default())
+    pub(crate) fn new(endpoint: &HttpEndpoint, credentials: &Arc<Credentials>) -> Self {
+        let credentials = credentials.changes().then(|| Arc::clone(credentials));
+        Self::with_uri(endpoint, credentials, &endpoint.path.parse().unwrap_or_default())
     }
 
     /// Another path of the same server, to which the same headers go.
     pub(crate) fn at(&self, uri: &Uri) -> Self {
-        Self::with_uri(&self.endpoint, uri)
+        Self::with_uri(&self.endpoint, self.credentials.clone(), uri)
     }
 
-    fn with_uri(endpoint: &HttpEndpoint, uri: &Uri) -> Self {
+    fn with_uri(endpoint: &HttpEndpoint, credentials: Option<Arc<Credentials>>, uri: &Uri) -> Self {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let head = |verb: &str, accept: Option<&str>, content_type: Option<&str>| {
             let mut fields = Fields::default();
             let own = [("host", Some(&*endpoint.authority)), ("content-type", content_type), ("accept", accept)];
             let own = own.into_iter().filter_map(|(name, value)| Some((name, value?)));
-            let configured = endpoint.headers.iter().map(|(name, value)| (&**name, value.expose()));
+            let configured = credential::fixed(endpoint);
+            let configured = configured.iter().map(|(name, value)| (*name, value.as_str()));
             for (name, value) in own.chain(configured) {
                 // the configuration was checked; what is no field is not sent
                 let _ = fields.set(name, value.as_bytes());
@@ -104,6 +109,7 @@ impl Target {
             get: head("GET", Some("text/event-stream"), None),
             delete: head("DELETE", both, None),
             bare: head("GET", None, None),
+            credentials,
             endpoint: endpoint.clone(),
         }
     }
@@ -121,6 +127,9 @@ impl Target {
             Method::DELETE => &self.delete,
             _ => &self.post,
         });
+        if let Some(shown) = self.credentials.as_ref().and_then(|credentials| credentials.shown().clone()) {
+            out.extend_from_slice(&shown);
+        }
         request.headers.write(out);
         let length: usize = request.body.iter().map(Bytes::len).sum();
         if length > 0 || request.verb == Method::POST {

@@ -38,6 +38,7 @@ use crate::auth::PrincipalId;
 use crate::limit;
 use crate::observe::metrics::Metrics;
 use crate::reason::Reason;
+use crate::upstream::credential::Credentials;
 use crate::upstream::era::{Known, Memory};
 use crate::upstream::quirks::Quirks;
 use crate::upstream::tasks::Owners;
@@ -88,6 +89,7 @@ impl From<Reason> for NoChild {
 /// The children of one server.
 pub(crate) struct Children {
     server: Arc<Server>,
+    credentials: Arc<Credentials>,
     /// Those of the current plane: a server that stays the same keeps its children when they change.
     limits: ArcSwap<Limits>,
     guard: Arc<guard::Guard>,
@@ -100,7 +102,13 @@ pub(crate) struct Children {
 }
 
 impl Children {
-    pub(crate) fn new(server: Arc<Server>, limits: Limits, guard: Arc<guard::Guard>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        server: Arc<Server>,
+        credentials: Arc<Credentials>,
+        limits: Limits,
+        guard: Arc<guard::Guard>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let backoff = match &server.transport {
             Transport::Stdio(_) => Backoff::new(limit::CHILD_BACKOFF_MAX),
             _ => Backoff::new(limit::CONNECTION_BACKOFF_MAX),
@@ -108,7 +116,7 @@ impl Children {
         let (backoff, transport) = (Arc::new(backoff), Arc::new(transport::Memory::new(&server.transport)));
         let (slots, tasks, quirks) = (Slots::default(), Arc::default(), Arc::default());
         let limits = ArcSwap::from_pointee(limits);
-        Self { server, limits, guard, metrics, slots, backoff, tasks, transport, quirks }
+        Self { server, credentials, limits, guard, metrics, slots, backoff, tasks, transport, quirks }
     }
 
     /// The limits of a new plane; what runs already stays.
@@ -125,6 +133,16 @@ impl Children {
         }
     }
 
+    /// The server whose children they are.
+    pub(super) fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// What the server is shown to let us in.
+    pub(super) fn credentials(&self) -> &Arc<Credentials> {
+        &self.credentials
+    }
+
     /// What the server does in ways of its own.
     pub(super) fn quirks(&self) -> &Arc<Quirks> {
         &self.quirks
@@ -138,7 +156,8 @@ impl Children {
     /// Whether an event stream of HTTP+SSE opens where the configuration says streamable HTTP.
     pub(super) async fn is_sse(&self) -> bool {
         let Transport::Http(endpoint) = &self.server.transport else { return false };
-        let (target, connections) = (http::Target::new(endpoint), &self.metrics.upstream_connections);
+        let (target, connections) =
+            (http::Target::new(endpoint, &self.credentials), &self.metrics.upstream_connections);
         let opening = sse::Sse::open(&self.server, &target, &self.quirks, connections);
         tokio::time::timeout(limit::PROBE, opening).await.is_ok_and(|opened| opened.is_ok())
     }
@@ -225,13 +244,18 @@ impl Children {
         }
     }
 
-    /// Ends children without a request for `limits.child_idle`, and forgets ended ones.
+    /// Ends children without a request for `limits.child_idle`, lets those go that were opened with credentials of the past,
+    /// and forgets ended ones.
     pub(crate) fn sweep(&self) {
         let most = self.limits.load().child_idle;
+        let generation = self.credentials.generation();
         self.slots.sweep(|child| {
             if child.is_running() && child.idle() >= most {
                 tracing::info!(server = %self.server.name, "ending an idle process or connection");
                 child.stop();
+            } else if child.is_running() && child.generation != generation {
+                tracing::info!(server = %self.server.name, "the next process or connection is opened with new credentials");
+                child.retire();
             }
         });
     }
@@ -247,6 +271,7 @@ impl Children {
     fn start(&self, exclusive: bool) -> Arc<Child> {
         Child::start(task::Parts {
             server: Arc::clone(&self.server),
+            credentials: Arc::clone(&self.credentials),
             exclusive,
             depth: self.limits.load().json_depth,
             guard: Arc::clone(&self.guard),

@@ -11,4 +11,4 @@ pub mod model;
 mod parse;
 pub mod policy;
 
-pub use parse::{Fault, parse};
+pub use parse::{Fault, authority, parse, sensitive};

@@ -1,5 +1,6 @@
 //! What a node runs, validated. Every field is meant: there is no "unset" left to interpret on the request path.
 
+mod credential;
 mod issuer;
 
 use std::collections::HashMap;
@@ -8,6 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use credential::{
+    ClientAuthentication, ClientCredentials, Credential, CredentialKind, NamedSecret, Secret, Sensitive, TokenEndpoint,
+};
 pub use issuer::{Algorithm, Issuer, KeySource, Scopes};
 
 use crate::policy::Policies;
@@ -33,6 +37,8 @@ pub struct Snapshot {
     pub prefix: Prefix,
     /// What principals may do; `None`: everything.
     pub policies: Option<Policies>,
+    /// The named secrets that servers refer to.
+    pub secrets: HashMap<Arc<str>, NamedSecret>,
 }
 
 /// How tools and prompts are named on the merged door.
@@ -328,6 +334,17 @@ impl Transport {
     }
 }
 
+impl Transport {
+    /// The endpoint, where it is reached over HTTP.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&HttpEndpoint> {
+        match self {
+            Self::Http(endpoint) | Self::Sse(endpoint) | Self::WebSocket(endpoint) => Some(endpoint),
+            Self::Stdio(_) => None,
+        }
+    }
+}
+
 /// An endpoint reached over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpEndpoint {
@@ -341,8 +358,10 @@ pub struct HttpEndpoint {
     pub path: Arc<str>,
     /// Value of the `Host` header: `host` or `host:port` where the port is not the scheme's own.
     pub authority: Arc<str>,
-    /// Fixed headers added to every request: credentials and configured headers; names are lower case.
-    pub headers: Vec<(String, Secret)>,
+    /// Added to every request; names are lower case.
+    pub headers: Vec<(String, Sensitive)>,
+    /// What is shown to be let in; its header is not among the others.
+    pub credential: Option<Credential>,
     /// Absolute path of the Unix socket to connect to instead of host and port.
     pub socket: Option<PathBuf>,
     /// Nobody said which HTTP transport it is: when streamable HTTP is refused, HTTP+SSE is tried (2025-11-25
@@ -376,7 +395,7 @@ pub struct Command {
     pub args: Vec<String>,
     /// Environment of the child. Beyond it the child sees only the few variables every program needs
     /// (`PATH HOME USER LANG TERM TMPDIR` and the like), never the gateway's whole environment.
-    pub env: Vec<(String, Secret)>,
+    pub env: Vec<(String, Sensitive)>,
     /// Working directory; the gateway's when `None`.
     pub cwd: Option<PathBuf>,
 }
@@ -468,27 +487,4 @@ pub struct Traces {
     pub sample_per_million: u32,
     /// `service.name` of the spans.
     pub service: Arc<str>,
-}
-
-/// A string that is never shown: no `Display`, no serialisation, `Debug` prints `***`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<str>);
-
-impl Secret {
-    /// Wraps a value.
-    pub fn new(value: impl Into<Arc<str>>) -> Self {
-        Self(value.into())
-    }
-
-    /// The value itself; call it only where it leaves for its destination.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
 }

@@ -5,6 +5,7 @@
 mod access;
 mod certificate_names;
 mod command;
+mod credential;
 mod curation;
 pub(crate) mod endpoint;
 mod issuer;
@@ -12,6 +13,8 @@ mod json;
 mod limits;
 mod listener;
 mod policy;
+mod secrets;
+pub mod sensitive;
 mod server;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -22,6 +25,7 @@ use std::fmt;
 use sluice_contract::v1;
 
 use crate::model::{Prefix, Snapshot};
+pub use endpoint::authority;
 
 /// One thing wrong with a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +63,7 @@ pub fn parse(wire: &v1::Snapshot) -> Result<Snapshot, Vec<Fault>> {
         v1::Prefix::Unspecified => faults.note("prefix", "is not one this version knows"),
     };
     let policies = wire.policies.as_ref().map(|wire| policy::parse(wire, &mut faults));
+    let secrets = secrets::parse(&wire.secrets, &servers, &mut faults);
     if let (Some(listener), Some(access)) = (&listener, &access) {
         listener::check_openness(listener, access, &mut faults);
         listener::check_audiences(listener, access, &mut faults);
@@ -77,6 +82,7 @@ pub fn parse(wire: &v1::Snapshot) -> Result<Snapshot, Vec<Fault>> {
                 monitoring,
                 prefix,
                 policies,
+                secrets,
             })
         }
         _ => Err(faults.0),

@@ -4,6 +4,7 @@ use sluice_contract::v1;
 use sluice_contract::v1::admin_server;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
+use zeroize::Zeroizing;
 
 use super::answer;
 use super::status::status;
@@ -142,23 +143,28 @@ impl admin_server::Admin for Admin {
     }
 
     async fn set_secret(&self, request: Request<v1::SetSecretRequest>) -> Answer<v1::SetSecretResponse> {
-        self.open(request).await?;
-        elsewhere("secrets")
+        let (caller, asked) = self.open(request).await?;
+        let value = Zeroizing::new(asked.value);
+        let (version, revision) = self.service.set_secret(&caller, &asked.name, value).await.map_err(status)?;
+        Ok(Response::new(v1::SetSecretResponse { version, revision }))
     }
 
     async fn list_secrets(&self, request: Request<v1::ListSecretsRequest>) -> Answer<v1::ListSecretsResponse> {
-        self.open(request).await?;
-        elsewhere("secrets")
+        let (caller, _) = self.open(request).await?;
+        let secrets = self.service.list_secrets(&caller).await.map_err(status)?;
+        Ok(Response::new(v1::ListSecretsResponse { secrets: secrets.into_iter().map(answer::secret).collect() }))
     }
 
     async fn delete_secret(&self, request: Request<v1::DeleteSecretRequest>) -> Answer<v1::DeleteSecretResponse> {
-        self.open(request).await?;
-        elsewhere("secrets")
+        let (caller, asked) = self.open(request).await?;
+        let revision = self.service.delete_secret(&caller, &asked.name).await.map_err(status)?;
+        Ok(Response::new(v1::DeleteSecretResponse { revision }))
     }
 
     async fn rotate_key(&self, request: Request<v1::RotateKeyRequest>) -> Answer<v1::RotateKeyResponse> {
-        self.open(request).await?;
-        elsewhere("secrets")
+        let (caller, _) = self.open(request).await?;
+        let (key, resealed) = self.service.rotate_key(&caller).await.map_err(status)?;
+        Ok(Response::new(v1::RotateKeyResponse { key, resealed }))
     }
 
     async fn revoke_node(&self, request: Request<v1::RevokeNodeRequest>) -> Answer<v1::RevokeNodeResponse> {

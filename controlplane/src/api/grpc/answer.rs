@@ -6,7 +6,7 @@ use sluice_contract::v1;
 use crate::audit::{Entry, Verdict};
 use crate::hex;
 use crate::language::{Fault, Segment};
-use crate::service::{Change, ChangeKind, FieldChange, Judged, Outcome, RevisionAbout, Shown};
+use crate::service::{Change, ChangeKind, FieldChange, Judged, Outcome, RevisionAbout, SecretAbout, Shown};
 use crate::store::tokens::{StoredToken, TokenKind};
 
 pub(super) fn outcome(outcome: Outcome) -> v1::ApplyResponse {
@@ -51,6 +51,11 @@ fn fault(fault: Fault, node: Option<String>) -> v1::ConfigurationFault {
 pub(super) fn object(shown: Shown) -> v1::Object {
     let Shown { kind, name, json, revision } = shown;
     v1::Object { kind, name, spec_json: json, revision }
+}
+
+pub(super) fn secret(about: SecretAbout) -> v1::SecretStatus {
+    let SecretAbout { name, version, at, author, used_by, key } = about;
+    v1::SecretStatus { name, version, changed_ms: milliseconds(at), author, used_by, key }
 }
 
 pub(super) fn revision(about: RevisionAbout) -> v1::Revision {

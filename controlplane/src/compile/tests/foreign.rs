@@ -14,7 +14,7 @@ fn load(text: &str) -> Result<language::Loaded, Box<language::Rejected>> {
 /// The snapshot, and the warnings as `line path: message`.
 fn accepted(text: &str) -> (Snapshot, Vec<String>) {
     let loaded = load(text).unwrap_or_else(|rejected| panic!("{rejected}"));
-    let compiled = compile(&loaded.config, &[], &Node::default(), 1)
+    let compiled = compile(&loaded.config, &[], &Secrets::default(), &Node::default(), 1)
         .unwrap_or_else(|faults| panic!("{}", loaded.source.show("error", &faults)));
     let warnings = loaded.warnings.iter().chain(&compiled.warnings);
     let line = |warning: &Fault| {
@@ -27,7 +27,7 @@ fn accepted(text: &str) -> (Snapshot, Vec<String>) {
 fn command(snapshot: &Snapshot, server: &str) -> String {
     match &snapshot.server(server).unwrap_or_else(|| panic!("no {server}")).transport {
         Transport::Stdio(command) => {
-            let env = command.env.iter().map(|(name, value)| format!(" {name}={}", value.expose()));
+            let env = command.env.iter().map(|(name, value)| format!(" {name}={}", value.value().unwrap().expose()));
             format!("{} {}{}", command.program, command.args.join(" "), env.collect::<String>())
         }
         Transport::Http(http) => format!("http {}{} {}", http.authority, http.path, http.maybe_sse),

@@ -31,7 +31,7 @@ fn what_cannot_run_is_told_in_the_words_and_at_the_place_of_the_file() {
         ),
         (
             "servers: {a: {url: 'http://a', headers: {Authorization: x}, auth: {type: bearer, token: y}}}\n",
-            "1:61 servers.a.auth: `authorization` is given twice",
+            "1:61 servers.a.auth: is sent in `authorization`, which is a configured header as well",
         ),
         (
             "servers: {a: {url: 'http://a', auth: {type: basic, credentials: nobody}}}\n",

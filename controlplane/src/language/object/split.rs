@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::super::config::Config;
 use super::super::fault::{Fault, Source};
 use super::super::path::Path;
+use super::super::sensitive::Sensitive;
 use super::super::tree::{Content, Entry, Node, Scalar, Span};
 use super::{Kind, Object, Spec, name, slug, unlike};
 
@@ -118,12 +119,17 @@ impl Cut<'_> {
         }
         entries.retain(|entry| entry.key != "env_file" && (entry.key != "env" || !server.takes_part()));
         if server.takes_part() {
-            let scalar = |text: &str| Scalar { text: text.to_owned(), expanded: false, plain: false };
-            let node = |content| Node { span: Span::default(), content };
-            let variables = server.env.iter().map(|(name, value)| {
-                Entry::new(name.clone(), Span::default(), node(Content::Scalar(scalar(value.expose()))))
+            let entry =
+                |name: &str, content| Entry::new(name, Span::default(), Node { span: Span::default(), content });
+            let text = |text: &str| Content::Scalar(Scalar { text: text.to_owned(), expanded: false, plain: false });
+            let elsewhere = |word: &str, place: &str| Content::Map(vec![entry(word, text(place))]);
+            let variables = server.env.iter().map(|(name, value)| match value {
+                Sensitive::Value(value) => entry(name, text(value.expose())),
+                Sensitive::Secret(secret) => entry(name, elsewhere("secret", secret)),
+                Sensitive::Environment(variable) => entry(name, elsewhere("env", variable)),
+                Sensitive::File(file) => entry(name, elsewhere("file", &file.to_string_lossy())),
             });
-            entries.push(Entry::new("env", Span::default(), node(Content::Map(variables.collect()))));
+            entries.push(entry("env", Content::Map(variables.collect())));
         }
     }
 }

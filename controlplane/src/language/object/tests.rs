@@ -40,8 +40,12 @@ features:
     let config = join(split.parts.iter().map(|part| &part.object)).unwrap();
     assert_eq!(config.servers.keys().collect::<Vec<_>>(), ["b", "My-Server", "c"]);
     assert_eq!(config.proxy.port, Some(9000));
-    assert_eq!(config.servers["b"].headers["X"].expose(), "${NOT: again", "variables are expanded once");
-    assert_eq!(config.servers["My-Server"].env["CODE"].expose(), "007");
+    assert_eq!(
+        config.servers["b"].headers["X"].value().unwrap().expose(),
+        "${NOT: again",
+        "variables are expanded once"
+    );
+    assert_eq!(config.servers["My-Server"].env["CODE"].value().unwrap().expose(), "007");
     // What was stored is what was written.
     for part in &split.parts {
         let text = part.object.spec.canonical();
@@ -124,4 +128,34 @@ fn every_section_of_the_language_has_a_kind() {
     for section in schema["properties"].as_object().unwrap().keys() {
         assert!(Kind::ALL.iter().any(|kind| kind.map() == section), "`{section}` would be lost by `sluice apply`");
     }
+}
+
+#[test]
+fn where_a_secret_is_may_be_seen() {
+    let split = parts(
+        "
+credentials:
+  crm: {type: oauth_client_credentials, token_url: https://l/t, client_id: g, client_secret: {secret: crm}}
+  key: {type: bearer, token: '${TOKEN}'}
+servers:
+  a: {url: https://a, headers: {X: {env: VARIABLE}, Y: s3cret-header}, auth: {credential: crm}}
+",
+    );
+    let shown: Vec<String> = split
+        .parts
+        .into_iter()
+        .map(|mut part| {
+            let secrets = part.object.spec.conceal(part.object.kind);
+            let places: Vec<&str> = secrets.iter().map(|(place, _)| place).collect();
+            format!("{} {places:?} {}", part.object.name, part.object.spec.canonical())
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            r#"crm [] {"client_id":"g","client_secret":{"secret":"crm"},"token_url":"https://l/t","type":"oauth_client_credentials"}"#,
+            r#"key ["token"] {"token":"***","type":"bearer"}"#,
+            r#"a ["headers.Y"] {"auth":{"credential":"crm"},"headers":{"X":{"env":"VARIABLE"},"Y":"***"},"url":"https://a"}"#,
+        ]
+    );
 }

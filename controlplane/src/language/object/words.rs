@@ -40,7 +40,10 @@ fn walk(
     above: Meaning,
     each: &mut impl FnMut(&Path, Meaning, &mut Node),
 ) {
-    let marked = schemas.iter().any(|schema| schema.get("x-secret") == Some(&Json::Bool(true)));
+    // a text that is secret may have a map beside it that says where the secret is
+    let is_of_texts = |schema: &&Json| schema.get("type").and_then(Json::as_str) == Some("string");
+    let speaks = |schema: &&Json| node.text().is_some() || !is_of_texts(schema);
+    let marked = schemas.iter().copied().filter(speaks).any(|schema| schema.get("x-secret") == Some(&Json::Bool(true)));
     let meaning = Meaning {
         secret: above.secret || marked || sounds_secret(path, node),
         any: above.any || schemas.iter().any(|schema| is_any(schema)),

@@ -65,7 +65,6 @@ fn mistakes_are_told_with_their_place_and_what_would_be_right() {
         ),
         ("proxy: {authentication: off}\n", "1:25 proxy.authentication: must be one of `none` = known values: `none`"),
         // what is missing
-        ("servers: {a: {auth: {token: x}}}\n", "1:15 servers.a.auth: `type` is missing"),
         ("proxy: {tls: [{key: k.pem}]}\n", "1:15 proxy.tls[0]: `certificate` is missing"),
         // variables
         (
@@ -107,9 +106,16 @@ fn mistakes_are_told_with_their_place_and_what_would_be_right() {
             "1:45 servers.a.endpoints[0].labels: labels of endpoints come with a later version",
         ),
         (
-            "servers:\n  a: {url: \"http://a\", auth: {type: oauth_client_credentials, client_id: x}}\n",
-            "2:30 servers.a.auth: `oauth_client_credentials` comes with a later version = until then, give a token as \
-             `auth: {type: bearer, token: \"${TOKEN}\"}`",
+            "servers: {a: {url: \"http://a\", headers: {X: {vault: y}}}}\n",
+            "1:45 servers.a.headers.X: must be a text, or say where it is: `{secret: NAME}`, `{env: NAME}` or `{file: PATH}`",
+        ),
+        (
+            "servers: {a: {url: \"http://a\", auth: {type: bearer, token: {env: y, file: z}}}}\n",
+            "1:60 servers.a.auth.token: must be a text, or say where it is: `{secret: NAME}`, `{env: NAME}` or `{file: PATH}`",
+        ),
+        (
+            "servers: {a: {command: x, env: {A: [b]}}}\n",
+            "1:36 servers.a.env.A: must be a text, or say where it is: `{secret: NAME}`, `{env: NAME}` or `{file: PATH}`",
         ),
         ("policies: {p: {allow: {tools: [a]}}}\n", "1:23 policies.p.allow: must be a list, but is a map"),
         ("policies: {p: {roles: [a]}}\n", "1:16 policies.p.roles: unknown key = did you mean `nodes`?"),

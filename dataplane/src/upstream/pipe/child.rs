@@ -21,6 +21,8 @@ pub(crate) struct Child {
     /// Unbounded in form: messages are counted against [`limit::CHILD_QUEUE`], bookkeeping must never be lost.
     commands: mpsc::UnboundedSender<ToChild>,
     server: Arc<str>,
+    /// Of the credentials it was opened with, or of older ones.
+    pub(super) generation: u64,
     metrics: Arc<Metrics>,
     /// The next request's number, its id towards the server.
     tickets: AtomicU64,
@@ -33,8 +35,17 @@ impl Child {
     /// Begins to start one; whether it could be started, the first request says.
     pub(super) fn start(parts: Parts) -> Arc<Self> {
         let (server, metrics) = (Arc::clone(&parts.server.name), Arc::clone(&parts.metrics));
+        let generation = parts.credentials.generation();
         let (commands, life) = task::start(parts);
-        Arc::new(Self { commands, server, metrics, tickets: AtomicU64::new(1), initialized: OnceLock::new(), life })
+        Arc::new(Self {
+            commands,
+            server,
+            generation,
+            metrics,
+            tickets: AtomicU64::new(1),
+            initialized: OnceLock::new(),
+            life,
+        })
     }
 
     /// Waits until the process runs or the connection is open.
@@ -52,6 +63,21 @@ impl Child {
     /// Whether requests can be sent.
     pub(crate) fn is_running(&self) -> bool {
         !self.life.stopping.load(Ordering::Relaxed) && *self.life.phase.borrow() != Phase::Ended
+    }
+
+    /// Whether it is the one for whoever looks for a child now.
+    pub(crate) fn is_current(&self) -> bool {
+        self.is_running() && !self.life.retired.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was retired and has calls to finish.
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.is_running() && self.life.unfinished.load(Ordering::Relaxed) > 0
+    }
+
+    /// Lets it finish what it is asked by those who have it already; then it ends.
+    pub(super) fn retire(&self) {
+        self.life.retired.store(true, Ordering::Relaxed);
     }
 
     /// How long no request was pending.

@@ -13,9 +13,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use super::guard::Guard;
+use super::task::Parts;
 use super::wire::{Cause, UNWRITTEN_BYTES};
 use crate::limit;
-use crate::observe::metrics::{Inside, Metrics};
+use crate::observe::metrics::Inside;
+use crate::upstream::credential::Credentials;
 
 /// A running process.
 pub(super) struct Process {
@@ -52,14 +54,10 @@ const BASE_ENVIRONMENT: [&str; 14] = [
 
 impl Process {
     /// Starts the command in a process group of its own.
-    pub(super) fn spawn(
-        server: &Arc<str>,
-        command: &Command,
-        guard: Arc<Guard>,
-        metrics: &Metrics,
-    ) -> std::io::Result<Self> {
+    pub(super) fn spawn(parts: &Parts, command: &Command) -> std::io::Result<Self> {
+        let (server, metrics, guard) = (&parts.server.name, &parts.metrics, Arc::clone(&parts.guard));
         guard.start();
-        let mut child = dressed(command)
+        let mut child = dressed(command, &parts.credentials)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -137,11 +135,11 @@ impl Process {
 }
 
 /// The command with the environment it is to see.
-fn dressed(command: &Command) -> tokio::process::Command {
+fn dressed(command: &Command, credentials: &Credentials) -> tokio::process::Command {
     let mut process = tokio::process::Command::new(&command.program);
     process.args(&command.args).env_clear();
     process.envs(BASE_ENVIRONMENT.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))));
-    process.envs(command.env.iter().map(|(name, value)| (name, value.expose())));
+    process.envs(credentials.environment().iter().map(|(name, value)| (name, value.expose())));
     if let Some(directory) = &command.cwd {
         process.current_dir(directory);
     }

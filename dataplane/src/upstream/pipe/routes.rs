@@ -78,6 +78,11 @@ impl Routes {
         self.pending.len() + self.sessions.values().filter(|session| session.listens()).count()
     }
 
+    /// Requests that wait for their answer; streams that are open until somebody ends them do not count.
+    pub(super) fn calls(&self) -> usize {
+        self.pending.values().filter(|pending| !pending.listen).count()
+    }
+
     /// Gives up calls whose callers are gone and that took longer than the server's timeout: nobody else minds them.
     pub(super) fn expire(&mut self, out: &mut BytesMut) {
         let over = |pending: &Pending| !pending.outbox.is_open() && pending.since.elapsed() >= self.timeout;

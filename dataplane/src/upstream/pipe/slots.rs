@@ -19,6 +19,8 @@ pub(super) struct Slots(Mutex<Table>);
 #[derive(Default)]
 struct Table {
     slots: HashMap<Key, Arc<Slot>>,
+    /// Without a place: they finish what they were asked.
+    retired: Vec<Arc<Child>>,
     /// The server is let go: nothing is started any more.
     closed: bool,
 }
@@ -134,10 +136,15 @@ impl Slots {
 
     /// Looks at every ready child, and gives back the places of ended ones.
     pub(super) fn sweep(&self, look: impl Fn(&Child)) {
-        self.lock().slots.retain(|_, slot| match &*slot.lock() {
+        let Table { slots, retired, .. } = &mut *self.lock();
+        retired.retain(|child| child.is_running());
+        slots.retain(|_, slot| match &*slot.lock() {
             Held::Ready(child) => {
                 look(child);
-                child.is_running()
+                if child.is_running() && !child.is_current() {
+                    retired.push(Arc::clone(child));
+                }
+                child.is_current()
             }
             Held::Starting(_) => true,
             Held::Nothing => Arc::strong_count(slot) > 1,
@@ -148,7 +155,8 @@ impl Slots {
     pub(super) fn close(&self) -> Vec<Arc<Child>> {
         let mut table = self.lock();
         table.closed = true;
-        let children: Vec<_> = table.slots.drain().filter_map(|(_, slot)| slot.child()).collect();
+        let retired = std::mem::take(&mut table.retired);
+        let children: Vec<_> = table.slots.drain().filter_map(|(_, slot)| slot.child()).chain(retired).collect();
         children.iter().for_each(|child| child.stop());
         children
     }
@@ -162,7 +170,7 @@ impl Slot {
     /// The child that serves here now.
     pub(super) fn running(&self) -> Option<Arc<Child>> {
         match &*self.lock() {
-            Held::Ready(child) if child.is_running() => Some(Arc::clone(child)),
+            Held::Ready(child) if child.is_current() => Some(Arc::clone(child)),
             _ => None,
         }
     }

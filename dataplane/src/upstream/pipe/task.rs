@@ -19,6 +19,7 @@ use super::wire::{Cause, UNWRITTEN_BYTES, Wire};
 use crate::limit;
 use crate::observe::metrics::Metrics;
 use crate::reason::Reason;
+use crate::upstream::credential::Credentials;
 use crate::upstream::quirks::Quirks;
 use crate::upstream::tasks::Owners;
 use crate::upstream::transport;
@@ -26,6 +27,7 @@ use crate::upstream::transport;
 /// What a child is made of.
 pub(super) struct Parts {
     pub server: Arc<Server>,
+    pub credentials: Arc<Credentials>,
     /// One session's own: the server may ask it questions.
     pub exclusive: bool,
     pub depth: u16,
@@ -49,6 +51,10 @@ pub(super) enum Phase {
 pub(super) struct Life {
     pub stop: Notify,
     pub stopping: AtomicBool,
+    /// It ends when no call is pending: another one takes its place.
+    pub retired: AtomicBool,
+    /// Once it is retired: calls that are pending.
+    pub unfinished: AtomicUsize,
     pub phase: watch::Sender<Phase>,
     /// Why it could not be had at all.
     pub failure: OnceLock<Reason>,
@@ -66,6 +72,9 @@ impl Life {
         Self {
             stop: Notify::new(),
             stopping: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            // until they are counted
+            unfinished: AtomicUsize::new(usize::MAX),
             phase: watch::Sender::new(Phase::Opening),
             failure: OnceLock::new(),
             began: Instant::now(),
@@ -205,6 +214,8 @@ impl Task {
         let mut output = BytesMut::with_capacity(16 << 10);
         let mut said = Vec::new();
         let mut tick = tokio::time::interval(limit::SWEEP);
+        // at the last look it was retired and had nothing to do
+        let mut done = false;
         loop {
             let mut told = false;
             // by turns: a server that never stops talking must not keep callers from being heard
@@ -228,11 +239,18 @@ impl Task {
                     }
                 }
                 _ = tick.tick() => {
+                    let is_done = self.life.unfinished.load(Ordering::Relaxed) == 0;
+                    if std::mem::replace(&mut done, is_done) && is_done {
+                        return End::Stopped;
+                    }
                     self.routes.expire(&mut output);
                     if let Err(cause) = wire.tick(&mut output) {
                         return End::Broken(cause);
                     }
                 }
+            }
+            if self.life.retired.load(Ordering::Relaxed) {
+                self.life.unfinished.store(self.routes.calls(), Ordering::Relaxed);
             }
             self.life.note(self.routes.in_use(), told);
         }

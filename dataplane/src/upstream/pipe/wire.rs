@@ -2,7 +2,6 @@
 //! to its request by its id only.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -77,17 +76,19 @@ impl Wire {
         let connections = &parts.metrics.upstream_connections;
         Ok(match &parts.server.transport {
             Transport::Stdio(command) => {
-                let spawned = Process::spawn(&parts.server.name, command, Arc::clone(&parts.guard), &parts.metrics);
+                let spawned = Process::spawn(parts, command);
                 let spawned = spawned
                     .map_err(|error| Unopened::new(Reason::ChildStart, format!("{}: {error}", command.program)))?;
                 Self::Process(Box::new(spawned))
             }
             Transport::WebSocket(endpoint) => Self::WebSocket(Box::new(
-                WebSocket::open(&parts.server, &Target::new(endpoint), &parts.quirks, connections).await?,
+                WebSocket::open(&parts.server, &Target::new(endpoint, &parts.credentials), &parts.quirks, connections)
+                    .await?,
             )),
-            Transport::Sse(endpoint) | Transport::Http(endpoint) => {
-                Self::Sse(Box::new(Sse::open(&parts.server, &Target::new(endpoint), &parts.quirks, connections).await?))
-            }
+            Transport::Sse(endpoint) | Transport::Http(endpoint) => Self::Sse(Box::new(
+                Sse::open(&parts.server, &Target::new(endpoint, &parts.credentials), &parts.quirks, connections)
+                    .await?,
+            )),
         })
     }
 

@@ -32,11 +32,16 @@ proptest! {
     #[test]
     fn what_is_cut_is_assembled_to_the_same(
         revision in any::<u64>(), name in ".{0,40}", servers in prop::collection::vec(("[a-z]{1,8}", any::<u64>()), 0..20),
+        secrets in prop::collection::btree_map("[a-z]{1,8}", (any::<u64>(), any::<[u8; 32]>(), ".{0,40}"), 0..5),
         held in 0usize..20, piece in 1usize..200,
     ) {
         let servers = servers.iter().map(|(name, timeout)| server(name, *timeout)).collect::<Vec<_>>();
         let before = snapshot(1, &name, servers[..held.min(servers.len())].to_vec());
-        let after = snapshot(revision, &name, servers);
+        let secret = |(name, (version, chunk, value)): (String, (u64, [u8; 32], String))| {
+            v1::Secret { name, version, chunk: chunk.to_vec(), value: value.into_bytes() }
+        };
+        let secrets = secrets.into_iter().map(secret).collect();
+        let after = v1::Snapshot { secrets, ..snapshot(revision, &name, servers) };
         let (_, held) = cut(before);
         let (manifest, chunks) = cut(after.clone());
         prop_assert!(assemble(&manifest, &chunks).ok() == Some(after.clone()));
@@ -101,11 +106,16 @@ fn pieces_that_do_not_make_their_chunk_are_refused() {
 
 #[test]
 fn a_secret_is_waited_for_and_its_name_is_no_digest() {
-    let (mut manifest, mut chunks) = cut(snapshot(1, "x", vec![]));
     let name = Name::from_wire(&[9; 32]).unwrap();
-    manifest.secrets.push(v1::SecretVersion { name: "github".to_owned(), version: 1, chunk: name.to_wire() });
-    let mut incoming = Incoming::new(manifest, &chunks);
+    let github = v1::Secret { name: "github".into(), version: 1, chunk: name.to_wire(), value: b"t0ken".to_vec() };
+    let (_, held) = cut(snapshot(1, "x", vec![]));
+    let (manifest, chunks) = cut(v1::Snapshot { secrets: vec![github], ..snapshot(1, "x", vec![]) });
+    assert_eq!(chunks.keys().filter(|name| !held.contains_key(name)).collect::<Vec<_>>(), [&name]);
+    let faults = assemble(&manifest, &held).err().unwrap();
+    assert_eq!(faults[0].to_string(), "secrets[0]: the value of secret `github` is missing");
+    let mut incoming = Incoming::new(manifest, &held);
     assert!(!incoming.is_whole());
-    chunks.insert(name, Bytes::from_static(b"t0ken"));
     assert!(send(&mut incoming, &chunks, 2).is_ok() && incoming.is_whole());
+    let Ok((snapshot, ..)) = incoming.assemble() else { panic!("refused") };
+    assert_eq!(snapshot.secrets[0].value, b"t0ken");
 }

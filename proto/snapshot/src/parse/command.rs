@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use sluice_contract::v1;
 
+use super::sensitive::{self, Taken};
 use super::{Faults, text};
-use crate::model::{Command, Secret};
+use crate::model::Command;
 
 pub(super) fn parse(wire: &v1::Command, path: &str, faults: &mut Faults) -> Option<Command> {
     let before = faults.0.len();
@@ -18,6 +19,7 @@ pub(super) fn parse(wire: &v1::Command, path: &str, faults: &mut Faults) -> Opti
     }
     text::without_nul(&wire.cwd, format!("{path}.cwd"), faults);
     let mut seen = HashSet::new();
+    let mut env = Vec::with_capacity(wire.env.len());
     for (index, variable) in wire.env.iter().enumerate() {
         let path = format!("{path}.env[{index}]");
         if variable.name.is_empty() || variable.name.contains(['=', '\0']) {
@@ -25,12 +27,13 @@ pub(super) fn parse(wire: &v1::Command, path: &str, faults: &mut Faults) -> Opti
         } else if !seen.insert(variable.name.as_str()) {
             faults.note::<()>(format!("{path}.name"), format!("`{}` is given twice", variable.name));
         }
-        text::without_nul(&variable.value, format!("{path}.value"), faults);
+        let value = sensitive::parse(variable.value.as_ref(), Taken::AsText, format!("{path}.value"), faults);
+        env.extend(value.map(|value| (variable.name.clone(), value)));
     }
     (faults.0.len() == before).then(|| Command {
         program: wire.program.clone(),
         args: wire.args.clone(),
-        env: wire.env.iter().map(|v| (v.name.clone(), Secret::new(v.value.as_str()))).collect(),
+        env,
         cwd: (!wire.cwd.is_empty()).then(|| wire.cwd.clone().into()),
     })
 }

@@ -1,13 +1,15 @@
 //! An endpoint reached over HTTP: its URL, split, the Unix socket in its place, and the headers of every request.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, Uri};
 use sluice_contract::v1;
 
-use super::{Faults, text};
-use crate::model::{HttpEndpoint, Secret};
+use super::sensitive::{self, Taken};
+use super::{Faults, credential, text};
+use crate::model::{HttpEndpoint, Sensitive};
 
 /// Headers that are the gateway's own business on every request; a fixed value would break framing or sessions.
 const RESERVED: [&str; 16] = [
@@ -47,14 +49,28 @@ pub(super) fn parse(
     faults: &mut Faults,
 ) -> Option<HttpEndpoint> {
     let headers = headers(&wire.headers, carrier, path, faults);
+    let credential = match &wire.credential {
+        Some(wire) => credential::parse(wire, carrier, &format!("{path}.credential"), faults).map(Some),
+        None => Some(None),
+    };
+    if let (Some(headers), Some(Some(credential))) = (&headers, &credential)
+        && headers.iter().any(|(name, _)| name == credential.kind.header())
+    {
+        let reason = format!("is sent in `{}`, which is a configured header as well", credential.kind.header());
+        faults.note::<()>(format!("{path}.credential"), reason);
+    }
     let socket = socket(&wire.socket, path, faults);
     if wire.maybe_sse && carrier != Carrier::Http {
         faults.note::<()>(format!("{path}.maybe_sse"), "belongs to streamable HTTP; this transport is decided already");
     }
     match address(&wire.url) {
-        Ok(endpoint) => {
-            Some(HttpEndpoint { headers: headers?, socket: socket?, maybe_sse: wire.maybe_sse, ..endpoint })
-        }
+        Ok(endpoint) => Some(HttpEndpoint {
+            headers: headers?,
+            credential: credential?,
+            socket: socket?,
+            maybe_sse: wire.maybe_sse,
+            ..endpoint
+        }),
         Err(reason) => faults.note(format!("{path}.url"), reason),
     }
 }
@@ -72,6 +88,22 @@ fn socket(wire: &str, path: &str, faults: &mut Faults) -> Option<Option<PathBuf>
         return faults.note(path, format!("is longer than the {MAX_SOCKET} bytes the system has room for"));
     }
     text::without_nul(wire, path, faults).map(|path| Some(path.into()))
+}
+
+/// Splits the URL of a party that credentials are sent to, an authorization server: encrypted, or within this machine.
+///
+/// # Errors
+///
+/// What is wrong with it, without quoting it.
+pub fn authority(url: &str) -> Result<HttpEndpoint, &'static str> {
+    let endpoint = address(url)?;
+    let host = endpoint.host.parse::<IpAddr>().map(|ip| ip.to_canonical());
+    let is_here = &*endpoint.host == "localhost" || host.is_ok_and(|ip| ip.is_loopback());
+    if endpoint.tls || is_here {
+        Ok(endpoint)
+    } else {
+        Err("is not `https://`, and a secret would go there in the clear")
+    }
 }
 
 /// Splits a URL; the headers are left empty. The URL may hold a key in its query, so it is never quoted.
@@ -116,6 +148,7 @@ pub(crate) fn address(url: &str) -> Result<HttpEndpoint, &'static str> {
         path: path.into(),
         authority: authority.into(),
         headers: Vec::new(),
+        credential: None,
         socket: None,
         maybe_sse: false,
     })
@@ -137,28 +170,35 @@ pub(super) fn headers(
     carrier: Carrier,
     path: &str,
     faults: &mut Faults,
-) -> Option<Vec<(String, Secret)>> {
+) -> Option<Vec<(String, Sensitive)>> {
     let before = faults.0.len();
     let mut seen = HashSet::new();
     let mut headers = Vec::with_capacity(wire.len());
-    for (index, header) in wire.iter().enumerate() {
+    for (index, wire) in wire.iter().enumerate() {
         let path = format!("{path}.headers[{index}]");
-        let Ok(name) = HeaderName::from_bytes(header.name.as_bytes()) else {
-            faults.note::<()>(format!("{path}.name"), "is not a header name");
-            continue;
-        };
-        let handshake = carrier == Carrier::WebSocket && name.as_str().starts_with("sec-websocket-");
-        if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("mcp-param-") || handshake {
-            faults.note::<()>(format!("{path}.name"), format!("`{name}` is set by the gateway on every request"));
-        } else if !seen.insert(name.clone()) {
+        let Some((name, value)) = header(wire, carrier, &path, faults) else { continue };
+        if !seen.insert(name.clone()) {
             faults.note::<()>(format!("{path}.name"), format!("`{name}` is given twice"));
         }
-        if header.value.is_empty() {
-            faults.note::<()>(format!("{path}.value"), "is empty");
-        } else if HeaderValue::from_str(&header.value).is_err() {
-            faults.note::<()>(format!("{path}.value"), "has a character that no header may have, such as a line break");
-        }
-        headers.push((name.as_str().to_owned(), Secret::new(header.value.as_str())));
+        headers.push((name, value));
     }
     (faults.0.len() == before).then_some(headers)
+}
+
+/// A header that configuration may set, its name in lower case.
+pub(super) fn header(
+    wire: &v1::Header,
+    carrier: Carrier,
+    path: &str,
+    faults: &mut Faults,
+) -> Option<(String, Sensitive)> {
+    let value = sensitive::parse(wire.value.as_ref(), Taken::InHeader, format!("{path}.value"), faults);
+    let Ok(name) = HeaderName::from_bytes(wire.name.as_bytes()) else {
+        return faults.note(format!("{path}.name"), "is not a header name");
+    };
+    let handshake = carrier == Carrier::WebSocket && name.as_str().starts_with("sec-websocket-");
+    if RESERVED.contains(&name.as_str()) || name.as_str().starts_with("mcp-param-") || handshake {
+        return faults.note(format!("{path}.name"), format!("`{name}` is set by the gateway on every request"));
+    }
+    Some((name.as_str().to_owned(), value?))
 }

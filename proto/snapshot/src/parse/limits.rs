@@ -5,7 +5,7 @@ use std::time::Duration;
 use sluice_contract::v1;
 
 use super::{Faults, endpoint, text};
-use crate::model::{Limits, Monitoring, Traces};
+use crate::model::{Limits, Monitoring, Sensitive, Traces};
 
 /// The largest body that may be configured: the byte budget of a whole node, which one body must not exceed.
 const MAX_BODY_BYTES: u64 = 256 << 20;
@@ -57,6 +57,11 @@ fn traces(wire: &v1::Traces, faults: &mut Faults) -> Option<Traces> {
     const PATH: &str = "monitoring.traces";
     let endpoint = endpoint::parse_origin(&wire.endpoint, &format!("{PATH}.endpoint"), faults);
     let headers = endpoint::headers(&wire.headers, endpoint::Carrier::Http, PATH, faults);
+    let headers = headers.and_then(|headers| {
+        let in_place = |(name, value): (String, Sensitive)| Some((name, value.value()?.clone()));
+        let values: Option<Vec<_>> = headers.into_iter().map(in_place).collect();
+        values.or_else(|| faults.note(format!("{PATH}.headers"), "are values themselves here, and nothing else"))
+    });
     if wire.sample_per_million > MILLION {
         faults.note::<()>(format!("{PATH}.sample_per_million"), "is more than all of them");
     }

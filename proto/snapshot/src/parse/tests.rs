@@ -1,5 +1,6 @@
 //! What is accepted and what is refused, with the exact path; `properties` has what holds for any message.
 
+mod credentials;
 mod curation;
 mod policy;
 mod properties;
@@ -9,12 +10,21 @@ use sluice_contract::v1;
 use super::parse;
 use crate::model::{Protocol, Transport};
 
+/// A value that is written in place.
+fn said(value: &str) -> Option<v1::Sensitive> {
+    from(v1::sensitive::Source::Value(value.to_owned()))
+}
+
+fn from(source: v1::sensitive::Source) -> Option<v1::Sensitive> {
+    Some(v1::Sensitive { source: Some(source) })
+}
+
 pub(crate) fn http(name: &str, url: &str) -> v1::Server {
     v1::Server {
         name: name.into(),
         transport: Some(v1::server::Transport::Http(v1::HttpEndpoint {
             url: url.into(),
-            headers: vec![v1::Header { name: "Authorization".into(), value: "Bearer t0ken".into() }],
+            headers: vec![v1::Header { name: "Authorization".into(), value: said("Bearer t0ken") }],
             ..v1::HttpEndpoint::default()
         })),
         protocol: v1::Protocol::Auto.into(),
@@ -29,7 +39,7 @@ fn stdio(name: &str) -> v1::Server {
         transport: Some(v1::server::Transport::Stdio(v1::Command {
             program: "npx".into(),
             args: vec!["-y".into(), String::new()],
-            env: vec![v1::Variable { name: "TOKEN".into(), value: "t0ken".into() }],
+            env: vec![v1::Variable { name: "TOKEN".into(), value: said("t0ken") }],
             cwd: String::new(),
         })),
         ..http(name, "")
@@ -76,6 +86,7 @@ pub(crate) fn good() -> v1::Snapshot {
             ..v1::Monitoring::default()
         }),
         policies: None,
+        secrets: Vec::new(),
     }
 }
 
@@ -113,7 +124,7 @@ fn a_good_snapshot_is_parsed_whole() {
         ("example.com", 443, "/mcp?k=v", "example.com")
     );
     assert_eq!(http.headers[0].0, "authorization");
-    assert_eq!(http.headers[0].1.expose(), "Bearer t0ken");
+    assert_eq!(http.headers[0].1.value().unwrap().expose(), "Bearer t0ken");
     let Transport::Stdio(files) = &snapshot.server("files").unwrap().transport else { panic!("not stdio") };
     assert_eq!(files.args, ["-y", ""]);
     assert_eq!(files.cwd, None);
@@ -176,7 +187,7 @@ fn every_fault_is_found_with_its_path() {
         wire.servers[1].protocol = 9;
         wire.servers[1].isolation = 0;
         wire.servers[0].timeout_ms = 0;
-        endpoint(&mut wire.servers[0]).headers[0].value = "t0ken\n".into();
+        endpoint(&mut wire.servers[0]).headers[0].value = said("t0ken\n");
     });
     let paths: Vec<_> = found.iter().map(|fault| fault.split(": ").next().unwrap()).collect();
     assert_eq!(
@@ -271,7 +282,7 @@ fn further_transports_are_parsed_with_what_belongs_to_them() {
     modern.servers[0].protocol = v1::Protocol::Modern.into();
     assert!(parse(&modern).unwrap_err()[0].to_string().starts_with("servers[0].protocol: is `modern`"));
     let mut handshake = endpoint("", false);
-    handshake.headers = vec![v1::Header { name: "Sec-WebSocket-Protocol".into(), value: "x".into() }];
+    handshake.headers = vec![v1::Header { name: "Sec-WebSocket-Protocol".into(), value: said("x") }];
     assert!(parsed(v1::server::Transport::Http(handshake.clone())).is_ok());
     let found = refused(v1::server::Transport::Websocket(handshake));
     assert!(found[0].contains("is set by the gateway"), "{found:?}");

@@ -5,8 +5,8 @@ use std::fmt;
 use proptest::prelude::*;
 use sluice_contract::v1;
 
-use super::{good, http};
-use crate::model::Transport;
+use super::{good, http, said};
+use crate::model::{Sensitive, Transport};
 use crate::parse::parse;
 
 /// Messages have no `Debug`, and proptest wants one.
@@ -55,9 +55,56 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_sensitive()(kind in 0u8..5, text in any_text()) -> Opaque<v1::Sensitive> {
+        use v1::sensitive::Source;
+        Opaque(v1::Sensitive { source: match kind {
+            0 => None,
+            1 => Some(Source::Value(text)),
+            2 => Some(Source::Secret(text)),
+            3 => Some(Source::Environment(text)),
+            _ => Some(Source::File(text)),
+        }})
+    }
+}
+
+prop_compose! {
+    fn any_credential()(
+        kind in 0u8..7, proof in 0u8..4, sensitive in any_sensitive(), a in any_text(), b in any_text(),
+    ) -> Opaque<Option<v1::Credential>> {
+        use v1::client_credentials::{Authentication, Endpoint};
+        use v1::credential::Kind;
+        let sensitive = sensitive.0;
+        let kind = match kind {
+            0 => return Opaque(None),
+            1 => None,
+            2 => Some(Kind::Bearer(sensitive)),
+            3 => Some(Kind::Basic(sensitive)),
+            4 => Some(Kind::Header(v1::Header { name: a.clone(), value: Some(sensitive) })),
+            _ => Some(Kind::ClientCredentials(v1::ClientCredentials {
+                endpoint: Some(if kind == 5 { Endpoint::TokenUrl(a.clone()) } else { Endpoint::Issuer(a.clone()) }),
+                client_id: b.clone(),
+                authentication: match proof {
+                    0 => None,
+                    1 => Some(Authentication::SecretBasic(sensitive)),
+                    2 => Some(Authentication::SecretPost(sensitive)),
+                    _ => {
+                        let key = v1::PrivateKey { key: Some(sensitive), id: a.clone() };
+                        Some(Authentication::PrivateKeyJwt(key))
+                    }
+                },
+                scopes: vec![b.clone()],
+                resource: b.clone(),
+            })),
+        };
+        Opaque(Some(v1::Credential { name: a, kind }))
+    }
+}
+
+prop_compose! {
     fn any_server()(
         name in any_text(), a in any_text(), b in any_text(), kind in 0u8..5,
-        curation in any_curation(), socket in any_text(), maybe_sse in any::<bool>(),
+        curation in any_curation(), sensitive in any_sensitive(), credential in any_credential(),
+        socket in any_text(), maybe_sse in any::<bool>(),
         protocol in -1i32..6, isolation in -1i32..6, timeout_ms in prop_oneof![Just(0), 1u64..10, any::<u64>()],
     ) -> Opaque<v1::Server> {
         Opaque(v1::Server {
@@ -68,10 +115,11 @@ prop_compose! {
                     let endpoint = v1::HttpEndpoint {
                         url: a.clone(),
                         headers: vec![
-                            v1::Header { name: b.clone(), value: a }, v1::Header { name: b.clone(), value: b },
+                            v1::Header { name: b.clone(), value: said(&a) }, v1::Header { name: b.clone(), value: Some(sensitive.0) },
                         ],
                         socket,
                         maybe_sse,
+                        credential: credential.0,
                     };
                     Some(match kind {
                         1 => v1::server::Transport::Http(endpoint),
@@ -80,7 +128,7 @@ prop_compose! {
                     })
                 }
                 _ => Some(v1::server::Transport::Stdio(v1::Command {
-                    program: a.clone(), args: vec![b.clone()], env: vec![v1::Variable { name: b, value: a }],
+                    program: a.clone(), args: vec![b.clone()], env: vec![v1::Variable { name: b, value: said(&a) }],
                     cwd: String::new(),
                 })),
             },
@@ -155,6 +203,7 @@ prop_compose! {
             }),
             monitoring: parts[3].then(|| v1::Monitoring { metrics_path: texts[5].clone(), access_log: flags[3], ..v1::Monitoring::default() }),
             policies: policies.0,
+            secrets: vec![v1::Secret { name: texts[0].clone(), version: 1, chunk: vec![1; 32], value: vec![b'x'] }],
         })
     }
 }
@@ -167,6 +216,12 @@ proptest! {
             Err(faults) => prop_assert!(!faults.is_empty() && faults.iter().all(|f| !f.reason.is_empty())),
             Ok(snapshot) => {
                 prop_assert_eq!(snapshot.servers.len(), wire.0.servers.len());
+                let found = |sensitive: &Sensitive| match sensitive {
+                    Sensitive::Secret(name) => snapshot.secrets.contains_key(name),
+                    Sensitive::File(path) => path.is_absolute(),
+                    Sensitive::Value(_) | Sensitive::Environment(_) => true,
+                };
+                prop_assert!(snapshot.servers.iter().flat_map(|s| s.sensitive()).all(|(_, sensitive)| found(sensitive)));
                 for server in &snapshot.servers {
                     prop_assert!((1..=32).contains(&server.name.len()));
                     prop_assert!(!server.timeout.is_zero());

@@ -10,6 +10,7 @@ fn stream(tls: bool, host: &str, port: u16, path: &str) -> HttpEndpoint {
         path: path.into(),
         authority: host.into(),
         headers: Vec::new(),
+        credential: None,
         socket: None,
         maybe_sse: false,
     }
