@@ -61,6 +61,7 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
         metrics: Arc::clone(&metrics),
         changes: Arc::clone(&changes),
         memory: memory::Memory::load(&settings.state_dir),
+        control: control.handle().clone(),
     };
     let plane = Plane::build(first, None, &ground).map_err(StartError::Faults)?.adopt();
     let (spans, ended_spans) = Spans::new(Arc::clone(&metrics));

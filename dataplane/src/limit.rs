@@ -289,3 +289,22 @@ pub(crate) const CHILD_YIELDS_TO_OTHERS: Duration = Duration::from_secs(60);
 pub(crate) const LISTEN_WAIT: Duration = Duration::from_secs(2);
 /// How long an opening waits for its turn; beyond it, others that hang are not waited for.
 pub(crate) const TURN_WAIT: Duration = Duration::from_secs(2);
+
+/// A request to an authorization server, from the connection to the end of its answer.
+pub(crate) const TOKEN_REQUEST: Duration = Duration::from_secs(10);
+/// Bytes of an authorization server's answer: tokens and metadata take a few thousand.
+pub(crate) const TOKEN_ANSWER_BYTES: usize = 128 << 10;
+/// A token is asked for anew so long before it expires, or a quarter of its life: time for a few tries.
+pub(crate) const TOKEN_LEEWAY: Duration = Duration::from_secs(60);
+/// A token is not shown any more so long before it expires, or in the last tenth of its life: the request has to arrive with it.
+pub(crate) const TOKEN_MARGIN: Duration = Duration::from_secs(5);
+/// How long a token is good whose life nobody tells.
+pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(3600);
+/// Longest time without asking for a new token: what was revoked is noticed by its refusal, what was narrowed is not.
+pub(crate) const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(24 * 3600);
+/// First pause after no token was to be had; doubles with each failure.
+pub(crate) const TOKEN_BACKOFF_FIRST: Duration = Duration::from_millis(500);
+/// Longest pause between two tries.
+pub(crate) const TOKEN_BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// A server that refuses every token makes us ask for a new one no more often.
+pub(crate) const TOKEN_REFUSED_PAUSE: Duration = Duration::from_secs(5);

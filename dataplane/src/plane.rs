@@ -48,6 +48,8 @@ pub(crate) struct Ground {
     pub metrics: Arc<Metrics>,
     pub changes: Arc<Changes>,
     pub memory: Memory,
+    /// Where tokens are obtained.
+    pub control: tokio::runtime::Handle,
 }
 
 impl Ground {
@@ -98,9 +100,8 @@ impl Plane {
                     renewed.push(prepared);
                     Arc::clone(same)
                 }),
-                None => {
-                    Credentials::find(server, &snapshot.secrets).map(|found| ground.upstream(server, found, &snapshot))
-                }
+                None => Credentials::find(server, &snapshot.secrets, &ground.control)
+                    .map(|found| ground.upstream(server, found, &snapshot)),
             };
             match upstream {
                 Ok(upstream) => drop(servers.insert(Arc::clone(&server.name), upstream)),

@@ -86,6 +86,8 @@ pub(crate) enum Reason {
     ServerClosed,
     ServerStatus(u16),
     ServerCredential,
+    /// There is no token for the server; what the credential is called.
+    NoToken(String),
     ServerRedirect,
     ServerGarbage(&'static str),
     ServerForgot,
@@ -190,6 +192,7 @@ impl Reason {
             ServerClosed => row(S::BAD_GATEWAY, code::INTERNAL, "server_closed"),
             ServerStatus(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_status"),
             ServerCredential => row(S::BAD_GATEWAY, code::INTERNAL, "server_credential"),
+            NoToken(_) => row(S::BAD_GATEWAY, code::INTERNAL, "no_token"),
             ServerRedirect => row(S::BAD_GATEWAY, code::INTERNAL, "server_redirect"),
             ServerGarbage(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_garbage"),
             ServerForgot => row(S::BAD_GATEWAY, code::INTERNAL, "server_forgot"),
@@ -292,6 +295,12 @@ impl Reason {
             ServerStatus(status) => return format!("the server answered with HTTP status {status}").into(),
             ServerCredential => {
                 "the server refused the gateway's credential; see `auth` of the server in the configuration"
+            }
+            NoToken(name) => {
+                return format!(
+                    "the gateway has no token for this server: credential `{name}` could not be obtained from its authorization server; nothing was sent to the server, see the gateway's log"
+                )
+                .into();
             }
             ServerRedirect => "the server answered with a redirect, which is not followed; configure its final URL",
             ServerGarbage(what) => {

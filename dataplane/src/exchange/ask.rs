@@ -37,6 +37,7 @@ pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Resu
         Failure::Unreachable(_) => Reason::ServerUnreachable,
         Failure::Broken(_) => Reason::ServerClosed,
         Failure::Timeout => Reason::ServerTimeout,
+        Failure::NoToken(missing) => Reason::NoToken(missing.name.to_string()),
     })?;
     let status = response.status;
     if status.is_server_error() || status.is_redirection() || credential(status).is_some() {
@@ -131,6 +132,8 @@ pub(super) async fn send(
         Ok(_) => Ended::Answered,
         Err(Failure::Unreachable(_)) if now.elapsed() < limit::SWALLOWED => Ended::Refused,
         Err(Failure::Broken(_)) => Ended::Answered,
+        // it was not even asked
+        Err(Failure::NoToken(_)) => Ended::Refused,
         Err(Failure::Unreachable(_) | Failure::Timeout) => Ended::Swallowed,
     };
     upstream.breaker.note(&ended, answers);
@@ -186,6 +189,7 @@ pub(super) fn what_failed(upstream: &Upstream, failure: Failure) -> (Reason, Str
         Failure::Unreachable(cause) => (Reason::ServerUnreachable, cause),
         Failure::Broken(cause) => (Reason::ServerClosed, cause),
         Failure::Timeout => (Reason::ServerTimeout, String::new()),
+        Failure::NoToken(missing) => (Reason::NoToken(missing.name.to_string()), missing.cause.to_string()),
     };
     tracing::warn!(server = %upstream.name(), cause, outcome = reason.row().outcome, "the server gave no answer");
     (reason, cause)

@@ -4,8 +4,11 @@
 //!
 //! The path takes the ready header lines by one atomic load; everything else happens on the control runtime.
 
+mod fetch;
+mod grant;
 mod lines;
 mod source;
+mod token;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +16,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use sluice_snapshot::Fault;
-use sluice_snapshot::model::{NamedSecret, Secret, Server, Transport};
+use sluice_snapshot::model::{CredentialKind, NamedSecret, Secret, Server, Transport};
+use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use source::Found;
 
+pub(super) use grant::Grant;
+pub(crate) use grant::Unavailable;
 pub(super) use lines::fixed;
 
 /// The named secrets of a snapshot.
@@ -30,6 +36,8 @@ pub(crate) struct Credentials {
     found: Mutex<Vec<Found>>,
     /// Header lines beyond those that are always the same.
     shown: ArcSwapOption<Zeroizing<Vec<u8>>>,
+    /// The token it is shown, where we obtain one.
+    grant: Option<Arc<Grant>>,
     /// Rises with each change, so that what was opened with older ones can be told.
     generation: AtomicU64,
 }
@@ -41,15 +49,17 @@ pub(crate) struct Prepared {
 }
 
 impl Credentials {
-    /// Finds the credentials of a server that is new.
+    /// Finds the credentials of a server that is new. Tokens are obtained on the control runtime.
     ///
     /// # Errors
     /// Everything that is not there or cannot be sent, with its place in the server.
-    pub(crate) fn find(server: &Arc<Server>, secrets: &Secrets) -> Result<Arc<Self>, Vec<Fault>> {
+    pub(crate) fn find(server: &Arc<Server>, secrets: &Secrets, control: &Handle) -> Result<Arc<Self>, Vec<Fault>> {
         let found = source::find(server, secrets)?;
+        let grant = grant_of(server, &found, control);
         Ok(Arc::new(Self {
             server: Arc::clone(server),
             shown: ArcSwapOption::from_pointee(lines::write(server, &found)),
+            grant,
             found: Mutex::new(found),
             generation: AtomicU64::new(0),
         }))
@@ -72,14 +82,24 @@ impl Credentials {
         }
     }
 
-    /// The header lines to add to a request.
-    pub(super) fn shown(&self) -> arc_swap::Guard<Option<Arc<Zeroizing<Vec<u8>>>>> {
-        self.shown.load()
+    /// Writes the header lines that a request has beyond those that are always the same.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        if let Some(lines) = &*self.shown.load() {
+            out.extend_from_slice(lines);
+        }
+        if let Some(grant) = &self.grant {
+            grant.write(out);
+        }
     }
 
-    /// Whether there are lines that a request has beyond those that are always the same.
+    /// Whether there are such lines.
     pub(super) fn changes(&self) -> bool {
-        self.server.transport.endpoint().is_some_and(lines::are_needed)
+        self.grant.is_some() || self.server.transport.endpoint().is_some_and(lines::are_needed)
+    }
+
+    /// The token it is shown, where we obtain one.
+    pub(super) fn grant(&self) -> Option<&Arc<Grant>> {
+        self.grant.as_ref()
     }
 
     /// The environment of the server's process.
@@ -97,6 +117,9 @@ impl Credentials {
 
     fn show(&self, found: &[Found]) {
         self.shown.store(lines::write(&self.server, found).map(Arc::new));
+        if let (Some(grant), Some(proof)) = (&self.grant, found.last()) {
+            grant.prove(&proof.value);
+        }
         self.generation.fetch_add(1, Ordering::Release);
         tracing::info!(server = %self.server.name, "the server is shown a new credential from now on");
     }
@@ -115,4 +138,12 @@ impl Prepared {
             self.credentials.show(&found);
         }
     }
+}
+
+/// The token of a server that is shown one. What proves the client is the last of its values.
+fn grant_of(server: &Server, found: &[Found], control: &Handle) -> Option<Arc<Grant>> {
+    let credential = server.transport.endpoint()?.credential.as_ref()?;
+    let CredentialKind::ClientCredentials(config) = &credential.kind else { return None };
+    let name = credential.name.clone().unwrap_or_else(|| format!("servers.{}.auth", server.name).into());
+    Some(Grant::new(name, Arc::clone(config), found.last()?.value.clone(), control.clone()))
 }

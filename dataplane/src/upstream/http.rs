@@ -14,7 +14,7 @@ use sluice_snapshot::model::HttpEndpoint;
 
 use crate::limit;
 use crate::observe::metrics::Gauge;
-use crate::upstream::credential::{self, Credentials};
+use crate::upstream::credential::{self, Credentials, Grant, Unavailable};
 use crate::wire::Room;
 
 mod answer;
@@ -119,6 +119,30 @@ impl Target {
         &self.endpoint
     }
 
+    /// The token that is shown, where we obtain one.
+    fn grant(&self) -> Option<&Arc<Grant>> {
+        self.credentials.as_ref().and_then(|credentials| credentials.grant())
+    }
+
+    /// The server refused what it is shown now: the next connection is opened with another token.
+    pub(super) fn refused(&self) {
+        if let Some((grant, number)) = self.grant().and_then(|grant| Some((grant, grant.number()?))) {
+            grant.refused(number);
+        }
+    }
+
+    /// Waits for what is to be shown.
+    ///
+    /// # Errors
+    /// There is none to be had, or not in time.
+    pub(super) async fn ready(&self, deadline: Instant) -> Result<(), Failure> {
+        let Some(grant) = self.grant() else { return Ok(()) };
+        match tokio::time::timeout_at(deadline.into(), grant.ready()).await {
+            Ok(ready) => ready.map_err(Failure::NoToken),
+            Err(_) => Err(Failure::NoToken(grant.late())),
+        }
+    }
+
     /// The whole head of a request.
     fn head(&self, request: &Request<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(match request.verb {
@@ -127,8 +151,8 @@ impl Target {
             Method::DELETE => &self.delete,
             _ => &self.post,
         });
-        if let Some(shown) = self.credentials.as_ref().and_then(|credentials| credentials.shown().clone()) {
-            out.extend_from_slice(&shown);
+        if let Some(credentials) = &self.credentials {
+            credentials.write(out);
         }
         request.headers.write(out);
         let length: usize = request.body.iter().map(Bytes::len).sum();
@@ -150,6 +174,8 @@ pub(crate) enum Failure {
     Broken(String),
     /// No answer in time; it may have been received.
     Timeout,
+    /// There is no token to show the server: nothing was sent.
+    NoToken(Unavailable),
 }
 
 /// The head of an answer, and its body as it comes.
@@ -178,12 +204,50 @@ impl Pools {
         Self { idle: RefCell::default(), open, looked: Cell::new(None) }
     }
 
-    /// Sends a request at `now` and waits for the head of its answer, no longer than `wait`. A connection that turned out to be closed before a byte of the
-    /// request was written is replaced; nothing is ever written twice.
+    /// Sends a request at `now` and waits for the head of its answer, no longer than `wait`.
     ///
     /// # Errors
     /// See [`Failure`].
     pub(crate) async fn send(
+        self: &Rc<Self>,
+        upstream: u64,
+        target: &Target,
+        request: &Request<'_>,
+        now: Instant,
+        wait: Duration,
+    ) -> Result<Response, Failure> {
+        match target.grant() {
+            None => self.attempt(upstream, target, request, now, wait).await,
+            Some(grant) => Box::pin(self.send_with(grant, upstream, target, request, now, wait)).await,
+        }
+    }
+
+    /// The same with a token, which may have to be obtained first. A request whose token is refused did not run: it is sent once
+    /// more with another.
+    async fn send_with(
+        self: &Rc<Self>,
+        grant: &Arc<Grant>,
+        upstream: u64,
+        target: &Target,
+        request: &Request<'_>,
+        now: Instant,
+        wait: Duration,
+    ) -> Result<Response, Failure> {
+        let deadline = now + wait;
+        target.ready(deadline).await?;
+        let shown = grant.number();
+        let response = self.attempt(upstream, target, request, now, wait).await?;
+        if response.status != StatusCode::UNAUTHORIZED || !shown.is_some_and(|number| grant.refused(number)) {
+            return Ok(response);
+        }
+        drop(response);
+        target.ready(deadline).await?;
+        self.attempt(upstream, target, request, now, wait).await
+    }
+
+    /// Sends a request. A connection that turned out to be closed before a byte of the request was written is replaced; nothing is
+    /// ever written twice.
+    async fn attempt(
         self: &Rc<Self>,
         upstream: u64,
         target: &Target,

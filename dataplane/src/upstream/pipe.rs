@@ -74,7 +74,9 @@ impl NoChild {
         use Reason::*;
         match self {
             Self::Reason(ChildStart | ChildBackoff { .. } | ChildEnded | ServerUnreachable | ServerStatus(_)) => true,
-            Self::Reason(ServerCredential | ServerRedirect | NoEndpoint | ForeignEndpoint | NoWebSocket) => true,
+            Self::Reason(
+                ServerCredential | NoToken(_) | ServerRedirect | NoEndpoint | ForeignEndpoint | NoWebSocket,
+            ) => true,
             Self::Reason(_) | Self::Refused(_) => false,
         }
     }

@@ -11,7 +11,12 @@ use super::source::Found;
 /// Whether an endpoint's requests have lines that follow their sources.
 pub(super) fn are_needed(endpoint: &HttpEndpoint) -> bool {
     endpoint.headers.iter().any(|(_, value)| value.value().is_none())
-        || endpoint.credential.as_ref().is_some_and(|credential| fixed_value(credential).is_none())
+        || endpoint.credential.as_ref().is_some_and(follows)
+}
+
+/// Whether a credential is a value that follows its source. A token does, but not in these lines.
+fn follows(credential: &Credential) -> bool {
+    fixed_value(credential).is_none() && !matches!(credential.kind, CredentialKind::ClientCredentials(_))
 }
 
 /// The fields that are always the same: name and value.
@@ -53,7 +58,7 @@ pub(super) fn write(server: &Server, found: &[Found]) -> Option<Zeroizing<Vec<u8
             let _ = fields.set(name, value.expose().as_bytes());
         }
     }
-    if let Some(credential) = endpoint.credential.as_ref().filter(|credential| fixed_value(credential).is_none()) {
+    if let Some(credential) = endpoint.credential.as_ref().filter(|credential| follows(credential)) {
         let value = field(&credential.kind, found.next()?.value.expose());
         let _ = fields.set(credential.kind.header(), value.as_bytes());
     }

@@ -181,7 +181,11 @@ async fn upgrade(target: &Target, mut connection: Connection) -> Result<Upgraded
         let _ = request.headers.push(name.as_bytes(), value.as_bytes());
     }
     let deadline = Instant::now() + limit::STREAM_OPEN;
+    target.ready(deadline).await?;
     let (answer, came) = connection.say(target, &request, deadline).await?;
+    if answer.status == StatusCode::UNAUTHORIZED {
+        target.refused();
+    }
     if answer.status != StatusCode::SWITCHING_PROTOCOLS {
         return Err(match answer.status {
             status if status.is_success() => Unopened::new(Reason::NoWebSocket, format!("the answer was {status}")),
