@@ -10,7 +10,7 @@ use serde_json::json;
 use sluice_tests::gateway::Start;
 use sluice_tests::peer::Peer;
 use sluice_tests::upstream::{Answer, Modern, Received, Upstream};
-use sluice_tests::{Call, Gateway, Session, process};
+use sluice_tests::{Call, Gateway, Session};
 
 const API_KEY: &str = "c4nary+api/key-0123456789-abcdefghij";
 const BEARER: &str = "c4nary+bearer/of-a-server";

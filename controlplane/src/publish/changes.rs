@@ -30,8 +30,18 @@ impl Changes {
         };
         let mut also = Vec::new();
         // all of it: what is forgotten here is never published
-        let v1::Snapshot { revision: _, name, listener, access, servers: _, limits, monitoring, prefix, policies } =
-            new;
+        let v1::Snapshot {
+            revision: _,
+            name,
+            listener,
+            access,
+            servers: _,
+            limits,
+            monitoring,
+            prefix,
+            policies,
+            secrets,
+        } = new;
         for (word, differs) in [
             ("name", old.name != *name),
             ("listener", old.listener != *listener),
@@ -40,6 +50,7 @@ impl Changes {
             ("monitoring", old.monitoring != *monitoring),
             ("prefix", old.prefix != *prefix),
             ("policies", old.policies != *policies),
+            ("secrets", old.secrets != *secrets),
             ("order", kept(&old.servers) != kept(&new.servers)),
         ] {
             also.extend(differs.then_some(word));

@@ -1,7 +1,7 @@
 //! How a server is reached, and what it is shown.
 
 use super::Steps;
-use crate::model::{HttpEndpoint, Isolation, Protocol, Server, Transport};
+use crate::model::{CredentialKind, HttpEndpoint, Isolation, Protocol, Sensitive, Server, Transport};
 
 pub(super) fn describe(server: &Server, steps: &mut Steps) {
     let at = format!("servers.{}", server.name);
@@ -50,13 +50,18 @@ pub(super) fn describe(server: &Server, steps: &mut Steps) {
 fn credentials(server: &Server, at: &str, steps: &mut Steps) {
     match &server.transport {
         Transport::Http(endpoint) | Transport::Sse(endpoint) | Transport::WebSocket(endpoint) => {
-            if endpoint.headers.is_empty() {
+            if endpoint.headers.is_empty() && endpoint.credential.is_none() {
                 steps.note("credential", "none", "");
             }
-            for (name, _) in &endpoint.headers {
-                let source =
-                    if name == "authorization" { format!("{at}.auth") } else { format!("{at}.headers.{name}") };
-                steps.note("credential", format!("header {name}"), source);
+            if let Some(credential) = &endpoint.credential {
+                let source = match &credential.name {
+                    Some(name) => format!("credentials.{name}"),
+                    None => format!("{at}.auth"),
+                };
+                steps.note("credential", shown(&credential.kind), source);
+            }
+            for (name, value) in &endpoint.headers {
+                steps.note("credential", format!("header {name}{}", from(value)), format!("{at}.headers.{name}"));
             }
         }
         Transport::Stdio(command) => {
@@ -65,6 +70,23 @@ fn credentials(server: &Server, at: &str, steps: &mut Steps) {
             steps.note("credential", value, if names.is_empty() { String::new() } else { format!("{at}.env") });
         }
     }
+}
+
+fn shown(kind: &CredentialKind) -> String {
+    let header = kind.header();
+    match kind {
+        CredentialKind::Bearer(value) => format!("header {header}, a bearer token{}", from(value)),
+        CredentialKind::Basic(value) => format!("header {header}, user and password{}", from(value)),
+        CredentialKind::Header(_, value) => format!("header {header}{}", from(value)),
+        CredentialKind::ClientCredentials(_) => {
+            format!("header {header}, a token that the node obtains by OAuth client credentials")
+        }
+    }
+}
+
+/// Where a value is, if that is not the configuration.
+fn from(value: &Sensitive) -> String {
+    if value.value().is_some() { String::new() } else { format!(" from {}", value.source()) }
 }
 
 fn url(endpoint: &HttpEndpoint, scheme: &str) -> String {

@@ -22,6 +22,10 @@ fn server(name: &str, transport: v1::server::Transport, curation: Option<v1::Cur
     }
 }
 
+fn said(value: &str) -> v1::Sensitive {
+    v1::Sensitive { source: Some(v1::sensitive::Source::Value(value.to_owned())) }
+}
+
 fn coverage(servers: &[&str], tools: &[&str]) -> Option<v1::Coverage> {
     Some(v1::Coverage {
         servers: strings(servers),
@@ -45,7 +49,7 @@ fn wire() -> v1::Snapshot {
     let both = [v1::Action::List, v1::Action::Call];
     let endpoint = v1::HttpEndpoint {
         url: "https://weather.example.com/mcp?key=s3cret".to_owned(),
-        headers: vec![v1::Header { name: "authorization".to_owned(), value: "Bearer s3cret".to_owned() }],
+        headers: vec![v1::Header { name: "authorization".to_owned(), value: Some(said("Bearer s3cret")) }],
         ..v1::HttpEndpoint::default()
     };
     let edit = v1::ToolEdit {
@@ -116,6 +120,7 @@ fn wire() -> v1::Snapshot {
         monitoring: Some(v1::Monitoring::default()),
         prefix: v1::Prefix::Always.into(),
         policies: Some(v1::Policies { policies: vec![reader] }),
+        secrets: Vec::new(),
     }
 }
 
