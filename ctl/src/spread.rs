@@ -161,7 +161,6 @@ impl Spread {
     /// Tells of those who were not heard.
     fn close(&self, patience: Duration) {
         let now = time::now();
-        let mut connected = 0;
         for (node, verdict) in &self.verdicts {
             match verdict {
                 Verdict::Away { seen_ms: 0 } => talk(&format!("{node} was never connected; it gets it when it is\n")),
@@ -174,10 +173,9 @@ impl Spread {
                 Verdict::Waits => talk(&format!("{node} has not answered after {} s\n", patience.as_secs())),
                 Verdict::Runs | Verdict::Refused(_) => {}
             }
-            connected += usize::from(!matches!(verdict, Verdict::Away { .. }));
         }
-        if connected == 0 {
-            talk("no node is connected; those that come get it\n");
+        if self.verdicts.is_empty() {
+            talk("there is no node; those that join get it\n");
         }
     }
 }

@@ -15,27 +15,31 @@ const PORT: u16 = 9400;
 pub(crate) struct Address(Uri);
 
 impl Address {
-    /// Reads a URL; `host:port` and `host` mean `http://` on this machine, and `https://` elsewhere.
+    /// Reads a URL; `host:port` and `host` will do. People come in on the control plane's own machine: elsewhere it
+    /// speaks TLS with certificates that only its nodes know.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         let wrong = |why: &str| {
             Failure::input(format_args!(
                 "`{text}` is no address of a control plane: {why}\n  = write it as in http://127.0.0.1:{PORT}"
             ))
         };
-        let written: Uri = if text.contains("://") { text.parse() } else { format!("none://{text}").parse() }
+        let written: Uri = if text.contains("://") { text.parse() } else { format!("http://{text}").parse() }
             .map_err(|_| wrong("it is no URL"))?;
         let host = written.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("it names no host"))?;
-        let scheme = match written.scheme_str() {
-            Some("none") if is_this_machine(host) => "http",
-            Some("none") => "https",
-            Some(scheme @ ("http" | "https")) => scheme,
-            _ => return Err(wrong("it must begin with http:// or https://")),
-        };
+        if !matches!(written.scheme_str(), Some("http" | "https")) {
+            return Err(wrong("it must begin with http://"));
+        }
         if !written.path().trim_matches('/').is_empty() || written.query().is_some() {
             return Err(wrong("it has a path"));
         }
         let port = written.port_u16().unwrap_or(PORT);
-        format!("{scheme}://{host}:{port}").parse().map(Self).map_err(|_| wrong("it is no URL"))
+        if !is_this_machine(host) || written.scheme_str() == Some("https") {
+            return Err(Failure::input(format_args!(
+                "{text} is not served to people from other machines\n  \
+                 = bring it here with `ssh -L {PORT}:127.0.0.1:{port} {host}`, or run `sluice` there"
+            )));
+        }
+        format!("http://{host}:{port}").parse().map(Self).map_err(|_| wrong("it is no URL"))
     }
 
     /// Where one listens that was started without saying where.
@@ -71,12 +75,13 @@ mod tests {
     #[test]
     fn addresses_are_read_as_people_write_them() {
         assert_eq!(read("http://127.0.0.1:9400/").as_deref(), Some("http://127.0.0.1:9400"));
-        assert_eq!(read("https://sluice.example.com").as_deref(), Some("https://sluice.example.com:9400"));
         assert_eq!(read("localhost:19400").as_deref(), Some("http://localhost:19400"));
         assert_eq!(read("[::1]").as_deref(), Some("http://[::1]:9400"));
-        assert_eq!(read("sluice.example.com").as_deref(), Some("https://sluice.example.com:9400"));
-        for wrong in ["", "ftp://a", "http://", "http://a/api", "http://a?b", "http://a b"] {
+        let elsewhere = ["sluice.example.com", "https://sluice.example.com", "http://10.0.0.1:9400"];
+        for wrong in ["", "ftp://a", "http://", "http://a/api", "http://a?b", "http://a b"].iter().chain(&elsewhere) {
             assert_eq!(read(wrong), None, "{wrong}");
         }
+        let Err(Failure::Input(told)) = Address::parse("sluice.example.com:9500") else { panic!("accepted") };
+        assert!(told.contains("ssh -L 9400:127.0.0.1:9500 sluice.example.com"), "{told}");
     }
 }

@@ -55,8 +55,8 @@ fn status(args: &Args) -> Result<(), Failure> {
 
 fn heading(connection: &Connection, answer: &StatusResponse) -> String {
     let revision = match answer.revision {
-        0 => "nothing applied yet".to_owned(),
-        revision => format!("revision {revision}"),
+        0 => "none: `sluice apply -f FILE` makes the first".to_owned(),
+        revision => revision.to_string(),
     };
     let count = |state: NodeState| answer.nodes.iter().filter(|node| node.state() == state).count();
     let counts = [NodeState::Current, NodeState::Updating, NodeState::Rejected, NodeState::Stale]
@@ -65,11 +65,14 @@ fn heading(connection: &Connection, answer: &StatusResponse) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| format!("{count} {word}"));
     let nodes = match answer.nodes.len() {
-        0 => "no node has joined; `sluice token create NAME --join` makes a token for one".to_owned(),
-        1 => format!("1 node: {}", counts.collect::<Vec<_>>().join(", ")),
-        all => format!("{all} nodes: {}", counts.collect::<Vec<_>>().join(", ")),
+        0 => "none: `sluice token create NAME --join` makes a token for one".to_owned(),
+        _ => counts.collect::<Vec<_>>().join(", "),
     };
-    format!("control plane at {}, version {}: {revision}; {nodes}", connection.address(), answer.version)
+    let version = &answer.version;
+    format!(
+        "control plane  {}, version {version}\nrevision       {revision}\nnodes          {nodes}",
+        connection.address()
+    )
 }
 
 fn table(nodes: &[NodeStatus], now: u64) -> String {

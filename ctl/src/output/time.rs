@@ -15,13 +15,18 @@ pub(crate) fn now() -> u64 {
     u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
 }
 
+/// Time that goes by between saying when something ends and showing it.
+const SLACK: Duration = Duration::from_secs(5);
+
 /// A time as people read it: how far it is from now, and the time itself where that is far.
 pub(crate) fn relative(ms: u64, now: u64) -> String {
     if ms == 0 {
         return String::new();
     }
     let span = Duration::from_millis(ms.abs_diff(now));
-    match (rough(span), ms > now) {
+    // What was just made to end in ten minutes ends in ten, not in nine.
+    let told = if ms > now { span + SLACK } else { span };
+    match (rough(told), ms > now) {
         (None, _) => iso(ms).map(|time| time[..10].to_owned()).unwrap_or_default(),
         // The clocks of two machines differ a little.
         (Some(_), _) if span < Duration::from_secs(2) => "now".to_owned(),
@@ -69,7 +74,7 @@ mod tests {
             [before(0), before(5), before(200), before(7200), before(3 * 86_400), before(90 * 86_400)],
             ["now", "5 s ago", "3 min ago", "2 h ago", "3 days ago", "2026-10-17"]
         );
-        assert_eq!(relative(now + 3_600_000, now), "in 1 h");
+        assert_eq!(relative(now + 3_599_000, now), "in 1 h");
         assert_eq!(relative(0, now), "");
         assert_eq!(iso(now).as_deref(), Some("2027-01-15T08:00:00Z"));
         assert_eq!(iso(0), None);
