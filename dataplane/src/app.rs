@@ -14,6 +14,7 @@ use sluice_snapshot::model::Snapshot;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
+use crate::auth::issuer::Kept;
 use crate::auth::meters::Meters;
 use crate::auth::quota::Quotas;
 use crate::catalog::{Changes, Kind, Offers, memory};
@@ -26,7 +27,7 @@ use crate::listen::connection::Connections;
 use crate::listen::door::House;
 use crate::listen::http::Listener;
 use crate::listen::mailbox::Mailboxes;
-use crate::listen::tls::Certificates;
+use crate::listen::tls::{Certificates, Clients, Tls};
 use crate::listen::{http, stdio};
 use crate::node::{Node, Worker};
 use crate::observe::access_log::AccessLog;
@@ -53,6 +54,7 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
     let sockets = bind(&settings, &first)?;
     let admin = settings.admin.map(|address| listen(address, "--admin")).transpose()?;
     let certificates = Certificates::load(&first.listener.certificates)?;
+    let clients = Clients::load(first.listener.client_certificates.as_ref())?;
     let metrics = Arc::new(Metrics::default());
     let guard = Arc::new(Guard::new(settings.guard.clone()));
     let changes = Arc::new(Changes::default());
@@ -62,6 +64,7 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
         changes: Arc::clone(&changes),
         memory: memory::Memory::load(&settings.state_dir),
         control: control.handle().clone(),
+        kept_keys: Kept::new(&settings.state_dir),
     };
     let plane = Plane::build(first, None, &ground).map_err(StartError::Faults)?.adopt();
     let (spans, ended_spans) = Spans::new(Arc::clone(&metrics));
@@ -89,7 +92,7 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
     };
-    let tls = (!certificates_are_empty(&node)).then(|| Arc::clone(&certificates).server_config());
+    let tls = (!certificates_are_empty(&node)).then(|| Arc::clone(&certificates).listener(Arc::clone(&clients)));
     let mailboxes = Arc::new(Mailboxes::default());
     let mut workers = Vec::with_capacity(count);
     let (balance, handed) = Balance::new(count);
@@ -114,7 +117,7 @@ pub fn run(settings: Settings, snapshots: watch::Receiver<Arc<Snapshot>>) -> Res
     drop(sockets);
 
     let log = node.log.clone();
-    let run = Control { node, adopt, snapshots, ground, certificates, admin, ended_spans: Some(ended_spans) };
+    let run = Control { node, adopt, snapshots, ground, certificates, clients, admin, ended_spans: Some(ended_spans) };
     control.block_on(run.run());
     stop.send_replace(true);
     for worker in workers {
@@ -186,7 +189,7 @@ struct Thread {
     /// Connections that other workers accepted.
     handed: UnboundedReceiver<Handed>,
     sockets: Vec<TcpListener>,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<Tls>>,
     stdio: bool,
     stopped: watch::Receiver<bool>,
 }
@@ -294,6 +297,7 @@ struct Control {
     snapshots: watch::Receiver<Arc<Snapshot>>,
     ground: Ground,
     certificates: Arc<Certificates>,
+    clients: Arc<Clients>,
     admin: Option<TcpListener>,
     ended_spans: Option<tokio::sync::mpsc::Receiver<Span>>,
 }
@@ -303,6 +307,7 @@ impl Control {
         if let Some(admin) = self.admin.take().and_then(|s| tokio::net::TcpListener::from_std(s).ok()) {
             tokio::spawn(crate::admin::serve(Arc::clone(&self.node), admin));
         }
+        self.keep_keys();
         let (end_spans, spans_end) = tokio::sync::oneshot::channel::<()>();
         let exporter = self.ended_spans.take().map(|ended| {
             let (planes, metrics) = (self.node.planes.clone(), Arc::clone(&self.node.metrics));
@@ -325,6 +330,7 @@ impl Control {
                 },
                 _ = tick.tick() => {
                     self.certificates.refresh();
+                    self.clients.refresh(self.adopt.borrow().snapshot.listener.client_certificates.as_ref());
                     let version = self.node.changes.version();
                     if version != remembered {
                         remembered = version;
@@ -372,10 +378,17 @@ impl Control {
             // lists are kept as the door shows them
             plane.servers().for_each(|upstream| upstream.catalogue.changed(&Kind::ALL));
         }
+        self.clients.refresh(plane.snapshot.listener.client_certificates.as_ref());
         self.adopt.send_replace(plane);
+        self.keep_keys();
         if differs {
             self.node.changes.tell(&Kind::ALL);
         }
+    }
+
+    /// Sees to it that somebody minds the keys of each issuer.
+    fn keep_keys(&self) {
+        self.adopt.borrow().known.issuers().iter().for_each(|issuer| issuer.keep(&self.ground.kept_keys));
     }
 
     /// The way out; see [`crate::drain`].

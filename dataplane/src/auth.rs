@@ -1,11 +1,19 @@
 //! Who may come in: credential → principal, Origin and Host rules, limits per principal (product.md, *Who may come in*).
 
+pub(crate) mod certificate;
+pub(crate) mod challenge;
+mod credential;
+pub(crate) mod issuer;
+pub(crate) mod known;
 pub(crate) mod meter;
 pub(crate) mod meters;
 pub(crate) mod origin;
 pub(crate) mod permits;
 pub(crate) mod principal;
 pub(crate) mod quota;
+pub(crate) mod resource;
+mod token;
+pub(crate) mod verified;
 
 pub(crate) use principal::{Principal, PrincipalId};
 

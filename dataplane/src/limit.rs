@@ -308,3 +308,36 @@ pub(crate) const TOKEN_BACKOFF_FIRST: Duration = Duration::from_millis(500);
 pub(crate) const TOKEN_BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// A server that refuses every token makes us ask for a new one no more often.
 pub(crate) const TOKEN_REFUSED_PAUSE: Duration = Duration::from_secs(5);
+/// Bytes of a token: those of large organisations name hundreds of groups and take about 8 KB.
+pub(crate) const TOKEN_BYTES: usize = 16 << 10;
+/// A time further away than this is none: ten thousand years after 1970, beyond what anybody means by never.
+pub(crate) const FAR_FUTURE: Duration = Duration::from_secs(10_000 * 365 * 86_400);
+/// Tokens a worker remembers to have verified: about 0.5 KB each. Beyond it they are verified again (some 50 µs).
+pub(crate) const TOKENS_VERIFIED: usize = 4096;
+/// Requests that wait for keys of one issuer; beyond it they are answered at once.
+pub(crate) const TOKENS_WAITING: usize = 1024;
+/// Keys in an issuer's set: large ones have about ten.
+pub(crate) const KEYS: usize = 256;
+/// Bytes of such a set; certificates are often among them.
+pub(crate) const KEYS_BYTES: usize = 512 << 10;
+/// Bytes of the name of a key.
+pub(crate) const KEY_NAME_BYTES: usize = 256;
+/// Keys tried on one signature that does not name its own.
+pub(crate) const KEYS_TRIED: usize = 4;
+/// Time for an issuer's keys to come, its metadata included.
+pub(crate) const KEYS_FETCH: Duration = Duration::from_secs(10);
+/// Redirects followed on the way to them.
+pub(crate) const KEYS_REDIRECTS: u32 = 3;
+/// How long a request waits for them: shorter than clients' own patience.
+pub(crate) const KEYS_WAIT: Duration = Duration::from_secs(5);
+/// Keys are fetched again after this long: one that an issuer withdrew is good for no longer.
+pub(crate) const KEYS_REFRESH: Duration = Duration::from_secs(300);
+/// Least time between two fetches, however many tokens name keys that are not known: a new key is seen within it, and an issuer
+/// does not notice six requests a minute.
+pub(crate) const KEYS_PAUSE: Duration = Duration::from_secs(10);
+/// First pause after keys could not be had; doubles up to the last.
+pub(crate) const KEYS_RETRY_FIRST: Duration = Duration::from_secs(1);
+/// Longest such pause.
+pub(crate) const KEYS_RETRY_LAST: Duration = Duration::from_secs(60);
+/// Keys that could not be renewed for so long are not used further (architecture.md: a week without anybody).
+pub(crate) const KEYS_KEPT: Duration = Duration::from_secs(7 * 86_400);

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::auth::meters::Meters;
 use crate::auth::quota::Quotas;
+use crate::auth::verified::Verified;
 use crate::budget::Held;
 use crate::catalog::{Changes, Offers};
 use crate::clock::Clock;
@@ -71,12 +72,16 @@ pub(crate) struct Worker {
     requests: Cell<u64>,
     plane: RefCell<Arc<Plane>>,
     metrics: Arc<metrics::Worker>,
+    /// Tokens that were verified.
+    pub tokens: Verified,
     series: RefCell<HashMap<(u64, Method), Arc<Series>, foldhash::fast::RandomState>>,
 }
 
 impl Worker {
     pub(crate) fn new(node: Arc<Node>, index: u8) -> Rc<Self> {
         let plane = Arc::clone(&node.planes.borrow());
+        let tokens = Verified::default();
+        tokens.adopt(plane.known.serial);
         Rc::new(Self {
             pools: Rc::new(Pools::new(Arc::clone(&node.metrics.upstream_connections))),
             asking: tokio::sync::Semaphore::new(limit::ASKED_AT_A_TIME),
@@ -84,6 +89,7 @@ impl Worker {
             index,
             requests: Cell::new(0),
             plane: RefCell::new(plane),
+            tokens,
             series: RefCell::default(),
             node,
         })
@@ -110,11 +116,13 @@ impl Worker {
                         return;
                     }
                     *self.plane.borrow_mut() = Arc::clone(&planes.borrow_and_update());
+                    self.tokens.adopt(self.plane.borrow().known.serial);
                     self.series.borrow_mut().clear();
                 }
                 _ = tick.tick() => {
                     let plane = self.plane();
                     self.pools.sweep(|id| plane.has(id));
+                    self.tokens.sweep();
                 }
             }
         }

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sluice_snapshot::Fault;
 use sluice_snapshot::model::{Isolation, Server, Snapshot, Transport};
 
+use crate::auth::issuer::Kept;
+use crate::auth::known::Known;
 use crate::auth::origin::Rules;
 use crate::auth::permits::Permits;
-use crate::auth::principal::Known;
 use crate::auth::{Principal, PrincipalId};
 use crate::catalog::{Catalogue, Changes, Holder, Memory};
 use crate::limit;
@@ -48,6 +49,7 @@ pub(crate) struct Ground {
     pub metrics: Arc<Metrics>,
     pub changes: Arc<Changes>,
     pub memory: Memory,
+    pub kept_keys: Kept,
     /// Where tokens are obtained.
     pub control: tokio::runtime::Handle,
 }
@@ -124,7 +126,7 @@ impl Plane {
         };
         let tokens = servers.values().map(|upstream| (upstream.exposure.token.clone(), Arc::clone(upstream))).collect();
         let plane = Self {
-            known: Arc::new(Known::new(&snapshot.access)),
+            known: Arc::new(Known::new(&snapshot, previous.map(|previous| &*previous.known))),
             rules: Arc::new(Rules::new(&snapshot.listener)),
             servers,
             tokens,
@@ -237,10 +239,12 @@ impl Plane {
             .collect();
         let mut clients: Vec<&str> = self.snapshot.access.keys.values().map(|key| key.client.name.as_str()).collect();
         clients.sort_unstable();
+        let issuers: Vec<&str> = self.snapshot.access.issuers.iter().map(|issuer| &*issuer.url).collect();
         serde_json::json!({
             "revision": self.snapshot.revision,
             "authentication": self.snapshot.access.required,
             "clients": clients,
+            "issuers": issuers,
             "servers": servers,
         })
     }

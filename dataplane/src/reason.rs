@@ -2,6 +2,7 @@
 //! text a client sees. What is told inside (server addresses, exit codes' causes) is logged, not told outside.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::StatusCode;
 use sluice_mcp::code;
@@ -17,11 +18,14 @@ pub(crate) enum Reason {
     HostMalformed,
     BadOrigin,
     Unauthenticated,
+    /// A credential that is not good, and why.
+    BadCredential(&'static str),
+    ManyCredentials,
     RateLimited {
         retry_after_ms: u64,
     },
     /// The call needs a credential for all of these scopes.
-    InsufficientScope(std::sync::Arc<[std::sync::Arc<str>]>),
+    InsufficientScope(Arc<[Arc<str>]>),
     /// Policies show it, and do not let it be called.
     NotAllowed,
     TooManyInFlight,
@@ -76,6 +80,9 @@ pub(crate) enum Reason {
         supported: Vec<String>,
     },
     // the node's state
+    IssuerUnavailable {
+        retry_after: u32,
+    },
     Busy,
     MailboxFull,
     Draining,
@@ -140,6 +147,12 @@ impl Reason {
             HostMalformed => row(S::BAD_REQUEST, code::INVALID_REQUEST, "host_malformed"),
             BadOrigin => row(S::FORBIDDEN, code::INVALID_REQUEST, "bad_origin"),
             Unauthenticated => row(S::UNAUTHORIZED, code::INVALID_REQUEST, "unauthenticated"),
+            BadCredential(_) => row(S::UNAUTHORIZED, code::INVALID_REQUEST, "bad_credential"),
+            ManyCredentials => row(S::BAD_REQUEST, code::INVALID_REQUEST, "many_credentials"),
+            IssuerUnavailable { retry_after } => Row {
+                retry_after: Some(*retry_after),
+                ..row(S::SERVICE_UNAVAILABLE, code::INTERNAL, "issuer_unavailable")
+            },
             RateLimited { retry_after_ms } => Row {
                 retry_after: Some(u32::try_from(retry_after_ms.div_ceil(1_000)).unwrap_or(u32::MAX).max(1)),
                 ..row(S::TOO_MANY_REQUESTS, code::INVALID_REQUEST, "rate_limited")
@@ -227,7 +240,14 @@ impl Reason {
                 "the Host header must be sent once, as host or host:port, and agree with the request target"
             }
             BadOrigin => "requests from this Origin are not allowed; add it to `proxy.allowed_origins`",
-            Unauthenticated => "an API key is required: send `Authorization: Bearer KEY` or `X-API-Key: KEY`",
+            Unauthenticated => {
+                "a credential is required: send `Authorization: Bearer` with a key or token, or `X-API-Key: KEY`"
+            }
+            BadCredential(why) => why,
+            ManyCredentials => "a request speaks for one: send one credential, once",
+            IssuerUnavailable { .. } => {
+                "the keys of the token's issuer cannot be had at the moment; send the request again later"
+            }
             RateLimited { retry_after_ms } => {
                 let seconds = retry_after_ms.div_ceil(1_000).max(1);
                 return format!("the limit of requests per minute is reached; try again in {seconds} s").into();

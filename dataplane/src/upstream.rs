@@ -11,7 +11,7 @@ use crate::auth::PrincipalId;
 use crate::catalog::{Audience, Catalogue, Exposure, Holder};
 
 pub(crate) mod breaker;
-mod connection;
+pub(crate) mod connection;
 pub(crate) mod credential;
 pub(crate) mod era;
 pub(crate) mod http;

@@ -194,12 +194,12 @@ export function sluiceArguments(servers, more = {}) {
 
 /**
  * A Sluice in front of `servers`; `url(name)` is the door to one of them, `door(path)` any other (`ws:` before the path
- * for WebSocket). `proxy` is more for that part of the configuration.
+ * for WebSocket). `proxy` is more for that part of the configuration, `more` has others.
  */
-export async function startSluice(servers, env, proxy) {
+export async function startSluice(servers, env, proxy, more) {
     for (let attempt = 1; ; attempt++) {
         const [port, admin] = await Promise.all([freePort(), freePort()]);
-        const args = sluiceArguments(servers, { proxy: { ...proxy, host: '127.0.0.1', port } });
+        const args = sluiceArguments(servers, { ...more, proxy: { ...proxy, host: '127.0.0.1', port } });
         const sluice = start(sluiceBinary(), [...args, '--admin', `127.0.0.1:${admin}`], {
             stdio: ['ignore', 'ignore', 'pipe'],
             env

@@ -13,6 +13,7 @@ pub mod door;
 pub mod events;
 pub mod flood;
 pub mod gateway;
+pub mod issuer;
 pub mod line;
 pub mod message;
 pub mod peer;

@@ -64,9 +64,17 @@ async fn requests_without_a_good_key_are_refused_at_every_door() {
                 ("other scheme", call.clone().header("authorization", &format!("Basic {ALICE}"))),
                 ("wrong X-API-Key", call.clone().header("x-api-key", "wrong")),
                 ("key in the query", Call::post(&format!("{path}?api_key={ALICE}"), "{}")),
-                ("two keys", call.clone().key("wrong-key").also("authorization", &format!("Bearer {ALICE}"))),
             ] {
                 assert_unauthenticated(&call.send(gateway.port).await, &format!("{path} {what}"));
+            }
+            // a request speaks for one (RFC 6750 section 3.1, invalid_request)
+            for call in [
+                call.clone().key("wrong-key").also("authorization", &format!("Bearer {ALICE}")),
+                call.clone().key(ALICE).header("x-api-key", ALICE),
+            ] {
+                let reply = call.send(gateway.port).await;
+                assert_eq!(reply.status, 400, "{path} two keys: {reply:?}");
+                assert!(reply.header("www-authenticate").unwrap().contains("error=\"invalid_request\""), "{reply:?}");
             }
         }
     }

@@ -295,11 +295,12 @@ async fn a_key_is_needed_and_taken_from_where_each_client_can_put_it() {
         "Authorization: Bearer wrong\r\n".into(),
         "Sec-WebSocket-Protocol: mcp, bearer.d3Jvbmc\r\n".into(),
         "Sec-WebSocket-Protocol: mcp, bearer.\r\n".into(),
-        format!("Authorization: Bearer wrong\r\nSec-WebSocket-Protocol: mcp, bearer.{offered}\r\n"),
     ] {
         let refused = Socket::try_with(gateway.port, PATH, &bad).await;
         assert!(matches!(refused, Err((401, _))), "{bad}");
     }
+    let two = format!("Authorization: Bearer wrong\r\nSec-WebSocket-Protocol: mcp, bearer.{offered}\r\n");
+    assert!(matches!(Socket::try_with(gateway.port, PATH, &two).await, Err((400, _))), "two keys");
     let query = format!("{PATH}?api_key={ALICE}&token={ALICE}");
     assert!(matches!(Socket::try_with(gateway.port, &query, "").await, Err((401, _))), "never in the query");
     assert!(!gateway.log().contains(ALICE) && !gateway.log().contains(&offered));

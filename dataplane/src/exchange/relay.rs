@@ -201,6 +201,8 @@ enum End {
     Cancelled,
     /// The credential was revoked, the server is no longer configured as it was, or policies grant something else.
     NotAllowed,
+    /// The credential has expired: the client comes back with another, and goes on.
+    Expired,
 }
 
 /// A long-lived stream, as far as it matters for how long.
@@ -218,11 +220,9 @@ struct Standing {
 impl Standing {
     /// Whether it may go on in a new plane as it is.
     fn may_stay(&self, plane: &Arc<Plane>) -> bool {
-        if !plane.known.admits(plane.snapshot.access.required, &self.principal) {
-            return false;
-        }
+        let Some(principal) = plane.known.again(&self.principal) else { return false };
         let Some(upstream) = &self.upstream else { return true };
-        let view = plane.seen_by(&plane.known.current(&self.principal));
+        let view = plane.seen_by(&principal);
         if !view.server(upstream.name()).is_some_and(|now| Arc::ptr_eq(now, upstream)) {
             return false;
         }
@@ -249,6 +249,7 @@ async fn ending(node: Arc<Node>, standing: Standing) -> End {
         tokio::select! {
             () = node.drain.reached(Phase::Closing) => return End::Leaving,
             () = &mut over => return End::SessionOver,
+            () = standing.principal.expired() => return End::Expired,
             changed = planes.changed() => {
                 if changed.is_err() {
                     return End::Leaving;
@@ -621,6 +622,7 @@ impl Relay {
             End::SessionOver => "ok",
             End::Cancelled => "cancelled",
             End::NotAllowed => "no_longer_allowed",
+            End::Expired => "credential_expired",
         };
         if matches!(end, End::SessionOver | End::Cancelled) {
             self.answered = true;

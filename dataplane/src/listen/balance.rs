@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::door::Peer;
+use super::tls::Tls;
 use crate::limit;
 
 /// How many connections each worker has, and how it is reached.
@@ -24,7 +25,7 @@ struct Desk {
 pub(crate) struct Handed {
     pub stream: TcpStream,
     pub peer: Peer,
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Arc<Tls>>,
     pub place: Place,
 }
 

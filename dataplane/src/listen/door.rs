@@ -14,7 +14,11 @@ use super::received::Received;
 use super::request::{EVENTS, Head, Request, accepts, check_post, read};
 use super::response::{Response, accepted, allow_origin, events, http, json, preflight, refused, text};
 use super::{sse, websocket};
+use crate::auth::certificate::Certificate;
+use crate::auth::challenge::challenge;
+use crate::auth::known::{Asking, Refused};
 use crate::auth::origin::Rules;
+use crate::auth::resource::{Approach, Resource, metadata};
 use crate::exchange::call::{Base, Call, Refusal, Scope};
 use crate::exchange::permission::out_of_reach;
 use crate::exchange::record::Record;
@@ -25,12 +29,22 @@ use crate::plane::Plane;
 use crate::reason::Reason;
 
 /// Where a request comes from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub address: IpAddr,
     /// The listener is bound to a loopback address.
     pub loopback: bool,
+    /// Its port.
+    pub port: u16,
     pub tls: bool,
+    /// What the client showed when the connection was made (mutual TLS).
+    pub certificate: Option<Arc<Certificate>>,
+}
+
+impl Peer {
+    fn approach<'r>(&self, host: Option<&'r str>, path: &'r str) -> Approach<'r> {
+        Approach { host, path, tls: self.tls, loopback: self.loopback, port: self.port }
+    }
 }
 
 /// What one worker's doors work with.
@@ -58,12 +72,14 @@ impl From<Response> for Answer {
 }
 
 /// Answers one HTTP request. What it leaves unread of the body is the connection's to read on.
-pub(super) async fn answer(house: &House, peer: Peer, request: &mut Request) -> Answer {
+pub(super) async fn answer(house: &House, peer: &Peer, request: &mut Request) -> Answer {
     let plane = house.worker.plane();
     let Request { head, body } = request;
     let mut record = Record::begin(&house.worker, plane.snapshot.monitoring.access_log);
     let admitted = admit_host(&plane.rules, peer, head).map(|origin| origin.map(str::to_owned));
     let origin = admitted.as_ref().ok().cloned().flatten();
+    // kept for who is refused on the way, where the fields are gone
+    let host = if plane.known.has_issuers() { named_host(head).map(str::to_owned) } else { None };
     let answer: Answer = match admitted.map(|_| path::find(head.target.path(), &plane)) {
         Err(reason) => {
             record.fail(&reason);
@@ -77,15 +93,20 @@ pub(super) async fn answer(house: &House, peer: Peer, request: &mut Request) -> 
             record.other_method = Some("GET /metrics".to_owned());
             metrics(&house.worker, &plane, record).into()
         }
-        Ok(Path::Door(_, _)) if head.verb == Verb::OPTIONS && origin.is_some() => {
+        Ok(Path::Door(_, _) | Path::Resource(_)) if head.verb == Verb::OPTIONS && origin.is_some() => {
             record.outcome = "ok";
             preflight().into()
+        }
+        Ok(Path::Resource(path)) => {
+            record.other_method = Some("GET /.well-known/oauth-protected-resource".to_owned());
+            resource(&plane, plane.known.resource(peer.approach(host.as_deref(), &path)), head, record).into()
         }
         Ok(Path::Door(door, scope)) => {
             if door == Door::WebSocket {
                 websocket::handshake::take_key(&mut head.headers);
             }
-            let through = match admit(&house.worker, plane, peer, scope, &head.headers, record) {
+            let approach = peer.approach(host.as_deref(), head.target.path());
+            let through = match admit(&house.worker, plane, peer, approach, scope, &head.headers, record).await {
                 Ok(guest) => match door {
                     Door::Mcp => mcp(&house.worker, guest, head, body).await.map(Answer::from),
                     Door::Sse => {
@@ -99,7 +120,11 @@ pub(super) async fn answer(house: &House, peer: Peer, request: &mut Request) -> 
                 },
                 Err(reason) => Err(reason.into()),
             };
-            through.unwrap_or_else(|refusal| refused(&refusal).into())
+            through.unwrap_or_else(|refusal| {
+                let plane = house.worker.plane();
+                let asked = plane.known.resource(peer.approach(host.as_deref(), head.target.path()));
+                refused(&refusal).challenged(challenge(&refusal.reason, &plane, asked)).into()
+            })
         }
     };
     match origin {
@@ -108,23 +133,38 @@ pub(super) async fn answer(house: &House, peer: Peer, request: &mut Request) -> 
     }
 }
 
-fn admit_host<'h>(rules: &Rules, peer: Peer, head: &'h Head) -> Result<Option<&'h str>, Reason> {
+fn admit_host<'h>(rules: &Rules, peer: &Peer, head: &'h Head) -> Result<Option<&'h str>, Reason> {
     rules.check_host(&head.target, &head.headers, peer.loopback)?;
     rules.check_origin(&head.target, &head.headers, peer.tls)
 }
 
+/// The host that a request names.
+fn named_host(head: &Head) -> Option<&str> {
+    head.target.authority().or_else(|| head.headers.text("host"))
+}
+
 /// Authenticates a request and takes its place among its principal's.
-fn admit(
+async fn admit(
     worker: &Worker,
     plane: Arc<Plane>,
-    peer: Peer,
+    peer: &Peer,
+    approach: Approach<'_>,
     scope: Result<Scope, Reason>,
     headers: &Fields,
     mut record: Record,
 ) -> Result<Guest, Reason> {
+    let certificate = peer.certificate.as_deref();
+    let asking = Asking { headers, address: peer.address, certificate, approach };
+    let judged = match plane.known.authenticate(&worker.tokens, asking) {
+        Ok(principal) => Ok(principal),
+        Err(Refused::No(reason)) => Err(reason),
+        // boxed: hardly any request waits for keys
+        Err(Refused::Unproven(unproven)) => {
+            Box::pin(unproven.prove(&plane.known, &worker.tokens, plane.known.resource(approach))).await
+        }
+    };
     let admitted = (|| {
-        let required = plane.snapshot.access.required;
-        let principal = plane.known.authenticate(required, peer.address, headers)?.clone();
+        let principal = judged?;
         record.principal = Some(Arc::clone(&principal.name));
         let scope = scope?;
         let plane = plane.seen_by(&principal);
@@ -181,6 +221,24 @@ async fn mcp(worker: &Rc<Worker>, guest: Guest, head: &mut Head, body: &mut Rece
         None => Box::pin(delete(worker, call)).await,
     };
     reply.map(http)
+}
+
+/// The metadata of a protected resource: open to everybody, as whoever needs them has no credential yet.
+fn resource(plane: &Plane, asked: Resource<'_>, head: &Head, mut record: Record) -> Response {
+    let answered = match head.verb {
+        Verb::GET | Verb::HEAD => metadata(plane, asked).ok_or(Reason::HostMalformed),
+        _ => Err(Reason::MethodNotAllowed("GET")),
+    };
+    match answered {
+        Ok(metadata) => {
+            record.outcome = "ok";
+            json(StatusCode::OK, metadata.into())
+        }
+        Err(reason) => {
+            record.fail(&reason);
+            refused(&Refusal::from(reason))
+        }
+    }
 }
 
 /// `/health` says only ok or degraded, and counts; names need a key or the admin port.

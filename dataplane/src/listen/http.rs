@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use super::balance::{Balance, Handed, Place};
 use super::connection::{Connection, Connections};
 use super::door::{House, Peer};
+use super::tls::Tls;
 use super::{http1, http2, websocket};
 use crate::drain::Phase;
 use crate::limit;
@@ -24,7 +25,7 @@ use crate::limit;
 pub(crate) struct Listener {
     pub socket: TcpListener,
     pub address: SocketAddr,
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Accepts until the node closes its listeners, then lets connections finish.
@@ -43,7 +44,9 @@ pub(crate) async fn accept(house: Rc<House>, connections: Rc<Connections>, liste
                 let peer = Peer {
                     address: peer.ip(),
                     loopback: listener.address.ip().to_canonical().is_loopback(),
+                    port: listener.address.port(),
                     tls: listener.tls.is_some(),
+                    certificate: None,
                 };
                 let (place, tls) = (balance.place(own), listener.tls.clone());
                 if place.worker == own {
@@ -91,7 +94,7 @@ async fn serve(
     connections: Rc<Connections>,
     stream: TcpStream,
     peer: Peer,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Arc<Tls>>,
     place: Place,
 ) {
     let _counted = house.worker.node.metrics.connections.enter();
@@ -117,22 +120,23 @@ async fn serve(
     connections.remove(id);
 }
 
-async fn serve_tls(
-    house: Rc<House>,
-    stream: TcpStream,
-    connection: Rc<Connection>,
-    peer: Peer,
-    config: Arc<rustls::ServerConfig>,
-) {
-    let handshake = TlsAcceptor::from(config).accept(stream);
+async fn serve_tls(house: Rc<House>, stream: TcpStream, connection: Rc<Connection>, peer: Peer, tls: Arc<Tls>) {
+    let handshake = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream);
     let handshake = tokio::select! {
         handshake = tokio::time::timeout(limit::TLS_HANDSHAKE, handshake) => handshake,
         () = connection.cut() => return,
     };
     match handshake {
         Ok(Ok(stream)) => {
-            let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            speak(house, stream, connection, peer, h2).await;
+            let session = stream.get_ref().1;
+            let h2 = session.alpn_protocol() == Some(b"h2");
+            match tls.clients.shown(session) {
+                Ok(certificate) => {
+                    let peer = Peer { certificate: certificate.map(Arc::new), ..peer };
+                    speak(house, stream, connection, peer, h2).await;
+                }
+                Err(error) => tracing::debug!(%error, "a client's certificate is no longer good"),
+            }
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake took too long"),
@@ -172,7 +176,7 @@ where
     if h2 {
         return Box::pin(http2::serve(house, io, connection, peer)).await;
     }
-    let mut served = std::pin::pin!(http1::serve(&house, io, &connection, peer));
+    let mut served = std::pin::pin!(http1::serve(&house, io, &connection, &peer));
     let ended = std::future::poll_fn(|cx| match connection.poll_cut(cx) {
         Poll::Ready(()) => Poll::Ready(Ok(None)),
         Poll::Pending => served.as_mut().poll(cx),

@@ -37,7 +37,7 @@ pub(super) async fn serve<I>(
     house: &Rc<House>,
     io: I,
     connection: &Rc<Connection>,
-    peer: Peer,
+    peer: &Peer,
 ) -> std::io::Result<Option<Upgraded<I>>>
 where
     I: AsyncRead + AsyncWrite + Unpin + 'static,

@@ -28,8 +28,10 @@ where
 {
     connection.is_multiplexed();
     let service = {
-        let connection = Rc::clone(&connection);
-        service_fn(move |request| Box::pin(answer(Rc::clone(&house), Rc::clone(&connection), peer, request)))
+        let (connection, peer) = (Rc::clone(&connection), Rc::new(peer));
+        service_fn(move |request| {
+            Box::pin(answer(Rc::clone(&house), Rc::clone(&connection), Rc::clone(&peer), request))
+        })
     };
     let served = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
@@ -58,12 +60,12 @@ where
 async fn answer(
     house: Rc<House>,
     connection: Rc<Connection>,
-    peer: Peer,
+    peer: Rc<Peer>,
     request: http::Request<Incoming>,
 ) -> Result<http::Response<Body>, Infallible> {
     let busy = connection.begin();
     let mut request = taken(request);
-    let mut answer = door::answer(&house, peer, &mut request).await;
+    let mut answer = door::answer(&house, &peer, &mut request).await;
     answer.response.body.keep(busy);
     if !request.body.is_end() {
         tokio::task::spawn_local(discard(request.body));

@@ -8,8 +8,8 @@ use papaya::HashMap;
 use sluice_mcp::Message;
 use tokio::sync::mpsc;
 
-use crate::auth::PrincipalId;
 use crate::auth::quota::Ticket;
+use crate::auth::{Principal, PrincipalId};
 use crate::budget::Held;
 use crate::limit;
 use crate::reason::Reason;
@@ -21,6 +21,8 @@ pub(crate) struct Mail {
     pub message: Message,
     pub held: Held,
     pub ticket: Ticket,
+    /// Who handed it in, where each message comes with a credential of its own.
+    pub principal: Option<Principal>,
 }
 
 /// The mailboxes of all workers of a node.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::resource::WELL_KNOWN;
 use crate::exchange::call::Scope;
 use crate::plane::Plane;
 use crate::reason::Reason;
@@ -12,6 +13,8 @@ pub(super) enum Path {
     Door(Door, Result<Scope, Reason>),
     Health,
     Metrics,
+    /// The metadata of the protected resource at this path (RFC 9728).
+    Resource(String),
 }
 
 /// The doors, each with its transport.
@@ -38,6 +41,9 @@ pub(super) fn find(path: &str, plane: &Plane) -> Path {
         "messages" => Door::Messages,
         "ws" => Door::WebSocket,
         "health" if path == "/health" => return Path::Health,
+        _ if path.starts_with(WELL_KNOWN) && plane.known.has_issuers() => {
+            return resource(&path[WELL_KNOWN.len()..]).unwrap_or(Path::Door(Door::Mcp, Err(Reason::NoSuchDoor)));
+        }
         _ if plane.snapshot.monitoring.metrics_path.as_deref() == Some(path) => return Path::Metrics,
         _ => return Path::Door(Door::Mcp, Err(Reason::NoSuchDoor)),
     };
@@ -47,6 +53,20 @@ pub(super) fn find(path: &str, plane: &Plane) -> Path {
         Some(name) => plane.server(name).cloned().map(Scope::Server).ok_or(Reason::UnknownServer),
     };
     Path::Door(door, scope)
+}
+
+/// Any door's path, and the gateway's as a whole: whether there is such a server is not told here.
+fn resource(path: &str) -> Option<Path> {
+    let bare = path.strip_suffix('/').unwrap_or(path);
+    let word = match bare.strip_prefix("/servers/") {
+        Some(rest) => rest.split_once('/').filter(|(server, _)| is_server_name(server))?.1,
+        None => bare.strip_prefix('/').unwrap_or(bare),
+    };
+    matches!(word, "" | "mcp" | "sse" | "ws").then(|| Path::Resource(bare.to_owned()))
+}
+
+fn is_server_name(name: &str) -> bool {
+    (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 /// The path before a door's word.

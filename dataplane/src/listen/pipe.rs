@@ -37,9 +37,12 @@ use crate::reason::Reason;
 pub(crate) struct Pipe {
     worker: Rc<Worker>,
     scope: Scope,
-    principal: Principal,
-    /// The same, as it was last looked for, and in which revision.
-    current: RefCell<(u64, Principal)>,
+    /// With its newest credential.
+    principal: RefCell<Principal>,
+    /// The configuration that it was last looked for in.
+    serial: Cell<u64>,
+    /// It came with another.
+    renewed: Notify,
     account: Arc<Account>,
     outbox: Outbox,
     state: RefCell<State>,
@@ -71,6 +74,8 @@ pub(crate) enum End {
     SessionOver,
     /// The credential was revoked, or the server is no longer configured as it was.
     NotAllowed,
+    /// The credential has expired.
+    Expired,
 }
 
 impl End {
@@ -80,6 +85,7 @@ impl End {
             Self::Gone | Self::SessionOver => "ok",
             Self::Leaving => "drained",
             Self::NotAllowed => "no_longer_allowed",
+            Self::Expired => "credential_expired",
         }
     }
 }
@@ -90,8 +96,9 @@ impl Pipe {
             account: worker.node.quotas.account(principal.id),
             worker: Rc::clone(worker),
             scope,
-            current: RefCell::new((0, principal.clone())),
-            principal,
+            principal: RefCell::new(principal),
+            serial: Cell::new(worker.plane().known.serial),
+            renewed: Notify::new(),
             outbox,
             state: RefCell::default(),
             calls: RefCell::default(),
@@ -151,7 +158,7 @@ impl Pipe {
             Ok((held, ticket))
         });
         match admitted {
-            Ok((held, ticket)) => Some(Mail { body, message, held, ticket }),
+            Ok((held, ticket)) => Some(Mail { body, message, held, ticket, principal: None }),
             Err(reason) => {
                 self.record(&plane).fail(&reason);
                 let id = message.id.map(|s| body.slice(s.range()));
@@ -163,6 +170,9 @@ impl Pipe {
 
     /// Takes one message.
     pub(crate) async fn take(self: &Rc<Self>, mail: Mail) {
+        if let Some(principal) = &mail.principal {
+            self.renew(principal);
+        }
         let message = mail.message;
         let modern = headers::is_modern(&mail.body, &message);
         match (message.kind, message.method) {
@@ -236,6 +246,7 @@ impl Pipe {
         loop {
             tokio::select! {
                 () = node.drain.reached(Phase::Closing) => return End::Leaving,
+                () = self.expired() => return End::Expired,
                 // a server that is gone takes its sessions with it: that is the reason, then
                 () = &mut over => {
                     let allowed = self.is_allowed(&node.planes.borrow());
@@ -253,22 +264,42 @@ impl Pipe {
         }
     }
 
-    /// Whether the client would still come in, and find what it came for.
+    /// Whether the client would still come in, and find what it came for. What it is known as may have changed.
     fn is_allowed(&self, plane: &Arc<Plane>) -> bool {
-        plane.known.admits(plane.snapshot.access.required, &self.principal)
-            && self.scope_in(&plane.seen_by(&self.principal_in(plane))).is_ok()
+        let known = plane.known.again(&self.principal.borrow());
+        known.is_some_and(|principal| {
+            self.renew(&principal);
+            self.scope_in(&plane.seen_by(&principal)).is_ok()
+        })
     }
 
-    /// The client as a plane knows it. Its roles may be others by now, and only policies ask for them.
-    fn principal_in(&self, plane: &Plane) -> Principal {
-        if plane.snapshot.policies.is_none() {
-            return self.principal.clone();
+    /// The client as a plane knows it. Its roles may be others by now, before the pipe was told of the new plane.
+    fn principal_in(&self, plane: &Plane) -> Result<Principal, Reason> {
+        if self.serial.replace(plane.known.serial) != plane.known.serial {
+            let known = plane.known.again(&self.principal.borrow()).ok_or(Reason::Unauthenticated)?;
+            self.renew(&known);
         }
-        let mut current = self.current.borrow_mut();
-        if current.0 != plane.snapshot.revision {
-            *current = (plane.snapshot.revision, plane.known.current(&self.principal));
+        Ok(self.principal.borrow().clone())
+    }
+
+    /// Goes on with another credential of the same client.
+    fn renew(&self, principal: &Principal) {
+        let mut current = self.principal.borrow_mut();
+        if !current.is_same_as(principal) {
+            *current = principal.clone();
+            self.renewed.notify_one();
         }
-        current.1.clone()
+    }
+
+    /// Waits until the newest credential has expired.
+    async fn expired(&self) {
+        loop {
+            let principal = self.principal.borrow().clone();
+            tokio::select! {
+                () = principal.expired() => return,
+                () = self.renewed.notified() => {}
+            }
+        }
     }
 
     /// Where this pipe leads in a plane: nowhere, if the server is not configured as it was.
@@ -330,7 +361,7 @@ impl Pipe {
 
     fn arrival(&self, headers: Fields, ticket: Ticket) -> Result<Arrival, Reason> {
         let plane = self.worker.plane();
-        let principal = self.principal_in(&plane);
+        let principal = self.principal_in(&plane)?;
         let plane = plane.seen_by(&principal);
         let mut record = self.record(&plane);
         match self.scope_in(&plane) {
@@ -366,7 +397,7 @@ impl Pipe {
 
     fn record(&self, plane: &Plane) -> Record {
         let mut record = Record::begin(&self.worker, plane.snapshot.monitoring.access_log);
-        record.principal = Some(Arc::clone(&self.principal.name));
+        record.principal = Some(Arc::clone(&self.principal.borrow().name));
         if let Scope::Server(upstream) = &self.scope {
             record.upstream = Some(Arc::clone(upstream));
         }

@@ -33,6 +33,14 @@ impl Response {
         Self::new(status, Body::full(Bytes::new()))
     }
 
+    /// With what a refused client is told to do about it, if there is something.
+    pub(super) fn challenged(self, challenge: Option<String>) -> Self {
+        match challenge {
+            Some(challenge) => self.with("www-authenticate", challenge),
+            None => self,
+        }
+    }
+
     /// With one more header field.
     pub(super) fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name, value.into()));
@@ -92,7 +100,6 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
     };
     match refusal.reason {
         Reason::MethodNotAllowed(allow) => response.with("allow", allow),
-        Reason::Unauthenticated => response.with("www-authenticate", "Bearer"),
         Reason::NotWebSocket => {
             response.with("upgrade", "websocket").with("connection", "Upgrade").with("sec-websocket-version", "13")
         }

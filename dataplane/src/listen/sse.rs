@@ -99,7 +99,7 @@ pub(super) async fn deliver(house: &House, guest: Guest, head: &Head, body: &mut
             Refusal { reason: Reason::Message { code: error.code(), text: error.to_string() }, id }
         })?;
         let id = message.id.map(|s| body.slice(s.range()));
-        let mail = Mail { body, message, held, ticket };
+        let mail = Mail { body, message, held, ticket, principal: Some(principal) };
         house.mailboxes.deliver(address, mail).map_err(|reason| Refusal { reason, id })
     };
     let delivered: Result<(), Refusal> = delivered.await;

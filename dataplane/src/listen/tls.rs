@@ -6,11 +6,23 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::client::verify_server_name;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use sluice_snapshot::model::Certificate;
+
+mod clients;
+
+pub(crate) use clients::Clients;
+
+/// A listener's side of TLS.
+pub(crate) struct Tls {
+    pub config: Arc<rustls::ServerConfig>,
+    /// Who is known by a certificate.
+    pub clients: Arc<Clients>,
+}
 
 /// The certificates of a listener, as last read.
 #[derive(Debug)]
@@ -75,10 +87,11 @@ impl Certificates {
     }
 
     /// What a TLS listener runs with.
-    pub(crate) fn server_config(self: Arc<Self>) -> Arc<rustls::ServerConfig> {
-        let mut config = rustls::ServerConfig::builder().with_no_client_auth().with_cert_resolver(self);
+    pub(crate) fn listener(self: Arc<Self>, clients: Arc<Clients>) -> Arc<Tls> {
+        let verifier = Arc::clone(&clients) as Arc<dyn ClientCertVerifier>;
+        let mut config = rustls::ServerConfig::builder().with_client_cert_verifier(verifier).with_cert_resolver(self);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Arc::new(config)
+        Arc::new(Tls { config: Arc::new(config), clients })
     }
 }
 
@@ -121,8 +134,11 @@ fn entry(configured: &Certificate) -> Result<Entry, CertificateError> {
 }
 
 fn stamp(configured: &Certificate) -> Stamp {
-    [&configured.chain, &configured.key].map(|path| {
-        let meta = std::fs::metadata(path).ok()?;
-        Some((meta.modified().ok()?, meta.len()))
-    })
+    [&configured.chain, &configured.key].map(|path| state(path))
+}
+
+/// Changes whenever a file does.
+fn state(path: &Path) -> Option<(SystemTime, u64)> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.modified().ok()?, meta.len()))
 }

@@ -63,6 +63,7 @@ impl From<End> for Why {
             End::Leaving => Self::Close(CloseCode::Away, "the gateway is stopping; connect again"),
             End::SessionOver => Self::Close(CloseCode::Normal, "the session is over"),
             End::NotAllowed => Self::Close(CloseCode::Policy, "this connection is no longer allowed"),
+            End::Expired => Self::Close(CloseCode::Policy, "the credential has expired; connect again with a new one"),
         }
     }
 }

@@ -2,12 +2,13 @@
 //! else's business.
 
 use std::io::{Error, ErrorKind, Result};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use rustls_pki_types::ServerName;
 use sluice_snapshot::model::HttpEndpoint;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use crate::limit;
@@ -30,12 +31,34 @@ pub(crate) async fn open(endpoint: &HttpEndpoint) -> Result<Socket> {
         if let Some(path) = &endpoint.socket {
             return Result::Ok(Box::new(UnixStream::connect(path).await?) as Socket);
         }
-        let tcp = TcpStream::connect((&*endpoint.host, endpoint.port)).await?;
-        tcp.set_nodelay(true)?;
-        Ok(Box::new(tcp) as Socket)
+        connect((&*endpoint.host, endpoint.port)).await
     };
-    let late = |what| move |_| Error::new(ErrorKind::TimedOut, what);
     let plain = tokio::time::timeout(limit::CONNECT, connecting).await.map_err(late("no connection in time"))??;
+    secure(endpoint, plain).await
+}
+
+/// The same to addresses that were looked up, and looked at, before.
+///
+/// # Errors
+/// See [`open`].
+pub(crate) async fn open_at(endpoint: &HttpEndpoint, addresses: &[SocketAddr]) -> Result<Socket> {
+    let plain =
+        tokio::time::timeout(limit::CONNECT, connect(addresses)).await.map_err(late("no connection in time"))??;
+    secure(endpoint, plain).await
+}
+
+async fn connect(to: impl ToSocketAddrs) -> Result<Socket> {
+    let tcp = TcpStream::connect(to).await?;
+    tcp.set_nodelay(true)?;
+    Ok(Box::new(tcp))
+}
+
+fn late<E>(what: &'static str) -> impl FnOnce(E) -> Error {
+    move |_| Error::new(ErrorKind::TimedOut, what)
+}
+
+/// TLS where the URL says so.
+async fn secure(endpoint: &HttpEndpoint, plain: Socket) -> Result<Socket> {
     if !endpoint.tls {
         return Ok(plain);
     }

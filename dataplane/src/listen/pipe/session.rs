@@ -40,7 +40,9 @@ impl Pipe {
     /// Keeps the session that `initialize` began; the one before, if any, is over.
     pub(super) async fn begin_session(self: &Rc<Self>, reply: &Reply) {
         let Some(sealed) = &reply.session else { return };
-        let Some(id) = SessionId::open(&self.worker.node.seal, self.principal.id, sealed.as_bytes()) else { return };
+        let Some(id) = SessionId::open(&self.worker.node.seal, self.principal.borrow().id, sealed.as_bytes()) else {
+            return;
+        };
         let Some(session) = self.worker.node.sessions.get(&id).await else { return };
         let version = match &reply.content {
             Content::Json(body) => scan(body, ScanLimits::default()).ok().and_then(|m| {
@@ -90,7 +92,7 @@ impl Pipe {
             let plane = pipe.worker.plane();
             // a server that is no longer configured is told all the same
             let scope = pipe.scope_in(&plane).unwrap_or_else(|_| pipe.scope.clone());
-            let (principal, record) = (pipe.principal.clone(), pipe.record(&plane));
+            let (principal, record) = (pipe.principal.borrow().clone(), pipe.record(&plane));
             let arrival = pipe.arrival_at(scope, plane, principal, headers, ticket, record);
             if let Err(refusal) = delete(&pipe.worker, arrival).await {
                 tracing::debug!(reason = %refusal.reason.text(), "a session was over before its connection");

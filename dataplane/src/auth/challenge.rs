@@ -1,0 +1,40 @@
+//! What a refused client is told to do about it: the `WWW-Authenticate` field (RFC 6750 section 3, RFC 9728 section 5.1), as
+//! both eras of the specification ask for it (*Authorization: Error Handling*).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::resource::Resource;
+use crate::plane::Plane;
+use crate::reason::Reason;
+
+/// The value of the field, for reasons that have one.
+pub(crate) fn challenge(reason: &Reason, plane: &Plane, resource: Resource<'_>) -> Option<String> {
+    let (error, scopes) = match reason {
+        Reason::Unauthenticated => (None, needed(plane)),
+        Reason::BadCredential(_) => (Some("invalid_token"), needed(plane)),
+        Reason::ManyCredentials => (Some("invalid_request"), Vec::new()),
+        Reason::InsufficientScope(scopes) => (Some("insufficient_scope"), scopes.to_vec()),
+        _ => return None,
+    };
+    let mut parameters = Vec::with_capacity(4);
+    if let Some(error) = error {
+        parameters.push(format!("error=\"{error}\""));
+        // our own words, without quotation marks
+        parameters.push(format!("error_description=\"{}\"", reason.text().replace('"', "'")));
+    }
+    if !plane.snapshot.access.issuers.is_empty() {
+        parameters.extend(resource.metadata_url().map(|url| format!("resource_metadata=\"{url}\"")));
+        if !scopes.is_empty() {
+            parameters.push(format!("scope=\"{}\"", scopes.join(" ")));
+        }
+    }
+    Some(format!("Bearer {}", parameters.join(", ")).trim_end().to_owned())
+}
+
+/// The scopes that no call does without.
+fn needed(plane: &Plane) -> Vec<Arc<str>> {
+    let issuers = plane.snapshot.access.issuers.iter();
+    let all: BTreeSet<_> = issuers.flat_map(|issuer| issuer.required_scopes.iter().cloned()).collect();
+    all.into_iter().collect()
+}
