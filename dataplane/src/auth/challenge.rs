@@ -14,7 +14,11 @@ pub(crate) fn challenge(reason: &Reason, plane: &Plane, resource: Resource<'_>) 
         Reason::Unauthenticated => (None, needed(plane)),
         Reason::BadCredential(_) => (Some("invalid_token"), needed(plane)),
         Reason::ManyCredentials => (Some("invalid_request"), Vec::new()),
-        Reason::InsufficientScope(scopes) => (Some("insufficient_scope"), scopes.to_vec()),
+        // all of them: a client asks for a token with these, and no others
+        Reason::InsufficientScope(scopes) => {
+            let all: BTreeSet<_> = needed(plane).into_iter().chain(scopes.iter().cloned()).collect();
+            (Some("insufficient_scope"), all.into_iter().collect())
+        }
         _ => return None,
     };
     let mut parameters = Vec::with_capacity(4);
