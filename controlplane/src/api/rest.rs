@@ -3,10 +3,12 @@
 mod asked;
 mod audit;
 mod caller;
+mod explain;
 mod integrations;
 mod objects;
 mod problem;
 mod revisions;
+mod secrets;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -50,6 +52,10 @@ fn described() -> (Router<Service>, utoipa::openapi::OpenApi) {
         .routes(routes!(revisions::rollback))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::set, secrets::delete))
+        .routes(routes!(secrets::rotate))
+        .routes(routes!(explain::explain))
         .routes(routes!(audit::entries))
         .routes(routes!(audit::verify))
         .routes(routes!(integrations::list, integrations::create))

@@ -47,8 +47,9 @@ pub(super) fn judge(objects: &[&Object], keys: Vec<StoredKey>, secrets: Secrets,
     };
     // A node without labels, and for each part that chooses nodes one that it chooses: a part that concerns no
     // node today is not left unjudged until one comes.
-    let chosen = config.servers.values().map(|server| server.nodes.clone().into_iter().collect());
-    let mut choices: BTreeSet<Labels> = chosen.collect();
+    let servers = config.servers.values().map(|server| &server.nodes);
+    let chosen = servers.chain(config.policies.values().map(|policy| &policy.nodes));
+    let mut choices: BTreeSet<Labels> = chosen.map(|labels| labels.clone().into_iter().collect()).collect();
     choices.insert(Labels::new());
     let desired = Desired { revision, config, keys, secrets, ..Desired::default() };
     for labels in &choices {

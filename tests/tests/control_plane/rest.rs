@@ -37,6 +37,19 @@ async fn a_server_lives_its_life_over_rest() {
 }
 
 #[tokio::test]
+async fn secrets_go_in_over_rest_and_do_not_come_out() {
+    let plane = ControlPlane::empty().await;
+    let (status, set) = plane.rest("PUT", "/secrets/github", json!({"value": "s3cret-v4lue"})).await;
+    assert_eq!((status, &set), (200, &json!({"version": 1, "revision": 1})));
+    let (status, listed) = plane.rest("GET", "/secrets", Value::Null).await;
+    assert_eq!((status, &listed["secrets"][0]["name"]), (200, &json!("github")));
+    assert!(!listed.to_string().contains("s3cret-v4lue"), "{listed}");
+    assert_eq!(plane.rest("POST", "/keys/rotate", Value::Null).await, (200, json!({"key": "k1", "resealed": 0})));
+    assert_eq!(plane.rest("DELETE", "/secrets/github", Value::Null).await.0, 200);
+    assert_eq!(plane.rest("DELETE", "/secrets/github", Value::Null).await.0, 404);
+}
+
+#[tokio::test]
 async fn tokens_are_made_and_ended_over_rest() {
     let plane = ControlPlane::empty().await;
     let (status, made) = plane.rest("POST", "/tokens", json!({"kind": "person", "name": "vi", "role": "viewer"})).await;

@@ -18,8 +18,7 @@ const BESIDE: [&str; 8] = [
 ];
 
 /// What this process does not serve itself.
-const ELSEWHERE: [&str; 8] =
-    ["Status", "Watch", "Explain", "SetSecret", "ListSecrets", "DeleteSecret", "RotateKey", "RevokeNode"];
+const ELSEWHERE: [&str; 3] = ["Status", "Watch", "RevokeNode"];
 
 fn offered() -> BTreeSet<String> {
     let document = serde_json::to_value(described().1).unwrap();
