@@ -26,12 +26,12 @@ async fn values(service: &Service) -> Vec<(String, u64, String)> {
 async fn a_secret_has_versions_and_each_is_a_revision() {
     let folder = tempfile::tempdir().unwrap();
     let service = with_ring(folder.path(), OLD);
-    assert_eq!(set(&service, "github", "first\n").await.unwrap(), (1, 1));
-    assert_eq!(set(&service, "github", "second").await.unwrap(), (2, 2));
-    assert_eq!(values(&service).await, [("github".to_owned(), 2, "second".to_owned())]);
+    assert_eq!(set(&service, "github", "v4lue-1\n").await.unwrap(), (1, 1));
+    assert_eq!(set(&service, "github", "v4lue-2").await.unwrap(), (2, 2));
+    assert_eq!(values(&service).await, [("github".to_owned(), 2, "v4lue-2".to_owned())]);
     assert_eq!(service.delete_secret(&caller(Role::Admin), "github").await.unwrap(), 3);
     assert!(values(&service).await.is_empty());
-    assert_eq!(set(&service, "github", "third").await.unwrap(), (3, 4), "versions only rise");
+    assert_eq!(set(&service, "github", "v4lue-3").await.unwrap(), (3, 4), "versions only rise");
     let listed = service.list_secrets(&caller(Role::Viewer)).await.unwrap();
     let about: Vec<_> =
         listed.iter().map(|s| (s.name.as_str(), s.version, s.author.as_str(), s.key.as_str())).collect();
@@ -51,7 +51,7 @@ async fn a_secret_has_versions_and_each_is_a_revision() {
     for file in std::fs::read_dir(folder.path()).unwrap() {
         let path = file.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
-        for value in ["first", "second", "third"] {
+        for value in ["v4lue-1", "v4lue-2", "v4lue-3"] {
             assert!(!bytes.windows(value.len()).any(|part| part == value.as_bytes()), "{value} in {}", path.display());
         }
     }
