@@ -1,5 +1,6 @@
 //! The control plane as a process: opened, served, ended in order.
 
+mod fleet;
 mod log;
 
 use std::future::Future;
@@ -11,14 +12,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
 use zeroize::Zeroizing;
 
 use crate::api;
+use crate::authority::AuthorityError;
+use crate::listen;
 use crate::secrets::{RingSource, SourceError};
 use crate::service::{ADMIN_TOKEN, Service, ServiceError};
 use crate::settings::Settings;
 use crate::store::{Folder, Store, StoreError};
+use fleet::Fleet;
 
 /// The variable that may hold the key ring.
 const KEYS_VARIABLE: &str = "SLUICE_SECRET_KEYS";
@@ -59,6 +62,9 @@ pub enum AppError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The certificates.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// The first token.
     #[error(transparent)]
     Service(#[from] ServiceError),
@@ -86,9 +92,11 @@ pub fn run(settings: Settings) -> Result<(), AppError> {
 }
 
 async fn serve(settings: Settings) -> Result<(), AppError> {
+    // a second provider in the process would have been installed by the caller on purpose
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // Before anything is made: a second start by mistake leaves nothing behind.
     let grpc = bind(settings.grpc, "--grpc").await?;
-    let http = bind(settings.http, "--http").await?;
+    let http = bind(loopback(settings.http, "--http")?, "--http").await?;
     let folder = Folder::new(&settings.state_dir);
     let now = Timestamp::now();
     let store = Store::open(folder.clone(), now)?;
@@ -104,12 +112,14 @@ async fn serve(settings: Settings) -> Result<(), AppError> {
         // An error is that the sender is gone, which is an end as well.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
+    let fleet = Fleet::start(&service).await?;
     tracing::info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, "serving");
     let over_grpc = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PONG))
-        .add_service(api::grpc::admin(service.clone()))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), until(stopped.clone()));
+        .add_service(api::grpc::admin(service.clone(), Arc::clone(&fleet.publisher)))
+        .add_service(fleet.sync)
+        .serve_with_incoming_shutdown(listen::incoming(grpc, fleet.authority), until(stopped.clone()));
     // Who calls is known by address, too, for the audit log.
     let routes = api::http::routes(service.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let over_http = axum::serve(http, routes).with_graceful_shutdown(until(stopped.clone()));
@@ -135,10 +145,12 @@ async fn serve(settings: Settings) -> Result<(), AppError> {
     result
 }
 
+/// What is served without TLS stays on this machine.
+fn loopback(address: SocketAddr, flag: &'static str) -> Result<SocketAddr, AppError> {
+    if address.ip().is_loopback() { Ok(address) } else { Err(AppError::Open { address, flag }) }
+}
+
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, AppError> {
-    if !address.ip().is_loopback() {
-        return Err(AppError::Open { address, flag });
-    }
     TcpListener::bind(address).await.map_err(|source| AppError::Bind { address, flag, source })
 }
 

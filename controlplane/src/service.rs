@@ -15,6 +15,7 @@ mod explain;
 mod first;
 mod held;
 mod judge;
+mod node;
 mod operation;
 mod order;
 mod read;
@@ -24,11 +25,12 @@ mod source;
 mod tests;
 mod token;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 
 use crate::audit::Event;
+use crate::authority::Authority;
 use crate::secrets::Ring;
 use crate::store::Store;
 use attempts::Attempts;
@@ -57,13 +59,27 @@ struct Inner {
     ring: Arc<Ring>,
     attempts: Attempts,
     counters: Counters,
+    /// Whose certificates nodes get; there is none where there are no nodes.
+    authority: OnceLock<Arc<Authority>>,
 }
 
 impl Service {
     /// The operations on a store whose secrets are sealed with a ring.
     #[must_use]
     pub fn new(store: Store, ring: Arc<Ring>) -> Self {
-        Self(Arc::new(Inner { store, ring, attempts: Attempts::default(), counters: Counters::default() }))
+        Self(Arc::new(Inner {
+            store,
+            ring,
+            attempts: Attempts::default(),
+            counters: Counters::default(),
+            authority: OnceLock::new(),
+        }))
+    }
+
+    /// Nodes are admitted by this authority from now on.
+    pub fn admit_by(&self, authority: &Arc<Authority>) {
+        // it is said once, at the start
+        let _ = self.0.authority.set(Arc::clone(authority));
     }
 
     /// What it works on.

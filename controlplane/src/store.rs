@@ -8,6 +8,7 @@ mod database;
 mod folder;
 mod keys;
 mod migration;
+pub(crate) mod nodes;
 pub mod objects;
 pub mod revisions;
 pub mod secrets;

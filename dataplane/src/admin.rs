@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::drain::Phase;
 use crate::limit;
@@ -21,16 +22,30 @@ use crate::listen::door::render_metrics;
 use crate::node::Node;
 
 /// Serves until the process ends.
-pub(crate) async fn serve(node: Arc<Node>, listener: TcpListener) {
+///
+/// `stage` has the node once it has a configuration to serve by; until then `trouble` says why there is none.
+pub(crate) async fn serve(
+    stage: watch::Receiver<Option<Arc<Node>>>,
+    trouble: watch::Receiver<String>,
+    listener: std::net::TcpListener,
+) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "cannot use the admin socket"),
+    };
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(limit::SWEEP).await;
             continue;
         };
-        let node = Arc::clone(&node);
+        let (stage, trouble) = (stage.clone(), trouble.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let response = answer(&node, peer.ip(), &request);
+                let node = stage.borrow().clone();
+                let response = match node {
+                    Some(node) => answer(&node, peer.ip(), &request),
+                    None => not_ready(&trouble.borrow(), &request),
+                };
                 async move { Ok::<_, Infallible>(response) }
             });
             let _ = http1::Builder::new()
@@ -47,7 +62,11 @@ fn answer(node: &Node, peer: IpAddr, request: &Request<Incoming>) -> Response<Fu
     let local = peer.to_canonical().is_loopback() && is_local_host(request);
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n".into()),
-        (&Method::GET, "/readyz") if serving => text(StatusCode::OK, "ready\n".into()),
+        (&Method::GET, "/readyz") if serving => {
+            let plane = node.planes.borrow();
+            let (revision, generation) = (plane.snapshot.revision, plane.generation);
+            text(StatusCode::OK, format!("ready\nrevision: {revision}\ngeneration: {generation}\n"))
+        }
         (&Method::GET, "/readyz") => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n".into()),
         (_, "/metrics" | "/config" | "/servers" | "/drain") if !local => {
             text(StatusCode::FORBIDDEN, "only from a loopback address\n".into())
@@ -73,6 +92,14 @@ fn answer(node: &Node, peer: IpAddr, request: &Request<Incoming>) -> Response<Fu
             text(StatusCode::METHOD_NOT_ALLOWED, "wrong method: /drain takes POST, the others GET\n".into())
         }
         _ => text(StatusCode::NOT_FOUND, "try /healthz, /readyz, /metrics, /config, /servers or POST /drain\n".into()),
+    }
+}
+
+/// What a process answers that has nothing to serve yet.
+fn not_ready(trouble: &str, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n".into()),
+        _ => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {trouble}\n")),
     }
 }
 

@@ -4,6 +4,7 @@
 //! language they were written in. See `README.md` beside this crate for the life of a request.
 
 mod admin;
+mod adoption;
 mod app;
 mod auth;
 mod budget;
@@ -11,6 +12,7 @@ mod catalog;
 mod clock;
 mod drain;
 mod exchange;
+mod ledger;
 mod limit;
 mod listen;
 mod node;
@@ -20,10 +22,12 @@ mod reason;
 mod seal;
 mod session;
 mod settings;
+mod uplink;
 mod upstream;
 mod wire;
 
 pub use app::run;
 pub use listen::tls::CertificateError;
 pub use settings::{ADMIN, Settings, StartError};
+pub use uplink::{Remote, Uplink, UplinkError};
 pub use upstream::pipe::guard::main as guard_main;

@@ -289,6 +289,28 @@ pub(crate) const CHILD_YIELDS_TO_OTHERS: Duration = Duration::from_secs(60);
 pub(crate) const LISTEN_WAIT: Duration = Duration::from_secs(2);
 /// How long an opening waits for its turn; beyond it, others that hang are not waited for.
 pub(crate) const TURN_WAIT: Duration = Duration::from_secs(2);
+/// Bytes of one message of the push stream: digests and faults of ten thousand servers fit, pieces of chunks are far smaller.
+pub(crate) const UPLINK_MESSAGE_BYTES: usize = 64 << 20;
+/// Messages to the control plane that wait to be sent: a verdict, a report, and room for the next of each.
+pub(crate) const UPLINK_QUEUE: usize = 4;
+/// First pause before a control plane that did not answer is tried again; doubles up to the last.
+pub(crate) const UPLINK_RETRY_FIRST: Duration = Duration::from_millis(200);
+/// Longest such pause: a control plane that is back is found within seconds, and a fleet asks it a few times a second.
+pub(crate) const UPLINK_RETRY_LAST: Duration = Duration::from_secs(5);
+/// A connection that lived this long was good: the next pause is the first one again.
+pub(crate) const UPLINK_STEADY: Duration = Duration::from_secs(10);
+/// How often a control plane that says nothing is asked whether it is there, and how long it may take to answer: a half-open
+/// connection is noticed within 20 s.
+pub(crate) const UPLINK_PING: Duration = Duration::from_secs(10);
+/// See [`UPLINK_PING`].
+pub(crate) const UPLINK_PONG: Duration = Duration::from_secs(8);
+/// How often a certificate that is not due yet is looked at, and one whose renewal failed is tried again: clocks are set, and
+/// machines sleep.
+pub(crate) const RENEWAL_LOOK: Duration = Duration::from_secs(600);
+/// When clients may come again to a node that has no configuration yet: it is connected and served within seconds.
+pub(crate) const NOT_READY_RETRY: Duration = Duration::from_secs(5);
+/// How often the control plane is told how the node is.
+pub(crate) const REPORT: Duration = Duration::from_secs(5);
 
 /// A request to an authorization server, from the connection to the end of its answer.
 pub(crate) const TOKEN_REQUEST: Duration = Duration::from_secs(10);

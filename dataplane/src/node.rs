@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sluice_mcp::Method;
 use tokio::sync::watch;
 
+use crate::adoption::Adoptions;
 use crate::auth::meters::Meters;
 use crate::auth::quota::Quotas;
 use crate::auth::verified::Verified;
@@ -44,6 +45,8 @@ pub(crate) struct Node {
     /// Distinguishes this process in request ids.
     pub boot: u32,
     pub planes: watch::Receiver<Arc<Plane>>,
+    /// Which of them each worker serves from.
+    pub adoptions: Adoptions,
     /// All sessions were ended towards their servers.
     pub emptied: tokio::sync::Notify,
     /// What changed in any server's lists.
@@ -82,6 +85,7 @@ impl Worker {
         let plane = Arc::clone(&node.planes.borrow());
         let tokens = Verified::default();
         tokens.adopt(plane.known.serial);
+        node.adoptions.note(usize::from(index), plane.generation);
         Rc::new(Self {
             pools: Rc::new(Pools::new(Arc::clone(&node.metrics.upstream_connections))),
             asking: tokio::sync::Semaphore::new(limit::ASKED_AT_A_TIME),
@@ -115,9 +119,12 @@ impl Worker {
                     if changed.is_err() {
                         return;
                     }
-                    *self.plane.borrow_mut() = Arc::clone(&planes.borrow_and_update());
-                    self.tokens.adopt(self.plane.borrow().known.serial);
+                    let plane = Arc::clone(&planes.borrow_and_update());
+                    let generation = plane.generation;
+                    self.tokens.adopt(plane.known.serial);
+                    *self.plane.borrow_mut() = plane;
                     self.series.borrow_mut().clear();
+                    self.node.adoptions.note(self.index(), generation);
                 }
                 _ = tick.tick() => {
                     let plane = self.plane();

@@ -29,6 +29,8 @@ pub(crate) struct Plane {
     pub snapshot: Arc<Snapshot>,
     pub known: Arc<Known>,
     pub rules: Arc<Rules>,
+    /// That of the manifest it came by: rises with every plane of a node.
+    pub generation: u64,
     servers: HashMap<Arc<str>, Arc<Upstream>, foldhash::fast::RandomState>,
     /// By what stands for them in URIs.
     tokens: HashMap<Box<str>, Arc<Upstream>, foldhash::fast::RandomState>,
@@ -88,7 +90,8 @@ impl Plane {
     /// # Errors
     /// Every credential that is not to be had, with its place in the snapshot.
     pub(crate) fn build(
-        snapshot: Arc<Snapshot>,
+        snapshot: Snapshot,
+        generation: u64,
         previous: Option<&Self>,
         ground: &Ground,
     ) -> Result<Built, Vec<Fault>> {
@@ -135,7 +138,8 @@ impl Plane {
             modern_until: AtomicU64::new(0),
             views: Views::of(&snapshot),
             permits: None,
-            snapshot,
+            generation,
+            snapshot: Arc::new(snapshot),
         };
         Ok(Built { plane, renewed })
     }
@@ -242,6 +246,7 @@ impl Plane {
         let issuers: Vec<&str> = self.snapshot.access.issuers.iter().map(|issuer| &*issuer.url).collect();
         serde_json::json!({
             "revision": self.snapshot.revision,
+            "generation": self.generation,
             "authentication": self.snapshot.access.required,
             "clients": clients,
             "issuers": issuers,

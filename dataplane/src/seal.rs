@@ -4,6 +4,11 @@
 //! AES-256-GCM-SIV with an all-zero nonce: deterministic on purpose, because a task id must look the same wherever it
 //! occurs. SIV mode stays safe then and shows only that two equal values were sealed for the same owner.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::{hkdf, hmac, rand};
 use base64::Engine as _;
@@ -105,6 +110,24 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).expect("the operating system provides random bytes");
     bytes
+}
+
+/// A secret of 32 random bytes that is kept in a file (mode 0600), so that what it seals stays good over a restart.
+pub(crate) fn kept(path: &Path) -> [u8; 32] {
+    if let Some(key) = std::fs::read(path).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
+        return key;
+    }
+    let key = random::<32>();
+    let write = || {
+        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(&key)?;
+        file.sync_all()
+    };
+    if let Err(error) = write() {
+        tracing::warn!(path = %path.display(), %error, "a key cannot be kept; what it seals ends with this process");
+    }
+    key
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! How a node is started: what belongs to the process rather than to the configuration it is pushed.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,10 @@ pub const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv
 /// A node's settings.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
+    /// What the node is called: `[A-Za-z0-9][A-Za-z0-9._-]{0,62}`.
+    pub node: String,
+    /// By which configuration chooses nodes.
+    pub labels: BTreeMap<String, String>,
     /// Bound in place of the snapshot's addresses.
     pub listen: Option<SocketAddr>,
     /// The admin listener; `None`: no admin port.
@@ -49,6 +54,9 @@ pub enum StartError {
     /// What the configuration needs of this node is not there.
     #[error("{}", lines(.0))]
     Faults(Vec<sluice_snapshot::Fault>),
+    /// No snapshot will come.
+    #[error("there is no configuration: {0}")]
+    NoConfiguration(String),
     /// Threads or runtimes cannot be made.
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),

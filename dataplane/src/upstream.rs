@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use sluice_contract::v1;
 use sluice_mcp::{readings, template_matches};
 use sluice_snapshot::model::{Isolation, Selection, Server, Transport};
 
@@ -141,6 +142,23 @@ impl Upstream {
     /// Whether the last attempt to reach it failed.
     pub(crate) fn is_down(&self) -> bool {
         self.down.load(Ordering::Relaxed)
+    }
+
+    /// How it is, for the control plane.
+    pub(crate) fn health(&self) -> v1::ServerHealth {
+        let shown = self.shown();
+        let text = |field: &str| shown[field].as_str().unwrap_or_default().to_owned();
+        let count = |field: &str| shown[field].as_u64().unwrap_or_default() as u32;
+        v1::ServerHealth {
+            server: self.name().to_string(),
+            available: !self.is_down(),
+            reason: text("trouble"),
+            transport: text("transport"),
+            era: text("era"),
+            tools: count("tools"),
+            prompts: count("prompts"),
+            resources: count("resources"),
+        }
     }
 
     /// What people are told of it: no secret, no address.

@@ -2,10 +2,14 @@
 
 mod admin;
 mod answer;
+mod nodes;
 mod status;
+
+use std::sync::Arc;
 
 use sluice_contract::v1::admin_server::AdminServer;
 
+use crate::publish::Publisher;
 use crate::service::Service;
 pub use admin::Admin;
 
@@ -16,6 +20,8 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// The Admin service, to be added to a server.
 #[must_use]
-pub fn admin(service: Service) -> AdminServer<Admin> {
-    AdminServer::new(Admin::new(service)).max_decoding_message_size(MAX_REQUEST).max_encoding_message_size(MAX_ANSWER)
+pub fn admin(service: Service, publisher: Arc<Publisher>) -> AdminServer<Admin> {
+    AdminServer::new(Admin::new(service, publisher))
+        .max_decoding_message_size(MAX_REQUEST)
+        .max_encoding_message_size(MAX_ANSWER)
 }

@@ -59,9 +59,13 @@ impl Service {
     /// Not allowed, not understood, or the store fails.
     pub async fn create_token(&self, caller: &Caller, create: CreateToken) -> Result<CreatedToken, ServiceError> {
         self.allow(caller, Operation::CreateToken).await?;
-        let made = make(create, &caller.name, Timestamp::now())?;
+        let mut made = make(create, &caller.name, Timestamp::now())?;
         let about = made.about.clone();
         self.store().write(move |tx| add(tx, &about)).await?;
+        // A node that joins knows by the fingerprint whom it may show the token to: it trusts nobody on first use.
+        if let (TokenKind::Join, Some(authority)) = (made.about.kind, self.0.authority.get()) {
+            made.token = Zeroizing::new(format!("{}.{}", &*made.token, authority.fingerprint()));
+        }
         Ok(made)
     }
 

@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
     step!(2, "0002_objects"),
     step!(3, "0003_tokens"),
     step!(4, "0004_audit"),
+    step!(100, "0100_nodes"),
     step!(200, "0200_secrets"),
 ];
 

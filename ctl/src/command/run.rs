@@ -5,23 +5,29 @@ mod log;
 mod program;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
+use sluice_contract::v1;
 use sluice_controlplane::compile::{Node, needs_first_key};
 use sluice_controlplane::language::Config;
+use sluice_controlplane::publish::{Nodes, Publisher};
 use sluice_controlplane::source::{Document, Feed, FeedError, News};
 use sluice_controlplane::store::Keys;
-use sluice_dataplane::Settings;
-use sluice_snapshot::model::Snapshot;
+use sluice_controlplane::sync::Sync;
+use sluice_dataplane::{Settings, Uplink};
 
 use crate::command::guard;
 use crate::configuration;
 use crate::output::{self, Failure, talk};
 use crate::state::StateDir;
+
+/// What the node of this process is called in logs.
+const NODE: &str = "local";
 
 /// Serve every configured MCP server through one door.
 #[derive(Debug, clap::Args)]
@@ -88,9 +94,12 @@ fn start(args: Args) -> Result<(), Failure> {
     if let Err(error) = args.state.folder()?.create() {
         tracing::warn!(%error, "the state folder cannot be made");
     }
-    let snapshots = watch::start(&first, feed);
-    let settings = settings(&args, &snapshots.borrow())?;
-    sluice_dataplane::run(settings, snapshots).map_err(Failure::other)
+    let settings = settings(&args, &first.snapshot)?;
+    let desired = watch::start(&first, feed);
+    // The same way as in a fleet, but for the network: what the node runs is pushed to it.
+    let publisher = Publisher::new(desired, Nodes::in_memory());
+    let uplink = Uplink::in_process(Sync::in_process(publisher));
+    sluice_dataplane::run(settings, uplink).map_err(Failure::other)
 }
 
 fn feed(args: &Args, document: Document, keys: Keys) -> Feed {
@@ -112,14 +121,17 @@ fn next(feed: &mut Feed) -> Result<Option<News>, Failure> {
     })
 }
 
-fn settings(args: &Args, first: &Snapshot) -> Result<Settings, Failure> {
+fn settings(args: &Args, first: &v1::Snapshot) -> Result<Settings, Failure> {
     // Without a port for clients there is none for operators either: many such processes run side by side.
-    let usual_admin = (!first.listener.addresses.is_empty()).then_some(sluice_dataplane::ADMIN);
+    let listener = first.listener.clone().unwrap_or_default();
+    let usual_admin = (!listener.addresses.is_empty()).then_some(sluice_dataplane::ADMIN);
     let guard = std::env::current_exe().ok().map(|own| vec![own.into(), guard::NAME.into()]);
     Ok(Settings {
+        node: NODE.to_owned(),
+        labels: BTreeMap::new(),
         listen: args.listen,
         admin: args.admin.or(usual_admin),
-        stdio: first.listener.stdio,
+        stdio: listener.stdio,
         workers: args.workers.map_or(0, usize::from),
         state_dir: args.state.folder()?.path().to_owned(),
         guard,

@@ -9,8 +9,11 @@ use http::StatusCode;
 use sluice_mcp::Method;
 
 use crate::node::Worker;
+
 use crate::observe::access_log::{Line, NAME_BYTES, RequestName};
+use crate::observe::denials::Denied;
 use crate::observe::traces::{About, Span, Trace};
+use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::upstream::Upstream;
 
@@ -20,6 +23,8 @@ pub(crate) struct Record {
     number: u64,
     started: Instant,
     logged: bool,
+    /// Of the plane the request is served by, from its beginning to its end.
+    revision: u64,
     pub principal: Option<Arc<str>>,
     pub upstream: Option<Arc<Upstream>>,
     /// The merged door answers it, or refuses it, itself: counted without a server.
@@ -39,12 +44,21 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn begin(worker: &Rc<Worker>, logged: bool) -> Self {
+    /// A request served by this plane.
+    pub(crate) fn begin(worker: &Rc<Worker>, plane: &Plane) -> Self {
+        let mut record = Self::quiet(worker, plane);
+        record.logged = plane.snapshot.monitoring.access_log;
+        record
+    }
+
+    /// One that nobody asked for, which has no line in the log.
+    pub(crate) fn quiet(worker: &Rc<Worker>, plane: &Plane) -> Self {
         Self {
             number: worker.next_request(),
             worker: Rc::clone(worker),
             started: Instant::now(),
-            logged,
+            logged: false,
+            revision: plane.snapshot.revision,
             principal: None,
             upstream: None,
             of_door: false,
@@ -91,12 +105,25 @@ impl Record {
         Span { trace, ended: std::time::SystemTime::now(), about }
     }
 
+    /// Notes that somebody did not come in. What policies deny is noted where they do.
+    fn deny(&self) {
+        self.worker.node.denials.note(Denied {
+            principal: self.principal.clone().unwrap_or_else(|| Arc::from("")),
+            method: self.method.as_str(),
+            server: self.upstream.as_ref().map_or_else(|| Arc::from(""), |upstream| Arc::clone(upstream.name())),
+            object: Box::from(""),
+            why: self.outcome,
+            rule: Arc::from(""),
+        });
+    }
+
     fn line(&mut self) -> Line {
         let server = self.upstream.as_ref().map_or_else(|| Arc::from(""), |u| Arc::clone(u.name()));
         let method =
             self.other_method.take().map_or(Cow::Borrowed(self.method.as_str()), |other| shortened(other).into());
         Line {
             at_ms: std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |d| d.as_millis() as u64),
+            revision: self.revision,
             request: RequestName { boot: self.worker.node.boot, number: self.number },
             principal: self.principal.take().unwrap_or_else(|| Arc::from("")),
             server,
@@ -131,6 +158,9 @@ impl Drop for Record {
         if let Some(trace) = self.trace.take() {
             let span = self.span(*trace);
             self.worker.node.spans.record(span);
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            self.deny();
         }
         if self.logged {
             let line = self.line();

@@ -75,7 +75,7 @@ impl From<Response> for Answer {
 pub(super) async fn answer(house: &House, peer: &Peer, request: &mut Request) -> Answer {
     let plane = house.worker.plane();
     let Request { head, body } = request;
-    let mut record = Record::begin(&house.worker, plane.snapshot.monitoring.access_log);
+    let mut record = Record::begin(&house.worker, &plane);
     let admitted = admit_host(&plane.rules, peer, head).map(|origin| origin.map(str::to_owned));
     let origin = admitted.as_ref().ok().cloned().flatten();
     // kept for who is refused on the way, where the fields are gone

@@ -396,7 +396,7 @@ impl Pipe {
     }
 
     fn record(&self, plane: &Plane) -> Record {
-        let mut record = Record::begin(&self.worker, plane.snapshot.monitoring.access_log);
+        let mut record = Record::begin(&self.worker, plane);
         record.principal = Some(Arc::clone(&self.principal.borrow().name));
         if let Scope::Server(upstream) = &self.scope {
             record.upstream = Some(Arc::clone(upstream));

@@ -20,6 +20,8 @@ use crate::limit;
 #[serde(tag = "log", rename = "access")]
 pub(crate) struct Line {
     pub at_ms: u64,
+    /// Of the configuration that served it.
+    pub revision: u64,
     pub request: RequestName,
     pub principal: Arc<str>,
     pub server: Arc<str>,

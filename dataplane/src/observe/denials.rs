@@ -36,7 +36,6 @@ struct Kept {
 
 /// What was taken.
 #[derive(Debug, Default)]
-#[cfg_attr(not(test), allow(dead_code, reason = "what a node reports to its control plane"))]
 pub(crate) struct Taken {
     /// What, when last (milliseconds since 1970), and how often.
     pub denials: Vec<(Denied, u64, u64)>,
@@ -56,7 +55,6 @@ impl Denials {
     }
 
     /// All since the last time.
-    #[cfg_attr(not(test), allow(dead_code, reason = "what a node reports to its control plane"))]
     pub(crate) fn take(&self) -> Taken {
         let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
         let denials = kept.denials.into_iter().map(|(denied, (at, times))| (denied, at, times)).collect();

@@ -98,6 +98,7 @@ impl Plane {
                 .map(|(t, u)| (t.clone(), Arc::clone(u)))
                 .collect(),
             ids: self.servers.values().filter(|u| in_reach(u.name())).map(|u| u.id).collect(),
+            generation: self.generation,
             isolation: self.isolation,
             modern_until: Default::default(),
             views: None,

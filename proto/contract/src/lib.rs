@@ -1,9 +1,16 @@
-//! The wire contract between the planes: generated code only.
+//! The wire contract between the planes: generated code, and the names in certificates that no `.proto` can say.
 //!
 //! Made at build time from `proto/sluice/v1/*.proto`; the comments there are the documentation. `snapshot` is the complete
 //! configuration of a node, `sync` the push stream that carries it, `admin` what people and their tools may do.
 //!
 //! Messages carry credentials and therefore have no `Debug`.
+
+/// The DNS name in the certificate of a control plane, whatever address it is reached at: who has a certificate of the
+/// authority with this name is a control plane.
+pub const CONTROL_PLANE: &str = "control-plane.sluice";
+
+/// What the URI in the certificate of a node begins with; the node's name follows.
+pub const NODE: &str = "sluice:node:";
 
 /// Version 1 of the contract: package `sluice.v1`.
 #[expect(missing_docs, clippy::all, reason = "generated code; the .proto files hold the documentation")]

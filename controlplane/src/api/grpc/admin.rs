@@ -1,14 +1,18 @@
 //! The Admin service: who calls is found out, the request translated, the service asked, the answer translated.
 
+use std::sync::Arc;
+
 use sluice_contract::v1;
 use sluice_contract::v1::admin_server;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::answer;
 use super::status::status;
-use crate::service::{self, Apply, Asked, Caller, CreateToken, Delete, RawObject, Role, Rollback, Service};
+use super::{answer, nodes};
+use crate::listen::Peer;
+use crate::publish::Publisher;
+use crate::service::{self, Apply, Asked, Caller, CreateToken, Delete, Operation, RawObject, Role, Rollback, Service};
 use crate::store::tokens::TokenKind;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -16,16 +20,18 @@ type Answer<T> = Result<Response<T>, Status>;
 /// The Admin service.
 pub struct Admin {
     service: Service,
+    publisher: Arc<Publisher>,
 }
 
 impl Admin {
-    pub(super) fn new(service: Service) -> Self {
-        Self { service }
+    pub(super) fn new(service: Service, publisher: Arc<Publisher>) -> Self {
+        Self { service, publisher }
     }
 
     /// Who calls, and what for.
     async fn open<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
-        let peer = request.remote_addr().map_or_else(|| "here".to_owned(), |address| address.ip().to_string());
+        let peer = request.extensions().get::<Peer>();
+        let peer = peer.map_or_else(|| "here".to_owned(), |peer| peer.address.ip().to_string());
         let said = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let caller = self.service.authenticate(said.and_then(service::bearer), &peer).await.map_err(status)?;
         Ok((caller, request.into_inner()))
@@ -85,15 +91,17 @@ impl admin_server::Admin for Admin {
     }
 
     async fn status(&self, request: Request<v1::StatusRequest>) -> Answer<v1::StatusResponse> {
-        self.open(request).await?;
-        elsewhere("nodes")
+        let (caller, _) = self.open(request).await?;
+        self.service.allow(&caller, Operation::Status).await.map_err(status)?;
+        Ok(Response::new(nodes::status(&self.publisher)))
     }
 
     type WatchStream = ReceiverStream<Result<v1::WatchResponse, Status>>;
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
-        self.open(request).await?;
-        elsewhere("nodes")
+        let (caller, asked) = self.open(request).await?;
+        self.service.allow(&caller, Operation::Watch).await.map_err(status)?;
+        Ok(Response::new(nodes::watch(Arc::clone(&self.publisher), asked.revision)))
     }
 
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answer<v1::ExplainResponse> {
@@ -168,8 +176,9 @@ impl admin_server::Admin for Admin {
     }
 
     async fn revoke_node(&self, request: Request<v1::RevokeNodeRequest>) -> Answer<v1::RevokeNodeResponse> {
-        self.open(request).await?;
-        elsewhere("nodes")
+        let (caller, asked) = self.open(request).await?;
+        self.service.revoke_node(&caller, self.publisher.nodes(), &asked.node).await.map_err(status)?;
+        Ok(Response::new(v1::RevokeNodeResponse {}))
     }
 
     async fn audit(&self, request: Request<v1::AuditRequest>) -> Answer<v1::AuditResponse> {

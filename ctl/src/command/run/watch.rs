@@ -1,4 +1,4 @@
-//! Watches what snapshots are made of, and hands each new one to the data plane.
+//! Watches what is desired, and hands each change to the publisher.
 //!
 //! The system tells when something happens in the folders of the files (`notify`); because it does not do so everywhere
 //! (network folders, containers, a full table of watches), the files are looked at twice a second all the same. Both only
@@ -10,9 +10,8 @@ mod terminal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_controlplane::publish::Changes;
+use sluice_controlplane::publish::{Changes, Desired};
 use sluice_controlplane::source::{Feed, FeedError, News, Reason};
-use sluice_snapshot::model::Snapshot;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::sync::watch::{Receiver, Sender, channel};
@@ -30,9 +29,9 @@ const QUIET: Duration = Duration::from_millis(50);
 /// Steps of [`QUIET`] after which files are read even though they still change.
 const PATIENCE: usize = 8;
 
-/// Hands over the first snapshot, and the next ones from a thread of its own until nobody listens any more.
-pub(super) fn start(first: &News, feed: Feed) -> Receiver<Arc<Snapshot>> {
-    let (sender, receiver) = channel(parse(first));
+/// Hands over what is desired first, and what is next from a thread of its own until nobody listens any more.
+pub(super) fn start(first: &News, feed: Feed) -> Receiver<Arc<Desired>> {
+    let (sender, receiver) = channel(Arc::clone(&first.desired));
     let watcher = std::thread::Builder::new().name("sluice-watch".to_owned());
     if let Err(error) = watcher.spawn(move || run(feed, &sender)) {
         tracing::error!(%error, "changes will not be noticed: no thread to watch files");
@@ -40,14 +39,14 @@ pub(super) fn start(first: &News, feed: Feed) -> Receiver<Arc<Snapshot>> {
     receiver
 }
 
-fn run(feed: Feed, sender: &Sender<Arc<Snapshot>>) {
+fn run(feed: Feed, sender: &Sender<Arc<Desired>>) {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(watch(feed, sender)),
         Err(error) => tracing::error!(%error, "changes will not be noticed: files cannot be watched"),
     }
 }
 
-async fn watch(mut feed: Feed, sender: &Sender<Arc<Snapshot>>) {
+async fn watch(mut feed: Feed, sender: &Sender<Arc<Desired>>) {
     // One place: a wake-up that waits stands for all that come while it does.
     let (wake, mut woken) = mpsc::channel(1);
     let mut folders = Folders::new(wake);
@@ -108,7 +107,7 @@ async fn settle(feed: &Feed) {
 }
 
 /// `true` when there is something new, for the data plane or to be repaired.
-fn publish(feed: &mut Feed, sender: &Sender<Arc<Snapshot>>) -> bool {
+fn publish(feed: &mut Feed, sender: &Sender<Arc<Desired>>) -> bool {
     match feed.look() {
         Ok(Some(news)) => {
             let document = feed.document();
@@ -116,7 +115,7 @@ fn publish(feed: &mut Feed, sender: &Sender<Arc<Snapshot>>) -> bool {
             let [added, removed, changed, also] = listed(&news.changes);
             tracing::info!(revision = news.snapshot.revision, added, removed, changed, also, "configuration changed");
             // Fails only when nobody listens any more, which ends the loop.
-            let _ = sender.send(parse(&news));
+            let _ = sender.send(news.desired);
             true
         }
         // Clients keep more than servers in their files, and write them often.
@@ -134,11 +133,6 @@ fn listed(changes: &Changes) -> [Option<String>; 4] {
     let lists =
         [changes.added.join(", "), changes.removed.join(", "), changes.changed.join(", "), changes.also.join(", ")];
     lists.map(|list| (!list.is_empty()).then_some(list))
-}
-
-fn parse(news: &News) -> Arc<Snapshot> {
-    let parsed = sluice_snapshot::parse(&news.snapshot);
-    Arc::new(parsed.expect("compile proved the snapshot with this parser"))
 }
 
 /// One line for each mistake.

@@ -23,7 +23,7 @@ pub(super) fn call(
     principal: &Principal,
     headers: Fields,
 ) -> Call {
-    let mut record = Record::begin(worker, false);
+    let mut record = Record::quiet(worker, plane);
     record.outcome = "ok";
     let base = Base {
         plane: Arc::clone(plane),

@@ -1,0 +1,52 @@
+//! What a control plane has for its nodes: an authority, a publisher, and the service they come in by.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sluice_contract::v1::sync_server::SyncServer;
+
+use crate::authority::{Authority, Clock};
+use crate::publish::{Nodes, Publisher};
+use crate::service::Service;
+use crate::sync::{Admission, Sync};
+
+use super::AppError;
+
+/// How often the authority looks whether something is due: its times are in weeks.
+const KEEP_UP: Duration = Duration::from_secs(3600);
+
+/// The nodes' side of a control plane.
+pub(super) struct Fleet {
+    pub authority: Arc<Authority>,
+    pub publisher: Arc<Publisher>,
+    pub sync: SyncServer<Sync>,
+}
+
+impl Fleet {
+    /// Brings nodes to what the store has, from now on.
+    ///
+    /// # Errors
+    ///
+    /// The store or the authority's file cannot be read.
+    pub(super) async fn start(service: &Service) -> Result<Self, AppError> {
+        let store = service.store();
+        let authority = Authority::open(store.folder().clone(), Arc::clone(service.ring()), Clock::system())?;
+        service.admit_by(&authority);
+        let nodes = Nodes::open(store.clone())?;
+        let publisher = Publisher::new(service.follow().await?, Arc::clone(&nodes));
+        let admission = Admission::new(store.clone(), Arc::clone(&authority), nodes);
+        let sync = Sync::admitting(Arc::clone(&publisher), admission);
+        tokio::spawn(keep_up(Arc::clone(&authority)));
+        Ok(Self { authority, publisher, sync })
+    }
+}
+
+async fn keep_up(authority: Arc<Authority>) {
+    loop {
+        tokio::time::sleep(KEEP_UP).await;
+        if let Err(error) = authority.keep_up() {
+            tracing::error!(%error, now = %Timestamp::now(), "the authority could not do what is due");
+        }
+    }
+}

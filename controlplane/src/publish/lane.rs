@@ -1,0 +1,176 @@
+//! The way of snapshots to one connected node: one manifest at a time, then its verdict, then the newest there is.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use sluice_contract::v1;
+use sluice_contract::v1::from_node::Message as Said;
+use sluice_contract::v1::to_node::Message as Told;
+use sluice_snapshot::chunk::{self, Name};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tonic::{Status, Streaming};
+
+use super::edition::{Made, pieces};
+use super::nodes::{Farewell, Visit};
+use super::{Desired, Publisher};
+
+/// How long a node may take for a verdict, from the last piece on: building a plane takes milliseconds, a disk that syncs
+/// badly some seconds. A node that says nothing for so long is asked to come anew.
+const VERDICT: Duration = Duration::from_secs(60);
+/// Messages that wait for a node to read them: with pieces of 1 MiB, 4 MiB a node at most.
+pub(crate) const QUEUE: usize = 4;
+
+/// One node's lane, from its hello to the end of its stream.
+pub(crate) struct Lane {
+    publisher: Arc<Publisher>,
+    visit: Visit,
+    desired: watch::Receiver<Arc<Desired>>,
+    out: mpsc::Sender<Result<v1::ToNode, Status>>,
+    /// Chunks the node has.
+    held: HashSet<Name>,
+    /// The newest revision it was sent, or could not be.
+    last: Option<u64>,
+    in_flight: Option<InFlight>,
+}
+
+/// What a node was sent and has not judged.
+struct InFlight {
+    manifest: v1::Manifest,
+    edition: Arc<OnceLock<Made>>,
+    deadline: Instant,
+}
+
+impl Lane {
+    /// A lane of a node that said hello.
+    pub(crate) fn new(
+        publisher: Arc<Publisher>,
+        visit: Visit,
+        chunks: &[Vec<u8>],
+        out: mpsc::Sender<Result<v1::ToNode, Status>>,
+    ) -> Self {
+        let held = chunks.iter().filter_map(|name| Name::from_wire(name)).collect();
+        let mut desired = publisher.desired.clone();
+        desired.mark_changed();
+        Self { publisher, visit, desired, out, held, last: None, in_flight: None }
+    }
+
+    /// Serves the node until either side ends the stream.
+    pub(crate) async fn run(mut self, mut said: Streaming<v1::FromNode>) {
+        let mut farewell = self.visit.farewell();
+        let mut ended = pin!(async move { farewell.wait_for(Option::is_some).await.ok().and_then(|end| end.clone()) });
+        loop {
+            if self.in_flight.is_none() && self.is_due() {
+                // Nothing else is heard meanwhile: whatever ends the stream also ends the sending.
+                tokio::select! {
+                    end = &mut ended => return self.leave(end).await,
+                    sent = self.send_next() => if sent.is_none() { return },
+                }
+                continue;
+            }
+            let deadline = self.in_flight.as_ref().map(|sent| sent.deadline);
+            tokio::select! {
+                end = &mut ended => return self.leave(end).await,
+                changed = self.desired.changed(), if deadline.is_none() => if changed.is_err() { return },
+                message = said.message() => match message {
+                    Ok(Some(message)) => self.hear(message),
+                    // the node, or what is between, has ended it
+                    Ok(None) | Err(_) => return,
+                },
+                () = overdue(deadline) => {
+                    let _ = self.out.send(Err(Status::deadline_exceeded("no verdict came; connect again"))).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// There is a revision the node was not sent.
+    fn is_due(&self) -> bool {
+        let revision = self.desired.borrow().revision;
+        // before the first one nobody has said what is wanted: a node waits rather than serve nothing
+        revision > 0 && self.last != Some(revision)
+    }
+
+    /// Sends the newest revision. `None`: nobody reads any more.
+    ///
+    /// Dropped half-way only together with the stream: pieces are never left out.
+    async fn send_next(&mut self) -> Option<()> {
+        let desired = Arc::clone(&self.desired.borrow_and_update());
+        let edition = self.publisher.editions.of(&desired, self.visit.labels());
+        self.last = Some(desired.revision);
+        let made = match edition.get()? {
+            Ok(made) => made,
+            Err(faults) => {
+                self.visit.refused_here(desired.revision, faults);
+                return Some(());
+            }
+        };
+        let manifest =
+            v1::Manifest { generation: self.visit.next_generation(desired.revision), ..made.manifest.clone() };
+        self.tell(Told::Manifest(manifest.clone())).await?;
+        let mut sent = HashSet::new();
+        for name in chunk::names(&manifest).filter(|name| !self.held.contains(name)) {
+            let Some(bytes) = made.chunks.get(&name).filter(|_| sent.insert(name)) else { continue };
+            for (bytes, last) in pieces(bytes, chunk::PART_BYTES) {
+                self.tell(Told::Part(v1::Part { chunk: name.to_wire(), bytes, last })).await?;
+            }
+        }
+        self.in_flight = Some(InFlight { manifest, edition, deadline: Instant::now() + VERDICT });
+        Some(())
+    }
+
+    async fn tell(&self, message: Told) -> Option<()> {
+        self.out.send(Ok(v1::ToNode { message: Some(message) })).await.ok()
+    }
+
+    fn hear(&mut self, message: v1::FromNode) {
+        match message.message {
+            Some(Said::Verdict(verdict)) => self.judge(verdict),
+            Some(Said::Report(report)) => self.visit.reported(report),
+            // a message of a later version, or a hello too many: nothing depends on it
+            Some(Said::Hello(_)) | None => {}
+        }
+    }
+
+    fn judge(&mut self, verdict: v1::Verdict) {
+        let Some(InFlight { manifest, edition, .. }) =
+            self.in_flight.take_if(|sent| sent.manifest.generation == verdict.generation)
+        else {
+            return;
+        };
+        let say = |fault: v1::NodeFault| match edition.get() {
+            Some(Ok(edition)) => edition.say(fault),
+            _ => v1::ConfigurationFault { message: fault.reason, ..v1::ConfigurationFault::default() },
+        };
+        let faults = verdict.faults.into_iter().map(say).collect();
+        if verdict.accepted {
+            self.held = chunk::names(&manifest).collect();
+            self.visit.accepted(manifest.revision, faults, Duration::from_micros(verdict.took_us));
+        } else {
+            self.visit.rejected(manifest.revision, faults);
+        }
+    }
+
+    /// Ends the stream from here.
+    async fn leave(self, end: Option<Farewell>) {
+        let status = match end {
+            Some(Farewell::Replaced) => Status::aborted("the same node connected again"),
+            Some(Farewell::Dismissed(reason)) => {
+                let _ = self.tell(Told::Dismissal(v1::Dismissal { reason: reason.clone() })).await;
+                Status::permission_denied(reason)
+            }
+            None => Status::unavailable("the control plane is stopping"),
+        };
+        let _ = self.out.send(Err(status)).await;
+    }
+}
+
+async fn overdue(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

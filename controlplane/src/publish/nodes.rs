@@ -1,0 +1,262 @@
+//! The nodes a control plane knows: who is connected, what each runs, and what it refused last.
+
+mod status;
+#[cfg(test)]
+mod tests;
+mod visit;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use sluice_contract::v1;
+use tokio::sync::{Notify, watch};
+
+use super::edition::Labels;
+use crate::audit::{self, Event};
+use crate::store::{self, Store, StoreError};
+pub(crate) use visit::{Farewell, Visit};
+
+/// What is kept of a node over a restart of the control plane.
+#[derive(Clone, Default)]
+pub(crate) struct Kept {
+    /// By which configuration chooses it.
+    pub labels: Labels,
+    /// Those its join token gave it; none: those it says.
+    pub granted: Labels,
+    /// The version of its software.
+    pub version: String,
+    /// The last generation it was sent, or said to have.
+    pub generation: u64,
+    /// The revision it runs; 0: none that is known.
+    pub revision: u64,
+    /// When it began to run it, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// When it was seen last.
+    pub seen_ms: u64,
+    /// What it refused last.
+    pub rejected: Option<Rejected>,
+}
+
+/// A refusal, whole.
+#[derive(Clone)]
+pub struct Rejected {
+    /// What was refused.
+    pub revision: u64,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Every reason.
+    pub faults: Vec<v1::ConfigurationFault>,
+}
+
+/// A node, connected or not.
+#[derive(Default)]
+struct Node {
+    kept: Kept,
+    visitor: Option<Visitor>,
+    /// The newest revision it was sent.
+    sent: u64,
+    report: v1::Report,
+    addresses: Vec<String>,
+    /// When the certificate it came with ends.
+    certificate_ends: Option<Timestamp>,
+    /// What is kept differs from what the store has.
+    is_new: bool,
+}
+
+/// The stream a node is connected by.
+struct Visitor {
+    serial: u64,
+    end: watch::Sender<Option<Farewell>>,
+}
+
+/// All nodes.
+pub struct Nodes {
+    known: Mutex<BTreeMap<String, Node>>,
+    /// Until when the certificates of nodes are refused, in milliseconds since 1970.
+    revoked: Mutex<BTreeMap<String, u64>>,
+    /// Counts changes, for those who watch.
+    changes: watch::Sender<u64>,
+    store: Option<Store>,
+    /// Something is to be written.
+    unwritten: Notify,
+}
+
+impl Nodes {
+    /// Nodes that are forgotten with the process.
+    #[must_use]
+    pub fn in_memory() -> Arc<Self> {
+        Self::of(None, BTreeMap::new(), BTreeMap::new())
+    }
+
+    /// The nodes of a store, and whatever becomes of them from now on. To be called within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
+    pub fn open(store: Store) -> Result<Arc<Self>, StoreError> {
+        let kept = store.read_now(store::nodes::all)?;
+        let known = kept.into_iter().map(|(name, kept)| (name, Node { kept, ..Node::default() })).collect();
+        let revoked = store.read_now(store::nodes::revoked)?;
+        let nodes = Self::of(Some(store), known, revoked);
+        tokio::spawn(Arc::clone(&nodes).write());
+        Ok(nodes)
+    }
+
+    fn of(store: Option<Store>, known: BTreeMap<String, Node>, revoked: BTreeMap<String, u64>) -> Arc<Self> {
+        let (changes, _) = watch::channel(0);
+        let (known, revoked) = (Mutex::new(known), Mutex::new(revoked));
+        Arc::new(Self { known, revoked, changes, store, unwritten: Notify::new() })
+    }
+
+    /// Changes whenever something changed about any node.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The labels nodes have, each set once: what a configuration is to be judged for.
+    #[must_use]
+    pub fn label_sets(&self) -> Vec<Labels> {
+        let sets: std::collections::BTreeSet<Labels> =
+            self.known().values().map(|node| node.kept.labels.clone()).collect();
+        sets.into_iter().collect()
+    }
+
+    /// A node said hello. Its stream before this one, if there is one, is told to end.
+    pub(crate) fn greet(self: &Arc<Self>, hello: &v1::Hello, labels: Labels, certificate: Option<Timestamp>) -> Visit {
+        let (end, farewell) = watch::channel(None);
+        let serial = self.change(&hello.node, |node| {
+            let serial = node.visitor.as_ref().map_or(0, |before| before.serial) + 1;
+            if let Some(before) = node.visitor.replace(Visitor { serial, end }) {
+                before.end.send_replace(Some(Farewell::Replaced));
+            }
+            if hello.generation > node.kept.generation {
+                if node.kept.generation > 0 {
+                    tracing::warn!(
+                        node = hello.node,
+                        ours = node.kept.generation,
+                        theirs = hello.generation,
+                        "the node has a newer generation than was recorded here: going on above it"
+                    );
+                }
+                node.kept.generation = hello.generation;
+            }
+            node.kept.labels.clone_from(&labels);
+            node.kept.version.clone_from(&hello.version);
+            node.certificate_ends = certificate;
+            node.addresses.clone_from(&hello.addresses);
+            node.report = v1::Report::default();
+            serial
+        });
+        tracing::info!(node = hello.node, version = hello.version, generation = hello.generation, "a node connected");
+        Visit::new(Arc::clone(self), hello.node.clone(), labels, serial, farewell)
+    }
+
+    /// Sends a node away, forgets it, and refuses the certificates it has. `false`: there is no such node.
+    ///
+    /// # Errors
+    ///
+    /// The database fails; the node is sent away all the same, and may come back after a restart.
+    pub async fn revoke(&self, node: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let at_ms = u64::try_from(now.as_millisecond()).unwrap_or_default();
+        self.revoked().insert(node.to_owned(), at_ms);
+        let forgotten = self.known().remove(node);
+        let was_known = forgotten.is_some();
+        if let Some(visitor) = forgotten.and_then(|node| node.visitor) {
+            visitor.end.send_replace(Some(Farewell::Dismissed("the node was revoked".to_owned())));
+        }
+        self.changes.send_modify(|count| *count += 1);
+        if let Some(store) = &self.store {
+            let node = node.to_owned();
+            store.write(move |db| store::nodes::revoke(db, &node, at_ms)).await?;
+        }
+        Ok(was_known)
+    }
+
+    /// Whether the certificates of a node that were made at this time are refused.
+    pub(crate) fn is_revoked(&self, node: &str, made_ms: u64) -> bool {
+        self.revoked().get(node).is_some_and(|until| made_ms <= *until)
+    }
+
+    /// Notes the labels that a join token gave a node.
+    pub(crate) fn grant(&self, node: &str, labels: Labels) {
+        self.change(node, |node| node.kept.granted = labels);
+    }
+
+    /// The labels that a join token gave a node.
+    pub(crate) fn granted(&self, node: &str) -> Labels {
+        self.known().get(node).map(|node| node.kept.granted.clone()).unwrap_or_default()
+    }
+
+    /// Writes refusals to the audit log.
+    fn remember(&self, node: &str, denials: Vec<v1::Denial>, lost: u64) {
+        let Some(store) = self.store.clone().filter(|_| !denials.is_empty()) else { return };
+        let events: Vec<_> = denials.into_iter().map(|denial| refusal(node, denial, lost)).collect();
+        tokio::spawn(async move {
+            let now = Timestamp::now();
+            let write = store.write(move |db| events.into_iter().try_for_each(|event| audit::record(db, now, event)));
+            if let Err(error) = write.await {
+                tracing::error!(%error, "refusals of a node cannot be written to the audit log");
+            }
+        });
+    }
+
+    /// Changes a node, which is made if it is not known, and tells those who watch.
+    fn change<T>(&self, name: &str, change: impl FnOnce(&mut Node) -> T) -> T {
+        let result = {
+            let mut known = self.known();
+            let node = known.entry(name.to_owned()).or_default();
+            node.kept.seen_ms = now_ms();
+            node.is_new = true;
+            change(node)
+        };
+        self.changes.send_modify(|count| *count += 1);
+        self.unwritten.notify_one();
+        result
+    }
+
+    /// Writes what changed, many nodes at a time.
+    async fn write(self: Arc<Self>) {
+        let Some(store) = self.store.clone() else { return };
+        loop {
+            self.unwritten.notified().await;
+            let changed: Vec<(String, Kept)> = self
+                .known()
+                .iter_mut()
+                .filter_map(|(name, node)| std::mem::take(&mut node.is_new).then(|| (name.clone(), node.kept.clone())))
+                .collect();
+            let written = store.write(move |transaction| {
+                changed.iter().try_for_each(|(name, kept)| store::nodes::keep(transaction, name, kept))
+            });
+            if let Err(error) = written.await {
+                // what is running goes on, and the next change writes it again
+                tracing::error!(%error, "what nodes run cannot be recorded");
+            }
+        }
+    }
+
+    fn revoked(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.revoked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Node>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refusal(node: &str, denial: v1::Denial, lost: u64) -> Event {
+    let v1::Denial { principal, method, server, object, reason, count, .. } = denial;
+    let more = if lost > 0 { format!("; {lost} others are not listed") } else { String::new() };
+    Event {
+        actor: if principal.is_empty() { "nobody".to_owned() } else { principal },
+        action: "denied",
+        object: format!("{server}/{object}").trim_matches('/').to_owned(),
+        detail: format!("{method}: {reason}, {count} times on node {node}{more}"),
+        ..Event::default()
+    }
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
+}

@@ -1,0 +1,118 @@
+//! A node while it is connected. What is said through a visit that another one has replaced is not recorded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_contract::v1;
+use tokio::sync::watch;
+
+use super::{Labels, Node, Nodes, Rejected, now_ms};
+use crate::language::Fault;
+
+/// Why a stream ends from here.
+#[derive(Clone)]
+pub(crate) enum Farewell {
+    /// The node connected again.
+    Replaced,
+    /// It is not welcome any more.
+    Dismissed(String),
+}
+
+/// A connected node. Dropped: it has gone.
+pub(crate) struct Visit {
+    nodes: Arc<Nodes>,
+    node: String,
+    labels: Labels,
+    serial: u64,
+    farewell: watch::Receiver<Option<Farewell>>,
+}
+
+impl Visit {
+    pub(super) fn new(
+        nodes: Arc<Nodes>,
+        node: String,
+        labels: Labels,
+        serial: u64,
+        farewell: watch::Receiver<Option<Farewell>>,
+    ) -> Self {
+        Self { nodes, node, labels, serial, farewell }
+    }
+
+    /// By which configuration chooses the node.
+    pub(crate) fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Tells when and why the stream is to end.
+    pub(crate) fn farewell(&self) -> watch::Receiver<Option<Farewell>> {
+        self.farewell.clone()
+    }
+
+    /// The generation of the next manifest, which is of this revision.
+    pub(crate) fn next_generation(&self, revision: u64) -> u64 {
+        self.change(|node| {
+            node.kept.generation += 1;
+            node.sent = revision;
+            node.kept.generation
+        })
+        .unwrap_or_default()
+    }
+
+    /// The node runs a revision; `faults` is what is wrong all the same.
+    pub(crate) fn accepted(&self, revision: u64, faults: Vec<v1::ConfigurationFault>, took: Duration) {
+        tracing::info!(node = self.node, revision, took_us = took.as_micros() as u64, "a node runs the configuration");
+        for fault in &faults {
+            tracing::warn!(node = self.node, revision, path = fault.path.join("."), "{}", fault.message);
+        }
+        self.change(|node| {
+            node.kept.revision = revision;
+            node.kept.since_ms = now_ms();
+        });
+    }
+
+    /// The node refused a revision.
+    pub(crate) fn rejected(&self, revision: u64, faults: Vec<v1::ConfigurationFault>) {
+        for fault in &faults {
+            let path = fault.path.join(".");
+            tracing::error!(node = self.node, revision, path, "a node refused the configuration: {}", fault.message);
+        }
+        self.change(|node| node.kept.rejected = Some(Rejected { revision, at_ms: now_ms(), faults }));
+    }
+
+    /// A revision makes no snapshot for this node.
+    pub(crate) fn refused_here(&self, revision: u64, faults: &[Fault]) {
+        let fault = |fault: &Fault| v1::ConfigurationFault {
+            path: vec![fault.path.to_string()],
+            message: fault.message.clone(),
+            advice: fault.advice.clone().unwrap_or_default(),
+            ..v1::ConfigurationFault::default()
+        };
+        self.rejected(revision, faults.iter().map(fault).collect());
+    }
+
+    /// How the node is, and whom it refused.
+    pub(crate) fn reported(&self, mut report: v1::Report) {
+        let (denials, lost) = (std::mem::take(&mut report.denials), std::mem::take(&mut report.denials_lost));
+        self.nodes.remember(&self.node, denials, lost);
+        self.change(|node| node.report = report);
+    }
+
+    /// Changes the node, unless it is connected otherwise by now.
+    fn change<T>(&self, change: impl FnOnce(&mut Node) -> T) -> Option<T> {
+        if !self.is_current() {
+            return None;
+        }
+        Some(self.nodes.change(&self.node, change))
+    }
+
+    fn is_current(&self) -> bool {
+        let known = self.nodes.known();
+        known.get(&self.node).and_then(|node| node.visitor.as_ref()).is_some_and(|now| now.serial == self.serial)
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.change(|node| node.visitor = None);
+    }
+}

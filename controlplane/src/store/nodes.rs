@@ -1,0 +1,102 @@
+//! Nodes as they are kept; see [`crate::publish::Nodes`].
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, params};
+use sluice_contract::v1;
+
+use super::{StoreError, column};
+use crate::publish::{Kept, Rejected};
+
+/// Every node, by name.
+///
+/// # Errors
+///
+/// The database fails.
+pub(crate) fn all(connection: &Connection) -> Result<Vec<(String, Kept)>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT name, labels, granted, version, generation, revision, since_ms, seen_ms, rejected FROM nodes ORDER BY name",
+    )?;
+    Ok(statement.query_map((), read)?.collect::<Result<_, _>>()?)
+}
+
+/// Keeps a node as it is now.
+///
+/// # Errors
+///
+/// The database fails.
+pub(crate) fn keep(connection: &Connection, name: &str, kept: &Kept) -> Result<(), StoreError> {
+    let json = |labels| serde_json::to_string(labels).map_err(|error| StoreError::Broken(error.to_string()));
+    let (labels, granted) = (json(&kept.labels)?, json(&kept.granted)?);
+    let rejected = kept.rejected.as_ref().map(|rejected| {
+        let status = v1::NodeStatus {
+            rejected_revision: rejected.revision,
+            rejected_ms: rejected.at_ms,
+            rejected: rejected.faults.clone(),
+            ..v1::NodeStatus::default()
+        };
+        status.encode_to_vec()
+    });
+    connection.prepare_cached("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(params![
+        name,
+        labels,
+        granted,
+        kept.version,
+        column::int(kept.generation),
+        column::int(kept.revision),
+        column::int(kept.since_ms),
+        column::int(kept.seen_ms),
+        rejected
+    ])?;
+    Ok(())
+}
+
+/// Until when the certificates of each revoked node are refused.
+///
+/// # Errors
+///
+/// The database fails.
+pub(crate) fn revoked(connection: &Connection) -> Result<BTreeMap<String, u64>, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT name, at_ms FROM revoked_nodes")?;
+    Ok(statement.query_map((), |row| Ok((row.get(0)?, column::number(row, 1)?)))?.collect::<Result<_, _>>()?)
+}
+
+/// Forgets a node, and refuses the certificates it has until now.
+///
+/// # Errors
+///
+/// The database fails.
+pub(crate) fn revoke(connection: &Connection, name: &str, at_ms: u64) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM nodes WHERE name = ?")?.execute([name])?;
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO revoked_nodes VALUES (?, ?)")?
+        .execute(params![name, column::int(at_ms)])?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<(String, Kept)> {
+    let labels = |column| {
+        let text: String = row.get(column)?;
+        serde_json::from_str(&text).map_err(|error| column::conversion(column, Type::Text, error))
+    };
+    let rejected: Option<Vec<u8>> = row.get(8)?;
+    let rejected = rejected.map(|bytes| v1::NodeStatus::decode(&*bytes)).transpose();
+    let rejected = rejected.map_err(|error| column::conversion(8, Type::Blob, error))?;
+    let kept = Kept {
+        labels: labels(1)?,
+        granted: labels(2)?,
+        version: row.get(3)?,
+        generation: column::number(row, 4)?,
+        revision: column::number(row, 5)?,
+        since_ms: column::number(row, 6)?,
+        seen_ms: column::number(row, 7)?,
+        rejected: rejected.map(|status| Rejected {
+            revision: status.rejected_revision,
+            at_ms: status.rejected_ms,
+            faults: status.rejected,
+        }),
+    };
+    Ok((row.get(0)?, kept))
+}

@@ -1,0 +1,122 @@
+//! How nodes get in: by a join token once, by their certificate from then on, until they are revoked.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use sluice_contract::v1;
+use tonic::Status;
+
+use crate::audit::{self, Event};
+use crate::authority::{Authority, Credential, Refused};
+use crate::listen::Peer;
+use crate::publish::{Labels, Nodes};
+use crate::store::tokens::StoredToken;
+use crate::store::{Store, StoreError, digest, tokens};
+
+/// Between a join token and the fingerprint of the authority it is for.
+const MARK: char = '.';
+
+/// Knows who may come in.
+pub struct Admission {
+    store: Store,
+    authority: Arc<Authority>,
+    nodes: Arc<Nodes>,
+}
+
+impl Admission {
+    /// With the tokens of a store, the certificates of an authority, and the nodes that are known.
+    #[must_use]
+    pub fn new(store: Store, authority: Arc<Authority>, nodes: Arc<Nodes>) -> Self {
+        Self { store, authority, nodes }
+    }
+
+    /// Whose connection this is.
+    pub(super) fn known(&self, peer: Option<&Peer>) -> Result<Arc<Credential>, Status> {
+        let Some(credential) = peer.and_then(|peer| peer.credential.clone()) else {
+            return Err(Status::unauthenticated("nodes show a certificate, which they get by joining"));
+        };
+        self.welcome(&credential)?;
+        Ok(credential)
+    }
+
+    /// The labels of a node that says hello.
+    pub(super) fn labels(&self, credential: &Credential, hello: &v1::Hello) -> Result<Labels, Status> {
+        if hello.node != credential.node {
+            let own = &credential.node;
+            return Err(Status::permission_denied(format!("the certificate is that of node `{own}`")));
+        }
+        let granted = self.nodes.granted(&credential.node);
+        if granted.is_empty() {
+            return Ok(hello.labels.clone());
+        }
+        match hello.labels.iter().find(|(label, value)| granted.get(*label) != Some(*value)) {
+            Some((label, _)) => Err(Status::permission_denied(format!(
+                "the join token did not grant the label `{label}` as it is said"
+            ))),
+            None => Ok(granted),
+        }
+    }
+
+    /// Exchanges a join token for a certificate.
+    pub(super) async fn join(&self, request: &v1::JoinRequest) -> Result<v1::Certificates, Status> {
+        // before the token is used up: what cannot be signed leaves it as it is
+        let certificates = self.authority.admit(&request.node, &request.csr).map_err(refused)?;
+        let bare = request.token.trim().split(MARK).next().unwrap_or_default();
+        let (sha256, node, now) = (digest(bare), request.node.clone(), self.authority.clock().now());
+        let used = self.store.write(move |db| use_up(db, &sha256, &node, now)).await;
+        let used = used.map_err(|error: StoreError| {
+            tracing::error!(%error, "a node could not join");
+            Status::unavailable("the control plane cannot read its tokens")
+        })?;
+        let Some(token) = used else {
+            let reason = "the join token is unknown, used, expired, or for another node: make a new one for this node";
+            return Err(Status::unauthenticated(reason));
+        };
+        tracing::info!(node = request.node, token = token.id, "a node joined");
+        self.nodes.grant(&request.node, token.labels);
+        Ok(certificates)
+    }
+
+    /// A new certificate for the bearer of one.
+    pub(super) fn renew(&self, peer: Option<&Peer>, request: &v1::RenewRequest) -> Result<v1::Certificates, Status> {
+        let credential = match peer.and_then(|peer| peer.credential.clone()) {
+            Some(credential) => credential,
+            None => Arc::new(self.authority.recognise(request).map_err(refused)?),
+        };
+        self.welcome(&credential)?;
+        self.authority.admit(&credential.node, &request.csr).map_err(refused)
+    }
+
+    /// Refuses those that were sent away after their certificate was made.
+    fn welcome(&self, credential: &Credential) -> Result<(), Status> {
+        if self.nodes.is_revoked(&credential.node, credential.made_ms) {
+            return Err(Status::permission_denied("the node was revoked: it has to join again with a new token"));
+        }
+        Ok(())
+    }
+}
+
+/// Uses up a join token, if it counts and is for this node: whoever has a token for one name cannot take another's place.
+fn use_up(db: &Connection, sha256: &[u8; 32], node: &str, now: Timestamp) -> Result<Option<StoredToken>, StoreError> {
+    if tokens::by_digest(db, sha256)?.is_none_or(|token| token.name != node) {
+        return Ok(None);
+    }
+    let Some(token) = tokens::join(db, sha256, node, now)? else { return Ok(None) };
+    let event = Event {
+        actor: node.to_owned(),
+        action: "node.join",
+        object: format!("node/{node}"),
+        detail: format!("by a token of `{}`", token.author),
+        ..Event::default()
+    };
+    audit::record(db, now, event)?;
+    Ok(Some(token))
+}
+
+fn refused(refused: Refused) -> Status {
+    match refused {
+        Refused::Request => Status::invalid_argument(refused.to_string()),
+        Refused::Certificate | Refused::Expired => Status::unauthenticated(refused.to_string()),
+    }
+}

@@ -1,0 +1,225 @@
+//! The control runtime's work while the node serves: it adopts what is offered, sweeps what idles, and leads the way out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sluice_snapshot::Fault;
+use sluice_snapshot::model::{Listener, Snapshot};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::catalog::Kind;
+use crate::drain::Phase;
+use crate::ledger::Ledger;
+use crate::limit;
+use crate::listen::tls::{Certificates, Clients};
+use crate::node::Node;
+use crate::observe::otlp;
+use crate::observe::traces::Span;
+use crate::plane::{Ground, Plane};
+use crate::uplink::{Held, Offer, Verdict};
+
+/// What the control runtime works with.
+pub(super) struct Control {
+    pub node: Arc<Node>,
+    pub adopt: watch::Sender<Arc<Plane>>,
+    pub offers: mpsc::Receiver<Offer>,
+    pub ground: Ground,
+    pub certificates: Arc<Certificates>,
+    pub clients: Arc<Clients>,
+    /// Where clients come in.
+    pub bound: Vec<SocketAddr>,
+    /// What was asked for when that was opened.
+    pub listener: Listener,
+    /// But the address is that of the command line.
+    pub is_told: bool,
+    /// Where what is run is kept for the next start.
+    pub ledger: Option<Arc<Ledger>>,
+    /// Spans of requests that have ended, to be sent on.
+    pub ended_spans: Option<mpsc::Receiver<Span>>,
+}
+
+impl Control {
+    /// Serves until the node is to end, and lets it end.
+    pub(super) async fn run(mut self) {
+        self.keep_keys();
+        let (end_spans, spans_end) = oneshot::channel::<()>();
+        let exporter = self.ended_spans.take().map(|ended| {
+            let (planes, metrics) = (self.node.planes.clone(), Arc::clone(&self.node.metrics));
+            tokio::spawn(otlp::run(ended, planes, metrics, async move { drop(spans_end.await) }))
+        });
+        let drain = self.node.drain.clone();
+        let mut leaving = Box::pin(async move { drain.reached(Phase::Leaving).await });
+        let mut end = Box::pin(signal());
+        let mut tick = tokio::time::interval(limit::SWEEP);
+        let mut fed = true;
+        // the state of the catalogues that is kept for the next start
+        let mut remembered = self.node.changes.version();
+        loop {
+            tokio::select! {
+                () = &mut end => break,
+                () = &mut leaving => break,
+                offer = self.offers.recv(), if fed => match offer {
+                    Some(offer) => self.judge(offer),
+                    None => fed = false,
+                },
+                _ = tick.tick() => {
+                    self.certificates.refresh();
+                    self.clients.refresh(self.adopt.borrow().snapshot.listener.client_certificates.as_ref());
+                    let version = self.node.changes.version();
+                    if version != remembered {
+                        remembered = version;
+                        self.adopt.borrow().remember(&self.ground.memory);
+                    }
+                    for upstream in self.adopt.borrow().servers() {
+                        upstream.sweep();
+                    }
+                }
+            }
+        }
+        self.leave().await;
+        // the spans of the last calls
+        drop(end_spans);
+        if let Some(exporter) = exporter {
+            let _ = tokio::time::timeout(limit::SPAN_FLUSH, exporter).await;
+        }
+    }
+
+    /// Adopts what is offered, or says every reason why not.
+    fn judge(&self, offer: Offer) {
+        let Offer { snapshot, held, verdict } = offer;
+        let generation = held.manifest.generation;
+        match sluice_snapshot::parse(&snapshot).and_then(|snapshot| self.keeps_its_lock(snapshot)) {
+            Ok(snapshot) => {
+                let later = self.at_the_next_start(&snapshot.listener);
+                match self.adopt(snapshot, generation) {
+                    Ok(()) => self.settle(held, later, verdict),
+                    Err(faults) => drop(verdict.send(Err(faults))),
+                }
+            }
+            // whoever waits for it may be gone; the next stream will offer it again
+            Err(faults) => drop(verdict.send(Err(faults))),
+        }
+    }
+
+    /// What is bound stays bound: a door that other machines reach must not lose its lock.
+    fn keeps_its_lock(&self, snapshot: Snapshot) -> Result<Snapshot, Vec<Fault>> {
+        let open = snapshot.access.required || snapshot.access.explicitly_open;
+        match self.bound.iter().find(|address| !open && !address.ip().to_canonical().is_loopback()) {
+            Some(address) => {
+                let reason = format!("the node listens on {address}, which other machines reach, and nothing locks it");
+                Err(vec![Fault { path: "access".to_owned(), reason }])
+            }
+            None => Ok(snapshot),
+        }
+    }
+
+    /// What of a listener does not count before the process is started again.
+    fn at_the_next_start(&self, listener: &Listener) -> Vec<Fault> {
+        let differs = [
+            ("listener.addresses", !self.is_told && listener.addresses != self.listener.addresses),
+            ("listener.certificates", listener.certificates != self.listener.certificates),
+        ];
+        let fault = |path: &str| {
+            tracing::warn!(path, "takes effect at the next start");
+            Fault { path: path.to_owned(), reason: "takes effect at the next start of the node".to_owned() }
+        };
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(path, _)| fault(path)).collect()
+    }
+
+    /// Gives the verdict when the last worker serves from this generation, and it is in the ledger. `faults` do not keep it from
+    /// being run.
+    pub(super) fn settle(&self, held: Held, mut faults: Vec<Fault>, verdict: oneshot::Sender<Verdict>) {
+        let (node, ledger) = (Arc::clone(&self.node), self.ledger.clone());
+        tokio::spawn(async move {
+            node.adoptions.reached(held.manifest.generation).await;
+            if let Some(ledger) = ledger {
+                faults.extend(keep(ledger, held).await.err());
+            }
+            // whoever waits for it may be gone; what is run is run
+            let _ = verdict.send(Ok(faults));
+        });
+    }
+
+    /// Builds the plane of a snapshot beside the old one and swaps it in; servers that are gone are let go.
+    fn adopt(&self, snapshot: Snapshot, generation: u64) -> Result<(), Vec<Fault>> {
+        let old = Arc::clone(&self.adopt.borrow());
+        let plane = Plane::build(snapshot, generation, Some(&old), &self.ground)?.adopt();
+        tracing::info!(
+            revision = plane.snapshot.revision,
+            servers = plane.snapshot.servers.len(),
+            "configuration adopted"
+        );
+        for upstream in old.servers() {
+            if !plane.server(upstream.name()).is_some_and(|kept| Arc::ptr_eq(kept, upstream)) {
+                let children = Arc::clone(&upstream.children);
+                tokio::spawn(async move { children.stop().await });
+            }
+        }
+        let differs = plane.shows_otherwise_than(&old);
+        if plane.snapshot.prefix != old.snapshot.prefix {
+            // lists are kept as the door shows them
+            plane.servers().for_each(|upstream| upstream.catalogue.changed(&Kind::ALL));
+        }
+        self.clients.refresh(plane.snapshot.listener.client_certificates.as_ref());
+        self.adopt.send_replace(plane);
+        self.keep_keys();
+        if differs {
+            self.node.changes.tell(&Kind::ALL);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that somebody minds the keys of each issuer.
+    fn keep_keys(&self) {
+        self.adopt.borrow().known.issuers().iter().for_each(|issuer| issuer.keep(&self.ground.kept_keys));
+    }
+
+    /// The way out; see [`crate::drain`].
+    async fn leave(self) {
+        let drain = &self.node.drain;
+        tracing::info!("stopping: not ready, calls in flight finish");
+        let already = drain.phase() >= Phase::Closing;
+        drain.enter(Phase::Leaving);
+        if !already {
+            tokio::time::sleep(limit::DRAIN_LEAD).await;
+        }
+        drain.enter(Phase::Closing);
+        let deadline = Instant::now() + limit::DRAIN;
+        while drain.still_open() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        drain.enter(Phase::Emptying);
+        let _ = tokio::time::timeout(limit::SESSIONS_END, self.node.emptied.notified()).await;
+        let plane = Arc::clone(&self.adopt.borrow());
+        let mut stopping = tokio::task::JoinSet::new();
+        for upstream in plane.servers() {
+            let children = Arc::clone(&upstream.children);
+            stopping.spawn(async move { children.stop().await });
+        }
+        while stopping.join_next().await.is_some() {}
+        tracing::info!(connections_cut = drain.still_open(), "stopped");
+    }
+}
+
+/// Writes the ledger, which waits for the disk.
+async fn keep(ledger: Arc<Ledger>, held: Held) -> Result<(), Fault> {
+    let written = tokio::task::spawn_blocking(move || ledger.write(&held.manifest, &held.chunks)).await;
+    written.unwrap_or_else(|failed| Err(std::io::Error::other(failed))).map_err(|error| {
+        tracing::error!(%error, "the ledger cannot be written: without a control plane this node would start with what it ran before");
+        Fault { path: "ledger".to_owned(), reason: format!("cannot be written: {error}") }
+    })
+}
+
+/// Waits for the signal to end.
+pub(super) async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::warn!("signals cannot be handled; the process ends at once when told to");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}

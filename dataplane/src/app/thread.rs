@@ -1,0 +1,131 @@
+//! A worker's thread: its runtime, its share of the listening sockets, and what it looks after beside traffic.
+
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+
+use crate::drain::Phase;
+use crate::exchange;
+use crate::limit;
+use crate::listen::balance::{Balance, Handed};
+use crate::listen::connection::Connections;
+use crate::listen::door::House;
+use crate::listen::http::{self, Listener};
+use crate::listen::mailbox::Mailboxes;
+use crate::listen::stdio;
+use crate::listen::tls::Tls;
+use crate::node::{Node, Worker};
+
+/// What a worker thread is started with.
+pub(super) struct Thread {
+    pub node: Arc<Node>,
+    pub index: u8,
+    pub mailboxes: Arc<Mailboxes>,
+    pub balance: Arc<Balance>,
+    /// Connections that other workers accepted.
+    pub handed: UnboundedReceiver<Handed>,
+    pub sockets: Vec<TcpListener>,
+    pub tls: Option<Arc<Tls>>,
+    pub stdio: bool,
+    pub stopped: watch::Receiver<bool>,
+}
+
+impl Thread {
+    pub(super) fn run(mut self) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, "cannot start a worker");
+                self.node.drain.enter(Phase::Closing);
+                return;
+            }
+        };
+        runtime.block_on(async move {
+            let worker = Worker::new(Arc::clone(&self.node), self.index);
+            let connections = Rc::new(Connections::default());
+            let house = Rc::new(House { worker: Rc::clone(&worker), mailboxes: self.mailboxes });
+            tokio::task::spawn_local(Rc::clone(&worker).keep_house());
+            tokio::task::spawn_local(sweep(Rc::clone(&connections)));
+            tokio::task::spawn_local(http::receive(Rc::clone(&house), Rc::clone(&connections), self.handed));
+            for socket in self.sockets {
+                let address = socket.local_addr();
+                match tokio::net::TcpListener::from_std(socket).and_then(|s| Ok((s, address?))) {
+                    Ok((socket, address)) => {
+                        let listener = Listener { socket, address, tls: self.tls.clone() };
+                        tokio::task::spawn_local(http::accept(
+                            Rc::clone(&house),
+                            Rc::clone(&connections),
+                            listener,
+                            Arc::clone(&self.balance),
+                        ));
+                    }
+                    Err(error) => tracing::error!(%error, "cannot use a listening socket"),
+                }
+            }
+            if self.stdio {
+                tokio::task::spawn_local(stdio::serve(Rc::clone(&worker)));
+            }
+            if self.index == 0 {
+                tokio::task::spawn_local(expire_sessions(Rc::clone(&worker)));
+            }
+            let _ = self.stopped.wait_for(|stopped| *stopped).await;
+        });
+        // a read of stdin cannot be called back: it is left behind rather than waited for
+        runtime.shutdown_background();
+    }
+}
+
+async fn sweep(connections: Rc<Connections>) {
+    let start = Instant::now();
+    let mut tick = tokio::time::interval(limit::SWEEP);
+    loop {
+        tick.tick().await;
+        connections.sweep(start.elapsed().as_secs() as u32);
+    }
+}
+
+/// Ends sessions that idle, towards their servers too; and all of them at the end.
+async fn expire_sessions(worker: Rc<Worker>) {
+    let mut tick = tokio::time::interval(limit::SWEEP);
+    let drain = worker.node.drain.clone();
+    let mut emptying = Box::pin(async move { drain.reached(Phase::Emptying).await });
+    let mut planes = worker.node.planes.clone();
+    let mut before = Arc::clone(&planes.borrow_and_update());
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            Ok(()) = planes.changed() => {
+                let now = Arc::clone(&planes.borrow_and_update());
+                let (worker, old) = (Rc::clone(&worker), std::mem::replace(&mut before, Arc::clone(&now)));
+                tokio::task::spawn_local(async move { exchange::end_gone_sessions(&worker, &old, &now).await });
+                continue;
+            }
+            () = &mut emptying => return end_sessions(&worker).await,
+        }
+        let plane = worker.plane();
+        let idle = plane.snapshot.limits.session_idle.as_millis() as u64;
+        for session in worker.node.sessions.expire(worker.node.clock.ms(), idle) {
+            let (worker, plane) = (Rc::clone(&worker), Arc::clone(&plane));
+            tokio::task::spawn_local(async move { exchange::end_session(&worker, &plane, &session).await });
+        }
+    }
+}
+
+/// Tells the servers that their sessions are over, many at a time; the caller bounds how long.
+async fn end_sessions(worker: &Rc<Worker>) {
+    let plane = worker.plane();
+    let mut ending = tokio::task::JoinSet::new();
+    for session in worker.node.sessions.drain() {
+        while ending.len() >= limit::SESSIONS_ENDING {
+            ending.join_next().await;
+        }
+        let (worker, plane) = (Rc::clone(worker), Arc::clone(&plane));
+        ending.spawn_local(async move { exchange::end_session(&worker, &plane, &session).await });
+    }
+    while ending.join_next().await.is_some() {}
+    worker.node.emptied.notify_one();
+}

@@ -1,0 +1,166 @@
+//! The ledger: the last configuration a node ran, on its disk, so that it starts without a control plane.
+//!
+//! It holds credentials, so it is sealed with a key of the node's own, and bound to the node's name: copied to another node
+//! it opens nothing. A file that cannot be opened is set aside for whoever wants to know why, and the node goes on without.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use bytes::{Buf as _, Bytes};
+use prost::Message as _;
+use sluice_contract::v1;
+use sluice_snapshot::chunk::{Chunks, Name};
+
+use crate::seal;
+
+/// What every ledger begins with; the number is that of the format.
+const HEADER: &[u8] = b"sluice ledger 1\n";
+/// Bytes of the nonce that follows. Random: a node writes a ledger a few times a day, far from where two would meet.
+const NONCE: usize = 12;
+
+/// Where a node keeps what it runs.
+pub(crate) struct Ledger {
+    path: PathBuf,
+    key: LessSafeKey,
+    node: String,
+}
+
+/// Why a ledger is not read.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("it was not written by this version")]
+    Format,
+    #[error("it was not sealed by this node, or it is damaged")]
+    Seal,
+    #[error("what it holds cannot be read")]
+    Content,
+}
+
+impl Ledger {
+    /// The ledger in a state folder, and what seals it; the key is made where there is none.
+    pub(crate) fn new(state_dir: &Path, node: &str) -> Self {
+        let key = UnboundKey::new(&AES_256_GCM, &seal::kept(&state_dir.join("ledger.key")))
+            .map(LessSafeKey::new)
+            .expect("the key has the length of AES-256");
+        Self { path: state_dir.join("ledger"), key, node: node.to_owned() }
+    }
+
+    /// What was written last, or `None`. A file that is no ledger of this node's is set aside.
+    pub(crate) fn read(&self) -> Option<(v1::Manifest, Chunks)> {
+        let sealed = match fs::read(&self.path) {
+            Ok(sealed) => sealed,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::error!(path = %self.path.display(), %error, "the ledger cannot be read");
+                return None;
+            }
+        };
+        match self.open(sealed) {
+            Ok(content) => Some(content),
+            Err(reason) => {
+                let aside = self.path.with_extension("broken");
+                let moved = fs::rename(&self.path, &aside).is_ok();
+                tracing::error!(path = %self.path.display(), %reason, set_aside = moved, "the ledger is not used");
+                None
+            }
+        }
+    }
+
+    /// Replaces what was written: whoever reads it sees the old content or the new one, also after a crash.
+    pub(crate) fn write(&self, manifest: &v1::Manifest, chunks: &Chunks) -> io::Result<()> {
+        let mut content = manifest.encode_length_delimited_to_vec();
+        for (name, bytes) in chunks {
+            let part = v1::Part { chunk: name.to_wire(), bytes: bytes.clone(), last: true };
+            part.encode_length_delimited(&mut content).map_err(io::Error::other)?;
+        }
+        let nonce = seal::random::<NONCE>();
+        self.key
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), self.bound(), &mut content)
+            .map_err(|_| io::Error::other("the ledger is too large to be sealed"))?;
+        let fresh = self.path.with_extension("new");
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        [HEADER, &nonce, &content].into_iter().try_for_each(|part| file.write_all(part))?;
+        file.sync_all()?;
+        fs::rename(&fresh, &self.path)?;
+        File::open(folder)?.sync_all()
+    }
+
+    fn open(&self, sealed: Vec<u8>) -> Result<(v1::Manifest, Chunks), Broken> {
+        let rest = sealed.strip_prefix(HEADER).ok_or(Broken::Format)?;
+        let (nonce, content) = rest.split_first_chunk::<NONCE>().ok_or(Broken::Format)?;
+        let mut content = content.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let plain = self.key.open_in_place(nonce, self.bound(), &mut content).map_err(|_| Broken::Seal)?.len();
+        content.truncate(plain);
+        let mut content = Bytes::from(content);
+        let manifest = v1::Manifest::decode_length_delimited(&mut content).map_err(|_| Broken::Content)?;
+        let mut chunks = Chunks::new();
+        while content.has_remaining() {
+            let part = v1::Part::decode_length_delimited(&mut content).map_err(|_| Broken::Content)?;
+            chunks.insert(Name::from_wire(&part.chunk).ok_or(Broken::Content)?, part.bytes);
+        }
+        Ok((manifest, chunks))
+    }
+
+    /// What the seal is bound to.
+    fn bound(&self) -> Aad<Vec<u8>> {
+        Aad::from([HEADER, self.node.as_bytes()].concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("sluice-ledger-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        folder
+    }
+
+    fn content(generation: u64) -> (v1::Manifest, Chunks) {
+        let bytes = Bytes::from_static(b"a t0ken");
+        let name = Name::of(&bytes);
+        (v1::Manifest { generation, base: name.to_wire(), ..Default::default() }, Chunks::from([(name, bytes)]))
+    }
+
+    #[test]
+    fn what_was_written_is_read_by_the_same_node_and_by_no_other() {
+        let folder = folder("same");
+        let ledger = Ledger::new(&folder, "a");
+        assert!(ledger.read().is_none());
+        for generation in [3, 4] {
+            let (manifest, chunks) = content(generation);
+            ledger.write(&manifest, &chunks).unwrap();
+            assert!(Ledger::new(&folder, "a").read() == Some((manifest, chunks)));
+        }
+        let raw = fs::read(folder.join("ledger")).unwrap();
+        assert!(!raw.windows(7).any(|bytes| bytes == b"a t0ken"), "sealed");
+        assert!(Ledger::new(&folder, "b").read().is_none(), "of another node");
+        assert!(folder.join("ledger.broken").exists() && !folder.join("ledger").exists());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn whatever_is_broken_is_set_aside() {
+        let folder = folder("broken");
+        let ledger = Ledger::new(&folder, "a");
+        let (manifest, chunks) = content(1);
+        ledger.write(&manifest, &chunks).unwrap();
+        let good = fs::read(folder.join("ledger")).unwrap();
+        let mut flipped = good.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        let newer = [b"sluice ledger 2\n", &good[HEADER.len()..]].concat();
+        for bad in [&flipped[..], &newer, &good[..good.len() / 2], &good[..20], b"", b"nonsense"] {
+            fs::write(folder.join("ledger"), bad).unwrap();
+            assert!(ledger.read().is_none());
+            assert_eq!(fs::read(folder.join("ledger.broken")).unwrap(), bad);
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

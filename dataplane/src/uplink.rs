@@ -1,0 +1,109 @@
+//! Where snapshots come from: the push stream of a control plane, in this process or elsewhere. It says who this node is,
+//! gathers manifests and their chunks, and answers with a verdict; what is made of a snapshot, [`crate::app`] decides.
+
+mod backoff;
+mod identity;
+mod remote;
+mod report;
+mod stream;
+mod tls;
+mod token;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use sluice_contract::v1;
+use sluice_snapshot::Fault;
+use sluice_snapshot::chunk::Chunks;
+use tokio::sync::{mpsc, oneshot, watch};
+use tonic::body::Body;
+use tower::Service;
+use tower::util::BoxCloneSyncService;
+
+use crate::node::Node;
+pub use remote::{Remote, UplinkError};
+use stream::End;
+
+/// A gRPC service in this process.
+type Local = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
+
+/// The way to a control plane.
+pub struct Uplink(Way);
+
+enum Way {
+    Local(Local),
+    Remote(Remote),
+}
+
+impl Uplink {
+    /// A control plane in this process: its service `sluice.v1.Sync`, called without a network in between.
+    pub fn in_process<S>(service: S) -> Self
+    where
+        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        Self(Way::Local(BoxCloneSyncService::new(service)))
+    }
+
+    /// A control plane elsewhere.
+    #[must_use]
+    pub fn remote(remote: Remote) -> Self {
+        Self(Way::Remote(remote))
+    }
+
+    /// It may not be there when the node starts.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.0, Way::Remote(_))
+    }
+}
+
+/// A snapshot that has come whole, to be run or refused.
+pub(crate) struct Offer {
+    pub snapshot: v1::Snapshot,
+    pub held: Held,
+    pub verdict: oneshot::Sender<Verdict>,
+}
+
+/// What became of an offer: run, with what is wrong all the same; or every reason why not.
+pub(crate) type Verdict = Result<Vec<Fault>, Vec<Fault>>;
+
+/// The manifest that is run, and its chunks.
+#[derive(Clone, Default)]
+pub(crate) struct Held {
+    pub manifest: v1::Manifest,
+    pub chunks: Chunks,
+}
+
+/// What the uplink knows of its node.
+pub(crate) struct Link {
+    pub node: String,
+    pub labels: BTreeMap<String, String>,
+    pub addresses: Vec<String>,
+    /// What the node runs already.
+    pub held: Held,
+    pub offers: mpsc::Sender<Offer>,
+    /// The node, once it serves.
+    pub stage: watch::Receiver<Option<Arc<Node>>>,
+    /// Why the node has no configuration yet, for people.
+    pub trouble: watch::Sender<String>,
+}
+
+impl Link {
+    /// Serves the node as long as it lives.
+    pub(crate) async fn run(mut self, uplink: Uplink) {
+        match uplink.0 {
+            Way::Remote(remote) => remote.serve(&mut self).await,
+            Way::Local(service) => {
+                let reason = match stream::converse(service, &mut self).await {
+                    End::Broken(status) => status.message().to_owned(),
+                    End::Dismissed(reason) => reason,
+                    End::Leaving => return,
+                };
+                tracing::error!(reason, "changes of the configuration do not come any more");
+                self.trouble.send_replace(reason);
+            }
+        }
+    }
+}

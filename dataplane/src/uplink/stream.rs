@@ -1,0 +1,195 @@
+//! One push stream, from hello to its end (`sync.proto`).
+
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use sluice_contract::v1;
+use sluice_contract::v1::from_node::Message as Said;
+use sluice_contract::v1::sync_client::SyncClient;
+use sluice_contract::v1::to_node::Message as Told;
+use sluice_snapshot::chunk::Incoming;
+use sluice_snapshot::{Fault, feature};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::client::GrpcService;
+use tonic::codegen::StdError;
+
+use super::{Held, Link, Offer, Verdict, report};
+use crate::limit;
+
+/// Why a stream ended.
+pub(super) enum End {
+    /// It broke, or the control plane ended it: another one may do better.
+    Broken(Status),
+    /// The node is not welcome any more.
+    Dismissed(String),
+    /// The node is about to end.
+    Leaving,
+}
+
+/// A snapshot that the node is judging.
+struct Judging {
+    held: Held,
+    verdict: oneshot::Receiver<Verdict>,
+    since: Instant,
+}
+
+/// Opens the stream and serves it to its end.
+pub(super) async fn converse<T>(service: T, link: &mut Link) -> End
+where
+    T: GrpcService<Body>,
+    T::Error: Into<StdError>,
+    T::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
+    <T::ResponseBody as http_body::Body>::Error: Into<StdError> + Send,
+{
+    let mut client = SyncClient::new(service)
+        .max_decoding_message_size(limit::UPLINK_MESSAGE_BYTES)
+        .max_encoding_message_size(limit::UPLINK_MESSAGE_BYTES);
+    let (say, said) = mpsc::channel(limit::UPLINK_QUEUE);
+    let hello = v1::FromNode { message: Some(Said::Hello(hello(link))) };
+    // the queue is empty, so there is room
+    let _ = say.try_send(hello);
+    match client.connect(ReceiverStream::new(said)).await {
+        Ok(told) => Stream { link, say, incoming: None, judging: None }.serve(told.into_inner()).await,
+        Err(status) => End::Broken(status),
+    }
+}
+
+fn hello(link: &Link) -> v1::Hello {
+    v1::Hello {
+        node: link.node.clone(),
+        incarnation: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        labels: link.labels.clone(),
+        features: feature::known().map(str::to_owned).collect(),
+        generation: link.held.manifest.generation,
+        chunks: link.held.chunks.keys().map(|name| name.to_wire()).collect(),
+        addresses: link.addresses.clone(),
+    }
+}
+
+struct Stream<'l> {
+    link: &'l mut Link,
+    say: mpsc::Sender<v1::FromNode>,
+    incoming: Option<Incoming>,
+    judging: Option<Judging>,
+}
+
+impl Stream<'_> {
+    async fn serve(mut self, mut told: tonic::Streaming<v1::ToNode>) -> End {
+        let mut tick = tokio::time::interval(limit::REPORT);
+        loop {
+            let step = tokio::select! {
+                message = told.message() => match message {
+                    Ok(Some(message)) => self.hear(message.message).await,
+                    Ok(None) => Err(End::Broken(Status::unavailable("the control plane ended the stream"))),
+                    Err(status) => Err(End::Broken(status)),
+                },
+                verdict = judged(&mut self.judging) => self.judge(verdict).await,
+                _ = tick.tick() => self.report().await,
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: Option<Told>) -> Result<(), End> {
+        match message {
+            Some(Told::Manifest(manifest)) => self.begin(manifest).await,
+            Some(Told::Part(part)) => {
+                let Some(incoming) = &mut self.incoming else { return Ok(()) };
+                incoming.take(part).map_err(|fault| End::Broken(Status::data_loss(fault.reason)))?;
+                self.assemble().await
+            }
+            Some(Told::Dismissal(dismissal)) => Err(End::Dismissed(dismissal.reason)),
+            // of a later version: nothing that matters depends on it, or a feature would have been named
+            None => Ok(()),
+        }
+    }
+
+    async fn begin(&mut self, manifest: v1::Manifest) -> Result<(), End> {
+        if self.judging.is_some() || self.incoming.is_some() {
+            return Err(End::Broken(Status::failed_precondition(
+                "a manifest came before the verdict on the one before",
+            )));
+        }
+        let own = self.link.held.manifest.generation;
+        if manifest.generation <= own {
+            let reason = format!("{} is not above {own}, which this node has", manifest.generation);
+            let fault = Fault { path: "generation".to_owned(), reason };
+            return self.say_verdict(manifest.generation, Err(vec![fault]), Instant::now()).await;
+        }
+        self.incoming = Some(Incoming::new(manifest, &self.link.held.chunks));
+        self.assemble().await
+    }
+
+    /// Offers the snapshot to the node, once nothing of it is missing.
+    async fn assemble(&mut self) -> Result<(), End> {
+        let since = Instant::now();
+        let Some(incoming) = self.incoming.take_if(|incoming| incoming.is_whole()) else { return Ok(()) };
+        let generation = incoming.manifest().generation;
+        match incoming.assemble() {
+            Ok((snapshot, manifest, chunks)) => {
+                let held = Held { manifest, chunks };
+                let (decide, verdict) = oneshot::channel();
+                let offer = Offer { snapshot, held: held.clone(), verdict: decide };
+                self.link.offers.send(offer).await.map_err(|_| End::Leaving)?;
+                self.judging = Some(Judging { held, verdict, since });
+                Ok(())
+            }
+            Err(faults) => self.say_verdict(generation, Err(faults), since).await,
+        }
+    }
+
+    /// The node has judged.
+    async fn judge(&mut self, verdict: Option<Verdict>) -> Result<(), End> {
+        let (Some(judging), Some(verdict)) = (self.judging.take(), verdict) else { return Err(End::Leaving) };
+        let generation = judging.held.manifest.generation;
+        if verdict.is_ok() {
+            self.link.held = judging.held;
+        }
+        self.say_verdict(generation, verdict, judging.since).await?;
+        // what is served may have changed
+        self.report().await
+    }
+
+    async fn say_verdict(&self, generation: u64, verdict: Verdict, since: Instant) -> Result<(), End> {
+        let accepted = verdict.is_ok();
+        let (Ok(faults) | Err(faults)) = verdict;
+        let fault = |fault: Fault| v1::NodeFault { path: fault.path, reason: fault.reason };
+        let verdict = v1::Verdict {
+            generation,
+            accepted,
+            faults: faults.into_iter().map(fault).collect(),
+            took_us: since.elapsed().as_micros() as u64,
+        };
+        self.say(Said::Verdict(verdict)).await
+    }
+
+    async fn report(&self) -> Result<(), End> {
+        let report = self.link.stage.borrow().as_ref().map(|node| report::of(node));
+        match report {
+            Some(report) => self.say(Said::Report(report)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn say(&self, message: Said) -> Result<(), End> {
+        let sent = self.say.send(v1::FromNode { message: Some(message) }).await;
+        sent.map_err(|_| End::Broken(Status::unavailable("the control plane does not listen any more")))
+    }
+}
+
+/// Waits for the verdict on what is being judged; `None`: the node is about to end.
+async fn judged(judging: &mut Option<Judging>) -> Option<Verdict> {
+    match judging {
+        Some(judging) => (&mut judging.verdict).await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;
