@@ -96,7 +96,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         }
     };
     let Opening { plane, held, sockets, certificates, clients, verdict } = opening;
-    let (generation, listener) = (held.manifest.generation, plane.snapshot.listener.clone());
+    let listener = plane.snapshot.listener.clone();
 
     let (spans, ended_spans) = Spans::new(Arc::clone(&metrics));
     let tls = (!listener.certificates.is_empty()).then(|| Arc::clone(&certificates).listener(Arc::clone(&clients)));

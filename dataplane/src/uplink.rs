@@ -1,5 +1,5 @@
 //! Where snapshots come from: the push stream of a control plane, in this process or elsewhere. It says who this node is,
-//! gathers manifests and their chunks, and answers with a verdict; what is made of a snapshot, [`crate::app`] decides.
+//! gathers manifests and their chunks, and answers with a verdict; what is made of a snapshot is decided above.
 
 mod backoff;
 mod identity;

@@ -16,6 +16,12 @@ pub fn controlplane() -> &'static Path {
     PATH.get_or_init(|| build("sluice-controlplane", "sluice-controlplane"))
 }
 
+/// The `sluice-dataplane` binary, built as [`sluice`] is.
+pub fn dataplane() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| build("sluice-dataplane", "sluice-dataplane"))
+}
+
 /// The scripted stdio server, `src/bin/stdio-peer.rs`.
 #[must_use]
 pub fn stdio_peer() -> PathBuf {

@@ -38,11 +38,6 @@ impl Admin {
     }
 }
 
-/// What is not served by this process.
-fn elsewhere<T>(what: &str) -> Answer<T> {
-    Err(Status::unimplemented(format!("{what} come with a later version")))
-}
-
 #[tonic::async_trait]
 impl admin_server::Admin for Admin {
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Answer<v1::ApplyResponse> {
