@@ -10,6 +10,7 @@ mod auth;
 mod budget;
 mod catalog;
 mod clock;
+mod connection;
 mod drain;
 mod exchange;
 mod ledger;

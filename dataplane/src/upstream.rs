@@ -12,7 +12,6 @@ use crate::auth::PrincipalId;
 use crate::catalog::{Audience, Catalogue, Exposure, Holder};
 
 pub(crate) mod breaker;
-pub(crate) mod connection;
 pub(crate) mod credential;
 pub(crate) mod era;
 pub(crate) mod http;

@@ -18,8 +18,29 @@ const CRATES: &[(&str, &[&str])] = &[
 
 /// The data plane's modules, lowest first: one imports only from those before it.
 const DATAPLANE: &[&str] = &[
-    "limit", "clock", "wire", "reason", "drain", "budget", "observe", "auth", "seal", "ledger", "catalog", "upstream",
-    "session", "plane", "adoption", "node", "exchange", "listen", "settings", "admin", "uplink", "app",
+    "limit",
+    "connection",
+    "clock",
+    "wire",
+    "reason",
+    "drain",
+    "budget",
+    "observe",
+    "auth",
+    "seal",
+    "ledger",
+    "catalog",
+    "upstream",
+    "session",
+    "plane",
+    "adoption",
+    "node",
+    "exchange",
+    "listen",
+    "settings",
+    "admin",
+    "uplink",
+    "app",
 ];
 
 fn root() -> PathBuf {

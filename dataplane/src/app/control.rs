@@ -46,7 +46,8 @@ impl Control {
         let (end_spans, spans_end) = oneshot::channel::<()>();
         let exporter = self.ended_spans.take().map(|ended| {
             let (planes, metrics) = (self.node.planes.clone(), Arc::clone(&self.node.metrics));
-            tokio::spawn(otlp::run(ended, planes, metrics, async move { drop(spans_end.await) }))
+            let settings = move || planes.borrow().snapshot.monitoring.traces.clone();
+            tokio::spawn(otlp::run(ended, settings, metrics, async move { drop(spans_end.await) }))
         });
         let drain = self.node.drain.clone();
         let mut leaving = Box::pin(async move { drain.reached(Phase::Leaving).await });

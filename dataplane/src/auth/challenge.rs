@@ -4,19 +4,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use sluice_snapshot::model::Snapshot;
+
 use super::resource::Resource;
-use crate::plane::Plane;
 use crate::reason::Reason;
 
 /// The value of the field, for reasons that have one.
-pub(crate) fn challenge(reason: &Reason, plane: &Plane, resource: Resource<'_>) -> Option<String> {
+pub(crate) fn challenge(reason: &Reason, snapshot: &Snapshot, resource: Resource<'_>) -> Option<String> {
     let (error, scopes) = match reason {
-        Reason::Unauthenticated => (None, needed(plane)),
-        Reason::BadCredential(_) => (Some("invalid_token"), needed(plane)),
+        Reason::Unauthenticated => (None, needed(snapshot)),
+        Reason::BadCredential(_) => (Some("invalid_token"), needed(snapshot)),
         Reason::ManyCredentials => (Some("invalid_request"), Vec::new()),
         // all of them: a client asks for a token with these, and no others
         Reason::InsufficientScope(scopes) => {
-            let all: BTreeSet<_> = needed(plane).into_iter().chain(scopes.iter().cloned()).collect();
+            let all: BTreeSet<_> = needed(snapshot).into_iter().chain(scopes.iter().cloned()).collect();
             (Some("insufficient_scope"), all.into_iter().collect())
         }
         _ => return None,
@@ -27,7 +28,7 @@ pub(crate) fn challenge(reason: &Reason, plane: &Plane, resource: Resource<'_>) 
         // our own words, without quotation marks
         parameters.push(format!("error_description=\"{}\"", reason.text().replace('"', "'")));
     }
-    if !plane.snapshot.access.issuers.is_empty() {
+    if !snapshot.access.issuers.is_empty() {
         parameters.extend(resource.metadata_url().map(|url| format!("resource_metadata=\"{url}\"")));
         if !scopes.is_empty() {
             parameters.push(format!("scope=\"{}\"", scopes.join(" ")));
@@ -37,8 +38,8 @@ pub(crate) fn challenge(reason: &Reason, plane: &Plane, resource: Resource<'_>) 
 }
 
 /// The scopes that no call does without.
-fn needed(plane: &Plane) -> Vec<Arc<str>> {
-    let issuers = plane.snapshot.access.issuers.iter();
+fn needed(snapshot: &Snapshot) -> Vec<Arc<str>> {
+    let issuers = snapshot.access.issuers.iter();
     let all: BTreeSet<_> = issuers.flat_map(|issuer| issuer.required_scopes.iter().cloned()).collect();
     all.into_iter().collect()
 }

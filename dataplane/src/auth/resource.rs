@@ -2,8 +2,7 @@
 //! clients where to get a token for it (RFC 9728).
 
 use serde_json::json;
-
-use crate::plane::Plane;
+use sluice_snapshot::model::Snapshot;
 
 /// Where the metadata of a resource are: this, and the resource's own path behind it (RFC 9728 section 3.1).
 pub(crate) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -110,8 +109,8 @@ impl<'r> Resource<'r> {
 
 /// The metadata of the resource whose path follows [`WELL_KNOWN`] (RFC 9728 section 2); `None` where no issuer is configured,
 /// or the request says no host that could be told.
-pub(crate) fn metadata(plane: &Plane, resource: Resource<'_>) -> Option<String> {
-    let issuers = &plane.snapshot.access.issuers;
+pub(crate) fn metadata(snapshot: &Snapshot, resource: Resource<'_>) -> Option<String> {
+    let issuers = &snapshot.access.issuers;
     if issuers.is_empty() {
         return None;
     }
@@ -119,7 +118,7 @@ pub(crate) fn metadata(plane: &Plane, resource: Resource<'_>) -> Option<String> 
     let scopes: std::collections::BTreeSet<_> = issuers.iter().flat_map(|issuer| &*issuer.scopes_supported).collect();
     let mut metadata = json!({
         "resource": resource.url()?,
-        "resource_name": &*plane.snapshot.name,
+        "resource_name": &*snapshot.name,
         "authorization_servers": servers.collect::<Vec<_>>(),
         "bearer_methods_supported": ["header"],
     });

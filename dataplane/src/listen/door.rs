@@ -123,7 +123,7 @@ pub(super) async fn answer(house: &House, peer: &Peer, request: &mut Request) ->
             through.unwrap_or_else(|refusal| {
                 let plane = house.worker.plane();
                 let asked = plane.known.resource(peer.approach(host.as_deref(), head.target.path()));
-                refused(&refusal).challenged(challenge(&refusal.reason, &plane, asked)).into()
+                refused(&refusal).challenged(challenge(&refusal.reason, &plane.snapshot, asked)).into()
             })
         }
     };
@@ -226,7 +226,7 @@ async fn mcp(worker: &Rc<Worker>, guest: Guest, head: &mut Head, body: &mut Rece
 /// The metadata of a protected resource: open to everybody, as whoever needs them has no credential yet.
 fn resource(plane: &Plane, asked: Resource<'_>, head: &Head, mut record: Record) -> Response {
     let answered = match head.verb {
-        Verb::GET | Verb::HEAD => metadata(plane, asked).ok_or(Reason::HostMalformed),
+        Verb::GET | Verb::HEAD => metadata(&plane.snapshot, asked).ok_or(Reason::HostMalformed),
         _ => Err(Reason::MethodNotAllowed("GET")),
     };
     match answered {

@@ -14,19 +14,17 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as W
 use sluice_mcp::Method;
 use sluice_snapshot::model::Traces;
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::watch;
 use tonic::metadata::{AsciiMetadataKey, MetadataValue};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use super::metrics::Metrics;
 use super::traces::Span;
 use crate::limit;
-use crate::plane::Plane;
 
-/// Exports what ends, until `ending` resolves and the queue is empty, or nobody can send any more.
+/// Exports what ends to the collector of the moment (`settings`), until `ending` resolves and the queue is empty, or nobody can send any more.
 pub(crate) async fn run(
     mut ended: Receiver<Span>,
-    planes: watch::Receiver<Arc<Plane>>,
+    settings: impl Fn() -> Option<Traces>,
     metrics: Arc<Metrics>,
     ending: impl Future<Output = ()>,
 ) {
@@ -56,9 +54,8 @@ pub(crate) async fn run(
                 batch.push(span);
             }
         }
-        let settings = planes.borrow().snapshot.monitoring.traces.clone();
         let count = batch.len() as u64;
-        let sent = match settings {
+        let sent = match settings() {
             Some(settings) if count > 0 => {
                 let node = collector.take().filter(|known| known.settings == settings);
                 let node = collector.insert(node.unwrap_or_else(|| Collector::new(settings)));

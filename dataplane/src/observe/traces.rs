@@ -11,7 +11,6 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::metrics::Metrics;
 use crate::limit;
-use crate::seal;
 
 /// The place of a request that is recorded: its own span, as servers see it, and whose child it is.
 pub(crate) struct Trace {
@@ -30,15 +29,23 @@ impl Trace {
             Some(caller) if caller.sampled => (caller.trace, Some(caller.span)),
             Some(_) => return None,
             None => {
-                let [a, b, c, d, ..]: [u8; 16] = seal::random();
+                let [a, b, c, d, ..]: [u8; 16] = random();
                 let drawn = (u64::from(u32::from_be_bytes([a, b, c, d])) * 1_000_000) >> 32;
-                (drawn < u64::from(sample_per_million)).then(|| (seal::random(), None))?
+                (drawn < u64::from(sample_per_million)).then(|| (random(), None))?
             }
         };
-        let context = TraceContext { trace, span: seal::random(), sampled: true };
+        let context = TraceContext { trace, span: random(), sampled: true };
         let state = state.filter(|_| parent.is_some()).map(|state| String::from_utf8_lossy(state).into_owned());
         Some(Self { context, parent, state: state.unwrap_or_default(), started: SystemTime::now() })
     }
+}
+
+/// Random bytes; a trace is no secret, and where there are none it is not recorded under a name of its own.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // the generator runs in this process and is seeded; it does not fail
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    bytes
 }
 
 /// A request that ended.

@@ -289,7 +289,7 @@ impl Pools {
     }
 
     async fn connect(&self, endpoint: &HttpEndpoint, deadline: Instant) -> Result<Connection, Failure> {
-        let opening = super::connection::open(endpoint);
+        let opening = crate::connection::open(endpoint);
         match tokio::time::timeout_at(deadline.into(), opening).await {
             Ok(Ok(socket)) => Ok(Connection::new(socket, self.open.enter())),
             Ok(Err(error)) => Err(Failure::Unreachable(error.to_string())),

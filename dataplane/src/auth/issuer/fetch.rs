@@ -11,8 +11,8 @@ use hyper_util::rt::TokioIo;
 use sluice_snapshot::model::{HttpEndpoint, Issuer, KeySource};
 
 use super::reach::is_public;
+use crate::connection;
 use crate::limit;
-use crate::upstream::connection;
 
 /// The set of keys of an issuer, as it was sent; never longer than [`limit::KEYS_FETCH`].
 ///

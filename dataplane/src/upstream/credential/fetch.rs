@@ -8,8 +8,8 @@ use hyper_util::rt::TokioIo;
 use sluice_snapshot::model::HttpEndpoint;
 use zeroize::Zeroizing;
 
+use crate::connection;
 use crate::limit;
-use crate::upstream::connection;
 
 /// What is sent beside the address.
 #[derive(Default)]

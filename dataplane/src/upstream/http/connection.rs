@@ -9,8 +9,8 @@ use http::{Method, StatusCode};
 use sluice_http1::{HeadError, Limits, ResponseHead, find_end};
 use tokio::time::Sleep;
 
-use super::super::connection::Socket;
 use super::{Failure, Request, Target};
+use crate::connection::Socket;
 use crate::limit;
 use crate::observe::metrics::Inside;
 use crate::wire::{self, Room, Unwritten};

@@ -21,10 +21,10 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::pulse::{Beat, Pulse};
 use super::wire::{Cause, Unopened, take_line};
+use crate::connection::{self, Socket};
 use crate::limit;
 use crate::observe::metrics::{Gauge, Inside};
 use crate::reason::Reason;
-use crate::upstream::connection::{self, Socket};
 use crate::upstream::http::connection::Connection;
 use crate::upstream::http::{Request, Target};
 use crate::upstream::quirks::{Quirk, Quirks};
