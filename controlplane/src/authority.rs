@@ -99,8 +99,8 @@ impl Authority {
     /// What is kept cannot be used, or nothing can be kept.
     pub fn open(folder: Folder, ring: Arc<Ring>, clock: Clock) -> Result<Arc<Self>, AuthorityError> {
         let now = clock.now();
-        let mut roots = kept::read(&folder, &ring)?;
-        if succeed(&mut roots, now)? {
+        let (mut roots, is_newest) = kept::read(&folder, &ring)?;
+        if succeed(&mut roots, now)? || !is_newest {
             kept::write(&folder, &ring, &roots)?;
         }
         let tls = ArcSwap::from_pointee(serving(&roots, &clock)?);

@@ -25,11 +25,19 @@ struct Kept {
     key: String,
 }
 
-/// Those that are kept; none where there is no file.
-pub(super) fn read(folder: &Folder, ring: &Ring) -> Result<Vec<Root>, AuthorityError> {
-    let Some(text) = folder.read(FILE)? else { return Ok(Vec::new()) };
+/// Those that are kept, none where there is no file; and whether the newest key of the ring seals all of them, so that older ones
+/// can leave the ring.
+pub(super) fn read(folder: &Folder, ring: &Ring) -> Result<(Vec<Root>, bool), AuthorityError> {
+    let Some(text) = folder.read(FILE)? else { return Ok((Vec::new(), true)) };
     let kept: Vec<Kept> = serde_json::from_str(&text).map_err(|error| AuthorityError::Broken(error.to_string()))?;
-    kept.iter().map(|kept| root(kept, ring)).collect()
+    let mut is_newest = true;
+    let mut roots = Vec::with_capacity(kept.len());
+    for kept in &kept {
+        let (root, key) = root(kept, ring)?;
+        is_newest &= key == ring.newest();
+        roots.push(root);
+    }
+    Ok((roots, is_newest))
 }
 
 /// Replaces what is kept.
@@ -43,12 +51,13 @@ pub(super) fn write(folder: &Folder, ring: &Ring, roots: &[Root]) -> Result<(), 
     Ok(folder.write(FILE, text.as_bytes())?)
 }
 
-fn root(kept: &Kept, ring: &Ring) -> Result<Root, AuthorityError> {
+/// An authority, and the id of the key that seals it.
+fn root(kept: &Kept, ring: &Ring) -> Result<(Root, String), AuthorityError> {
     let broken = |what: &str| AuthorityError::Broken(format!("{what} is not readable"));
     let bytes = |text: &str| BASE64_STANDARD.decode(text).ok();
     let certificate = bytes(&kept.certificate).ok_or_else(|| broken("a certificate"))?;
     let sealed = bytes(&kept.key).and_then(|bytes| Sealed::decode(&bytes).ok()).ok_or_else(|| broken("a key"))?;
     let key = ring.open(CONTEXT, &sealed)?;
     let key = KeyPair::try_from(&PrivatePkcs8KeyDer::from(key.as_slice()))?;
-    Root::of(certificate.into(), key)
+    Ok((Root::of(certificate.into(), key)?, sealed.key))
 }

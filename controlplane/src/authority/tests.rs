@@ -94,6 +94,19 @@ fn csr(key: &KeyPair) -> Vec<u8> {
     CertificateParams::default().serialize_request(key).unwrap().der().to_vec()
 }
 
+#[test]
+fn a_newer_key_of_the_ring_seals_the_authority_at_the_next_start() {
+    let fleet = Fleet::new();
+    let [old, new] = ["k1", "k2"].map(|id| format!("{id}:{}\n", "A".repeat(43) + "="));
+    let opens = |text: &str| {
+        let ring = Arc::new(Ring::parse(text).unwrap_or_else(|error| panic!("{error}")));
+        Authority::open(Folder::new(fleet.folder.path()), ring, Clock::system()).is_ok()
+    };
+    assert!(!opens(&new), "the old key is still needed");
+    assert!(opens(&format!("{old}{new}")));
+    assert!(opens(&new), "and then it can go");
+}
+
 #[tokio::test]
 async fn a_node_is_known_by_its_certificate_for_a_day() {
     let fleet = Fleet::new();
