@@ -1,5 +1,33 @@
 //! The doors: each translates between its words and those of [`crate::service`], and decides nothing.
 
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+
+use crate::publish::Publisher;
+use crate::service::Service;
+
 pub mod grpc;
 pub mod http;
 pub mod rest;
+
+/// What the doors open to.
+#[derive(Clone)]
+pub struct Control {
+    /// The operations.
+    pub service: Service,
+    /// The nodes, and what they are brought to.
+    pub publisher: Arc<Publisher>,
+}
+
+impl FromRef<Control> for Service {
+    fn from_ref(control: &Control) -> Self {
+        control.service.clone()
+    }
+}
+
+impl FromRef<Control> for Arc<Publisher> {
+    fn from_ref(control: &Control) -> Self {
+        Arc::clone(&control.publisher)
+    }
+}

@@ -120,8 +120,9 @@ async fn serve(settings: Settings) -> Result<(), AppError> {
         .add_service(api::grpc::admin(service.clone(), Arc::clone(&fleet.publisher)))
         .add_service(fleet.sync)
         .serve_with_incoming_shutdown(listen::incoming(grpc, fleet.authority), until(stopped.clone()));
+    let control = api::Control { service: service.clone(), publisher: Arc::clone(&fleet.publisher) };
     // Who calls is known by address, too, for the audit log.
-    let routes = api::http::routes(service.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let routes = api::http::routes(control).into_make_service_with_connect_info::<SocketAddr>();
     let over_http = axum::serve(http, routes).with_graceful_shutdown(until(stopped.clone()));
     let served = async {
         tokio::try_join!(async { over_grpc.await.map_err(AppError::from) }, async {

@@ -2,7 +2,7 @@
 
 mod admin;
 mod answer;
-mod nodes;
+pub(in crate::api) mod nodes;
 mod status;
 
 use std::sync::Arc;

@@ -6,14 +6,13 @@ mod metrics;
 use axum::Router;
 use axum::routing::get;
 
-use super::rest;
-use crate::service::Service;
+use super::{Control, rest};
 
 /// What is served over HTTP.
-pub fn routes(service: Service) -> Router {
+pub fn routes(control: Control) -> Router {
     Router::new()
         .route("/health", get(health::health))
         .route("/metrics", get(metrics::metrics))
-        .with_state(service.clone())
-        .merge(rest::routes(service))
+        .with_state(control.clone())
+        .merge(rest::routes(control))
 }

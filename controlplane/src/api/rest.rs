@@ -5,6 +5,7 @@ mod audit;
 mod caller;
 mod explain;
 mod integrations;
+mod nodes;
 mod objects;
 mod problem;
 mod revisions;
@@ -23,7 +24,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::service::Service;
+use super::Control;
 
 /// Bytes of a request; as over gRPC.
 const MAX_REQUEST: usize = 16 << 20;
@@ -37,13 +38,13 @@ const MAX_REQUEST: usize = 16 << 20;
 struct Document;
 
 /// The routes, with their own description among them.
-pub fn routes(service: Service) -> Router {
+pub fn routes(control: Control) -> Router {
     let (router, document) = described();
     let described = move || async move { Json(document) };
-    router.layer(DefaultBodyLimit::max(MAX_REQUEST)).with_state(service).route("/api/v1/openapi.json", get(described))
+    router.layer(DefaultBodyLimit::max(MAX_REQUEST)).with_state(control).route("/api/v1/openapi.json", get(described))
 }
 
-fn described() -> (Router<Service>, utoipa::openapi::OpenApi) {
+fn described() -> (Router<Control>, utoipa::openapi::OpenApi) {
     let v1 = OpenApiRouter::new()
         .routes(routes!(objects::apply))
         .routes(routes!(objects::list))
@@ -52,6 +53,9 @@ fn described() -> (Router<Service>, utoipa::openapi::OpenApi) {
         .routes(routes!(revisions::rollback))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(nodes::status))
+        .routes(routes!(nodes::watch))
+        .routes(routes!(nodes::revoke))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::delete))
         .routes(routes!(secrets::rotate))

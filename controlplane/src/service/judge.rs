@@ -33,10 +33,17 @@ impl From<Fault> for Judged {
     }
 }
 
-type Labels = BTreeMap<String, String>;
+/// By which configuration chooses nodes.
+pub(super) type Labels = BTreeMap<String, String>;
 
-/// Judges objects, as the revision they would become.
-pub(super) fn judge(objects: &[&Object], keys: Vec<StoredKey>, secrets: Secrets, revision: u64) -> Judgement {
+/// Judges objects, as the revision they would become. `nodes` are those that are known, with their labels.
+pub(super) fn judge(
+    objects: &[&Object],
+    keys: Vec<StoredKey>,
+    secrets: Secrets,
+    nodes: &[(String, Labels)],
+    revision: u64,
+) -> Judgement {
     let mut judgement = Judgement::default();
     let config = match join(objects.iter().copied()) {
         Ok(config) => config,
@@ -45,7 +52,7 @@ pub(super) fn judge(objects: &[&Object], keys: Vec<StoredKey>, secrets: Secrets,
             return judgement;
         }
     };
-    // A node without labels, and for each part that chooses nodes one that it chooses: a part that concerns no
+    // A node without labels, those there are, and for each part that chooses nodes one that it chooses: a part that concerns no
     // node today is not left unjudged until one comes.
     let servers = config.servers.values().map(|server| &server.nodes);
     let chosen = servers.chain(config.policies.values().map(|policy| &policy.nodes));
@@ -53,14 +60,19 @@ pub(super) fn judge(objects: &[&Object], keys: Vec<StoredKey>, secrets: Secrets,
     choices.insert(Labels::new());
     let desired = Desired { revision, config, keys, secrets, ..Desired::default() };
     for labels in &choices {
-        judgement.add(&desired, labels);
+        judgement.add(&desired, labels, None);
+    }
+    for (node, labels) in nodes {
+        if choices.insert(labels.clone()) {
+            judgement.add(&desired, labels, Some(node));
+        }
     }
     judgement.faults.truncate(MAX_FAULTS);
     judgement
 }
 
 impl Judgement {
-    fn add(&mut self, desired: &Desired, labels: &Labels) {
+    fn add(&mut self, desired: &Desired, labels: &Labels, node: Option<&str>) {
         let same = |a: &Fault, b: &Fault| a.path == b.path && a.message == b.message;
         let (faults, warnings) = match desired.compile(labels) {
             Ok(compiled) => (Vec::new(), compiled.warnings),
@@ -68,7 +80,7 @@ impl Judgement {
         };
         for fault in faults {
             if !self.faults.iter().any(|known| same(&known.fault, &fault)) {
-                self.faults.push(fault.into());
+                self.faults.push(Judged { fault, node: node.map(str::to_owned) });
             }
         }
         for warning in warnings {

@@ -7,12 +7,13 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::held::Held;
+use super::judge::Labels;
 use super::{Service, ServiceError, secret};
 use crate::language::join;
 use crate::publish::Desired;
 use crate::secrets::Ring;
 use crate::store::tokens::{self, TokenKind};
-use crate::store::{StoreError, StoredKey, objects, revisions};
+use crate::store::{StoreError, StoredKey, nodes, objects, revisions};
 
 /// What is desired at the head.
 ///
@@ -75,6 +76,11 @@ impl Service {
         let ring = Arc::clone(self.ring());
         self.store().read(move |db| desired(db, &ring)).await
     }
+}
+
+/// The nodes that are known, with their labels.
+pub(super) fn nodes(db: &Connection) -> Result<Vec<(String, Labels)>, ServiceError> {
+    Ok(nodes::all(db)?.into_iter().map(|(name, kept)| (name, kept.labels)).collect())
 }
 
 /// The API keys of clients.

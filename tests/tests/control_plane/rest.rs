@@ -32,6 +32,9 @@ async fn a_server_lives_its_life_over_rest() {
     assert_eq!(history["revisions"][0]["message"], "rollback to revision 2");
     let (_, summary) = plane.rest("GET", "/summary", Value::Null).await;
     assert_eq!((&summary["revision"], &summary["objects"]), (&json!(4), &json!({"server": 1})));
+    let (status, nodes) = plane.rest("GET", "/nodes", Value::Null).await;
+    assert_eq!((status, &nodes), (200, &json!({"revision": 4, "nodes": []})));
+    assert_eq!(plane.rest("DELETE", "/nodes/edge", Value::Null).await.0, 404);
     let (_, verdict) = plane.rest("GET", "/audit/verify", Value::Null).await;
     assert_eq!((&verdict["intact"], &verdict["entries"]), (&json!(true), &json!(5)));
 }

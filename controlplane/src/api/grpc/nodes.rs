@@ -14,7 +14,7 @@ use crate::publish::Publisher;
 const WAITING: usize = 1;
 
 /// Nodes, what they run, and what they last refused.
-pub(super) fn status(publisher: &Publisher) -> v1::StatusResponse {
+pub(in crate::api) fn status(publisher: &Publisher) -> v1::StatusResponse {
     let revision = publisher.head();
     v1::StatusResponse {
         revision,
@@ -25,7 +25,10 @@ pub(super) fn status(publisher: &Publisher) -> v1::StatusResponse {
 }
 
 /// Tells how a revision spreads, until every connected node has judged it. `revision` 0 is the head.
-pub(super) fn watch(publisher: Arc<Publisher>, revision: u64) -> ReceiverStream<Result<v1::WatchResponse, Status>> {
+pub(in crate::api) fn watch(
+    publisher: Arc<Publisher>,
+    revision: u64,
+) -> ReceiverStream<Result<v1::WatchResponse, Status>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     tokio::spawn(async move {
         let mut changes = publisher.nodes().changes();

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
@@ -12,10 +12,14 @@ use crate::service::{self, Service};
 /// Somebody who may do what their role may.
 pub(super) struct Caller(pub(super) service::Caller);
 
-impl FromRequestParts<Service> for Caller {
+impl<S: Send + Sync> FromRequestParts<S> for Caller
+where
+    Service: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let service = Service::from_ref(state);
         let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let peer = from.map_or_else(|| "here".to_owned(), |ConnectInfo(address)| address.ip().to_string());
         let said = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());

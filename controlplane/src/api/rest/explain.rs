@@ -1,5 +1,7 @@
 //! What would become of a call.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use utoipa::ToSchema;
 use super::asked::Body;
 use super::caller::Caller;
 use super::problem::Problem;
+use crate::publish::Publisher;
 use crate::service::{Asked, Service};
 
 /// A call nobody makes.
@@ -63,6 +66,7 @@ pub(super) struct Step {
     responses((status = 200, body = Explanation), (status = 400, body = Problem)))]
 pub(super) async fn explain(
     State(service): State<Service>,
+    State(publisher): State<Arc<Publisher>>,
     Caller(caller): Caller,
     Body(call): Body<Call>,
 ) -> Result<Json<Explanation>, Problem> {
@@ -76,7 +80,7 @@ pub(super) async fn explain(
         method: call.method,
     };
     let asked = Asked::new(&asked).map_err(Problem::bad_request)?;
-    let answer = service.explain(&caller, &asked, &[]).await?;
+    let answer = service.explain(&caller, &asked, &publisher.nodes().status(publisher.head())).await?;
     let step = |v1::Step { name, value, source }| Step { name, value, source };
     let steps = answer.steps.into_iter().map(step).collect();
     Ok(Json(Explanation { verdict: answer.verdict, steps, revision: answer.revision, node: answer.node }))

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sluice_contract::v1;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::language::Fault;
@@ -121,6 +122,14 @@ impl From<service::Change> for Change {
         };
         let fields = change.fields.into_iter().map(field).collect();
         Self { change: became, kind: change.kind, name: change.name, fields }
+    }
+}
+
+impl From<v1::ConfigurationFault> for ConfigurationFault {
+    fn from(fault: v1::ConfigurationFault) -> Self {
+        let said = |text: String| Some(text).filter(|text| !text.is_empty());
+        let path = fault.path.join(".");
+        Self { path, message: fault.message, advice: said(fault.advice), node: said(fault.node) }
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn commit(
         return Ok(Outcome { revision: head, faults: vec![fault.into()], ..Outcome::default() });
     }
     let all: Vec<&Object> = next.iter().map(|held| &held.object).collect();
-    let judgement = judge(&all, source::keys(tx)?, secret::opened(tx, ring)?, head + 1);
+    let judgement = judge(&all, source::keys(tx)?, secret::opened(tx, ring)?, &source::nodes(tx)?, head + 1);
     warnings.extend(judgement.warnings);
     let changes = change::between(current, &next);
     let mut outcome = Outcome { revision: head, changes, warnings, faults: judgement.faults };
