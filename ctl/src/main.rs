@@ -5,6 +5,7 @@ mod cli;
 mod client;
 mod command;
 mod configuration;
+mod edit;
 mod fault;
 mod kind;
 mod output;

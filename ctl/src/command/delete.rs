@@ -5,11 +5,9 @@ use std::process::ExitCode;
 use sluice_contract::v1::DeleteRequest;
 use sluice_controlplane::language::Kind;
 
-use crate::client::ControlPlane;
-use crate::command::apply::{self, Why};
+use crate::edit::Edit;
 use crate::kind;
-use crate::output::{self, Failure, Format, talk};
-use crate::spread::Wait;
+use crate::output::{self, Failure};
 
 /// Remove an object from the configuration.
 #[derive(Debug, clap::Args)]
@@ -27,22 +25,8 @@ pub(crate) struct Args {
     /// Its name; `proxy` and `features` have none
     name: Option<String>,
 
-    /// Say what would happen, and change nothing
-    #[arg(long)]
-    dry_run: bool,
-
-    /// How to show the change
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
-    output: Format,
-
     #[command(flatten)]
-    why: Why,
-
-    #[command(flatten)]
-    wait: Wait,
-
-    #[command(flatten)]
-    control_plane: ControlPlane,
+    edit: Edit,
 }
 
 /// Removes it.
@@ -51,21 +35,16 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn delete(args: &Args) -> Result<(), Failure> {
-    let mut connection = args.control_plane.connect()?;
+    let mut connection = args.edit.connect()?;
     let request = DeleteRequest {
         kind: args.kind.as_str().to_owned(),
         name: name(args)?,
-        base_revision: args.why.base,
-        dry_run: args.dry_run,
-        message: args.why.message.clone(),
+        base_revision: args.edit.base,
+        dry_run: args.edit.dry_run,
+        message: args.edit.message.clone(),
     };
     let asked = connection.try_ask(async |admin| admin.delete(request).await);
-    let answer = apply::accepted(&mut connection, asked, args.why.base, None)?;
-    if args.dry_run {
-        talk("nothing was changed\n");
-        return apply::show(args.output, &answer, None);
-    }
-    apply::finish(args.output, &args.wait, &mut connection, &answer, None)
+    args.edit.finish(&mut connection, asked, args.edit.base, None)
 }
 
 fn name(args: &Args) -> Result<String, Failure> {

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use crate::client::ControlPlane;
-use crate::command::apply::{self, What, Why, Written};
-use crate::output::{self, Failure, talk};
+use crate::command::apply::{What, Written};
+use crate::edit;
+use crate::output::{self, Failure, Format, talk};
 
 /// Show what a file would change.
 #[derive(Debug, clap::Args)]
@@ -24,6 +25,10 @@ pub(crate) struct Args {
     #[arg(long)]
     exit_code: bool,
 
+    /// How to show the differences
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    output: Format,
+
     #[command(flatten)]
     control_plane: ControlPlane,
 }
@@ -40,10 +45,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn diff(args: &Args) -> Result<bool, Failure> {
     let written = Written::read(&args.what)?;
     let mut connection = args.control_plane.connect()?;
-    let mut request = written.request(&args.what, &Why::none());
-    request.dry_run = true;
-    let answer = written.send(&mut connection, request)?;
-    apply::show(args.what.output, &answer, None)?;
+    let answer = written.compare(&mut connection, written.request(&args.what))?;
+    edit::show(args.output, &answer, None)?;
     if answer.changes.is_empty() {
         talk(&format!("no differences: revision {} says the same\n", answer.revision));
     } else {

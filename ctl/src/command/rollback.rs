@@ -4,10 +4,8 @@ use std::process::ExitCode;
 
 use sluice_contract::v1::RollbackRequest;
 
-use crate::client::ControlPlane;
-use crate::command::apply::{self, Why};
-use crate::output::{self, Failure, Format, talk};
-use crate::spread::Wait;
+use crate::edit::Edit;
+use crate::output::{self, Failure};
 
 /// Make the fleet run what an old revision said.
 #[derive(Debug, clap::Args)]
@@ -21,22 +19,8 @@ pub(crate) struct Args {
     /// The revision to go back to; `sluice history` lists them
     revision: u64,
 
-    /// Say what would change, and change nothing
-    #[arg(long)]
-    dry_run: bool,
-
-    /// How to show the changes
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
-    output: Format,
-
     #[command(flatten)]
-    why: Why,
-
-    #[command(flatten)]
-    wait: Wait,
-
-    #[command(flatten)]
-    control_plane: ControlPlane,
+    edit: Edit,
 }
 
 /// Goes back.
@@ -45,18 +29,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn rollback(args: &Args) -> Result<(), Failure> {
-    let mut connection = args.control_plane.connect()?;
+    let mut connection = args.edit.connect()?;
     let request = RollbackRequest {
         revision: args.revision,
-        base_revision: args.why.base,
-        dry_run: args.dry_run,
-        message: args.why.message.clone(),
+        base_revision: args.edit.base,
+        dry_run: args.edit.dry_run,
+        message: args.edit.message.clone(),
     };
     let asked = connection.try_ask(async |admin| admin.rollback(request).await);
-    let answer = apply::accepted(&mut connection, asked, args.why.base, None)?;
-    if args.dry_run {
-        talk("nothing was changed\n");
-        return apply::show(args.output, &answer, None);
-    }
-    apply::finish(args.output, &args.wait, &mut connection, &answer, None)
+    args.edit.finish(&mut connection, asked, args.edit.base, None)
 }
