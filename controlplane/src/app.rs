@@ -1,7 +1,6 @@
 //! The control plane as a process: opened, served, ended in order.
 
 mod fleet;
-mod log;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -17,6 +16,7 @@ use zeroize::Zeroizing;
 use crate::api;
 use crate::authority::AuthorityError;
 use crate::listen;
+use crate::log;
 use crate::secrets::{RingSource, SourceError};
 use crate::service::{ADMIN_TOKEN, Service, ServiceError};
 use crate::settings::Settings;
@@ -82,7 +82,7 @@ pub enum AppError {
 ///
 /// It cannot start, or a listener fails.
 pub fn run(settings: Settings) -> Result<(), AppError> {
-    let _written = log::start();
+    let _written = log::start("info");
     // Answers are small and the work is the database's, which has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(serve(settings));

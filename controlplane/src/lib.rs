@@ -14,6 +14,7 @@ pub mod compile;
 mod hex;
 pub mod language;
 pub mod listen;
+pub mod log;
 pub mod publish;
 pub mod secrets;
 pub mod service;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sluice_contract::v1::{Change, ChangeKind, FieldChange};
 
-use crate::output::{Paint, Stream, Tone};
+use crate::output::{self, Paint, Stream, Tone};
 
 /// Longest value shown, in characters. A longer one is cut: `-o json` has it whole.
 const LONGEST: usize = 60;
@@ -82,10 +82,7 @@ fn shown(json: &str) -> String {
         Ok(Value::String(text)) if !text.is_empty() && !text.contains(char::is_whitespace) => text,
         _ => json.to_owned(),
     };
-    if text.chars().count() <= LONGEST {
-        return text;
-    }
-    text.chars().take(LONGEST - 1).chain(['…']).collect()
+    output::cut(text, LONGEST)
 }
 
 fn parsed(json: Option<&str>) -> Value {

@@ -9,6 +9,7 @@ mod edit;
 mod fault;
 mod kind;
 mod output;
+mod page;
 mod spread;
 mod state;
 

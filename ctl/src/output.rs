@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
+use serde_json::Value;
 
 pub(crate) use paint::{Paint, Stream, Tone};
 pub(crate) use table::{Field, table};
@@ -82,6 +83,33 @@ pub(crate) fn values(format: Format, values: &impl Serialize) -> Result<(), Fail
         Format::Yaml => data(serde_saphyr::to_string(values).map_err(Failure::other)?.trim_end()),
         Format::Json | Format::Table => data(serde_json::to_string_pretty(values).map_err(Failure::other)?),
     }
+}
+
+/// Shows a list on stdout: a table for people, whole values for programs. `none` is told to people where it is empty.
+pub(crate) fn list<T, const N: usize>(
+    format: Format,
+    items: &[T],
+    none: &str,
+    header: [&str; N],
+    row: impl Fn(&T) -> [Field; N],
+    value: impl Fn(&T) -> Value,
+) -> Result<(), Failure> {
+    if format != Format::Table {
+        return values(format, &items.iter().map(value).collect::<Vec<_>>());
+    }
+    if items.is_empty() {
+        talk(&format!("{none}\n"));
+        return Ok(());
+    }
+    data(table(header, items.iter().map(row)))
+}
+
+/// A text of at most so many characters: a longer one is cut.
+pub(crate) fn cut(text: String, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text;
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
 }
 
 /// Writes talk to stderr. Nobody may be listening, and that stops nothing.

@@ -7,6 +7,7 @@ use sluice_contract::v1::{AuditEntry, AuditRequest, VerifyAuditRequest};
 
 use crate::client::ControlPlane;
 use crate::output::{self, Failure, Field, Format, Tone, talk, time};
+use crate::page::Page;
 
 /// Show who did what, newest first.
 #[derive(Debug, clap::Args)]
@@ -47,13 +48,8 @@ Exit code 1: the log is broken.")]
 
 #[derive(Debug, clap::Args)]
 struct List {
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-    limit: u32,
-
-    /// Only entries before this one
-    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
-    before: u64,
+    #[command(flatten)]
+    page: Page,
 
     /// How to show them
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
@@ -74,15 +70,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 fn list(args: &List) -> Result<(), Failure> {
     let mut connection = args.control_plane.connect()?;
-    let request = AuditRequest { limit: args.limit, before: args.before };
+    let request = AuditRequest { limit: args.page.limit, before: args.page.before };
     let entries = connection.ask(async |admin| admin.audit(request).await)?.entries;
-    if args.output != Format::Table {
-        return output::values(args.output, &entries.iter().map(value).collect::<Vec<_>>());
-    }
-    if entries.is_empty() {
-        talk("nobody has done anything yet\n");
-        return Ok(());
-    }
     let now = time::now();
     let row = |entry: &AuditEntry| {
         let tone = if entry.action == "denied" { Tone::Bad } else { Tone::Plain };
@@ -95,7 +84,8 @@ fn list(args: &List) -> Result<(), Failure> {
             Field::from(entry.detail.clone()),
         ]
     };
-    output::data(output::table(["NUMBER", "WHEN", "WHO", "DID", "TO", "DETAIL"], entries.iter().map(row)))
+    let header = ["NUMBER", "WHEN", "WHO", "DID", "TO", "DETAIL"];
+    output::list(args.output, &entries, "nobody has done anything yet", header, row, value)
 }
 
 fn value(entry: &AuditEntry) -> Value {

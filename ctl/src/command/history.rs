@@ -8,6 +8,7 @@ use sluice_contract::v1::{HistoryRequest, Revision};
 use crate::change;
 use crate::client::{Connection, ControlPlane};
 use crate::output::{self, Failure, Field, Format, Tone, talk, time};
+use crate::page::Page;
 
 /// Revisions told of where somebody else was faster: more are a matter for `sluice history`.
 const SINCE: u32 = 20;
@@ -19,17 +20,13 @@ Examples:
   sluice history
   sluice history 12                           all that revision 12 changed
   sluice history --limit 200 -o json")]
+#[command(mut_arg("limit", |limit| limit.default_value("20")))]
 pub(crate) struct Args {
     /// Only this revision, with all it changed
     revision: Option<u64>,
 
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    limit: u32,
-
-    /// Only revisions before this one
-    #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
-    before: u64,
+    #[command(flatten)]
+    page: Page,
 
     /// How to show them
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
@@ -54,14 +51,7 @@ fn history(args: &Args) -> Result<(), Failure> {
         })?;
         return one(args.output, &found);
     }
-    let revisions = ask(&mut connection, args.limit, args.before)?;
-    if args.output != Format::Table {
-        return output::values(args.output, &Value::Array(revisions.iter().map(value).collect()));
-    }
-    if revisions.is_empty() {
-        talk("there is no revision yet; `sluice apply -f FILE` makes one\n");
-        return Ok(());
-    }
+    let revisions = ask(&mut connection, args.page.limit, args.page.before)?;
     let now = time::now();
     let row = |revision: &Revision| {
         [
@@ -72,7 +62,9 @@ fn history(args: &Args) -> Result<(), Failure> {
             Field::from(revision.message.clone()),
         ]
     };
-    output::data(output::table(["REVISION", "WHEN", "AUTHOR", "CHANGES", "MESSAGE"], revisions.iter().map(row)))
+    let header = ["REVISION", "WHEN", "AUTHOR", "CHANGES", "MESSAGE"];
+    let none = "there is no revision yet; `sluice apply -f FILE` makes one";
+    output::list(args.output, &revisions, none, header, row, value)
 }
 
 fn one(format: Format, revision: &Revision) -> Result<(), Failure> {

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use sluice_contract::v1;
 use sluice_controlplane::compile::{Node, needs_first_key};
-use sluice_controlplane::language::Config;
+use sluice_controlplane::language::{Config, LogLevel};
 use sluice_controlplane::publish::{Nodes, Publisher};
 use sluice_controlplane::source::{Document, Feed, FeedError, News};
 use sluice_controlplane::store::Keys;
@@ -84,7 +84,7 @@ fn start(args: Args) -> Result<(), Failure> {
     let mut feed = feed(&args, document, keys.clone());
     let mut first = next(&mut feed)?.ok_or_else(|| Failure::other("there is no first configuration"))?;
     let document = feed.document();
-    let _written = log::start(document.config.proxy.log_level);
+    let _written = sluice_controlplane::log::start(document.config.proxy.log_level.map_or("info", LogLevel::as_str));
     log::faults(&document.source, &first.warnings, log::Weight::Warning);
     // Only now: a configuration that is refused leaves nothing behind.
     if make_first_key(&document.config, &keys)? {

@@ -79,13 +79,6 @@ fn set(name: &str, control_plane: &ControlPlane) -> Result<(), Failure> {
 fn list(format: Format, control_plane: &ControlPlane) -> Result<(), Failure> {
     let mut connection = control_plane.connect()?;
     let secrets = connection.ask(async |admin| admin.list_secrets(ListSecretsRequest {}).await)?.secrets;
-    if format != Format::Table {
-        return output::values(format, &secrets.iter().map(value).collect::<Vec<_>>());
-    }
-    if secrets.is_empty() {
-        talk("there is no secret; `sluice secret set NAME` makes one\n");
-        return Ok(());
-    }
     let now = time::now();
     let row = |secret: &SecretStatus| {
         [
@@ -97,7 +90,9 @@ fn list(format: Format, control_plane: &ControlPlane) -> Result<(), Failure> {
             Field::new(secret.key.clone(), Tone::Quiet),
         ]
     };
-    output::data(output::table(["NAME", "VERSION", "CHANGED", "BY", "USED BY", "KEY"], secrets.iter().map(row)))
+    let header = ["NAME", "VERSION", "CHANGED", "BY", "USED BY", "KEY"];
+    let none = "there is no secret; `sluice secret set NAME` makes one";
+    output::list(format, &secrets, none, header, row, value)
 }
 
 fn value(secret: &SecretStatus) -> Value {

@@ -66,10 +66,7 @@ fn says(object: &Object) -> String {
     let mut words: Vec<_> = spec.iter().collect();
     words.sort_by_key(|(key, _)| !TELLING.contains(&key.as_str()));
     let text = words.into_iter().map(|(key, value)| format!("{key}: {}", flat(value))).collect::<Vec<_>>().join(", ");
-    if text.chars().count() <= SAYS {
-        return text;
-    }
-    text.chars().take(SAYS - 1).chain(['…']).collect()
+    output::cut(text, SAYS)
 }
 
 fn flat(value: &Value) -> String {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::output::{self, Failure, Format, talk};
+use crate::output::{self, Failure, Field, Format};
 
 /// An answer that takes longer comes from something that is not well.
 const WAIT: Duration = Duration::from_secs(5);
@@ -26,18 +26,11 @@ pub(super) fn show(admin: SocketAddr, name: Option<&str>, format: Format) -> Res
             return Err(Failure::input(format_args!("no server is called `{name}`; `sluice get servers` lists them")));
         }
     }
-    if format != Format::Table {
-        return output::values(format, &Value::Array(servers));
-    }
-    if servers.is_empty() {
-        talk("no server is configured\n");
-        return Ok(());
-    }
     let header = ["SERVER", "TRANSPORT", "ERA", "STATE", "TOOLS", "PROMPTS", "RESOURCES", "QUIRKS", "TROUBLE"];
-    output::data(output::table(header, servers.iter().map(row)))
+    output::list(format, &servers, "no server is configured", header, row, Value::clone)
 }
 
-fn row(server: &Value) -> [String; 9] {
+fn row(server: &Value) -> [Field; 9] {
     let text = |key: &str| match &server[key] {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
@@ -55,6 +48,7 @@ fn row(server: &Value) -> [String; 9] {
         quirks.collect::<Vec<_>>().join(" "),
         text("trouble"),
     ]
+    .map(Field::from)
 }
 
 /// Asks the admin port. It is on this machine and answers one small request: no HTTP client is needed for that.

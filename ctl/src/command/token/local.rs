@@ -5,7 +5,7 @@ use serde_json::json;
 use sluice_controlplane::store::{Keys, StoredKey};
 
 use super::Create;
-use crate::output::{self, Failure, Format, talk, time};
+use crate::output::{self, Failure, Field, Format, talk, time};
 use crate::state::StateDir;
 
 pub(super) fn create(asked: &Create) -> Result<(), Failure> {
@@ -24,20 +24,16 @@ pub(super) fn create(asked: &Create) -> Result<(), Failure> {
 
 pub(super) fn list(format: Format, state: &StateDir) -> Result<(), Failure> {
     let keys = keys(state)?.list().map_err(Failure::other)?;
-    if format == Format::Table {
-        if keys.is_empty() {
-            talk(&format!("no client has a key in {}\n", state.folder()?.path().display()));
-            return Ok(());
-        }
-        let now = time::now();
-        let ends = |key: &StoredKey| key.expires.map_or_else(String::new, |end| time::relative(ms(end), now));
-        let rows = keys.iter().map(|key| [key.name.clone(), time::relative(ms(key.created), now), ends(key)]);
-        return output::data(output::table(["NAME", "CREATED", "ENDS"], rows));
-    }
+    let now = time::now();
+    let row = |key: &StoredKey| {
+        let ends = key.expires.map_or_else(String::new, |end| time::relative(ms(end), now));
+        [key.name.clone(), time::relative(ms(key.created), now), ends].map(Field::from)
+    };
     let iso = |time: Timestamp| time::iso(ms(time));
     let value =
         |key: &StoredKey| json!({"name": key.name, "created": iso(key.created), "expires": key.expires.and_then(iso)});
-    output::values(format, &keys.iter().map(value).collect::<Vec<_>>())
+    let none = format!("no client has a key in {}", state.folder()?.path().display());
+    output::list(format, &keys, &none, ["NAME", "CREATED", "ENDS"], row, value)
 }
 
 pub(super) fn revoke(name: &str, state: &StateDir) -> Result<(), Failure> {

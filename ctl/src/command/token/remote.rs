@@ -37,13 +37,6 @@ pub(super) fn create(mut connection: Connection, asked: &Create) -> Result<(), F
 
 pub(super) fn list(mut connection: Connection, format: Format) -> Result<(), Failure> {
     let tokens = connection.ask(async |admin| admin.list_tokens(ListTokensRequest {}).await)?.tokens;
-    if format != Format::Table {
-        return output::values(format, &tokens.iter().map(value).collect::<Vec<_>>());
-    }
-    if tokens.is_empty() {
-        talk("there is no token; `sluice token create NAME` makes one\n");
-        return Ok(());
-    }
     let now = time::now();
     let row = |token: &Token| {
         let has_ended = token.expires_ms != 0 && token.expires_ms <= now;
@@ -57,7 +50,9 @@ pub(super) fn list(mut connection: Connection, format: Format) -> Result<(), Fai
             Field::new(token.id.clone(), Tone::Quiet),
         ]
     };
-    output::data(output::table(["NAME", "KIND", "ROLE", "CREATED", "ENDS", "BY", "ID"], tokens.iter().map(row)))
+    let header = ["NAME", "KIND", "ROLE", "CREATED", "ENDS", "BY", "ID"];
+    let none = "there is no token; `sluice token create NAME` makes one";
+    output::list(format, &tokens, none, header, row, value)
 }
 
 pub(super) fn revoke(mut connection: Connection, name: &str) -> Result<(), Failure> {
