@@ -1,90 +1,51 @@
 //! One `sluice-controlplane` as a child process, with a state folder and ports of its own, and a client for it.
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-use rustix::process::Signal;
 use serde_json::Value;
 use sluice_contract::v1;
 use sluice_contract::v1::admin_client::AdminClient;
-use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
-use crate::gateway::Log;
-use crate::{Call, Reply, binary, port, process, wait};
+use crate::program::{self, Folder, Program};
+use crate::{Call, Reply, binary};
 
-/// A control plane that does not answer by then never will.
-const READY: Duration = Duration::from_secs(20);
-const ATTEMPTS: usize = 5;
+/// Answered as soon as a control plane serves.
+const HEALTH: &str = "/health";
 /// Answers with thousands of objects are larger than what clients of gRPC take unasked.
 const MESSAGE: usize = 64 << 20;
 
-/// A running control plane. Dropped: killed, and the test fails if it had panicked.
+/// A running control plane; dereferences to its process.
 pub struct ControlPlane {
-    child: Child,
+    program: Program,
     /// The port for gRPC.
     pub grpc: u16,
     /// The port for HTTP.
     pub http: u16,
-    folder: TempDir,
-    log: Log,
+    folder: Folder,
     env: Vec<(String, String)>,
 }
 
-/// What a control plane is started with.
-pub struct Start {
-    folder: TempDir,
-    env: Vec<(String, String)>,
-    args: Vec<String>,
-}
+/// What a control plane is started with; its state folder is in its folder.
+pub type Start = program::Start<Empty>;
 
-impl Default for Start {
-    fn default() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), env: Vec::new(), args: Vec::new() }
-    }
-}
+/// A control plane starts with nothing in it.
+#[derive(Default)]
+pub struct Empty;
 
 impl Start {
-    /// With a variable in its environment.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.into(), value.into()));
-        self
-    }
-
-    /// With a further argument.
-    #[must_use]
-    pub fn arg(mut self, arg: &str) -> Self {
-        self.args.push(arg.into());
-        self
-    }
-
-    /// The folder its state folder is in.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     /// Starts on free ports and waits until it answers.
     pub async fn ready(self) -> ControlPlane {
-        let mut last = String::new();
-        for _ in 0..ATTEMPTS {
-            let (grpc, http) = (port::free(), port::free());
-            let mut command = command(self.folder.path(), grpc, http);
+        let command = |[grpc, http]: [u16; 2]| {
+            let mut command = command(self.folder(), grpc, http);
             command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
-            let mut child = command.spawn().unwrap();
-            let log = Log::of(&mut child);
-            if is_ready(&mut child, http).await {
-                return ControlPlane { child, grpc, http, folder: self.folder, log, env: self.env };
-            }
-            last = log.text();
-            if !last.contains("in use") {
-                break;
-            }
-        }
-        panic!("the control plane did not start:\n{last}");
+            command
+        };
+        let (program, [grpc, http]) = Program::on_free_ports("the control plane", HEALTH, command).await;
+        ControlPlane { program, grpc, http, folder: self.folder, env: self.env }
     }
 }
 
@@ -99,29 +60,24 @@ pub fn command(folder: &Path, grpc: u16, http: u16) -> Command {
     command
 }
 
-async fn is_ready(child: &mut Child, http: u16) -> bool {
-    let start = Instant::now();
-    while start.elapsed() < READY && child.try_wait().unwrap().is_none() {
-        if Call::get("/health").bare().try_send(http).await.is_some_and(|reply| reply.status == 200) {
-            return true;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+impl Deref for ControlPlane {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        &self.program
     }
-    let _ = child.kill();
-    let _ = child.wait();
-    false
+}
+
+impl DerefMut for ControlPlane {
+    fn deref_mut(&mut self) -> &mut Program {
+        &mut self.program
+    }
 }
 
 impl ControlPlane {
     /// Starts with nothing in it.
     pub async fn empty() -> Self {
         Start::default().ready().await
-    }
-
-    /// The process id.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// The state folder.
@@ -134,12 +90,6 @@ impl ControlPlane {
     #[must_use]
     pub fn token(&self) -> String {
         std::fs::read_to_string(self.state().join("admin.token")).unwrap().trim().to_owned()
-    }
-
-    /// All of stderr so far.
-    #[must_use]
-    pub fn log(&self) -> String {
-        self.log.text()
     }
 
     /// A client with the token of the first start.
@@ -168,39 +118,14 @@ impl ControlPlane {
         command.env("SLUICE_TOKEN", self.token()).args(args).output().unwrap()
     }
 
-    /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        process::signal(self.pid(), signal);
-    }
-
-    /// Waits for the process to end.
-    pub async fn ended(&mut self) -> ExitStatus {
-        let child = &mut self.child;
-        wait::within(Duration::from_secs(60), "the control plane ends", || child.try_wait().unwrap()).await
-    }
-
     /// Starts again what ended, on the same state and the same ports.
     pub async fn again(&mut self) {
         self.ended().await;
-        assert!(!self.log().contains("panicked at"), "the control plane panicked:\n{}", self.log());
         let mut command = command(self.folder.path(), self.grpc, self.http);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        self.child = command.spawn().unwrap();
-        self.log = Log::of(&mut self.child);
-        assert!(is_ready(&mut self.child, self.http).await, "it did not start again:\n{}", self.log());
-    }
-}
-
-impl Drop for ControlPlane {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let log = self.log.text();
-        if std::thread::panicking() {
-            eprintln!("---- log of the control plane ----\n{}", &log[log.len().saturating_sub(20_000)..]);
-        } else {
-            assert!(!log.contains("panicked at"), "the control plane panicked:\n{log}");
-        }
+        self.program.again(command);
+        let port = self.http;
+        assert!(self.program.is_ready(port, HEALTH).await, "it did not start again:\n{}", self.log());
     }
 }
 

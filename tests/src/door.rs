@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::gateway::{Log, Start};
+use crate::gateway::Start;
+use crate::program::Log;
 use crate::wait;
 
 /// The process with its pipes.

@@ -20,6 +20,7 @@ pub mod node;
 pub mod peer;
 pub mod port;
 pub mod process;
+pub mod program;
 pub mod raw;
 pub mod server;
 pub mod session;

@@ -1,32 +1,31 @@
 //! One `sluice-dataplane` as a child process: a node of a fleet, with a state folder and ports of its own.
 
 use std::net::TcpStream;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use sluice_contract::v1;
-use tempfile::TempDir;
 
-use crate::gateway::Log;
-use crate::{Call, ControlPlane, Reply, binary, port, process, wait};
+use crate::program::{Folder, Program};
+use crate::{Call, ControlPlane, Reply, binary, port, wait};
 
 /// How long starting, joining and being pushed to may take on a slow machine.
 const SOON: Duration = Duration::from_secs(30);
 
-/// A running node. Dropped: killed, and the test fails if it had panicked.
+/// A running node; dereferences to its process.
 pub struct Node {
-    child: Child,
+    program: Program,
     /// What it is called.
     pub name: String,
     /// The port for clients.
     pub port: u16,
     /// The admin port.
     pub admin: u16,
-    folder: TempDir,
+    folder: Folder,
     args: Vec<String>,
-    log: Log,
 }
 
 /// What a node is started with.
@@ -62,7 +61,7 @@ impl Start {
     /// Starts, and waits for nothing.
     #[must_use]
     pub fn start(self) -> Node {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::default();
         let (port, admin) = (port::free(), port::free());
         std::fs::write(folder.path().join("join.token"), &self.token).unwrap();
         let mut args = self.args;
@@ -76,8 +75,8 @@ impl Start {
             ("--workers", "2".to_owned()),
         ];
         args.extend(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
-        let (child, log) = spawn(&folder, &args);
-        Node { child, name: self.name, port, admin, folder, args, log }
+        let program = Program::start(&format!("node {}", self.name), command(&folder, &args));
+        Node { program, name: self.name, port, admin, folder, args }
     }
 
     /// Starts and waits until the node serves.
@@ -88,13 +87,25 @@ impl Start {
     }
 }
 
-fn spawn(folder: &TempDir, args: &[String]) -> (Child, Log) {
+fn command(folder: &Folder, args: &[String]) -> Command {
     let mut command = Command::new(binary::dataplane());
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", folder.path());
-    command.env("RUST_BACKTRACE", "1").args(args);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let log = Log::of(&mut child);
-    (child, log)
+    command.env("RUST_BACKTRACE", "1").args(args).stdout(Stdio::null());
+    command
+}
+
+impl Deref for Node {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        &self.program
+    }
+}
+
+impl DerefMut for Node {
+    fn deref_mut(&mut self) -> &mut Program {
+        &mut self.program
+    }
 }
 
 impl Node {
@@ -106,11 +117,8 @@ impl Node {
 
     /// Waits until it serves.
     pub async fn is_ready(&self) {
-        let start = std::time::Instant::now();
-        while self.readiness().await != Some(200) {
-            assert!(start.elapsed() < SOON, "{} is not ready:\n{}", self.name, self.log.text());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let what = format!("{} is ready", self.name);
+        wait::becomes(SOON, &what, async || self.readiness().await, |status| *status == Some(200)).await;
     }
 
     /// The status of `/readyz`, where there is an answer.
@@ -125,11 +133,8 @@ impl Node {
 
     /// Waits until it runs a revision, or a later one.
     pub async fn runs(&self, revision: u64) {
-        let start = std::time::Instant::now();
-        while self.revision().await < revision {
-            assert!(start.elapsed() < SOON, "{} does not run {revision}:\n{}", self.name, self.log.text());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let what = format!("{} runs {revision}", self.name);
+        wait::becomes(SOON, &what, async || self.revision().await, |runs| *runs >= revision).await;
     }
 
     /// The revision it runs; 0: none.
@@ -147,12 +152,6 @@ impl Node {
         reply.and_then(|reply| serde_json::from_slice(&reply.body).ok()).unwrap_or_default()
     }
 
-    /// The process id.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// The state folder.
     #[must_use]
     pub fn state(&self) -> PathBuf {
@@ -164,43 +163,22 @@ impl Node {
         std::fs::write(self.folder.path().join("join.token"), token).unwrap();
     }
 
-    /// All of stderr so far.
-    #[must_use]
-    pub fn log(&self) -> String {
-        self.log.text()
-    }
-
     /// Waits until stderr contains `text`.
     pub async fn logged(&self, text: &str) {
-        wait::within(SOON, &format!("{text:?} in the log"), || self.log().contains(text).then_some(())).await;
+        self.logged_within(SOON, text).await;
     }
 
     /// Kills it without a word.
     pub async fn kill(&mut self) {
-        process::signal(self.pid(), Signal::KILL);
-        let child = &mut self.child;
-        wait::within(SOON, "the node ends", || child.try_wait().unwrap()).await;
+        self.signal(Signal::KILL);
+        self.ended_within(SOON).await;
         let port = self.port;
         wait::within(SOON, "its port is free", || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(())).await;
     }
 
     /// Starts it again after it was killed, with the same state.
     pub fn again(&mut self) {
-        assert!(!self.log().contains("panicked at"), "the node panicked:\n{}", self.log());
-        (self.child, self.log) = spawn(&self.folder, &self.args);
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let log = self.log.text();
-        if std::thread::panicking() {
-            eprintln!("---- log of {} ----\n{}", self.name, &log[log.len().saturating_sub(20_000)..]);
-        } else {
-            assert!(!log.contains("panicked at"), "the node panicked:\n{log}");
-        }
+        self.program.again(command(&self.folder, &self.args));
     }
 }
 
@@ -221,9 +199,6 @@ pub async fn status(control: &ControlPlane, name: &str) -> Option<v1::NodeStatus
 
 /// Waits until a control plane sees a node as it should be.
 pub async fn seen(control: &ControlPlane, name: &str, what: &str, is_so: impl Fn(&v1::NodeStatus) -> bool) {
-    let start = std::time::Instant::now();
-    while !status(control, name).await.is_some_and(|node| is_so(&node)) {
-        assert!(start.elapsed() < SOON, "{name} is not seen to be {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let what = format!("{name} is seen to be {what}");
+    wait::eventually_within(SOON, &what, async || status(control, name).await.filter(|node| is_so(node))).await;
 }
