@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 
+use crate::authority::Authority;
 use crate::publish::Publisher;
 use crate::service::Service;
 
@@ -18,6 +19,8 @@ pub struct Control {
     pub service: Service,
     /// The nodes, and what they are brought to.
     pub publisher: Arc<Publisher>,
+    /// By whom the control plane is known.
+    pub authority: Arc<Authority>,
 }
 
 impl FromRef<Control> for Service {
@@ -29,5 +32,11 @@ impl FromRef<Control> for Service {
 impl FromRef<Control> for Arc<Publisher> {
     fn from_ref(control: &Control) -> Self {
         Arc::clone(&control.publisher)
+    }
+}
+
+impl FromRef<Control> for Arc<Authority> {
+    fn from_ref(control: &Control) -> Self {
+        Arc::clone(&control.authority)
     }
 }

@@ -3,19 +3,20 @@
 mod fleet;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustls_pki_types::ServerName;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::api;
 use crate::authority::AuthorityError;
-use crate::listen;
+use crate::listen::{self, Certificate, CertificateError, Given, Peer, Web};
 use crate::log;
 use crate::secrets::{RingSource, SourceError};
 use crate::service::{ADMIN_TOKEN, Service, ServiceError};
@@ -48,14 +49,12 @@ pub enum AppError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// Tokens would cross a network that anybody on it can read.
-    #[error("{address} is not loopback, and `{flag}` serves without TLS; use a loopback address")]
-    Open {
-        /// The address.
-        address: SocketAddr,
-        /// The flag that gives it.
-        flag: &'static str,
-    },
+    /// The certificate for people.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// TLS for people.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
     /// The key ring.
     #[error(transparent)]
     Ring(#[from] SourceError),
@@ -96,34 +95,46 @@ async fn serve(settings: Settings) -> Result<(), AppError> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // Before anything is made: a second start by mistake leaves nothing behind.
     let grpc = bind(settings.grpc, "--grpc").await?;
-    let http = bind(loopback(settings.http, "--http")?, "--http").await?;
+    let http = bind(settings.http, "--http").await?;
+    let given = settings.certificate.map(Given::load).transpose()?;
+    let names = reached_by(settings.names, &[settings.grpc, settings.http]);
     let folder = Folder::new(&settings.state_dir);
     let now = Timestamp::now();
     let store = Store::open(folder.clone(), now)?;
     let ring = ring(settings.secret_keys, &folder).load()?;
     let service = Service::new(store, Arc::new(ring));
     service.check_ring()?;
-    if service.first_token(now)? {
-        let file = folder.file(ADMIN_TOKEN).display().to_string();
-        tracing::info!(file, "there was no token of an admin: the one in this file counts");
-    }
     let (stop, stopped) = watch::channel(false);
     let until = move |mut stopped: watch::Receiver<bool>| async move {
         // An error is that the sender is gone, which is an end as well.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    let fleet = Fleet::start(&service).await?;
+    let fleet = Fleet::start(&service, names).await?;
+    // only now: it carries the fingerprint of the authority
+    if service.first_token(now)? {
+        let file = folder.file(ADMIN_TOKEN).display().to_string();
+        tracing::info!(file, "there was no token of an admin: the one in this file counts");
+    }
+    if let Some(given) = &given {
+        tokio::spawn(Arc::clone(given).follow());
+    }
     tracing::info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, "serving");
+    let for_nodes = Certificate::grpc(Arc::clone(&fleet.authority), given.clone());
+    let web = Web::new(http, Certificate::web(Arc::clone(&fleet.authority), given)?)?;
     let over_grpc = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PONG))
         .add_service(api::grpc::admin(service.clone(), Arc::clone(&fleet.publisher)))
         .add_service(fleet.sync)
-        .serve_with_incoming_shutdown(listen::incoming(grpc, fleet.authority), until(stopped.clone()));
-    let control = api::Control { service: service.clone(), publisher: Arc::clone(&fleet.publisher) };
+        .serve_with_incoming_shutdown(listen::incoming(grpc, for_nodes), until(stopped.clone()));
+    let control = api::Control {
+        service: service.clone(),
+        publisher: Arc::clone(&fleet.publisher),
+        authority: Arc::clone(&fleet.authority),
+    };
     // Who calls is known by address, too, for the audit log.
-    let routes = api::http::routes(control).into_make_service_with_connect_info::<SocketAddr>();
-    let over_http = axum::serve(http, routes).with_graceful_shutdown(until(stopped.clone()));
+    let routes = api::http::routes(control).into_make_service_with_connect_info::<Peer>();
+    let over_http = axum::serve(web, routes).with_graceful_shutdown(until(stopped.clone()));
     let served = async {
         tokio::try_join!(async { over_grpc.await.map_err(AppError::from) }, async {
             over_http.await.map_err(AppError::from)
@@ -146,9 +157,17 @@ async fn serve(settings: Settings) -> Result<(), AppError> {
     result
 }
 
-/// What is served without TLS stays on this machine.
-fn loopback(address: SocketAddr, flag: &'static str) -> Result<SocketAddr, AppError> {
-    if address.ip().is_loopback() { Ok(address) } else { Err(AppError::Open { address, flag }) }
+/// The names in the control plane's certificate: those that were said, that of this machine, and the addresses it listens on.
+fn reached_by(mut names: Vec<String>, addresses: &[SocketAddr]) -> Vec<String> {
+    names.push("localhost".to_owned());
+    names.extend(rustix::system::uname().nodename().to_str().ok().map(str::to_owned));
+    names.extend(addresses.iter().map(|address| address.ip().to_canonical().to_string()));
+    names.retain(|name| !matches!(name.parse::<IpAddr>(), Ok(ip) if ip.is_unspecified()));
+    // what a machine is called need not be what a certificate can say
+    names.retain(|name| ServerName::try_from(name.as_str()).is_ok());
+    names.sort();
+    names.dedup();
+    names
 }
 
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, AppError> {

@@ -81,6 +81,8 @@ pub struct Authority {
     folder: Folder,
     ring: Arc<Ring>,
     clock: Clock,
+    /// By which people reach the control plane.
+    names: Vec<String>,
     roots: Mutex<Vec<Root>>,
     tls: ArcSwap<Serving>,
 }
@@ -92,19 +94,25 @@ struct Serving {
 }
 
 impl Authority {
-    /// The authority kept in a folder, its keys sealed by `ring`; made where there is none.
+    /// The authority kept in a folder, its keys sealed by `ring`; made where there is none. `names` are host names and addresses
+    /// by which people reach the control plane.
     ///
     /// # Errors
     ///
     /// What is kept cannot be used, or nothing can be kept.
-    pub fn open(folder: Folder, ring: Arc<Ring>, clock: Clock) -> Result<Arc<Self>, AuthorityError> {
+    pub fn open(
+        folder: Folder,
+        ring: Arc<Ring>,
+        clock: Clock,
+        names: Vec<String>,
+    ) -> Result<Arc<Self>, AuthorityError> {
         let now = clock.now();
         let (mut roots, is_newest) = kept::read(&folder, &ring)?;
         if succeed(&mut roots, now)? || !is_newest {
             kept::write(&folder, &ring, &roots)?;
         }
-        let tls = ArcSwap::from_pointee(serving(&roots, &clock)?);
-        Ok(Arc::new(Self { folder, ring, clock, roots: Mutex::new(roots), tls }))
+        let tls = ArcSwap::from_pointee(serving(&roots, &clock, &names)?);
+        Ok(Arc::new(Self { folder, ring, clock, names, roots: Mutex::new(roots), tls }))
     }
 
     /// Does what is due: makes the next authority, forgets those that have ended, renews the control plane's certificate. To be
@@ -121,7 +129,7 @@ impl Authority {
             kept::write(&self.folder, &self.ring, &roots)?;
         }
         if changed || now >= self.tls.load().renew_at {
-            self.tls.store(Arc::new(serving(&roots, &self.clock)?));
+            self.tls.store(Arc::new(serving(&roots, &self.clock, &self.names)?));
         }
         Ok(())
     }
@@ -131,6 +139,16 @@ impl Authority {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         format!("{:?}", Name::of(signing(&self.roots(), self.clock.now()).certificate()))
+    }
+
+    /// The certificates of this authority and of those before and after it, the one that signs now first: whom to trust as control
+    /// plane.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        let roots = self.roots();
+        let signing = signing(&roots, self.clock.now()).certificate();
+        let others = roots.iter().map(Root::certificate).filter(|certificate| *certificate != signing);
+        std::iter::once(signing).chain(others).cloned().collect()
     }
 
     /// What the gRPC listener speaks TLS with. A client may come without a certificate; one that shows one has been checked.
@@ -202,11 +220,11 @@ fn signing(roots: &[Root], now: Timestamp) -> &Root {
     known.or(roots.first()).expect("an authority is made at the start, and the newest is never forgotten")
 }
 
-fn serving(roots: &[Root], clock: &Clock) -> Result<Serving, AuthorityError> {
+fn serving(roots: &[Root], clock: &Clock, names: &[String]) -> Result<Serving, AuthorityError> {
     let now = clock.now();
     let root = signing(roots, now);
     let key = KeyPair::generate()?;
-    let leaf = root.sign_server(&key, now, SERVER_LIFE)?;
+    let leaf = root.sign_server(&key, names, now, SERVER_LIFE)?;
     let config = tls::config(vec![leaf, root.certificate().clone()], &key, roots, clock)?;
     Ok(Serving { config, renew_at: now + SERVER_LIFE / 3 * 2 })
 }

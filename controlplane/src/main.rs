@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sluice_controlplane::app;
+use sluice_controlplane::listen::CertificateFiles;
 use sluice_controlplane::settings::{GRPC, HTTP, Settings};
 
 /// Keeps the configuration of a fleet of gateways, and brings every node to it.
@@ -16,9 +17,12 @@ use sluice_controlplane::settings::{GRPC, HTTP, Settings};
 Examples:
   sluice-controlplane --state-dir /var/lib/sluice
   sluice-controlplane --state-dir ./state --grpc 127.0.0.1:9500 --http 127.0.0.1:9501
+  sluice-controlplane --state-dir /var/lib/sluice --grpc [::]:9400 --http [::]:9401 --name control.example.com
 
 The first start writes STATE_DIR/admin.token, readable by its owner only: with it, `sluice` may do everything.
   sluice apply -f mcp.yaml --token-file ./state/admin.token
+Beyond loopback both ports speak TLS only, with a certificate of its own authority: `sluice` knows that by its token, and
+others by http(s)://ADDR/authority.pem, whose SHA-256 is at the end of every token.
 Secrets in the database are sealed with the keys of --secret-keys, of SLUICE_SECRET_KEYS, or of STATE_DIR/secret.keys,
 which is made at the first start: whoever keeps a backup of the database needs them, and should keep them elsewhere.")]
 struct Args {
@@ -34,19 +38,40 @@ struct Args {
     #[arg(long, value_name = "ADDR", default_value_t = HTTP)]
     http: SocketAddr,
 
+    /// A host name or address by which people reach it; its certificate has that of this machine and those above already
+    #[arg(long = "name", value_name = "NAME", value_parser = host)]
+    names: Vec<String>,
+
+    /// Certificate to show people, in PEM, instead of one of its own authority; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+
+    /// The key of that certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+
     /// File of the keys that seal secrets, one `id:base64` a line, the newest last
     #[arg(long, value_name = "FILE")]
     secret_keys: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    let Args { state_dir, grpc, http, secret_keys } = Args::parse();
-    match app::run(Settings { state_dir, grpc, http, secret_keys }) {
+    let Args { state_dir, grpc, http, names, tls_certificate, tls_key, secret_keys } = Args::parse();
+    let certificate = tls_certificate.zip(tls_key).map(|(certificate, key)| CertificateFiles { certificate, key });
+    match app::run(Settings { state_dir, grpc, http, names, certificate, secret_keys }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody may be listening, and that stops nothing.
             let _ = writeln!(std::io::stderr().lock(), "error: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A name that a certificate can have.
+fn host(text: &str) -> Result<String, String> {
+    match rustls_pki_types::ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("it is neither a host name nor an address".to_owned()),
     }
 }

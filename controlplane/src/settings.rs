@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::listen::CertificateFiles;
+
 /// Where nodes and people's tools come in by gRPC, unless told otherwise.
 pub const GRPC: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9400);
 /// Where HTTP is served, unless told otherwise.
@@ -17,6 +19,10 @@ pub struct Settings {
     pub grpc: SocketAddr,
     /// The address for HTTP.
     pub http: SocketAddr,
+    /// Host names and addresses it is reached by, beyond those it finds out.
+    pub names: Vec<String>,
+    /// A certificate for people, where that of the authority will not do.
+    pub certificate: Option<CertificateFiles>,
     /// The file of the key ring; `None`: `SLUICE_SECRET_KEYS`, or one made in the state folder.
     pub secret_keys: Option<PathBuf>,
 }

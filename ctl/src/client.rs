@@ -2,22 +2,25 @@
 
 mod address;
 mod refused;
+mod token;
+mod trust;
 
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use sluice_contract::v1::admin_client::AdminClient;
 use tokio::runtime::Runtime;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Response, Status};
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Response, Status};
 
 use crate::output::Failure;
 use crate::state::StateDir;
 use address::Address;
+pub(crate) use token::Token;
+use trust::Trust;
 
 /// Where a control plane listens unless told otherwise.
 const DEFAULT: &str = "http://127.0.0.1:9400";
@@ -39,13 +42,17 @@ pub(crate) type Admin = AdminClient<InterceptedService<Channel, Token>>;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Control plane")]
 pub(crate) struct ControlPlane {
-    /// Where it is [default: http://127.0.0.1:9400]
+    /// Where it is: https://HOST:9400, or http:// on this machine [default: http://127.0.0.1:9400]
     #[arg(long, value_name = "URL", env = "SLUICE_CONTROL_PLANE", hide_env_values = true)]
     control_plane: Option<String>,
 
     /// File with the token to show it [default: SLUICE_TOKEN, which is the token itself, or admin.token in the state folder]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+
+    /// Authorities to trust for a control plane on another machine, in PEM [default: the one the token names, or the system's]
+    #[arg(long, value_name = "FILE", env = "SLUICE_CA_FILE", hide_env_values = true)]
+    ca_file: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) state: StateDir,
@@ -57,10 +64,18 @@ impl ControlPlane {
         let address = Address::parse(self.control_plane.as_deref().filter(|said| !said.is_empty()).unwrap_or(DEFAULT))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::other)?;
         let endpoint = Endpoint::from(address.uri()).connect_timeout(CONNECT).timeout(ANSWER).user_agent(AGENT);
-        let channel = endpoint.and_then(|endpoint| runtime.block_on(endpoint.connect()));
-        // Only now the token: where nobody answers, it does not matter whether there is one.
-        let channel = channel.map_err(|error| refused::unreachable(&address, &error))?;
-        let (token, from) = self.token(&address)?;
+        let endpoint = endpoint.map_err(Failure::other)?;
+        let (channel, (token, from)) = if address.is_secured() {
+            let (token, from) = self.token(&address)?;
+            let trust = Trust::new(&address, &token, &from, self.ca_file.as_deref())?;
+            let known_by = trust.known_by.clone();
+            let channel = runtime.block_on(secured(endpoint, &address, trust));
+            (channel.map_err(|error| refused::unknown(&address, &known_by, &error))?, (token, from))
+        } else {
+            let channel = runtime.block_on(endpoint.connect());
+            // Only now the token: where nobody answers, it does not matter whether there is one.
+            (channel.map_err(|error| refused::unreachable(&address, &error))?, self.token(&address)?)
+        };
         let admin = AdminClient::with_interceptor(channel, token)
             .max_decoding_message_size(MESSAGE)
             .max_encoding_message_size(MESSAGE);
@@ -104,32 +119,18 @@ impl ControlPlane {
     }
 }
 
+/// Over TLS, which is ours: a control plane may be known by more than a name.
+async fn secured(endpoint: Endpoint, address: &Address, trust: Trust) -> Result<Channel, tonic::transport::Error> {
+    let address = address.clone();
+    let connect = tower::service_fn(move |_: Uri| {
+        let (trust, address) = (trust.clone(), address.clone());
+        async move { trust.connect(address).await.map(TokioIo::new) }
+    });
+    endpoint.connect_with_connector(connect).await
+}
+
 fn variable() -> Option<String> {
     std::env::var("SLUICE_TOKEN").ok().filter(|token| !token.trim().is_empty())
-}
-
-/// What is shown to be let in.
-#[derive(Clone)]
-pub(crate) struct Token(MetadataValue<Ascii>);
-
-impl Token {
-    fn parse(text: &str, from: &str) -> Result<Self, Failure> {
-        let bad = || Failure::input(format_args!("what is in {from} is no token"));
-        let text = text.trim();
-        if text.is_empty() || text.contains(char::is_whitespace) {
-            return Err(bad());
-        }
-        let mut value: MetadataValue<Ascii> = format!("Bearer {text}").parse().map_err(|_| bad())?;
-        value.set_sensitive(true);
-        Ok(Self(value))
-    }
-}
-
-impl Interceptor for Token {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
-        Ok(request)
-    }
 }
 
 /// A connection to a control plane.

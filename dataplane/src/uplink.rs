@@ -24,6 +24,7 @@ use tower::util::BoxCloneSyncService;
 use crate::node::Node;
 pub use remote::{Remote, UplinkError};
 use stream::End;
+pub use tls::first_contact;
 
 /// A gRPC service in this process.
 type Local = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;

@@ -1,5 +1,6 @@
-//! HTTP: health and metrics for probes and Prometheus, and the REST API.
+//! HTTP: health and metrics for probes and Prometheus, the authority's certificates, and the REST API.
 
+mod authority;
 mod health;
 mod metrics;
 
@@ -12,6 +13,7 @@ use super::{Control, rest};
 pub fn routes(control: Control) -> Router {
     Router::new()
         .route("/health", get(health::health))
+        .route("/authority.pem", get(authority::certificates))
         .route("/metrics", get(metrics::metrics))
         .with_state(control.clone())
         .merge(rest::routes(control))

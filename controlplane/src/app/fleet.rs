@@ -24,14 +24,14 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Brings nodes to what the store has, from now on.
+    /// Brings nodes to what the store has, from now on. `names` are those the control plane is reached by.
     ///
     /// # Errors
     ///
     /// The store or the authority's file cannot be read.
-    pub(super) async fn start(service: &Service) -> Result<Self, AppError> {
+    pub(super) async fn start(service: &Service, names: Vec<String>) -> Result<Self, AppError> {
         let store = service.store();
-        let authority = Authority::open(store.folder().clone(), Arc::clone(service.ring()), Clock::system())?;
+        let authority = Authority::open(store.folder().clone(), Arc::clone(service.ring()), Clock::system(), names)?;
         service.admit_by(&authority);
         let nodes = Nodes::open(store.clone())?;
         let publisher = Publisher::new(service.follow().await?, Arc::clone(&nodes));

@@ -83,16 +83,23 @@ impl Root {
         Ok(request.signed_by(&self.issuer)?.der().clone())
     }
 
-    /// The certificate of the control plane.
+    /// The certificate of the control plane, by its own name and by those it is reached at.
     pub(super) fn sign_server(
         &self,
         key: &KeyPair,
+        names: &[String],
         now: Timestamp,
         life: Duration,
     ) -> Result<CertificateDer<'static>, rcgen::Error> {
         let mut params = params(now, SKEW, life);
         params.distinguished_name.push(DnType::CommonName, CONTROL_PLANE);
         params.subject_alt_names = vec![SanType::DnsName(CONTROL_PLANE.try_into()?)];
+        for name in names {
+            params.subject_alt_names.push(match name.parse() {
+                Ok(address) => SanType::IpAddress(address),
+                Err(_) => SanType::DnsName(name.as_str().try_into()?),
+            });
+        }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         Ok(params.signed_by(key, &self.issuer)?.der().clone())
     }

@@ -87,7 +87,8 @@ fn open(folder: &tempfile::TempDir, seconds: &Arc<AtomicI64>) -> Arc<Authority> 
     let seconds = Arc::clone(seconds);
     let clock = Clock::of(move || Timestamp::from_second(seconds.load(Ordering::Relaxed)).unwrap());
     let ring = Ring::parse(&format!("k1:{}\n", "A".repeat(43) + "=")).unwrap_or_else(|error| panic!("{error}"));
-    Authority::open(Folder::new(folder.path()), Arc::new(ring), clock).unwrap_or_else(|error| panic!("{error}"))
+    Authority::open(Folder::new(folder.path()), Arc::new(ring), clock, Vec::new())
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn csr(key: &KeyPair) -> Vec<u8> {
@@ -100,7 +101,7 @@ fn a_newer_key_of_the_ring_seals_the_authority_at_the_next_start() {
     let [old, new] = ["k1", "k2"].map(|id| format!("{id}:{}\n", "A".repeat(43) + "="));
     let opens = |text: &str| {
         let ring = Arc::new(Ring::parse(text).unwrap_or_else(|error| panic!("{error}")));
-        Authority::open(Folder::new(fleet.folder.path()), ring, Clock::system()).is_ok()
+        Authority::open(Folder::new(fleet.folder.path()), ring, Clock::system(), Vec::new()).is_ok()
     };
     assert!(!opens(&new), "the old key is still needed");
     assert!(opens(&format!("{old}{new}")));

@@ -1,6 +1,7 @@
 //! Who the bearer of a token is.
 
 use jiff::Timestamp;
+use sluice_contract::FINGERPRINT_MARK;
 
 use super::attempts::Noted;
 use super::{Caller, Role, Service, ServiceError};
@@ -8,7 +9,7 @@ use crate::audit::Event;
 use crate::store::digest;
 use crate::store::tokens::{self, StoredToken, TokenKind};
 
-/// Longest token that is looked at: ours have 50 characters.
+/// Longest token that is looked at: ours have some 120 characters.
 const MAX_TOKEN: usize = 512;
 
 /// The token in the value of an `Authorization` header.
@@ -16,6 +17,11 @@ const MAX_TOKEN: usize = 512;
 pub fn bearer(said: &str) -> Option<&str> {
     let (scheme, token) = said.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// A token without the fingerprint behind it.
+pub(super) fn bare(token: &str) -> &str {
+    token.split(FINGERPRINT_MARK).next().unwrap_or_default()
 }
 
 impl Service {
@@ -30,7 +36,7 @@ impl Service {
         let Some(token) = token.filter(|token| token.len() <= MAX_TOKEN) else {
             return self.unknown(peer, "no token; send `authorization: Bearer TOKEN`").await;
         };
-        let sha256 = digest(token);
+        let sha256 = digest(bare(token));
         let found = self.store().read(move |db| tokens::by_digest(db, &sha256)).await?;
         let reason = match found {
             None => "nobody is known by that token",

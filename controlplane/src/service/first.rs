@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::authenticate::bare;
 use super::token::{CreateToken, add, make};
 use super::{Role, Service, ServiceError};
 use crate::store::tokens::{self, StoredToken, TokenKind};
@@ -37,8 +38,11 @@ impl Service {
         let mut made = make(create, "first start", now)?;
         match folder.read(ADMIN_TOKEN).map_err(io)?.as_deref().map(str::trim).filter(|token| !token.is_empty()) {
             // Written by us before a crash, or put there by whoever installs this machine.
-            Some(token) => made.about.sha256 = digest(token),
-            None => folder.write(ADMIN_TOKEN, format!("{}\n", &*made.token).as_bytes()).map_err(io)?,
+            Some(token) => made.about.sha256 = digest(bare(token)),
+            None => {
+                let token = self.marked(made.token);
+                folder.write(ADMIN_TOKEN, format!("{}\n", &*token).as_bytes()).map_err(io)?;
+            }
         }
         self.store().write_now(|tx| {
             // It expired, or was one of something else.

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
+use sluice_contract::FINGERPRINT_MARK;
 use zeroize::Zeroizing;
 
 use super::change::{Change, ChangeKind};
@@ -62,11 +63,19 @@ impl Service {
         let mut made = make(create, &caller.name, Timestamp::now())?;
         let about = made.about.clone();
         self.store().write(move |tx| add(tx, &about)).await?;
-        // A node that joins knows by the fingerprint whom it may show the token to: it trusts nobody on first use.
-        if let (TokenKind::Join, Some(authority)) = (made.about.kind, self.0.authority.get()) {
-            made.token = Zeroizing::new(format!("{}.{}", &*made.token, authority.fingerprint()));
+        if matches!(made.about.kind, TokenKind::Join | TokenKind::Person) {
+            made.token = self.marked(made.token);
         }
         Ok(made)
+    }
+
+    /// A token with the fingerprint of the authority behind it. By that its bearer knows whom to show it to: nobody is trusted on
+    /// first use.
+    pub(super) fn marked(&self, token: Zeroizing<String>) -> Zeroizing<String> {
+        match self.0.authority.get() {
+            Some(authority) => Zeroizing::new(format!("{}{FINGERPRINT_MARK}{}", &*token, authority.fingerprint())),
+            None => token,
+        }
     }
 
     /// Every token that counts.

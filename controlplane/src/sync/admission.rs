@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
-use sluice_contract::v1;
+use sluice_contract::{FINGERPRINT_MARK, v1};
 use tonic::Status;
 
 use crate::audit::{self, Event};
@@ -13,9 +13,6 @@ use crate::listen::Peer;
 use crate::publish::{Labels, Nodes};
 use crate::store::tokens::StoredToken;
 use crate::store::{Store, StoreError, digest, tokens};
-
-/// Between a join token and the fingerprint of the authority it is for.
-const MARK: char = '.';
 
 /// Knows who may come in.
 pub struct Admission {
@@ -62,7 +59,7 @@ impl Admission {
     pub(super) async fn join(&self, request: &v1::JoinRequest) -> Result<v1::Certificates, Status> {
         // before the token is used up: what cannot be signed leaves it as it is
         let certificates = self.authority.admit(&request.node, &request.csr).map_err(refused)?;
-        let bare = request.token.trim().split(MARK).next().unwrap_or_default();
+        let bare = request.token.trim().split(FINGERPRINT_MARK).next().unwrap_or_default();
         let (sha256, node, now) = (digest(bare), request.node.clone(), self.authority.clock().now());
         let used = self.store.write(move |db| use_up(db, &sha256, &node, now)).await;
         let used = used.map_err(|error: StoreError| {

@@ -15,31 +15,49 @@ const PORT: u16 = 9400;
 pub(crate) struct Address(Uri);
 
 impl Address {
-    /// Reads a URL; `host:port` and `host` will do. People come in on the control plane's own machine: elsewhere it
-    /// speaks TLS with certificates that only its nodes know.
+    /// Reads a URL; `host:port` and `host` will do. Only this machine is spoken to without TLS: on any other way there are others
+    /// who would read the token.
     pub(super) fn parse(text: &str) -> Result<Self, Failure> {
         let wrong = |why: &str| {
             Failure::input(format_args!(
-                "`{text}` is no address of a control plane: {why}\n  = write it as in http://127.0.0.1:{PORT}"
+                "`{text}` is no address of a control plane: {why}\n  = write it as in https://control.example.com:{PORT}"
             ))
         };
-        let written: Uri = if text.contains("://") { text.parse() } else { format!("http://{text}").parse() }
+        let is_whole = text.contains("://");
+        let written: Uri = if is_whole { text.parse() } else { format!("https://{text}").parse() }
             .map_err(|_| wrong("it is no URL"))?;
         let host = written.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("it names no host"))?;
-        if !matches!(written.scheme_str(), Some("http" | "https")) {
-            return Err(wrong("it must begin with http://"));
-        }
+        let scheme = match written.scheme_str() {
+            Some("https") if !is_whole && is_this_machine(host) => "http",
+            Some("https") => "https",
+            Some("http") if is_this_machine(host) => "http",
+            Some("http") => {
+                return Err(Failure::input(format_args!(
+                    "{text} would carry your token over the network for anybody to read\n  = write {}",
+                    text.replacen("http", "https", 1)
+                )));
+            }
+            _ => return Err(wrong("it must begin with https://, or with http:// on this machine")),
+        };
         if !written.path().trim_matches('/').is_empty() || written.query().is_some() {
             return Err(wrong("it has a path"));
         }
         let port = written.port_u16().unwrap_or(PORT);
-        if !is_this_machine(host) || written.scheme_str() == Some("https") {
-            return Err(Failure::input(format_args!(
-                "{text} is not served to people from other machines\n  \
-                 = bring it here with `ssh -L {PORT}:127.0.0.1:{port} {host}`, or run `sluice` there"
-            )));
-        }
-        format!("http://{host}:{port}").parse().map(Self).map_err(|_| wrong("it is no URL"))
+        format!("{scheme}://{host}:{port}").parse().map(Self).map_err(|_| wrong("it is no URL"))
+    }
+
+    /// It is spoken to over TLS.
+    pub(super) fn is_secured(&self) -> bool {
+        self.0.scheme_str() == Some("https")
+    }
+
+    /// The host as a socket or a certificate has it: an IPv6 address without brackets.
+    pub(super) fn host(&self) -> &str {
+        self.0.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.0.port_u16().unwrap_or(PORT)
     }
 
     /// Where one listens that was started without saying where.
@@ -47,8 +65,10 @@ impl Address {
         SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT)
     }
 
+    /// For requests, which do not know of TLS.
     pub(super) fn uri(&self) -> Uri {
-        self.0.clone()
+        let authority = self.0.authority().expect("an address has a host").as_str();
+        Uri::try_from(format!("http://{authority}")).expect("an address is a URL")
     }
 }
 
@@ -77,11 +97,19 @@ mod tests {
         assert_eq!(read("http://127.0.0.1:9400/").as_deref(), Some("http://127.0.0.1:9400"));
         assert_eq!(read("localhost:19400").as_deref(), Some("http://localhost:19400"));
         assert_eq!(read("[::1]").as_deref(), Some("http://[::1]:9400"));
-        let elsewhere = ["sluice.example.com", "https://sluice.example.com", "http://10.0.0.1:9400"];
-        for wrong in ["", "ftp://a", "http://", "http://a/api", "http://a?b", "http://a b"].iter().chain(&elsewhere) {
+        assert_eq!(read("https://127.0.0.1").as_deref(), Some("https://127.0.0.1:9400"));
+        assert_eq!(read("sluice.example.com").as_deref(), Some("https://sluice.example.com:9400"));
+        assert_eq!(read("https://10.0.0.1:443").as_deref(), Some("https://10.0.0.1:443"));
+        for wrong in ["", "ftp://a", "http://", "https://a/api", "https://a?b", "https://a b"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
-        let Err(Failure::Input(told)) = Address::parse("sluice.example.com:9500") else { panic!("accepted") };
-        assert!(told.contains("ssh -L 9400:127.0.0.1:9500 sluice.example.com"), "{told}");
+    }
+
+    #[test]
+    fn a_token_is_not_carried_in_plain_text() {
+        for text in ["http://sluice.example.com:9500", "http://10.0.0.1:9500"] {
+            let Err(Failure::Input(told)) = Address::parse(text) else { panic!("{text} is accepted") };
+            assert!(told.contains(&text.replace("http", "https")), "{told}");
+        }
     }
 }

@@ -16,6 +16,29 @@ pub(super) fn unreachable(address: &Address, error: &dyn Error) -> Failure {
     ))
 }
 
+/// Nobody answers there, or somebody who is not known by what we know: they were not shown the token.
+pub(super) fn unknown(address: &Address, known_by: &str, error: &(dyn Error + 'static)) -> Failure {
+    let Some(distrust) = distrust(error) else { return unreachable(address, error) };
+    Failure::other(format_args!(
+        "what answers at {address} is not known by {known_by}, and was not shown the token: {distrust}\n  \
+         = is the address right, and is the token one that this control plane made since it has the authority it has now?\n  \
+         = for a control plane with the certificate of another authority, name that authority with --ca-file"
+    ))
+}
+
+/// Why a certificate is not accepted.
+fn distrust<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(found) = inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref()) {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// A question that was not answered as asked.
 pub(super) fn failure(address: &Address, token: &str, status: &Status) -> Failure {
     let said = status.message();

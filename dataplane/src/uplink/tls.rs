@@ -15,8 +15,11 @@ use super::identity::Identity;
 /// HTTP/2 only: that is what gRPC is spoken over.
 const ALPN: &[u8] = b"h2";
 
-/// For a node that knows nothing but a fingerprint.
-pub(super) fn first_contact(authority: Name) -> Result<Arc<ClientConfig>, Error> {
+/// For whoever knows nothing of a control plane but the fingerprint that came with a token.
+///
+/// # Errors
+/// TLS cannot be set up.
+pub fn first_contact(authority: Name) -> Result<Arc<ClientConfig>, Error> {
     let provider = provider();
     let verifier = Arc::new(FirstContact { authority, provider: Arc::clone(&provider) });
     let config = ClientConfig::builder_with_provider(provider)

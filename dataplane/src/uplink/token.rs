@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
+use sluice_contract::FINGERPRINT_MARK;
 use sluice_snapshot::chunk::Name;
-
-/// Between the token itself and the fingerprint of the authority.
-const MARK: char = '.';
 
 /// A join token.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,13 +27,9 @@ impl JoinToken {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let (random, fingerprint) = text.split_once(MARK)?;
-        if random.is_empty() || fingerprint.len() != 64 || !fingerprint.is_ascii() {
-            return None;
-        }
-        let byte = |at: usize| u8::from_str_radix(&fingerprint[at..at + 2], 16).ok();
-        let digest: Vec<u8> = (0..64).step_by(2).map(byte).collect::<Option<_>>()?;
-        Some(Self { text: text.to_owned(), authority: Name::from_wire(&digest)? })
+        let (random, fingerprint) = text.split_once(FINGERPRINT_MARK)?;
+        let authority = Name::from_hex(fingerprint).filter(|_| !random.is_empty())?;
+        Some(Self { text: text.to_owned(), authority })
     }
 }
 

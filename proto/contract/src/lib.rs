@@ -12,6 +12,10 @@ pub const CONTROL_PLANE: &str = "control-plane.sluice";
 /// What the URI in the certificate of a node begins with; the node's name follows.
 pub const NODE: &str = "sluice:node:";
 
+/// What stands in a token of a person or a node before the fingerprint of the authority it is for: the SHA-256 of the authority's
+/// certificate, in hexadecimal. By it the bearer knows whom to show the token to; a control plane looks at what is before it.
+pub const FINGERPRINT_MARK: char = '.';
+
 /// Version 1 of the contract: package `sluice.v1`.
 #[expect(missing_docs, clippy::all, reason = "generated code; the .proto files hold the documentation")]
 pub mod v1 {

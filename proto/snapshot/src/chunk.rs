@@ -39,6 +39,16 @@ impl Name {
         bytes.try_into().ok().map(Self)
     }
 
+    /// A name as people are shown it: 64 hexadecimal digits.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).ok();
+        Self::from_wire(&(0..64).step_by(2).map(byte).collect::<Option<Vec<_>>>()?)
+    }
+
     /// As it stands in a message.
     #[must_use]
     pub fn to_wire(self) -> Vec<u8> {
