@@ -1,13 +1,13 @@
 //! Who may come in: the loopback rule, API keys, limits of each client, and web pages.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluice_tests::gateway::Start;
 use sluice_tests::message::{self, LEGACY};
 use sluice_tests::upstream::{Legacy, Modern};
-use sluice_tests::{Call, Gateway, Reply, Session, port};
+use sluice_tests::{Call, Gateway, Reply, Session, port, wait};
 
 const PATH: &str = "/servers/one/mcp";
 const ALICE: &str = "alice-key-0123456789abcdef";
@@ -105,21 +105,15 @@ async fn keys_are_made_and_revoked_without_a_restart() {
     assert!(made.status.success(), "{made:?}");
     let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
     let key = key.lines().last().unwrap().to_owned();
-    let start = Instant::now();
-    while initialize().key(&key).send(gateway.port).await.status != 200 {
-        assert!(start.elapsed() < Duration::from_secs(5), "the new key is never taken");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let open = async || initialize().key(&key).send(gateway.port).await.status;
+    wait::becomes(Duration::from_secs(5), "the new key is taken", open, |status| *status == 200).await;
     let session = Session::with(gateway.port, PATH, json!({}), Some(&key)).await;
     let mut stream = session.listen(None).await;
     assert_eq!(session.call("echo", json!({})).await.status, 200);
     assert!(String::from_utf8(gateway.run(&["token", "list"]).stdout).unwrap().contains("carol"));
-    let start = Instant::now();
     assert!(gateway.run(&["token", "revoke", "carol"]).status.success());
-    while session.call("echo", json!({})).await.status == 200 {
-        assert!(start.elapsed() < Duration::from_millis(1500), "revoked, and still good");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let call = async || session.call("echo", json!({})).await.status;
+    wait::becomes(Duration::from_millis(1500), "a revoked key is refused", call, |status| *status != 200).await;
     assert_unauthenticated(&session.call("echo", json!({})).await, "revoked");
     stream.rest().await;
     assert_eq!(initialize().key(ALICE).send(gateway.port).await.status, 200, "others stay");
@@ -187,9 +181,6 @@ async fn requests_at_a_time_are_limited_per_client() {
     assert!(reply.header("retry-after").is_some());
     assert_eq!(echo().key(BOB).send(port).await.status, 200);
     waiting.into_iter().for_each(|call| call.abort());
-    let start = Instant::now();
-    while echo().key(ALICE).send(port).await.status != 200 {
-        assert!(start.elapsed() < Duration::from_secs(5), "the places never become free");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let call = async || echo().key(ALICE).send(port).await.status;
+    wait::becomes(Duration::from_secs(5), "the places become free", call, |status| *status == 200).await;
 }

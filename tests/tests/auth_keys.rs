@@ -9,7 +9,7 @@ use sluice_tests::gateway::Start;
 use sluice_tests::issuer::{Issuer, Key};
 use sluice_tests::upstream::{Answer, Modern};
 use sluice_tests::wait::within;
-use sluice_tests::{Call, Gateway, Upstream, until};
+use sluice_tests::{Call, Gateway, Upstream, until, wait};
 
 const PATH: &str = "/servers/one/mcp";
 /// How often keys are fetched at most.
@@ -36,12 +36,9 @@ async fn a_new_key_is_seen_within_the_pause_and_a_withdrawn_one_is_good_no_longe
     let old = issuer.token("mcp", json!({}));
     assert_eq!(status(&gateway, &old).await, 200);
     issuer.rotate("second");
-    let began = Instant::now();
     let new = issuer.token("mcp", json!({}));
-    while status(&gateway, &new).await != 200 {
-        assert!(began.elapsed() < PAUSE + Duration::from_secs(5), "the new key is never seen");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let ask = async || status(&gateway, &new).await;
+    wait::becomes(PAUSE + Duration::from_secs(5), "the new key is seen", ask, |status| *status == 200).await;
     assert_eq!(issuer.fetches(), 2, "one at the start, one for the new key");
     assert_eq!(status(&gateway, &old).await, 401, "verified before, with a key that is none any more");
 }
@@ -53,7 +50,7 @@ async fn a_storm_of_unknown_keys_costs_one_fetch() {
     assert_eq!(status(&gateway, &issuer.token("mcp", json!({}))).await, 200);
     let before = issuer.fetches();
     // beyond the pause after the first fetch, so that the storm may have one
-    tokio::time::sleep(PAUSE).await;
+    wait::pass(PAUSE).await;
     let began = Instant::now();
     let claims = issuer.claims("mcp", json!({})).to_string();
     let storm: Vec<_> = (0..1000)
@@ -96,11 +93,8 @@ async fn requests_wait_for_the_first_keys_and_are_told_to_come_back_when_there_a
 }
 
 async fn until_good(gateway: &Gateway, token: &str) {
-    let began = Instant::now();
-    while status(gateway, token).await != 200 {
-        assert!(began.elapsed() < Duration::from_secs(30), "the keys are never had");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    let ask = async || status(gateway, token).await;
+    wait::becomes(Duration::from_secs(30), "the keys are had", ask, |status| *status == 200).await;
 }
 
 #[tokio::test]

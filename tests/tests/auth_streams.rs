@@ -1,8 +1,6 @@
 //! Streams end when the credential does that opened them, and go on with another.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use sluice_tests::gateway::Start;
 use sluice_tests::issuer::{Issuer, now};
@@ -10,7 +8,7 @@ use sluice_tests::message;
 use sluice_tests::sse::Sse;
 use sluice_tests::upstream::{Legacy, Modern};
 use sluice_tests::websocket::Socket;
-use sluice_tests::{Call, Gateway, Session};
+use sluice_tests::{Call, Gateway, Session, until};
 
 const PATH: &str = "/servers/one/mcp";
 /// How long the tokens of these tests are good.
@@ -94,9 +92,7 @@ async fn an_event_stream_goes_on_with_the_newest_token_that_its_messages_bring()
     let ping = stream.post(&message::request("ping", 7, json!({}))).key(&fresh);
     assert_eq!(ping.send(gateway.port).await.status, 202);
     assert_eq!(stream.message().await["id"], 7);
-    while now() <= exp + 1 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    until("the first token ends", || (now() > exp + 1).then_some(())).await;
     let stranger = issuer.token("mcp", json!({ "sub": "bob" }));
     let foreign = stream.post(&message::request("ping", 8, json!({}))).key(&stranger);
     assert_eq!(foreign.send(gateway.port).await.status, 404, "to others it does not exist");

@@ -14,7 +14,7 @@ use sluice_tests::message;
 use sluice_tests::server::Server;
 use sluice_tests::upstream::Answer;
 use sluice_tests::wait::within;
-use sluice_tests::{Call, Gateway, Session, until};
+use sluice_tests::{Call, Gateway, Session, until, wait};
 
 async fn two(era: Era, ttl: u64) -> (Gateway, [Catalogue; 2], [Server; 2]) {
     let offers =
@@ -222,7 +222,7 @@ async fn a_list_is_asked_for_again_when_its_time_is_over_and_not_before() {
         assert_eq!(second["tools"].as_array().unwrap().len(), 2, "still good");
         assert!(second["ttlMs"].as_u64().unwrap() <= first["ttlMs"].as_u64().unwrap(), "what remains: {second}");
     }
-    tokio::time::sleep(Duration::from_millis(1600).saturating_sub(start.elapsed())).await;
+    wait::pass(Duration::from_millis(1600).saturating_sub(start.elapsed())).await;
     let names = client.names("tools/list").await;
     assert!(names.contains(&"short_fresh".to_owned()) && !names.contains(&"long_fresh".to_owned()), "{names:?}");
     assert_eq!(slow.got("tools/list").len(), 1);
@@ -316,11 +316,8 @@ async fn a_client_without_a_stream_gets_the_new_list_when_it_asks() {
         // Either the gateway listens itself, or it keeps the list for a bounded time only.
         if within(Duration::from_secs(2), "", || Some(!servers[0].listeners().is_empty())).await {
             servers[0].announce("tools").await;
-            let start = Instant::now();
-            while client.names("tools/list").await.len() != 5 {
-                assert!(start.elapsed() < Duration::from_secs(5), "{era:?}");
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            let (what, list) = (format!("{era:?}: the new list"), async || client.names("tools/list").await);
+            wait::becomes(Duration::from_secs(5), &what, list, |names| names.len() == 5).await;
         }
     }
 }
@@ -338,11 +335,9 @@ async fn a_change_while_nobody_listened_is_found_when_somebody_does() {
             offers[0].change(|lists| lists.tools.push(tool(&format!("fresh-{round}"))));
             let stream = listen(&client, gateway.port).await;
             servers[0].listened().await;
-            let start = Instant::now();
-            while client.names("tools/list").await.len() != 5 + round {
-                assert!(start.elapsed() < Duration::from_secs(10), "{era:?}, round {round}: still the old list");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            let what = format!("{era:?}, round {round}: the new list");
+            let list = async || client.names("tools/list").await;
+            wait::becomes(wait::SOON, &what, list, |names| names.len() == 5 + round).await;
             drop(stream);
         }
     }

@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 use sluice_tests::gateway::Start;
 use sluice_tests::message::{self, LEGACY};
 use sluice_tests::peer::Peer;
-use sluice_tests::{Call, Gateway, Reply, Session, process, until};
+use sluice_tests::{Call, Gateway, Reply, Session, process, until, wait};
 
 const PATH: &str = "/servers/one/mcp";
 const INTERNAL: Option<i64> = Some(-32603);
+/// A process that ended is started again after a pause of a few seconds at most.
+const RESTARTED: Duration = Duration::from_secs(8);
 
 fn text(reply: &Reply) -> String {
     reply.result()["content"][0]["text"].as_str().unwrap().to_owned()
@@ -58,15 +60,12 @@ async fn a_crash_is_told_as_it_is_and_the_next_call_finds_a_new_process() {
         assert!(reply.text().contains("may have run"), "{reply:?}");
     }
     assert!(start.elapsed() < Duration::from_secs(1), "R12: told within a second, not {:?}", start.elapsed());
-    let reply = loop {
+    let call = async || {
         let reply = bystander.call("pid", json!({})).await;
-        if reply.status != 503 {
-            break reply;
-        }
-        assert!(reply.header("retry-after").is_some(), "{reply:?}");
-        assert!(start.elapsed() < Duration::from_secs(8), "never restarted");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(reply.status == 503, reply.header("retry-after").is_some(), "{reply:?}");
+        reply
     };
+    let reply = wait::becomes(RESTARTED, "the server is started again", call, |reply| reply.status != 503).await;
     assert_ne!(text(&reply), before, "the session goes on in a new process");
     assert_eq!(
         peer.got("tools/call").iter().filter(|call| call["params"]["name"] == "crash").count(),
@@ -87,15 +86,14 @@ async fn a_server_that_cannot_start_is_backed_off_from_and_others_go_on() {
     };
     for server in ["one", "missing"] {
         let mut statuses = Vec::new();
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(3) {
+        wait::throughout(Duration::from_secs(3), Duration::from_millis(20), async || {
             let reply = initialize(server).send(gateway.port).await;
             assert!([502, 503].contains(&reply.status) && reply.code() == INTERNAL, "{server}: {reply:?}");
             assert_eq!(reply.status == 503, reply.header("retry-after").is_some(), "{server}: {reply:?}");
             assert!(!reply.text().contains("nonexistent"), "{reply:?}");
             statuses.push(reply.status);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        })
+        .await;
         assert!(statuses.contains(&503), "{server}: no breaker: {statuses:?}");
     }
     assert!(crashing.starts() < 10, "{} starts in three seconds", crashing.starts());
@@ -108,11 +106,8 @@ async fn a_server_that_crashes_once_comes_back_by_itself() {
     let peer = Peer::new("legacy").start("crash-once");
     let gateway = Gateway::with(json!({ "one": peer.config() })).await;
     let call = Call::post(PATH, message::initialize(LEGACY, json!({})).to_string());
-    let start = Instant::now();
-    while call.send(gateway.port).await.status != 200 {
-        assert!(start.elapsed() < Duration::from_secs(8), "never came back");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let open = async || call.send(gateway.port).await.status;
+    wait::becomes(RESTARTED, "the server comes back", open, |status| *status == 200).await;
     assert_eq!(peer.starts(), 2);
 }
 

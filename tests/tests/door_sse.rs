@@ -15,7 +15,7 @@ use sluice_tests::peer::Peer;
 use sluice_tests::sse::Sse;
 use sluice_tests::upstream::{Answer, Legacy};
 use sluice_tests::wait::soon;
-use sluice_tests::{Call, Gateway, Session, process, until};
+use sluice_tests::{Call, Gateway, Session, process, until, wait};
 
 const PATH: &str = "/servers/one/sse";
 const ALICE: &str = "alice-key-0123456789abcdef";
@@ -223,11 +223,9 @@ async fn a_session_is_unknown_to_everybody_else() {
     assert_eq!(client.call("echo", 2, json!({})).await, "{}", "its owner goes on");
     let gone = client.post(&message::call("echo", 3, json!({})));
     drop(client);
-    let start = Instant::now();
-    while gone.send(gateway.port).await.status != 404 {
-        assert!(start.elapsed() < Duration::from_secs(5), "a closed stream still takes messages");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let send = async || gone.send(gateway.port).await.status;
+    let what = "a closed stream takes no messages";
+    wait::becomes(Duration::from_secs(5), what, send, |status| *status == 404).await;
 }
 
 #[tokio::test]
@@ -267,11 +265,8 @@ async fn the_end_of_the_stream_ends_the_session_and_its_calls() {
     until("the call", || peer.got("tools/call").pop()).await;
     drop(client);
     peer.gone().await;
-    let start = Instant::now();
-    while gateway.metric("sluice_sessions", &[]).await + gateway.metric("sluice_streams", &[]).await > 0.0 {
-        assert!(start.elapsed() < Duration::from_secs(5), "something is left");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let left = async || gateway.metric("sluice_sessions", &[]).await + gateway.metric("sluice_streams", &[]).await;
+    wait::becomes(Duration::from_secs(5), "nothing is left", left, |left| *left == 0.0).await;
 }
 
 #[tokio::test]
@@ -327,11 +322,8 @@ async fn a_revoked_key_ends_the_stream() {
     let gateway = Start::new(json!({ "servers": { "one": server.config() }, "clients": clients })).ready().await;
     let made = gateway.run(&["token", "create", "carol"]);
     let key = String::from_utf8(made.stdout).unwrap().trim().lines().last().unwrap().to_owned();
-    let start = Instant::now();
-    while Call::get(PATH).key(&key).open(gateway.port).await.status != 200 {
-        assert!(start.elapsed() < Duration::from_secs(5), "the new key is never taken");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let open = async || Call::get(PATH).key(&key).open(gateway.port).await.status;
+    wait::becomes(Duration::from_secs(5), "the new key is taken", open, |status| *status == 200).await;
     let mut carol = Sse::with(gateway.port, PATH, Some(&key)).await;
     let mut alice = Sse::with(gateway.port, PATH, Some(ALICE)).await;
     carol.initialize(json!({})).await;

@@ -16,7 +16,7 @@ use sluice_tests::raw::Raw;
 use sluice_tests::sse::Sse;
 use sluice_tests::upstream::{Answer, Legacy, Modern};
 use sluice_tests::websocket::{HANDSHAKE, Socket};
-use sluice_tests::{Call, Gateway, process, until};
+use sluice_tests::{Call, Gateway, process, until, wait};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -314,14 +314,8 @@ async fn a_revoked_key_closes_with_1008() {
     let made = gateway.run(&["token", "create", "carol"]);
     let key = String::from_utf8(made.stdout).unwrap().trim().lines().last().unwrap().to_owned();
     let header = format!("Authorization: Bearer {key}\r\n");
-    let start = Instant::now();
-    let mut carol = loop {
-        match Socket::try_with(gateway.port, PATH, &header).await {
-            Ok(socket) => break socket,
-            Err(refused) => assert!(start.elapsed() < Duration::from_secs(5), "{refused:?}"),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let open = async || Socket::try_with(gateway.port, PATH, &header).await.ok();
+    let mut carol = wait::eventually_within(Duration::from_secs(5), "the new key is taken", open).await;
     carol.initialize(json!({})).await;
     let mut alice = Socket::with(gateway.port, PATH, &format!("X-API-Key: {ALICE}\r\n")).await;
     alice.initialize(json!({})).await;
@@ -399,11 +393,8 @@ async fn the_end_of_the_connection_ends_the_session_and_its_calls() {
     until("the call", || modern.got("tools/call").pop()).await;
     drop(client);
     until("the cancellation", || modern.got("notifications/cancelled").pop()).await;
-    let start = Instant::now();
-    while gateway.metric("sluice_sessions", &[]).await + gateway.metric("sluice_streams", &[]).await > 0.0 {
-        assert!(start.elapsed() < Duration::from_secs(5), "something is left");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let left = async || gateway.metric("sluice_sessions", &[]).await + gateway.metric("sluice_streams", &[]).await;
+    wait::becomes(Duration::from_secs(5), "nothing is left", left, |left| *left == 0.0).await;
 }
 
 #[tokio::test]
@@ -442,16 +433,11 @@ async fn messages_that_are_begun_and_not_ended_count_in_the_byte_budget() {
     let (gateway, mut client) = ready(peer.config()).await;
     let before = gateway.metric("sluice_held_bytes", &[]).await;
     client.fragment(&"x".repeat(1 << 20), true, false).await;
-    let start = Instant::now();
-    while gateway.metric("sluice_held_bytes", &[]).await < before + f64::from(1 << 20) - f64::from(64 << 10) {
-        assert!(start.elapsed() < Duration::from_secs(5), "not counted");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let held = async || gateway.metric("sluice_held_bytes", &[]).await;
+    let with_it = before + f64::from(1 << 20) - f64::from(64 << 10);
+    wait::becomes(Duration::from_secs(5), "it is counted", held, |held| *held >= with_it).await;
     drop(client);
-    while gateway.metric("sluice_held_bytes", &[]).await > before {
-        assert!(start.elapsed() < Duration::from_secs(10), "never given back");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    wait::becomes(Duration::from_secs(5), "it is given back", held, |held| *held <= before).await;
 }
 
 #[tokio::test]
@@ -483,10 +469,8 @@ async fn a_client_that_takes_nothing_for_a_minute_is_cut_on_either_door() {
     stream.send(&message::call("endless", 1, json!({}))).await;
     flood.held_back().await;
     let start = Instant::now();
-    while gateway.metric("sluice_streams", &[]).await > 0.0 {
-        assert!(start.elapsed() < Duration::from_secs(90), "never cut");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    let streams = async || gateway.metric("sluice_streams", &[]).await;
+    wait::becomes(Duration::from_secs(90), "both are cut", streams, |streams| *streams == 0.0).await;
     assert!(start.elapsed() > Duration::from_secs(40), "{:?}", start.elapsed());
     let ended = || (flood.server.verbs("DELETE").len() == 2).then_some(());
     until("both sessions end at the server", ended).await;

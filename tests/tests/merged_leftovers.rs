@@ -1,7 +1,7 @@
 //! Nothing of clients that are gone stays behind the merged door: no session or stream at a server, no process, no memory.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use sluice_tests::catalogue::Catalogue;
@@ -9,7 +9,7 @@ use sluice_tests::client::{Client, Era};
 use sluice_tests::peer::Peer;
 use sluice_tests::server::Server;
 use sluice_tests::wait::within;
-use sluice_tests::{Gateway, Session};
+use sluice_tests::{Gateway, Session, wait};
 
 /// Resident memory right now, in KiB.
 fn resident_kib(pid: u32) -> u64 {
@@ -34,11 +34,8 @@ async fn clients_of_many_kinds_leave_no_sessions_at_the_servers() {
         assert_eq!(session.delete().await.status / 100, 2);
     }
     let left = || servers.each_ref().map(|server| (server.sessions().len(), server.listeners().len()));
-    let start = Instant::now();
-    while left().iter().any(|(sessions, streams)| *sessions > 2 || *streams > 2) {
-        assert!(start.elapsed() < Duration::from_secs(20), "sessions and streams left behind: {:?}", left());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let few = |left: &[(usize, usize); 2]| left.iter().all(|(sessions, streams)| *sessions <= 2 && *streams <= 2);
+    wait::becomes(Duration::from_secs(20), "few sessions and streams are left", async || left(), few).await;
 }
 
 #[tokio::test]

@@ -2,15 +2,15 @@
 //! prefixes, and of servers that are down. A name leads to the entry that the list shows under it, or nowhere.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use sluice_tests::Gateway;
 use sluice_tests::catalogue::{Catalogue, tool};
 use sluice_tests::client::{Client, ERAS, Era};
 use sluice_tests::gateway::Start;
 use sluice_tests::line::Line;
 use sluice_tests::server::Server;
+use sluice_tests::{Gateway, wait};
 
 fn long(n: usize) -> String {
     format!("secret-{}-{n}", "long".repeat(20))
@@ -89,11 +89,8 @@ async fn without_prefixes_a_name_stays_with_its_first_server_when_that_is_down()
         assert!(servers[1].calls("tool-001").is_empty(), "{era:?}");
         servers[0].forget();
         line.mend().await;
-        let start = Instant::now();
-        while client.call("tool-001", json!({})).await.rpc().get("result").is_none() {
-            assert!(start.elapsed() < Duration::from_secs(35), "{era:?}: not back");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let (what, call) = (format!("{era:?}: it is back"), async || client.call("tool-001", json!({})).await.rpc());
+        wait::becomes(Duration::from_secs(35), &what, call, |answer| answer.get("result").is_some()).await;
         assert!(servers[1].calls("tool-001").is_empty(), "{era:?}");
     }
 }

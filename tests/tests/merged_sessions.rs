@@ -11,7 +11,7 @@ use sluice_tests::message::{self, LEGACY, MODERN};
 use sluice_tests::peer::Peer;
 use sluice_tests::server::Server;
 use sluice_tests::upstream::{Answer, Received, Upstream};
-use sluice_tests::{Call, Gateway, Session, until};
+use sluice_tests::{Call, Gateway, Session, until, wait};
 
 const ALICE: &str = "alice-key-0123456789abcdef";
 const BOB: &str = "bob-key-0123456789abcdef0";
@@ -104,11 +104,10 @@ async fn a_part_that_is_used_keeps_the_others() {
     let session = Session::with(gateway.port, "/mcp", json!({ "roots": {} }), None).await;
     assert_eq!(session.call("right_echo", json!({})).await.status, 200);
     let part = servers[1].calls("echo").pop().unwrap().header("mcp-session-id").unwrap().to_owned();
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(6) {
+    wait::throughout(Duration::from_secs(6), Duration::from_millis(300), async || {
         assert_eq!(session.call("left_echo", json!({})).await.status, 200);
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
+    })
+    .await;
     assert_eq!(session.call("right_echo", json!({})).await.status, 200);
     let now = servers[1].calls("echo").pop().unwrap().header("mcp-session-id").unwrap().to_owned();
     assert_eq!(now, part, "the state a server keeps for a session lives as long as the session");

@@ -11,7 +11,7 @@ use sluice_tests::catalogue::{Catalogue, tool};
 use sluice_tests::client::{Client, Era};
 use sluice_tests::line::Line;
 use sluice_tests::server::Server;
-use sluice_tests::{Gateway, process};
+use sluice_tests::{Gateway, process, wait};
 
 const STORM: Duration = Duration::from_secs(15);
 const STEADY: [&str; 2] = ["calm", "even"];
@@ -117,7 +117,7 @@ async fn storm(era: Era) {
             }
             _ => servers[one].announce("tools").await,
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        wait::pass(Duration::from_millis(100)).await;
     }
     for line in &lines {
         line.mend().await;
@@ -130,20 +130,19 @@ async fn storm(era: Era) {
     }
     assert_eq!(wrong.load(Ordering::SeqCst), 0, "{era:?}: answers of another server or call");
     let client = Client::open(era, gateway.port, "/mcp").await;
-    let start = Instant::now();
-    loop {
+    let look = async || {
         let names = client.names("tools/list").await;
-        let whole =
-            servers.iter().zip([STEADY, FRAIL].concat()).all(|(_, name)| names.contains(&format!("{name}_tool-003")));
-        if whole
-            && client.call("frail_tool-000", json!({})).await.rpc().get("result").is_some()
-            && client.call("gusty_tool-000", json!({})).await.rpc().get("result").is_some()
-        {
-            break;
-        }
-        assert!(start.elapsed() < Duration::from_secs(45), "{era:?}: not well again: {names:?}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+        let frail = client.call("frail_tool-000", json!({})).await.rpc();
+        let gusty = client.call("gusty_tool-000", json!({})).await.rpc();
+        (names, frail, gusty)
+    };
+    let is_well = |(names, frail, gusty): &(Vec<String>, Value, Value)| {
+        let mut all = servers.iter().zip([STEADY, FRAIL].concat());
+        all.all(|(_, name)| names.contains(&format!("{name}_tool-003")))
+            && frail.get("result").is_some()
+            && gusty.get("result").is_some()
+    };
+    wait::becomes(Duration::from_secs(45), &format!("{era:?}: all is well again"), look, is_well).await;
     let peak = process::peak_kib(gateway.pid());
     assert!(peak < 256 << 10, "{era:?}: {} MiB", peak >> 10);
 }

@@ -10,7 +10,7 @@ use sluice_tests::client::Era;
 use sluice_tests::message;
 use sluice_tests::server::Server;
 use sluice_tests::upstream::{Answer, Received};
-use sluice_tests::{Call, Gateway, Session, until};
+use sluice_tests::{Call, Gateway, Session, until, wait};
 
 fn note(n: usize) -> Value {
     message::notification("notifications/message", json!({ "level": "info", "data": n }))
@@ -134,7 +134,7 @@ async fn messages_of_a_part_wait_for_a_reader_that_is_slow_and_none_is_lost() {
             }
         }));
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    wait::pass(Duration::from_millis(500)).await;
     let mut next = [0, 0];
     while next != [500, 500] {
         let got = stream.message().await;

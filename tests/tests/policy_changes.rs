@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sluice_tests::Gateway;
 use sluice_tests::catalogue::{Catalogue, tool};
 use sluice_tests::client::{Client, ERAS, Era};
 use sluice_tests::events::Events;
 use sluice_tests::gateway::Start;
 use sluice_tests::server::Server;
+use sluice_tests::{Gateway, until, wait};
 
 const ALICE: &str = "alice-key-0123456789abcdef";
 /// How long a changed file may take to be seen and applied.
@@ -55,15 +55,8 @@ async fn listen(client: &Client, port: u16) -> Events {
 }
 
 async fn lists(client: &Client, word: &str) {
-    let start = Instant::now();
-    loop {
-        let names = client.names("tools/list").await;
-        if !names.is_empty() && names.iter().all(|name| name.contains(word)) {
-            return;
-        }
-        assert!(start.elapsed() < SEEN, "{names:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let all = |names: &Vec<String>| !names.is_empty() && names.iter().all(|name| name.contains(word));
+    wait::becomes(SEEN, &format!("only {word} tools"), async || client.names("tools/list").await, all).await;
 }
 
 #[tokio::test]
@@ -146,9 +139,7 @@ async fn every_request_is_served_by_one_version_of_the_policies() {
             version += 1;
             write(&gateway, &config(&server, &["r"], granting(if version % 2 == 0 { "even-*" } else { "odd-*" })));
             // some traffic in each version
-            while asked.load(Ordering::Relaxed) < before + 24 && start.elapsed() < Duration::from_secs(8) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            until("traffic", || (asked.load(Ordering::Relaxed) >= before + 24).then_some(())).await;
         }
         over.store(true, Ordering::Relaxed);
         let mut seen = [0, 0];

@@ -7,7 +7,7 @@ use sluice_tests::client::{Client, Era};
 use sluice_tests::gateway::Start;
 use sluice_tests::server::Server;
 use sluice_tests::websocket::Socket;
-use sluice_tests::{Call, Gateway, Reply, message, until};
+use sluice_tests::{Call, Gateway, Reply, message, until, wait};
 
 const ALICE: &str = "alice-key-0123456789abcdef";
 const BOB: &str = "bob-key-0123456789abcdef";
@@ -107,11 +107,9 @@ async fn so_many_at_a_time_are_never_more_and_come_back_when_a_client_goes() {
         }
         // two clients go away: there are two places, not one more
         open.drain(..2).for_each(|task| task.abort());
-        let start = std::time::Instant::now();
-        while call(door, "tool-000", 1).key(ALICE).send(port).await.status != 200 {
-            assert!(start.elapsed() < std::time::Duration::from_secs(10), "{door}: the places are not given back");
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        let status = async || call(door, "tool-000", 1).key(ALICE).send(port).await.status;
+        let what = format!("{door}: the places are given back");
+        wait::becomes(wait::SOON, &what, status, |status| *status == 200).await;
         let more: Vec<_> = (0..CLIENTS)
             .map(|id| tokio::spawn(async move { call(door, "hang", 100 + id).key(ALICE).try_send(port).await }))
             .collect();

@@ -2,7 +2,7 @@
 //! ended, and a broken file changes nothing.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluice_tests::catalogue::Catalogue;
@@ -12,7 +12,7 @@ use sluice_tests::message;
 use sluice_tests::peer::Peer;
 use sluice_tests::server::Server;
 use sluice_tests::upstream::Answer;
-use sluice_tests::{Call, Gateway, Session, until};
+use sluice_tests::{Call, Gateway, Session, until, wait};
 
 /// How long a changed file may take to be seen, applied and told.
 const SEEN: Duration = Duration::from_secs(10);
@@ -37,15 +37,8 @@ async fn listen(client: &Client, port: u16) -> Events {
 
 /// Waits until the tools are as they should be.
 async fn tools(client: &Client, expected: &[&str]) {
-    let start = Instant::now();
-    loop {
-        let names = client.names("tools/list").await;
-        if names == expected {
-            return;
-        }
-        assert!(start.elapsed() < SEEN, "{names:?} instead of {expected:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let list = async || client.names("tools/list").await;
+    wait::becomes(SEEN, &format!("the tools are {expected:?}"), list, |names| names == expected).await;
 }
 
 async fn told(stream: &mut Events) {
@@ -154,12 +147,11 @@ async fn the_children_of_a_removed_server_are_ended_and_the_others_live() {
     // The same server with other arguments is another process.
     let changed = one.config_with(json!({ "env": { "NEW": "1" } }));
     write(&gateway, &json!({ "one": changed, "three": three.config() }));
-    let start = Instant::now();
-    while one.processes() == before || one.processes().is_empty() {
+    let call = async || {
         let _ = session.call("one_pid", json!({})).await;
-        assert!(start.elapsed() < SEEN, "{:?}", one.processes());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        one.processes()
+    };
+    wait::becomes(SEEN, "another process", call, |now| *now != before && !now.is_empty()).await;
     until("the old process is ended", || (!one.processes().contains(&before[0])).then_some(())).await;
 }
 
@@ -242,7 +234,7 @@ async fn however_a_file_is_written_its_last_state_is_applied() {
     }
     let text = json!({ "servers": config(3) }).to_string();
     std::fs::write(&file, &text[..text.len() / 2]).unwrap();
-    tokio::time::sleep(Duration::from_millis(30)).await;
+    wait::pass(Duration::from_millis(30)).await;
     std::fs::write(&file, &text).unwrap();
     let all = ["one_tool-000", "one_tool-001", "three_tool-000", "three_tool-001", "two_tool-000", "two_tool-001"];
     tools(&client, &all).await;
@@ -282,17 +274,13 @@ async fn sessions_of_the_door_of_one_server_go_on_while_others_change() {
     let session = Session::open(gateway.port, "/servers/one/mcp").await;
     let _stream = session.listen(None).await;
     write(&gateway, &json!({ "one": one.config() }));
-    let gone = || async {
+    let gone = async || {
         Call::post("/servers/two/mcp", message::initialize("2025-11-25", json!({})).to_string())
             .send(gateway.port)
             .await
             .status
     };
-    let start = Instant::now();
-    while gone().await != 404 {
-        assert!(start.elapsed() < SEEN);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    wait::becomes(SEEN, "its door is gone", gone, |status| *status == 404).await;
     assert_eq!(session.call("tool-000", json!({})).await.status, 200);
     assert_eq!(one.sessions(), ["one-session-0"]);
 }
@@ -383,18 +371,11 @@ async fn a_removed_client_is_out_and_the_others_stay() {
     let bob = Session::with(gateway.port, "/mcp", json!({}), Some(BOB)).await;
     let mut stream = bob.listen(None).await;
     std::fs::write(gateway.file(), config(json!({ "alice": { "api_key": ALICE } })).to_string()).unwrap();
-    let start = Instant::now();
-    while bob.request("ping", json!({})).await.status != 401 {
-        assert!(start.elapsed() < SEEN, "bob stays in");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let ping = async || bob.request("ping", json!({})).await.status;
+    wait::becomes(SEEN, "bob is out", ping, |status| *status == 401).await;
     let _ = stream.rest().await;
     assert_eq!(alice.call("one_tool-000", json!({})).await.status, 200);
     std::fs::write(gateway.file(), both.to_string()).unwrap();
-    let start = Instant::now();
-    while bob.request("ping", json!({})).await.status == 401 {
-        assert!(start.elapsed() < SEEN, "bob stays out");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    wait::becomes(SEEN, "bob is in again", ping, |status| *status != 401).await;
     assert_eq!(alice.call("one_tool-000", json!({})).await.status, 200);
 }

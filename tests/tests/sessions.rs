@@ -8,7 +8,7 @@ use serde_json::json;
 use sluice_tests::gateway::Start;
 use sluice_tests::message::{self, LEGACY};
 use sluice_tests::upstream::{Answer, Legacy};
-use sluice_tests::{Call, Gateway, Session, until};
+use sluice_tests::{Call, Gateway, Session, until, wait};
 
 const PATH: &str = "/servers/one/mcp";
 
@@ -77,13 +77,11 @@ async fn an_idle_session_expires_and_the_server_is_told() {
     let listening = Session::open(gateway.port, PATH).await;
     let mut stream = listening.listen(None).await;
     assert_eq!(idle.call("echo", json!({})).await.status, 200);
-    let mut calls = 0;
-    while server.verbs("DELETE").is_empty() {
+    let use_one = async || {
         assert_eq!(busy.call("echo", json!({})).await.status, 200, "a session in use does not expire");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        calls += 1;
-        assert!(calls < 80, "the idle session is still there");
-    }
+        server.verbs("DELETE").len()
+    };
+    wait::becomes(wait::SOON, "the idle session ends", use_one, |ended| *ended > 0).await;
     assert_eq!(server.verbs("DELETE")[0].header("mcp-session-id"), Some("upstream-session-0"));
     assert_eq!(idle.call("echo", json!({})).await.verdict(), (404, Some(-32600)));
     assert_eq!(busy.call("echo", json!({})).await.status, 200);
@@ -203,13 +201,6 @@ async fn streams_are_counted_while_they_are_open() {
     assert!((gateway.metric("sluice_streams", &[]).await - 1.0).abs() < f64::EPSILON);
     drop(stream);
     until("the server's stream ends with the client's", || pipe.is_closed().then_some(())).await;
-    let mut left = 1.0;
-    for _ in 0..100 {
-        left = gateway.metric("sluice_streams", &[]).await;
-        if left < 0.5 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(left < 0.5, "{left}");
+    let streams = async || gateway.metric("sluice_streams", &[]).await;
+    wait::becomes(wait::SOON, "no stream is left", streams, |left| *left == 0.0).await;
 }

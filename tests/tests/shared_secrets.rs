@@ -1,12 +1,10 @@
 //! One process, several principals: what one of them does there, the others neither see nor pay for.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 use sluice_tests::gateway::Start;
 use sluice_tests::peer::Peer;
-use sluice_tests::{Call, Gateway, Session, until};
+use sluice_tests::{Call, Gateway, Session, until, wait};
 
 const PATH: &str = "/servers/one/mcp";
 const ALICE: &str = "alice-alice-alice-alice-alice-alice-1234";
@@ -58,15 +56,12 @@ async fn a_server_that_crashed_for_one_client_serves_again_when_it_is_well() {
     let refused = initialize(true).send(gateway.port).await;
     assert!(refused.status == 502 || refused.status == 503, "{refused:?}");
     assert_eq!(gateway.metric("sluice_children", &[]).await, 0.0);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
+    let open = async || {
         let reply = initialize(false).send(gateway.port).await;
-        if reply.status == 200 {
-            break;
-        }
-        assert!(reply.text().contains("tried again"), "held back, never out of places: {reply:?}");
-        assert!(Instant::now() < deadline, "it does not come back: {reply:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        let held_back = reply.text().contains("tried again");
+        assert!(reply.status == 200 || held_back, "held back, never out of places: {reply:?}");
+        reply.status
+    };
+    wait::becomes(wait::SOON, "it comes back", open, |status| *status == 200).await;
     until("one process runs", || (peer.processes().len() == 1).then_some(())).await;
 }

@@ -9,7 +9,7 @@ use sluice_tests::gateway::Start;
 use sluice_tests::message;
 use sluice_tests::upstream::{Answer, Legacy};
 use sluice_tests::wait::soon;
-use sluice_tests::{Call, Gateway, Session};
+use sluice_tests::{Call, Gateway, Session, wait};
 
 const PATH: &str = "/servers/one/mcp";
 
@@ -50,11 +50,8 @@ async fn sigterm_lets_calls_finish_warns_balancers_first_and_exits_with_0() {
         let health = Call::get("/health").bare().try_send(port).await;
         assert!(health.is_some(), "readiness leads: for a moment connections are still taken");
     }
-    let start = Instant::now();
-    while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-        assert!(start.elapsed() < Duration::from_millis(1500), "the listener stays open");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let is_open = async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok();
+    wait::becomes(Duration::from_millis(1500), "the listener closes", is_open, |open| !open).await;
     assert!(!waiting.is_finished(), "closed before the call is over");
     assert_eq!(waiting.await.unwrap().result()["content"][0]["text"], "late");
     stream.rest().await;

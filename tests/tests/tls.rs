@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sluice_tests::gateway::Start;
 use sluice_tests::upstream::{Answer, Modern, Pipe};
 use sluice_tests::websocket::Socket;
-use sluice_tests::{Call, Gateway, Reply, message, until};
+use sluice_tests::{Call, Gateway, Reply, message, until, wait};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -95,15 +95,8 @@ async fn certificates_are_read_again_when_their_files_change_and_only_when_they_
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(before)).await.unwrap();
     tokio::spawn(connection);
     let new = certify(gateway.folder(), "a.example");
-    let start = Instant::now();
-    loop {
-        let stream = connect(gateway.port, "a.example", &[&a, &new], &["http/1.1"]).await.unwrap();
-        if shown(&stream) == new {
-            break;
-        }
-        assert!(start.elapsed() < Duration::from_secs(10), "the new certificate is never shown");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let look = async || shown(&connect(gateway.port, "a.example", &[&a, &new], &["http/1.1"]).await.unwrap());
+    wait::becomes(wait::SOON, "the new certificate is shown", look, |shown| *shown == new).await;
     let host = format!("a.example:{}", gateway.port);
     let reply = Reply::read(sender.send_request(echo().request(&host)).await.unwrap()).await.unwrap();
     assert_eq!(reply.status, 200, "connections go on");
@@ -114,7 +107,7 @@ async fn certificates_are_read_again_when_their_files_change_and_only_when_they_
         assert_eq!(&shown(&stream), certificate, "{name}: what was good stays");
     }
     // Two looks later the complaint has not been repeated.
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    wait::pass(Duration::from_millis(2500)).await;
     assert_eq!(gateway.log().matches("b.example.pem").count(), 1, "told once for each change");
 }
 

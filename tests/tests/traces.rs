@@ -163,10 +163,6 @@ async fn a_collector_that_is_not_there_costs_spans_and_nothing_else() {
     for _ in 0..100 {
         assert_eq!(echo(None).send(gateway.port).await.status, 200);
     }
-    let counted = async {
-        while gateway.metric("sluice_spans_lost_total", &[]).await == 0.0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), counted).await.expect("lost spans are counted");
+    let lost = async || gateway.metric("sluice_spans_lost_total", &[]).await;
+    wait::becomes(Duration::from_secs(30), "lost spans are counted", lost, |lost| *lost > 0.0).await;
 }

@@ -13,7 +13,7 @@ use sluice_tests::message;
 use sluice_tests::peer::Peer;
 use sluice_tests::server::Server;
 use sluice_tests::upstream::{Answer, Received, Upstream};
-use sluice_tests::{Gateway, Reply, Session};
+use sluice_tests::{Gateway, Reply, Session, wait};
 
 /// What counts as at once on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -252,13 +252,12 @@ async fn a_server_that_was_down_while_clients_went_on_asking_is_told_to_be_back(
         line.cut();
         server.forget();
         offer.change(|lists| lists.tools.push(sluice_tests::catalogue::tool("fresh")));
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(3) {
+        wait::throughout(Duration::from_secs(3), Duration::from_millis(50), async || {
             let began = Instant::now();
             assert_eq!(client.names("tools/list").await.len(), 52, "{era:?}: what was there is shown on");
             assert!(began.elapsed() < AT_ONCE, "{era:?}: {:?}", began.elapsed());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        })
+        .await;
         line.mend().await;
         let back = async {
             loop {
@@ -542,11 +541,8 @@ async fn many_clients_of_many_stdio_servers_start_no_more_children_than_allowed(
     let session = Session::with(port, "/mcp", json!({ "sampling": {} }), None).await;
     for server in 0..5 {
         let tool = format!("p{server}_pid");
-        let start = Instant::now();
-        while session.call(&tool, json!({})).await.rpc().get("result").is_none() {
-            assert!(start.elapsed() < Duration::from_secs(10), "p{server} stays full");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let (what, call) = (format!("p{server} has room"), async || session.call(&tool, json!({})).await.rpc());
+        wait::becomes(wait::SOON, &what, call, |answer| answer.get("result").is_some()).await;
     }
 }
 

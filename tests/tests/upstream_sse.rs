@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sluice_tests::upstream::piped::{Body, Kind, Manner, Posts};
 use sluice_tests::upstream::{Answer, Legacy, Piped, Upstream};
-use sluice_tests::{Call, Gateway, Reply, Session, message, until};
+use sluice_tests::{Call, Gateway, Reply, Session, message, until, wait};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -209,11 +209,7 @@ async fn a_server_that_no_longer_knows_the_connection_is_connected_to_again() {
     assert!(reply.text().contains("404"), "{reply:?}");
     server.behave(|manner| manner.posts = Posts::Accepted);
     until("the old connection is closed", || (server.open() == 0).then_some(())).await;
-    let start = Instant::now();
-    while session.call("echo", json!({})).await.status != 200 {
-        assert!(start.elapsed() < Duration::from_secs(9));
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    passes(&session).await;
     assert_eq!(server.links().len(), 2);
 }
 
@@ -279,15 +275,8 @@ impl Turn {
 
 /// Calls until the call passes.
 async fn passes(session: &Session) {
-    let start = Instant::now();
-    loop {
-        let reply = session.call("echo", json!({})).await;
-        if reply.status == 200 {
-            return;
-        }
-        assert!(start.elapsed() < Duration::from_secs(9), "the other transport is not found: {reply:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let call = async || session.call("echo", json!({})).await;
+    wait::becomes(wait::SOON, "a call passes", call, |reply| reply.status == 200 && reply.code().is_none()).await;
 }
 
 #[tokio::test]
@@ -323,15 +312,11 @@ async fn what_was_found_out_is_found_out_anew_after_a_redeployment() {
     server.behave(|manner| manner.status = Some(405));
     server.dies();
     server.back();
-    let start = Instant::now();
-    loop {
+    let call = async || {
         let reply = session.call("echo", json!({})).await;
-        if server.requests().iter().filter(|r| r.verb == "POST" && r.path == "/sse").count() > 1 {
-            break;
-        }
-        assert!(start.elapsed() < Duration::from_secs(9), "streamable HTTP is not tried again: {reply:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        (server.requests().iter().filter(|r| r.verb == "POST" && r.path == "/sse").count(), reply)
+    };
+    wait::becomes(wait::SOON, "streamable HTTP is tried again", call, |(tries, _)| *tries > 1).await;
     // a server that is neither is told as it is
     assert_eq!(initialize(&gateway).await.verdict(), (502, INTERNAL));
     assert_eq!(Session::open(gateway.port, "/servers/two/mcp").await.call("echo", json!({})).await.status, 200);
