@@ -15,7 +15,7 @@ use crate::auth::permits::Permits;
 use crate::auth::{Principal, PrincipalId};
 use crate::catalog::{Catalogue, Changes, Holder, Memory};
 use crate::limit;
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{Inside, Metrics};
 use crate::seal;
 use crate::upstream::Upstream;
 use crate::upstream::credential::{Credentials, Prepared};
@@ -43,6 +43,8 @@ pub(crate) struct Plane {
     views: Option<Views>,
     /// What those may do whose view this is; `None`: there are no policies.
     pub permits: Option<Arc<Permits>>,
+    /// Counts the snapshot as one that is in memory, as long as the plane or a view of it is.
+    _inside: Arc<Inside>,
 }
 
 /// What all planes of a node stand on.
@@ -138,6 +140,7 @@ impl Plane {
             modern_until: AtomicU64::new(0),
             views: Views::of(&snapshot),
             permits: None,
+            _inside: Arc::new(ground.metrics.snapshots.enter()),
             generation,
             snapshot: Arc::new(snapshot),
         };

@@ -61,6 +61,11 @@ impl Series {
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.micros.fetch_add(micros, Ordering::Relaxed);
     }
+
+    /// All that were counted.
+    fn total(&self) -> u64 {
+        self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
+    }
 }
 
 type Key = (Arc<str>, &'static str);
@@ -96,6 +101,8 @@ pub(crate) struct Metrics {
     pub streams: Arc<Gauge>,
     pub upstream_connections: Arc<Gauge>,
     pub children: Arc<Gauge>,
+    /// Configurations in memory: the one that runs, and those that requests in flight still use.
+    pub snapshots: Arc<Gauge>,
     pub child_starts: AtomicU64,
     pub undeliverable: AtomicU64,
     pub log_lost: AtomicU64,
@@ -131,11 +138,19 @@ impl Metrics {
         }
     }
 
+    /// Requests that are finished, whatever became of them.
+    pub(crate) fn finished(&self) -> u64 {
+        let workers = self.workers.lock();
+        let counted =
+            |worker: &Arc<Worker>| worker.series.read().iter().flat_map(|s| s.values()).map(|s| s.total()).sum::<u64>();
+        workers.iter().flat_map(|w| w.iter()).map(counted).sum()
+    }
+
     /// The Prometheus text format, version 0.0.4.
     pub(crate) fn render(&self, levels: &Levels) -> String {
         let mut text = String::with_capacity(4096);
         self.requests(&mut text);
-        let gauges: [(&str, &str, i64); 7] = [
+        let gauges: [(&str, &str, i64); 8] = [
             ("sluice_connections", "Client connections open.", self.connections.get()),
             ("sluice_sessions", "Legacy sessions open.", levels.sessions as i64),
             ("sluice_streams", "GET and listen streams open.", self.streams.get()),
@@ -143,6 +158,7 @@ impl Metrics {
             ("sluice_children", "Child processes of stdio servers.", self.children.get()),
             ("sluice_held_bytes", "Bytes of bodies, sessions and queued messages held.", self.held.used() as i64),
             ("sluice_config_revision", "Revision of the active configuration.", levels.revision as i64),
+            ("sluice_snapshots_alive", "Configurations in memory, active or still in use.", self.snapshots.get()),
         ];
         for (name, help, value) in gauges {
             let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");

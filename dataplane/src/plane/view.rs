@@ -103,6 +103,7 @@ impl Plane {
             modern_until: Default::default(),
             views: None,
             permits: Some(Arc::new(permits)),
+            _inside: Arc::clone(&self._inside),
         }
     }
 }

@@ -17,10 +17,11 @@ pub(super) fn of(node: &Node) -> v1::Report {
         ready: phase == Phase::Serving,
         draining: phase != Phase::Serving,
         sessions: node.sessions.len() as u64,
+        streams: u64::try_from(node.metrics.streams.get()).unwrap_or_default(),
+        requests: node.metrics.finished(),
         servers: plane.servers().map(|upstream| upstream.health()).collect(),
         denials: taken.denials.into_iter().map(denial).collect(),
         denials_lost: taken.lost,
-        ..v1::Report::default()
     }
 }
 
