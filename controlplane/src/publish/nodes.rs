@@ -6,6 +6,7 @@ mod tests;
 mod visit;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -75,6 +76,8 @@ pub struct Nodes {
     known: Mutex<BTreeMap<String, Node>>,
     /// Until when the certificates of nodes are refused, in milliseconds since 1970.
     revoked: Mutex<BTreeMap<String, u64>>,
+    /// Counts visits: no two are ever taken for each other.
+    visits: AtomicU64,
     /// Counts changes, for those who watch.
     changes: watch::Sender<u64>,
     store: Option<Store>,
@@ -106,7 +109,7 @@ impl Nodes {
     fn of(store: Option<Store>, known: BTreeMap<String, Node>, revoked: BTreeMap<String, u64>) -> Arc<Self> {
         let (changes, _) = watch::channel(0);
         let (known, revoked) = (Mutex::new(known), Mutex::new(revoked));
-        Arc::new(Self { known, revoked, changes, store, unwritten: Notify::new() })
+        Arc::new(Self { known, revoked, visits: AtomicU64::new(0), changes, store, unwritten: Notify::new() })
     }
 
     /// Changes whenever something changed about any node.
@@ -126,8 +129,8 @@ impl Nodes {
     /// A node said hello. Its stream before this one, if there is one, is told to end.
     pub(crate) fn greet(self: &Arc<Self>, hello: &v1::Hello, labels: Labels, certificate: Option<Timestamp>) -> Visit {
         let (end, farewell) = watch::channel(None);
-        let serial = self.change(&hello.node, |node| {
-            let serial = node.visitor.as_ref().map_or(0, |before| before.serial) + 1;
+        let serial = self.visits.fetch_add(1, Ordering::Relaxed);
+        self.change(&hello.node, |node| {
             if let Some(before) = node.visitor.replace(Visitor { serial, end }) {
                 before.end.send_replace(Some(Farewell::Replaced));
             }
@@ -147,7 +150,6 @@ impl Nodes {
             node.certificate_ends = certificate;
             node.addresses.clone_from(&hello.addresses);
             node.report = v1::Report::default();
-            serial
         });
         tracing::info!(node = hello.node, version = hello.version, generation = hello.generation, "a node connected");
         Visit::new(Arc::clone(self), hello.node.clone(), labels, serial, farewell)

@@ -62,6 +62,19 @@ async fn a_second_stream_ends_the_first_which_says_nothing_any_more() {
     assert!(nodes.status(7).is_empty(), "forgotten, and not known again by its going");
 }
 
+#[test]
+fn a_stream_that_was_replaced_is_never_taken_for_a_later_one() {
+    let nodes = Nodes::in_memory();
+    let replaced = nodes.greet(&hello("a", 0), Labels::new(), None);
+    drop(nodes.greet(&hello("a", 0), Labels::new(), None));
+    let newest = nodes.greet(&hello("a", 0), Labels::new(), None);
+    replaced.accepted(7, Vec::new(), std::time::Duration::ZERO);
+    drop(replaced);
+    let status = nodes.status(7).remove(0);
+    assert_eq!((status.connected, status.revision), (true, 0));
+    assert_eq!(newest.next_generation(8), 1, "it is heard");
+}
+
 #[tokio::test]
 async fn what_nodes_run_and_refused_is_known_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
