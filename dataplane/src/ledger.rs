@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use bytes::{Buf as _, Bytes};
@@ -26,6 +27,8 @@ pub(crate) struct Ledger {
     path: PathBuf,
     key: LessSafeKey,
     node: String,
+    /// The newest generation that was written. Held while writing: one that waits for the disk is never written over a later one.
+    newest: Mutex<u64>,
 }
 
 /// Why a ledger is not read.
@@ -45,7 +48,7 @@ impl Ledger {
         let key = UnboundKey::new(&AES_256_GCM, &seal::kept(&state_dir.join("ledger.key")))
             .map(LessSafeKey::new)
             .expect("the key has the length of AES-256");
-        Self { path: state_dir.join("ledger"), key, node: node.to_owned() }
+        Self { path: state_dir.join("ledger"), key, node: node.to_owned(), newest: Mutex::default() }
     }
 
     /// What was written last, or `None`. A file that is no ledger of this node's is set aside.
@@ -69,8 +72,12 @@ impl Ledger {
         }
     }
 
-    /// Replaces what was written: whoever reads it sees the old content or the new one, also after a crash.
+    /// Replaces what was written, unless that is newer: whoever reads it sees the old content or the new one, also after a crash.
     pub(crate) fn write(&self, manifest: &v1::Manifest, chunks: &Chunks) -> io::Result<()> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if manifest.generation < *newest {
+            return Ok(());
+        }
         let mut content = manifest.encode_length_delimited_to_vec();
         for (name, bytes) in chunks {
             let part = v1::Part { chunk: name.to_wire(), bytes: bytes.clone(), last: true };
@@ -87,6 +94,7 @@ impl Ledger {
         [HEADER, &nonce, &content].into_iter().try_for_each(|part| file.write_all(part))?;
         file.sync_all()?;
         fs::rename(&fresh, &self.path)?;
+        *newest = manifest.generation;
         File::open(folder)?.sync_all()
     }
 
@@ -139,6 +147,9 @@ mod tests {
             ledger.write(&manifest, &chunks).unwrap();
             assert!(Ledger::new(&folder, "a").read() == Some((manifest, chunks)));
         }
+        let (manifest, chunks) = content(3);
+        ledger.write(&manifest, &chunks).unwrap();
+        assert_eq!(ledger.read().unwrap().0.generation, 4, "a later one stays");
         let raw = fs::read(folder.join("ledger")).unwrap();
         assert!(!raw.windows(7).any(|bytes| bytes == b"a t0ken"), "sealed");
         assert!(Ledger::new(&folder, "b").read().is_none(), "of another node");

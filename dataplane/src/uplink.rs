@@ -82,7 +82,7 @@ pub(crate) struct Link {
     pub node: String,
     pub labels: BTreeMap<String, String>,
     pub addresses: Vec<String>,
-    /// What the node runs already.
+    /// What the node was last heard to run and keep.
     pub held: Held,
     pub offers: mpsc::Sender<Offer>,
     /// The node, once it serves.
@@ -92,6 +92,12 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// The newest generation the node runs or keeps: a stream may have ended between the two, and what comes next is above both.
+    fn generation(&self) -> u64 {
+        let runs = self.stage.borrow().as_ref().map_or(0, |node| node.planes.borrow().generation);
+        runs.max(self.held.manifest.generation)
+    }
+
     /// Serves the node as long as it lives.
     pub(crate) async fn run(mut self, uplink: Uplink) {
         match uplink.0 {

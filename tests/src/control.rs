@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use sluice_contract::v1;
 use sluice_contract::v1::admin_client::AdminClient;
+use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
@@ -17,6 +18,9 @@ use crate::{Call, Reply, binary};
 const HEALTH: &str = "/health";
 /// Answers with thousands of objects are larger than what clients of gRPC take unasked.
 const MESSAGE: usize = 64 << 20;
+
+/// The files of the database, as far as they are there; what is in shared memory is made anew.
+const DATABASE: [&str; 3] = ["controlplane.db", "controlplane.db-wal", "controlplane.db-shm"];
 
 /// A running control plane; dereferences to its process.
 pub struct ControlPlane {
@@ -118,6 +122,22 @@ impl ControlPlane {
         command.env("SLUICE_TOKEN", self.token()).args(args).output().unwrap()
     }
 
+    /// A copy of its database, once it has ended.
+    #[must_use]
+    pub fn backup(&self) -> Backup {
+        let folder = tempfile::tempdir().unwrap();
+        DATABASE.iter().for_each(|file| drop(std::fs::copy(self.state().join(file), folder.path().join(file))));
+        Backup(folder)
+    }
+
+    /// Puts a copy in the place of its database, once it has ended.
+    pub fn restore(&self, backup: &Backup) {
+        for file in DATABASE {
+            let _ = std::fs::remove_file(self.state().join(file));
+            let _ = std::fs::copy(backup.0.path().join(file), self.state().join(file));
+        }
+    }
+
     /// Starts again what ended, on the same state and the same ports.
     pub async fn again(&mut self) {
         self.ended().await;
@@ -128,6 +148,9 @@ impl ControlPlane {
         assert!(self.program.is_ready(port, HEALTH).await, "it did not start again:\n{}", self.log());
     }
 }
+
+/// The database of a control plane as it was.
+pub struct Backup(TempDir);
 
 /// A client of the Admin service. Clones share its connection.
 #[derive(Clone)]

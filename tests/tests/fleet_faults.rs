@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::json;
 use sluice_contract::v1;
 use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::{Client, Era};
 use sluice_tests::node::{Start, join_token, seen, status};
 use sluice_tests::server::Server;
-use sluice_tests::{ControlPlane, Node};
+use sluice_tests::{ControlPlane, Node, wait};
 
 async fn apply(control: &ControlPlane, name: &str, server: &Server) -> u64 {
     control.admin().await.servers(&[(name, &server.config().to_string())]).await.revision
@@ -41,10 +42,7 @@ async fn a_node_killed_between_the_swap_and_the_ledger_starts_with_what_it_had_a
     let second = apply(&control, "two", &server).await;
     node.runs(second).await;
     // each worker takes it up when it gets to it
-    let start = Instant::now();
-    while !works(&node, "two").await {
-        assert!(start.elapsed() < Duration::from_secs(10), "it is not served");
-    }
+    wait::becomes(wait::SOON, "it is served", async || works(&node, "two").await, |works| *works).await;
     assert_eq!(status(&control, "edge").await.unwrap().revision, first, "but it is not told before it is kept");
     node.kill().await;
     std::fs::remove_file(&pipe).unwrap();
@@ -53,6 +51,40 @@ async fn a_node_killed_between_the_swap_and_the_ledger_starts_with_what_it_had_a
     assert!(node.log().contains("starting with what was run last"));
     node.runs(second).await;
     seen(&control, "edge", "current", |seen| seen.revision == second).await;
+}
+
+#[tokio::test]
+async fn what_a_node_runs_counts_although_it_is_not_kept_yet_and_nobody_knows() {
+    let (mut control, server) = (ControlPlane::empty().await, serve());
+    let first = apply(&control, "one", &server).await;
+    let mut node = Node::of(&control, "edge", &[]).await.ready().await;
+    seen(&control, "edge", "current", |seen| seen.revision == first).await;
+    control.signal(Signal::TERM);
+    control.ended().await;
+    let backup = control.backup();
+    control.again().await;
+    control.logged("a node runs the configuration").await;
+    let pipe = node.state().join("ledger.new");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    node.runs(apply(&control, "two", &server).await).await;
+    let generation = node.generation().await;
+    // a control plane that knows nothing of it sends what it has, above what the node runs
+    control.signal(Signal::KILL);
+    control.ended().await;
+    control.restore(&backup);
+    control.again().await;
+    let runs = async || (node.revision().await, node.generation().await);
+    wait::becomes(wait::SOON, "what is meant now", runs, |runs| runs.0 == first && runs.1 > generation).await;
+    // the disk is back: what was run before is not kept over what is run now
+    let reader = std::fs::File::open(&pipe).unwrap();
+    std::fs::remove_file(&pipe).unwrap();
+    drop(reader);
+    seen(&control, "edge", "current", |seen| seen.state() == v1::NodeState::Current).await;
+    control.signal(Signal::KILL);
+    node.kill().await;
+    node.again();
+    node.is_ready().await;
+    assert_eq!(node.revision().await, first);
 }
 
 #[tokio::test]
@@ -138,11 +170,11 @@ async fn a_control_plane_notices_a_node_that_has_gone_silent() {
     let first = apply(&control, "one", &server).await;
     let node = Node::of(&control, "edge", &[]).await.ready().await;
     seen(&control, "edge", "current", |seen| seen.revision == first).await;
-    sluice_tests::process::signal(node.pid(), rustix::process::Signal::STOP);
+    sluice_tests::process::signal(node.pid(), Signal::STOP);
     let start = Instant::now();
     seen(&control, "edge", "stale", |seen| seen.state() == v1::NodeState::Stale).await;
     let took = start.elapsed();
-    sluice_tests::process::signal(node.pid(), rustix::process::Signal::CONT);
+    sluice_tests::process::signal(node.pid(), Signal::CONT);
     assert!(took < Duration::from_secs(20), "it took {took:?}");
     seen(&control, "edge", "back", |seen| seen.connected).await;
 }

@@ -64,7 +64,7 @@ fn hello(link: &Link) -> v1::Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         labels: link.labels.clone(),
         features: feature::known().map(str::to_owned).collect(),
-        generation: link.held.manifest.generation,
+        generation: link.generation(),
         chunks: link.held.chunks.keys().map(|name| name.to_wire()).collect(),
         addresses: link.addresses.clone(),
     }
@@ -116,7 +116,7 @@ impl Stream<'_> {
                 "a manifest came before the verdict on the one before",
             )));
         }
-        let own = self.link.held.manifest.generation;
+        let own = self.link.generation();
         if manifest.generation <= own {
             let reason = format!("{} is not above {own}, which this node has", manifest.generation);
             let fault = Fault { path: "generation".to_owned(), reason };
