@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use serde_json::{Value, json};
 
 use crate::program::{self, Folder, Program};
-use crate::{Call, Reply, binary};
+use crate::{Call, Reply, binary, metrics};
 
 /// A running gateway; dereferences to its process.
 pub struct Gateway {
@@ -117,11 +117,7 @@ impl Gateway {
 
     /// The value of a metric, summed over its samples that contain every one of `labels`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
-        let text = self.admin("/metrics").await.text();
-        text.lines()
-            .filter(|line| line.split(['{', ' ']).next() == Some(name) && labels.iter().all(|l| line.contains(l)))
-            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
-            .sum()
+        metrics::value(self.admin, name, labels).await
     }
 
     /// Runs another `sluice` command on the same state.

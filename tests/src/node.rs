@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use sluice_contract::v1;
 
 use crate::program::{Folder, Program};
-use crate::{Call, ControlPlane, Reply, binary, port, wait};
+use crate::{Call, ControlPlane, Reply, binary, metrics, port, wait};
 
 /// How long starting, joining and being pushed to may take on a slow machine.
 const SOON: Duration = Duration::from_secs(30);
@@ -129,6 +129,11 @@ impl Node {
     /// A GET on the admin port.
     pub async fn admin(&self, path: &str) -> Reply {
         Call::get(path).bare().send(self.admin).await
+    }
+
+    /// The sum of a metric's values, over all series that have these labels.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        metrics::value(self.admin, name, labels).await
     }
 
     /// Waits until it runs a revision, or a later one.

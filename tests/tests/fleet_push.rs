@@ -1,8 +1,6 @@
 //! A control plane and its nodes, all of them processes: what is applied is run, refused whole, or waited for.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -12,7 +10,8 @@ use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::{Client, Era};
 use sluice_tests::node::{Start, seen, status};
 use sluice_tests::server::Server;
-use sluice_tests::{ControlPlane, Node};
+use sluice_tests::traffic::{Caller, Traffic};
+use sluice_tests::{ControlPlane, Node, wait};
 
 fn object(kind: &str, name: &str, spec: &Value) -> v1::Object {
     v1::Object { kind: kind.into(), name: name.into(), spec_json: spec.to_string(), revision: 0 }
@@ -40,44 +39,6 @@ fn with(server: &Server, more: Value) -> Value {
 async fn works(node: &Node, server: &str) -> bool {
     let client = Client::open(Era::Modern, node.port, &format!("/servers/{server}/mcp")).await;
     client.call("tool-000", json!({})).await.status == 200
-}
-
-/// Calls a server of a node again and again, over connections of its own.
-struct Traffic {
-    stop: Arc<AtomicBool>,
-    done: Arc<AtomicU64>,
-    calls: tokio::task::JoinHandle<Vec<u16>>,
-}
-
-impl Traffic {
-    fn on(port: u16, server: &str) -> Self {
-        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (stopped, counted, path) = (Arc::clone(&stop), Arc::clone(&done), format!("/servers/{server}/mcp"));
-        let calls = tokio::spawn(async move {
-            let client = Client::open(Era::Modern, port, &path).await;
-            let mut failed = Vec::new();
-            while !stopped.load(Ordering::Relaxed) {
-                let status = client.call("tool-000", json!({})).await.status;
-                failed.extend((status != 200).then_some(status));
-                counted.fetch_add(1, Ordering::Relaxed);
-            }
-            failed
-        });
-        Self { stop, done, calls }
-    }
-
-    /// Waits until so many more calls were answered.
-    async fn goes_on(&self, calls: u64) {
-        let until = self.done.load(Ordering::Relaxed) + calls;
-        sluice_tests::until("traffic", || (self.done.load(Ordering::Relaxed) >= until).then_some(())).await;
-    }
-
-    /// Ends it: no call failed.
-    async fn was_well(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        assert_eq!(self.calls.await.unwrap(), Vec::<u16>::new());
-        assert!(self.done.load(Ordering::Relaxed) > 0);
-    }
 }
 
 #[tokio::test]
@@ -122,7 +83,7 @@ async fn a_snapshot_that_a_node_cannot_run_changes_nothing_and_is_told_whole() {
     // everybody on the network reaches it, and it was said that this is meant
     let node = Node::of(&control, "edge", &[]).await.everywhere().ready().await;
     node.runs(first).await;
-    let traffic = Traffic::on(node.port, "one");
+    let traffic = Traffic::of([Caller::of_server(node.port, "one")]);
     traffic.goes_on(20).await;
     // not said any more: fine for the control plane, which does not know where the node listens
     let second = apply(&control, vec![one.clone()], true).await;
@@ -149,7 +110,7 @@ async fn without_a_control_plane_traffic_goes_on_and_nodes_start_from_their_ledg
         // it is in the ledger before it is told
         seen(&control, &node.name, "current", |seen| seen.revision == first).await;
     }
-    let traffic = Traffic::on(steady.port, "one");
+    let traffic = Traffic::of([Caller::of_server(steady.port, "one")]);
     traffic.goes_on(20).await;
     control.signal(Signal::KILL);
     control.ended().await;
@@ -158,7 +119,7 @@ async fn without_a_control_plane_traffic_goes_on_and_nodes_start_from_their_ledg
     restarted.is_ready().await;
     assert!(restarted.log().contains("starting with what was run last"));
     assert_eq!(restarted.revision().await, first);
-    let after = Traffic::on(restarted.port, "one");
+    let after = Traffic::of([Caller::of_server(restarted.port, "one")]);
     after.goes_on(50).await;
     traffic.goes_on(50).await;
     // and what is new comes as soon as there is somebody to say it
@@ -175,31 +136,26 @@ async fn without_a_control_plane_traffic_goes_on_and_nodes_start_from_their_ledg
 #[tokio::test]
 async fn a_control_plane_that_was_restored_goes_on_above_what_its_nodes_have() {
     let (mut control, server) = (ControlPlane::empty().await, serve("one"));
-    let backup = tempfile::tempdir().unwrap();
     let first = apply(&control, vec![object("server", "one", &server.config())], false).await;
     let node = Node::of(&control, "edge", &[]).await.ready().await;
     seen(&control, "edge", "current", |seen| seen.revision == first).await;
     control.signal(Signal::TERM);
     control.ended().await;
-    for file in ["controlplane.db", "controlplane.db-wal"] {
-        let _ = std::fs::copy(control.state().join(file), backup.path().join(file));
-    }
+    let backup = control.backup();
     control.again().await;
     for name in ["two", "three", "four"] {
         let revision = apply(&control, vec![object("server", name, &server.config())], false).await;
         node.runs(revision).await;
     }
-    let (revision, generation) = (node.revision().await, node.generation().await);
+    let generation = node.generation().await;
     control.signal(Signal::KILL);
     control.ended().await;
-    for file in ["controlplane.db", "controlplane.db-wal", "controlplane.db-shm"] {
-        let _ = std::fs::remove_file(control.state().join(file));
-        let _ = std::fs::copy(backup.path().join(file), control.state().join(file));
-    }
+    control.restore(&backup);
     control.again().await;
     // the old revision by a newer generation: what is meant now counts
+    let runs = async || (node.generation().await, node.revision().await);
+    wait::becomes(wait::SOON, "what counts now", runs, |runs| runs.0 > generation && runs.1 == first).await;
     seen(&control, "edge", "back", |seen| seen.connected && seen.revision == first).await;
-    assert!(node.generation().await > generation && node.revision().await < revision);
     assert!(control.log().contains("newer generation than was recorded"), "{}", control.log());
 }
 
@@ -209,7 +165,7 @@ async fn without_anything_to_serve_a_node_is_not_ready_and_says_why() {
     let nobody = sluice_tests::port::free();
     let token = format!("sluice_join_x.{}", "0".repeat(64));
     let node = Start::new("edge", nobody, &token).start();
-    sluice_tests::wait::within(Duration::from_secs(30), "the admin port", || {
+    wait::within(Duration::from_secs(30), "the admin port", || {
         std::net::TcpStream::connect(("127.0.0.1", node.admin)).is_ok().then_some(())
     })
     .await;
