@@ -5,12 +5,14 @@
 //! the admin listener and the push stream, adopts snapshots and sweeps what idles; `access-log` writes.
 
 mod control;
+mod listeners;
 mod opening;
+mod porter;
+mod proof;
 mod sockets;
 mod thread;
 mod waiting;
 
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -21,7 +23,7 @@ use crate::auth::meters::Meters;
 use crate::auth::quota::Quotas;
 use crate::catalog::{Changes, Offers, memory};
 use crate::clock::Clock;
-use crate::drain::Drain;
+use crate::drain::{Drain, Phase};
 use crate::ledger::Ledger;
 use crate::listen::balance::Balance;
 use crate::listen::mailbox::Mailboxes;
@@ -34,10 +36,12 @@ use crate::plane::Ground;
 use crate::seal::{self, Seal};
 use crate::session::{Store, memory::Memory};
 use crate::settings::{Settings, StartError};
-use crate::uplink::{Held, Link, Uplink};
+use crate::uplink::{Held, Link, Offer, Uplink};
 use crate::upstream::pipe::guard::Guard;
 use control::Control;
+use listeners::Listeners;
 use opening::Opening;
+use proof::Site;
 use sockets::listen;
 use thread::Thread;
 
@@ -81,30 +85,19 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         trouble: trouble.clone(),
     };
     control.spawn(link.run(uplink));
-    let opening = match (&ledger, held.and_then(|held| Opening::of_ledger(&settings, &ground, &held))) {
-        (_, Some(opening)) => opening,
-        (None, None) => control.block_on(opening::only(&settings, &ground, &mut offers, &trouble))?,
-        (Some(_), None) => {
-            let first = control.block_on(async {
-                tokio::select! {
-                    first = opening::first(&settings, &ground, &mut offers, &trouble) => first.map(Some),
-                    () = control::signal() => Ok(None),
-                }
-            });
-            let Some(opening) = first? else { return Ok(()) };
-            opening
-        }
-    };
-    let Opening { plane, held, sockets, certificates, clients, verdict } = opening;
-    let listener = plane.snapshot.listener.clone();
-
-    let (spans, ended_spans) = Spans::new(Arc::clone(&metrics));
-    let tls = (!listener.certificates.is_empty()).then(|| Arc::clone(&certificates).listener(Arc::clone(&clients)));
-    let (adopt, planes) = watch::channel(plane);
     let count = match settings.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
     };
+    let (balance, handed) = Balance::new(count);
+    let site = Site { ground, listeners: Listeners::new(&settings, Arc::clone(&balance)) };
+    let Some(opening) = control.block_on(open(&settings, &site, held.as_ref(), &ledger, &mut offers, &trouble))? else {
+        return Ok(());
+    };
+    let Opening { plane, held, listeners, verdict } = opening;
+
+    let (spans, ended_spans) = Spans::new(Arc::clone(&metrics));
+    let (adopt, planes) = watch::channel(plane);
     let node = Arc::new(Node {
         clock: Clock::start(),
         seal: Seal::new(&seal::kept(&settings.state_dir.join("session.key"))),
@@ -127,7 +120,6 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     let (stop, stopped) = watch::channel(false);
     let mailboxes = Arc::new(Mailboxes::default());
     let mut workers = Vec::with_capacity(count);
-    let (balance, handed) = Balance::new(count);
     for (index, handed) in handed.into_iter().enumerate() {
         let worker = Thread {
             node: Arc::clone(&node),
@@ -135,20 +127,19 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
             mailboxes: Arc::clone(&mailboxes),
             balance: Arc::clone(&balance),
             handed,
-            sockets: sockets.iter().map(TcpListener::try_clone).collect::<Result<_, _>>()?,
-            tls: tls.clone(),
+            entrances: Arc::clone(&site.listeners.entrances),
             stdio: settings.stdio && index == 0,
             stopped: stopped.clone(),
         };
         workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?);
     }
-    let mut bound = Vec::with_capacity(sockets.len());
-    for socket in &sockets {
-        let address = socket.local_addr()?;
-        tracing::info!(%address, tls = tls.is_some(), workers = count, "listening");
-        bound.push(address);
-    }
-    drop(sockets);
+    control.block_on(async {
+        tokio::select! {
+            () = site.listeners.open(listeners) => {}
+            // a worker could not start
+            () = node.drain.reached(Phase::Closing) => {}
+        }
+    });
     staged.send_replace(Some(Arc::clone(&node)));
 
     let log = node.log.clone();
@@ -156,12 +147,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         node,
         adopt,
         offers,
-        ground,
-        certificates,
-        clients,
-        bound,
-        listener,
-        is_told: settings.listen.is_some(),
+        site,
         ledger,
         ended_spans: Some(ended_spans),
     };
@@ -177,4 +163,31 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     }
     log.flush();
     Ok(())
+}
+
+/// What the node starts with: what it ran last, or the first that can be run; `None`: it is to end before that.
+async fn open(
+    settings: &Settings,
+    site: &Site,
+    held: Option<&Held>,
+    ledger: &Option<Arc<Ledger>>,
+    offers: &mut mpsc::Receiver<Offer>,
+    trouble: &watch::Sender<String>,
+) -> Result<Option<Opening>, StartError> {
+    if ledger.is_none() {
+        return opening::only(site, offers, trouble).await.map(Some);
+    }
+    if let Some(held) = held {
+        match Opening::of_ledger(site, held, None) {
+            Ok(opening) => return Ok(Some(opening)),
+            Err(error) => {
+                tracing::error!(%error, "what was run last cannot be run now");
+                trouble.send_replace(error.to_string());
+            }
+        }
+    }
+    tokio::select! {
+        first = opening::first(settings, site, held, offers, trouble) => first.map(Some),
+        () = control::signal() => Ok(None),
+    }
 }

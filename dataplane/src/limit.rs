@@ -154,7 +154,8 @@ pub(crate) const WEBSOCKET_CLOSE: Duration = Duration::from_secs(2);
 pub(crate) const WEBSOCKET_BUFFER: usize = 4 << 10;
 /// Bytes of an unfinished WebSocket message that are not counted in the node's byte budget.
 pub(crate) const WEBSOCKET_UNCOUNTED: usize = 16 << 10;
-/// After a stop signal, calls in flight have this long to finish.
+/// After a stop signal, calls in flight have this long to finish. Connections by an address that was closed may idle for as long
+/// before they are.
 pub(crate) const DRAIN: Duration = Duration::from_secs(20);
 /// At the end, servers are told that their sessions are over, for at most this long.
 pub(crate) const SESSIONS_END: Duration = Duration::from_secs(2);

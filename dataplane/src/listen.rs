@@ -4,6 +4,7 @@ pub(crate) mod balance;
 pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod door;
+pub(crate) mod entrance;
 pub(crate) mod http;
 mod http1;
 mod http2;

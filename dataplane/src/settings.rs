@@ -43,9 +43,6 @@ pub enum StartError {
         /// The operating system's reason.
         cause: std::io::Error,
     },
-    /// A certificate cannot be used.
-    #[error(transparent)]
-    Certificate(#[from] crate::CertificateError),
     /// Addresses beyond loopback need authentication, or the word that there is none.
     #[error(
         "{0} is not a loopback address, and no authentication is configured; set `features.authentication: true`, or say `proxy.authentication: none` to let everybody in"

@@ -22,8 +22,8 @@ pub struct Desired {
     pub secrets: Secrets,
     /// What is known of every node; its labels are replaced by those of the node in question.
     pub node: Node,
-    /// The listener that the node of this process has open: addresses, stdio and certificates stay what they are until it is
-    /// started again.
+    /// The listener that the node of this process has: where a port is exchanged for stdin and stdout, or the other way round,
+    /// addresses and certificates stay what they are until it is started again.
     pub bound: Option<v1::Listener>,
 }
 

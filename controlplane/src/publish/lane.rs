@@ -1,6 +1,7 @@
 //! The way of snapshots to one connected node: one manifest at a time, then its verdict, then the newest there is.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -20,6 +21,9 @@ use super::{Desired, Publisher};
 /// How long a node may take for a verdict, from the last piece on: building a plane takes milliseconds, a disk that syncs
 /// badly some seconds. A node that says nothing for so long is asked to come anew.
 const VERDICT: Duration = Duration::from_secs(60);
+/// How long until a node is sent again what it refused: what it lacked, a file or a port, may be there by then. The pause doubles
+/// with each refusal, because all chunks go over again.
+const AGAIN: Range<Duration> = Duration::from_secs(5)..Duration::from_secs(300);
 /// Messages that wait for a node to read them: with pieces of 1 MiB, 4 MiB a node at most.
 pub(crate) const QUEUE: usize = 4;
 
@@ -34,6 +38,15 @@ pub(crate) struct Lane {
     /// The newest revision it was sent, or could not be.
     last: Option<u64>,
     in_flight: Option<InFlight>,
+    refused: Option<Refused>,
+}
+
+/// What a node refused, which it is to be sent again.
+struct Refused {
+    revision: u64,
+    pause: Duration,
+    /// `None`: it was.
+    again: Option<Instant>,
 }
 
 /// What a node was sent and has not judged.
@@ -54,7 +67,7 @@ impl Lane {
         let held = chunks.iter().filter_map(|name| Name::from_wire(name)).collect();
         let mut desired = publisher.desired.clone();
         desired.mark_changed();
-        Self { publisher, visit, desired, out, held, last: None, in_flight: None }
+        Self { publisher, visit, desired, out, held, last: None, in_flight: None, refused: None }
     }
 
     /// Serves the node until either side ends the stream.
@@ -74,12 +87,16 @@ impl Lane {
             tokio::select! {
                 end = &mut ended => return self.leave(end).await,
                 changed = self.desired.changed(), if deadline.is_none() => if changed.is_err() { return },
+                () = due(self.refused.as_ref().and_then(|refused| refused.again)), if deadline.is_none() => {
+                    self.refused.iter_mut().for_each(|refused| refused.again = None);
+                    self.last = None;
+                }
                 message = said.message() => match message {
                     Ok(Some(message)) => self.hear(message),
                     // the node, or what is between, has ended it
                     Ok(None) | Err(_) => return,
                 },
-                () = overdue(deadline) => {
+                () = due(deadline) => {
                     let _ = self.out.send(Err(Status::deadline_exceeded("no verdict came; connect again"))).await;
                     return;
                 }
@@ -148,8 +165,13 @@ impl Lane {
         let faults = verdict.faults.into_iter().map(say).collect();
         if verdict.accepted {
             self.held = chunk::names(&manifest).collect();
+            self.refused = None;
             self.visit.accepted(manifest.revision, faults, Duration::from_micros(verdict.took_us));
         } else {
+            let before = self.refused.take().filter(|refused| refused.revision == manifest.revision);
+            let pause = before.map_or(AGAIN.start, |refused| (refused.pause * 2).min(AGAIN.end));
+            let again = Some(Instant::now() + pause);
+            self.refused = Some(Refused { revision: manifest.revision, pause, again });
             self.visit.rejected(manifest.revision, faults);
         }
     }
@@ -168,9 +190,10 @@ impl Lane {
     }
 }
 
-async fn overdue(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+/// Waits for a moment; `None`: for ever.
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -13,7 +13,7 @@ use crate::language::{Fault, Path, Source};
 use crate::publish::{Changes, Desired};
 use crate::store::{Fingerprint, KeyError, Keys, StoredKey};
 
-/// What of the listener is bound once: the sockets are open and what is spoken on them is agreed.
+/// What a process is started for stays: whether it speaks on stdin and stdout, and how much it logs.
 const BOUND: &str = "takes effect at the next start";
 
 /// Says what is desired as long as the sources change.
@@ -132,12 +132,15 @@ impl Feed {
         let mut warnings = [document.warnings.clone(), warnings].concat();
         let mut changes = Changes::default();
         if let Some(last) = &self.last {
-            let bound = last.listener.clone();
-            warnings.extend(not_bound(bound.as_ref(), snapshot.listener.as_ref()));
+            let is_stdio = |snapshot: &v1::Snapshot| snapshot.listener.as_ref().is_some_and(|said| said.stdio);
+            if is_stdio(last) != is_stdio(&snapshot) {
+                let warning = Fault::key(Path::of(["proxy", "transport"]), BOUND);
+                warnings.push(warning.advise("everything else in the file counts from now on"));
+                desired.bound.clone_from(&last.listener);
+            }
             if document.config.proxy.log_level != self.document.config.proxy.log_level {
                 warnings.push(Fault::key(Path::of(["proxy", "log_level"]), BOUND));
             }
-            desired.bound = bound;
             snapshot = desired.compile(&self.node.labels).map_err(refused)?.snapshot;
             changes = Changes::between(last, &snapshot);
         }
@@ -167,22 +170,6 @@ impl Feed {
             }
         }
     }
-}
-
-/// Says what was meant to change of that which is bound.
-fn not_bound(bound: Option<&v1::Listener>, said: Option<&v1::Listener>) -> Vec<Fault> {
-    let (Some(bound), Some(said)) = (bound, said) else { return Vec::new() };
-    let mut warnings = Vec::new();
-    let mut keep = |path, differs: bool| {
-        if differs {
-            let warning = Fault::key(Path::of(["proxy", path]), BOUND);
-            warnings.push(warning.advise("everything else in the file counts from now on"));
-        }
-    };
-    keep("port", said.addresses != bound.addresses);
-    keep("transport", said.stdio != bound.stdio);
-    keep("tls", said.certificates != bound.certificates);
-    warnings
 }
 
 #[cfg(test)]

@@ -1,22 +1,20 @@
 //! The control runtime's work while the node serves: it adopts what is offered, sweeps what idles, and leads the way out.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluice_snapshot::Fault;
-use sluice_snapshot::model::{Listener, Snapshot};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::proof::{Proof, Site, faults};
 use crate::catalog::Kind;
 use crate::drain::Phase;
 use crate::ledger::Ledger;
 use crate::limit;
-use crate::listen::tls::{Certificates, Clients};
 use crate::node::Node;
 use crate::observe::otlp;
 use crate::observe::traces::Span;
-use crate::plane::{Ground, Plane};
+use crate::plane::Plane;
 use crate::uplink::{Held, Offer, Verdict};
 
 /// What the control runtime works with.
@@ -24,15 +22,7 @@ pub(super) struct Control {
     pub node: Arc<Node>,
     pub adopt: watch::Sender<Arc<Plane>>,
     pub offers: mpsc::Receiver<Offer>,
-    pub ground: Ground,
-    pub certificates: Arc<Certificates>,
-    pub clients: Arc<Clients>,
-    /// Where clients come in.
-    pub bound: Vec<SocketAddr>,
-    /// What was asked for when that was opened.
-    pub listener: Listener,
-    /// But the address is that of the command line.
-    pub is_told: bool,
+    pub site: Site,
     /// Where what is run is kept for the next start.
     pub ledger: Option<Arc<Ledger>>,
     /// Spans of requests that have ended, to be sent on.
@@ -61,16 +51,18 @@ impl Control {
                 () = &mut end => break,
                 () = &mut leaving => break,
                 offer = self.offers.recv(), if fed => match offer {
-                    Some(offer) => self.judge(offer),
+                    Some(offer) => tokio::select! {
+                        () = self.judge(offer) => {}
+                        () = &mut end => break,
+                    },
                     None => fed = false,
                 },
                 _ = tick.tick() => {
-                    self.certificates.refresh();
-                    self.clients.refresh(self.adopt.borrow().snapshot.listener.client_certificates.as_ref());
+                    self.site.listeners.refresh();
                     let version = self.node.changes.version();
                     if version != remembered {
                         remembered = version;
-                        self.adopt.borrow().remember(&self.ground.memory);
+                        self.adopt.borrow().remember(&self.site.ground.memory);
                     }
                     for upstream in self.adopt.borrow().servers() {
                         upstream.sweep();
@@ -87,45 +79,18 @@ impl Control {
     }
 
     /// Adopts what is offered, or says every reason why not.
-    fn judge(&self, offer: Offer) {
+    async fn judge(&self, offer: Offer) {
         let Offer { snapshot, held, verdict } = offer;
-        let generation = held.manifest.generation;
-        match sluice_snapshot::parse(&snapshot).and_then(|snapshot| self.keeps_its_lock(snapshot)) {
-            Ok(snapshot) => {
-                let later = self.at_the_next_start(&snapshot.listener);
-                match self.adopt(snapshot, generation) {
-                    Ok(()) => self.settle(held, later, verdict),
-                    Err(faults) => drop(verdict.send(Err(faults))),
-                }
+        let previous = Arc::clone(&self.adopt.borrow());
+        match self.site.prove(&snapshot, held.manifest.generation, Some(&previous), None) {
+            Ok(proof) => {
+                let faults = proof.listeners.faults();
+                self.adopt(&previous, proof).await;
+                self.settle(held, faults, verdict);
             }
             // whoever waits for it may be gone; the next stream will offer it again
-            Err(faults) => drop(verdict.send(Err(faults))),
+            Err(errors) => drop(verdict.send(Err(faults(errors)))),
         }
-    }
-
-    /// What is bound stays bound: a door that other machines reach must not lose its lock.
-    fn keeps_its_lock(&self, snapshot: Snapshot) -> Result<Snapshot, Vec<Fault>> {
-        let open = snapshot.access.required || snapshot.access.explicitly_open;
-        match self.bound.iter().find(|address| !open && !address.ip().to_canonical().is_loopback()) {
-            Some(address) => {
-                let reason = format!("the node listens on {address}, which other machines reach, and nothing locks it");
-                Err(vec![Fault { path: "access".to_owned(), reason }])
-            }
-            None => Ok(snapshot),
-        }
-    }
-
-    /// What of a listener does not count before the process is started again.
-    fn at_the_next_start(&self, listener: &Listener) -> Vec<Fault> {
-        let differs = [
-            ("listener.addresses", !self.is_told && listener.addresses != self.listener.addresses),
-            ("listener.certificates", listener.certificates != self.listener.certificates),
-        ];
-        let fault = |path: &str| {
-            tracing::warn!(path, "takes effect at the next start");
-            Fault { path: path.to_owned(), reason: "takes effect at the next start of the node".to_owned() }
-        };
-        differs.into_iter().filter(|(_, differs)| *differs).map(|(path, _)| fault(path)).collect()
     }
 
     /// Gives the verdict when the last worker serves from this generation, and it is in the ledger. `faults` do not keep it from
@@ -142,10 +107,11 @@ impl Control {
         });
     }
 
-    /// Builds the plane of a snapshot beside the old one and swaps it in; servers that are gone are let go.
-    fn adopt(&self, snapshot: Snapshot, generation: u64) -> Result<(), Vec<Fault>> {
-        let old = Arc::clone(&self.adopt.borrow());
-        let plane = Plane::build(snapshot, generation, Some(&old), &self.ground)?.adopt();
+    /// Swaps in the plane of a proof; servers that are gone are let go. Nobody comes in by an entrance whose lock some worker does
+    /// not know yet, or knows no longer.
+    async fn adopt(&self, old: &Plane, Proof { built, mut listeners }: Proof) {
+        self.site.listeners.close(&mut listeners).await;
+        let plane = built.adopt();
         tracing::info!(
             revision = plane.snapshot.revision,
             servers = plane.snapshot.servers.len(),
@@ -157,23 +123,24 @@ impl Control {
                 tokio::spawn(async move { children.stop().await });
             }
         }
-        let differs = plane.shows_otherwise_than(&old);
+        let differs = plane.shows_otherwise_than(old);
         if plane.snapshot.prefix != old.snapshot.prefix {
             // lists are kept as the door shows them
             plane.servers().for_each(|upstream| upstream.catalogue.changed(&Kind::ALL));
         }
-        self.clients.refresh(plane.snapshot.listener.client_certificates.as_ref());
+        let generation = plane.generation;
         self.adopt.send_replace(plane);
         self.keep_keys();
         if differs {
             self.node.changes.tell(&Kind::ALL);
         }
-        Ok(())
+        self.node.adoptions.reached(generation).await;
+        self.site.listeners.open(listeners).await;
     }
 
     /// Sees to it that somebody minds the keys of each issuer.
     fn keep_keys(&self) {
-        self.adopt.borrow().known.issuers().iter().for_each(|issuer| issuer.keep(&self.ground.kept_keys));
+        self.adopt.borrow().known.issuers().iter().for_each(|issuer| issuer.keep(&self.site.ground.kept_keys));
     }
 
     /// The way out; see [`crate::drain`].

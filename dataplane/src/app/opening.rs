@@ -1,17 +1,15 @@
 //! The first snapshot of a process: what it asks for is opened before anything of the node is there.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 
-use sluice_contract::v1;
 use sluice_snapshot::chunk::assemble;
-use sluice_snapshot::{Fault, parse};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::sockets::bind;
+use super::listeners::Prepared;
+use super::proof::{Proof, Site, faults, together};
 use super::waiting::Waiting;
-use crate::listen::tls::{Certificates, Clients};
-use crate::plane::{Ground, Plane};
+use crate::limit;
+use crate::plane::Plane;
 use crate::settings::{Settings, StartError};
 use crate::uplink::{Held, Offer, Verdict};
 
@@ -19,43 +17,27 @@ use crate::uplink::{Held, Offer, Verdict};
 pub(super) struct Opening {
     pub plane: Arc<Plane>,
     pub held: Held,
-    pub sockets: Vec<TcpListener>,
-    pub certificates: Arc<Certificates>,
-    pub clients: Arc<Clients>,
+    pub listeners: Prepared,
     /// Somebody waits to hear that it is served.
     pub verdict: Option<oneshot::Sender<Verdict>>,
 }
 
 impl Opening {
-    fn of(
-        settings: &Settings,
-        ground: &Ground,
-        snapshot: &v1::Snapshot,
-        held: Held,
-        door: Option<&TcpListener>,
-    ) -> Result<Self, StartError> {
-        let snapshot = parse(snapshot).map_err(StartError::Faults)?;
-        let sockets = bind(settings, &snapshot, door)?;
-        let certificates = Certificates::load(&snapshot.listener.certificates)?;
-        let clients = Clients::load(snapshot.listener.client_certificates.as_ref())?;
-        let built = Plane::build(snapshot, held.manifest.generation, None, ground).map_err(StartError::Faults)?;
-        Ok(Self { plane: built.adopt(), held, sockets, certificates, clients, verdict: None })
+    fn of(Proof { built, listeners }: Proof, held: Held, verdict: Option<oneshot::Sender<Verdict>>) -> Self {
+        Self { plane: built.adopt(), held, listeners, verdict }
     }
 
-    /// What the ledger has, if it can be run. What cannot is told, and the control plane will have something better.
-    pub(super) fn of_ledger(settings: &Settings, ground: &Ground, held: &Held) -> Option<Self> {
-        let snapshot = assemble(&held.manifest, &held.chunks).map_err(StartError::Faults);
-        match snapshot.and_then(|snapshot| Self::of(settings, ground, &snapshot, held.clone(), None)) {
-            Ok(opening) => {
-                let (revision, generation) = (held.manifest.revision, held.manifest.generation);
-                tracing::info!(revision, generation, "starting with what was run last");
-                Some(opening)
-            }
-            Err(error) => {
-                tracing::error!(%error, "what was run last cannot be run now");
-                None
-            }
-        }
+    /// What the ledger has, if it can be run.
+    ///
+    /// # Errors
+    /// Why not. The control plane may have something better.
+    pub(super) fn of_ledger(site: &Site, held: &Held, waiting: Option<&Waiting>) -> Result<Self, StartError> {
+        let snapshot = assemble(&held.manifest, &held.chunks).map_err(StartError::Faults)?;
+        let (revision, generation) = (held.manifest.revision, held.manifest.generation);
+        let door = waiting.and_then(|waiting| waiting.socket.as_ref());
+        let proof = site.prove(&snapshot, generation, None, door).map_err(together)?;
+        tracing::info!(revision, generation, "starting with what was run last");
+        Ok(Self::of(proof, held.clone(), None))
     }
 }
 
@@ -64,57 +46,56 @@ impl Opening {
 /// # Errors
 /// It cannot be run, or none will come.
 pub(super) async fn only(
-    settings: &Settings,
-    ground: &Ground,
+    site: &Site,
     offers: &mut mpsc::Receiver<Offer>,
     trouble: &watch::Sender<String>,
 ) -> Result<Opening, StartError> {
     let Some(Offer { snapshot, held, verdict }) = offers.recv().await else {
         return Err(StartError::NoConfiguration(trouble.borrow().clone()));
     };
-    let opening = Opening::of(settings, ground, &snapshot, held, None)?;
-    Ok(Opening { verdict: Some(verdict), ..opening })
+    let proof = site.prove(&snapshot, held.manifest.generation, None, None).map_err(together)?;
+    Ok(Opening::of(proof, held, Some(verdict)))
 }
 
-/// Waits for the first snapshot that can be run, for however long, and refuses the others.
+/// Waits for the first snapshot that can be run, for however long, and refuses the others. What the ledger has is tried again and
+/// again: a file that was not there may be.
 ///
 /// # Errors
 /// The address that was asked for cannot be bound.
 pub(super) async fn first(
     settings: &Settings,
-    ground: &Ground,
+    site: &Site,
+    ledger: Option<&Held>,
     offers: &mut mpsc::Receiver<Offer>,
     trouble: &watch::Sender<String>,
 ) -> Result<Opening, StartError> {
     let waiting = Waiting::open(settings)?;
     tracing::info!("not ready: waiting for a configuration");
+    let mut tick = tokio::time::interval(limit::SWEEP);
+    let mut fed = true;
     loop {
-        let Some(Offer { snapshot, held, verdict }) = offers.recv().await else {
+        let offer = tokio::select! {
+            offer = offers.recv(), if fed => offer,
+            _ = tick.tick() => match ledger.map(|held| Opening::of_ledger(site, held, Some(&waiting))) {
+                Some(Ok(opening)) => return Ok(opening),
+                _ => continue,
+            },
+        };
+        let Some(Offer { snapshot, held, verdict }) = offer else {
             // sent away: the process stays, so that somebody sees why
-            std::future::pending::<()>().await;
+            fed = false;
             continue;
         };
-        match Opening::of(settings, ground, &snapshot, held, waiting.socket.as_ref()) {
-            Ok(opening) => return Ok(Opening { verdict: Some(verdict), ..opening }),
-            Err(error) => {
-                tracing::error!(%error, "the first configuration cannot be run");
-                trouble.send_replace(error.to_string());
-                let _ = verdict.send(Err(faults(error)));
+        match site.prove(&snapshot, held.manifest.generation, None, waiting.socket.as_ref()) {
+            Ok(proof) => return Ok(Opening::of(proof, held, Some(verdict))),
+            Err(errors) => {
+                let faults = faults(errors);
+                for fault in &faults {
+                    tracing::error!(path = fault.path, reason = fault.reason, "the first configuration cannot be run");
+                }
+                trouble.send_replace(StartError::Faults(faults.clone()).to_string());
+                let _ = verdict.send(Err(faults));
             }
         }
-    }
-}
-
-/// A reason not to start, as the control plane is told.
-fn faults(error: StartError) -> Vec<Fault> {
-    let path = match &error {
-        StartError::Bind { .. } => "listener.addresses",
-        StartError::Certificate(_) => "listener.certificates",
-        StartError::Open(_) => "access",
-        _ => "",
-    };
-    match error {
-        StartError::Faults(faults) => faults,
-        error => vec![Fault { path: path.to_owned(), reason: error.to_string() }],
     }
 }

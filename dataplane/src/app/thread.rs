@@ -1,6 +1,5 @@
-//! A worker's thread: its runtime, its share of the listening sockets, and what it looks after beside traffic.
+//! A worker's thread: its runtime, its share of the entrances, and what it looks after beside traffic.
 
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,16 +7,17 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
+use super::porter::Porter;
 use crate::drain::Phase;
 use crate::exchange;
 use crate::limit;
 use crate::listen::balance::{Balance, Handed};
 use crate::listen::connection::Connections;
 use crate::listen::door::House;
-use crate::listen::http::{self, Listener};
+use crate::listen::entrance::Entrances;
+use crate::listen::http;
 use crate::listen::mailbox::Mailboxes;
 use crate::listen::stdio;
-use crate::listen::tls::Tls;
 use crate::node::{Node, Worker};
 
 /// What a worker thread is started with.
@@ -28,8 +28,7 @@ pub(super) struct Thread {
     pub balance: Arc<Balance>,
     /// Connections that other workers accepted.
     pub handed: UnboundedReceiver<Handed>,
-    pub sockets: Vec<TcpListener>,
-    pub tls: Option<Arc<Tls>>,
+    pub entrances: Arc<Entrances>,
     pub stdio: bool,
     pub stopped: watch::Receiver<bool>,
 }
@@ -51,21 +50,8 @@ impl Thread {
             tokio::task::spawn_local(Rc::clone(&worker).keep_house());
             tokio::task::spawn_local(sweep(Rc::clone(&connections)));
             tokio::task::spawn_local(http::receive(Rc::clone(&house), Rc::clone(&connections), self.handed));
-            for socket in self.sockets {
-                let address = socket.local_addr();
-                match tokio::net::TcpListener::from_std(socket).and_then(|s| Ok((s, address?))) {
-                    Ok((socket, address)) => {
-                        let listener = Listener { socket, address, tls: self.tls.clone() };
-                        tokio::task::spawn_local(http::accept(
-                            Rc::clone(&house),
-                            Rc::clone(&connections),
-                            listener,
-                            Arc::clone(&self.balance),
-                        ));
-                    }
-                    Err(error) => tracing::error!(%error, "cannot use a listening socket"),
-                }
-            }
+            let porter = Porter { house, connections, balance: self.balance, entrances: self.entrances };
+            tokio::task::spawn_local(porter.follow());
             if self.stdio {
                 tokio::task::spawn_local(stdio::serve(Rc::clone(&worker)));
             }

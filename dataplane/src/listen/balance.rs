@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::door::Peer;
+use super::entrance::Entrance;
 use super::tls::Tls;
 use crate::limit;
 
@@ -26,6 +27,8 @@ pub(crate) struct Handed {
     pub stream: TcpStream,
     pub peer: Peer,
     pub tls: Option<Arc<Tls>>,
+    /// Where it came in.
+    pub entrance: Arc<Entrance>,
     pub place: Place,
 }
 
@@ -45,6 +48,11 @@ impl Balance {
             })
             .unzip();
         (Arc::new(Self { desks: desks.into() }), handed)
+    }
+
+    /// How many workers there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.desks.len()
     }
 
     /// A place with the worker that has the fewest connections; with `own`, unless another has fewer.

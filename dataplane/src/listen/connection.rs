@@ -1,14 +1,16 @@
 //! Client connections of one worker, watched without a timer each: once a second they are looked over, and cut when they
 //! dribble a request head, take no bytes, or sit idle (V18–V20 of the fault tests).
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
 use tokio::sync::Notify;
 
+use super::entrance::{Closed, Entrance};
 use crate::limit;
 
 /// All connections of a worker.
@@ -42,6 +44,8 @@ pub(crate) struct Connection {
     /// HTTP/2: when each answer on its way was last asked for more. One that is not asked waits for its client to read.
     answers: RefCell<Vec<Weak<Cell<u32>>>>,
     ending: Cell<Ending>,
+    /// Where it came in.
+    entrance: OnceCell<Arc<Entrance>>,
     /// Who drives the connection, to be told of its end.
     driver: RefCell<Option<Waker>>,
 }
@@ -50,6 +54,8 @@ pub(crate) struct Connection {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Ending {
     No,
+    /// With the next answer.
+    Last,
     /// After what is in flight.
     Close,
     /// At once.
@@ -76,6 +82,7 @@ impl Connections {
             multiplexed: Cell::new(false),
             answers: RefCell::default(),
             ending: Cell::new(Ending::No),
+            entrance: OnceCell::new(),
             driver: RefCell::default(),
         });
         self.all.borrow_mut().insert(id, Rc::clone(&connection));
@@ -95,6 +102,16 @@ impl Connections {
             } else {
                 connection.end(Ending::Close);
             }
+        }
+    }
+
+    /// An entrance was closed: those who came by it have to go, without a request lost.
+    pub(crate) fn leave(&self, entrance: &Arc<Entrance>) {
+        let came_by = |connection: &&Rc<Connection>| {
+            connection.entrance.get().is_some_and(|entered| Arc::ptr_eq(entered, entrance))
+        };
+        for connection in self.all.borrow().values().filter(came_by) {
+            connection.leave(entrance.closed());
         }
     }
 
@@ -132,6 +149,23 @@ impl Connection {
         self.head_since.set(None);
     }
 
+    /// Where it came in. One that came just before that was closed leaves like the others.
+    pub(crate) fn came_by(&self, entrance: Arc<Entrance>) {
+        self.leave(entrance.closed());
+        let _ = self.entrance.set(entrance);
+    }
+
+    fn leave(&self, closed: Option<Closed>) {
+        match closed {
+            None => {}
+            Some(Closed::Cut) => self.end(Ending::Cut),
+            Some(Closed::Drained) => {
+                self.idle_since.set(self.clock.now.get());
+                self.end(Ending::Last);
+            }
+        }
+    }
+
     /// A request head is complete.
     pub(crate) fn begin(self: &Rc<Self>) -> Busy {
         self.head_since.set(None);
@@ -158,7 +192,7 @@ impl Connection {
             let since = Some(self.idle_since.get());
             if !self.served.get() && over(since, limit::HEAD_READ) {
                 self.end(Ending::Cut);
-            } else if over(since, limit::CLIENT_IDLE) {
+            } else if over(since, limit::CLIENT_IDLE) || self.is_leaving() && over(since, limit::DRAIN) {
                 self.end(Ending::Close);
             }
         }
@@ -173,15 +207,20 @@ impl Connection {
         }
     }
 
+    /// Whether the next answer is its last.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.ending.get() >= Ending::Last
+    }
+
+    /// Waits until the next answer is to be its last. Whoever drives a connection polls this, or [`Connection::poll_cut`], and is
+    /// woken for both.
+    pub(crate) fn poll_leaving(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_ending(Ending::Last, cx)
+    }
+
     /// Whether it ends after what is in flight.
     pub(crate) fn is_closing(&self) -> bool {
         self.ending.get() >= Ending::Close
-    }
-
-    /// Waits until it is to end after what is in flight. Whoever drives a connection polls this, or [`Connection::poll_cut`], and
-    /// is woken for both.
-    pub(crate) fn poll_closing(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_ending(Ending::Close, cx)
     }
 
     /// Waits until it is to end at once.

@@ -11,78 +11,90 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
 use super::balance::{Balance, Handed, Place};
 use super::connection::{Connection, Connections};
 use super::door::{House, Peer};
+use super::entrance::{Closed, Entrance};
 use super::tls::Tls;
 use super::{http1, http2, websocket};
 use crate::drain::Phase;
 use crate::limit;
 
-/// One worker's share of one listening socket.
+/// One worker's share of one entrance.
 pub(crate) struct Listener {
+    pub desk: Desk,
     pub socket: TcpListener,
-    pub address: SocketAddr,
-    pub tls: Option<Arc<Tls>>,
 }
 
-/// Accepts until the node closes its listeners, then lets connections finish.
-pub(crate) async fn accept(house: Rc<House>, connections: Rc<Connections>, listener: Listener, balance: Arc<Balance>) {
-    let own = house.worker.index();
-    let drain = house.worker.node.drain.clone();
-    let mut closing = Box::pin(async move { drain.reached(Phase::Closing).await });
-    loop {
-        let accepted = tokio::select! {
-            () = &mut closing => break,
-            () = connections.freed.notified(), if balance.is_full(own) => continue,
-            accepted = listener.socket.accept(), if !balance.is_full(own) => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let peer = Peer {
-                    address: peer.ip(),
-                    loopback: listener.address.ip().to_canonical().is_loopback(),
-                    port: listener.address.port(),
-                    tls: listener.tls.is_some(),
-                    certificate: None,
-                };
-                let (place, tls) = (balance.place(own), listener.tls.clone());
-                if place.worker == own {
-                    tokio::task::spawn_local(serve(
-                        Rc::clone(&house),
-                        Rc::clone(&connections),
-                        stream,
-                        peer,
-                        tls,
-                        place,
-                    ));
-                } else if let Ok(stream) = stream.into_std() {
-                    Handed { stream, peer, tls, place }.on();
+/// Who receives those that come in by an entrance.
+pub(crate) struct Desk {
+    pub house: Rc<House>,
+    pub connections: Rc<Connections>,
+    pub balance: Arc<Balance>,
+    pub entrance: Arc<Entrance>,
+}
+
+impl Listener {
+    /// Accepts until the entrance or the node is closed; `closed` says when the entrance is. Then lets connections finish; those that
+    /// wait to be accepted are left to whoever closes the entrance.
+    pub(crate) async fn accept(self, mut closed: oneshot::Receiver<()>) {
+        let Self { desk, socket } = &self;
+        let Desk { house, connections, balance, .. } = desk;
+        let own = house.worker.index();
+        let drain = house.worker.node.drain.clone();
+        let mut closing = Box::pin(async move { drain.reached(Phase::Closing).await });
+        loop {
+            let accepted = tokio::select! {
+                () = &mut closing => break,
+                _ = &mut closed => return connections.leave(&desk.entrance),
+                () = connections.freed.notified(), if balance.is_full(own) => continue,
+                accepted = socket.accept(), if !balance.is_full(own) => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => desk.welcome(stream, peer),
+                Err(error) => {
+                    // out of descriptors: those that are open go on, and some will end
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
-            Err(error) => {
-                // out of descriptors: those that are open go on, and some will end
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+        }
+        let connections = Rc::clone(connections);
+        drop(self);
+        connections.close_all();
+    }
+}
+
+impl Desk {
+    fn welcome(&self, stream: TcpStream, peer: SocketAddr) {
+        let Self { house, connections, balance, entrance } = self;
+        let own = house.worker.index();
+        let tls = entrance.tls.spoken();
+        let peer = entrance.peer(peer, tls.is_some());
+        let (place, entrance) = (balance.place(own), Arc::clone(entrance));
+        if place.worker == own {
+            let (house, connections) = (Rc::clone(house), Rc::clone(connections));
+            tokio::task::spawn_local(serve(house, connections, stream, peer, tls, entrance, place));
+        } else if let Ok(stream) = stream.into_std() {
+            Handed { stream, peer, tls, entrance, place }.on();
         }
     }
-    drop(listener);
-    connections.close_all();
 }
 
 /// Serves the connections that other workers accepted.
 pub(crate) async fn receive(house: Rc<House>, connections: Rc<Connections>, mut handed: UnboundedReceiver<Handed>) {
-    while let Some(Handed { stream, peer, tls, place }) = handed.recv().await {
-        if house.worker.node.drain.phase() >= Phase::Closing {
+    while let Some(Handed { stream, peer, tls, entrance, place }) = handed.recv().await {
+        if house.worker.node.drain.phase() >= Phase::Closing || entrance.closed() == Some(Closed::Cut) {
             // handed on while the listeners closed: as if it had come a moment later
             continue;
         }
         match TcpStream::from_std(stream) {
             Ok(stream) => {
-                tokio::task::spawn_local(serve(Rc::clone(&house), Rc::clone(&connections), stream, peer, tls, place));
+                let (house, connections) = (Rc::clone(&house), Rc::clone(&connections));
+                tokio::task::spawn_local(serve(house, connections, stream, peer, tls, entrance, place));
             }
             Err(error) => tracing::warn!(%error, "cannot take over a connection"),
         }
@@ -95,12 +107,14 @@ async fn serve(
     stream: TcpStream,
     peer: Peer,
     tls: Option<Arc<Tls>>,
+    entrance: Arc<Entrance>,
     place: Place,
 ) {
     let _counted = house.worker.node.metrics.connections.enter();
     let _open = house.worker.node.drain.open();
     let _ = stream.set_nodelay(true);
     let (id, connection) = connections.add();
+    connection.came_by(entrance);
     match tls {
         None => {
             let first = tokio::select! {

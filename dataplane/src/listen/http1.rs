@@ -78,7 +78,7 @@ where
             .await
         };
         let Some(answer) = answer else { break };
-        asked.persists &= !connection.is_closing() && answer.upgrade.is_none() && wire.borrow().can_go_on();
+        asked.persists &= !connection.is_leaving() && answer.upgrade.is_none() && wire.borrow().can_go_on();
         let persists = respond(&wire, connection, answer.response, asked).await?;
         if let Some(upgrade) = answer.upgrade {
             drop(busy);

@@ -46,7 +46,7 @@ where
         if connection.poll_cut(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if !closing && connection.poll_closing(cx).is_ready() {
+        if !closing && connection.poll_leaving(cx).is_ready() {
             closing = true;
             served.as_mut().graceful_shutdown();
         }

@@ -1,17 +1,19 @@
-//! TLS for clients: certificates by server name (SNI), read again when their files change, without a restart.
+//! TLS for clients: certificates by server name (SNI). They change with the configuration and with their files, without a restart.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use rustls::Error;
 use rustls::client::verify_server_name;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use sluice_snapshot::model::Certificate;
+use sluice_snapshot::Fault;
+use sluice_snapshot::model::{Certificate, Listener};
 
 mod clients;
 
@@ -20,78 +22,127 @@ pub(crate) use clients::Clients;
 /// A listener's side of TLS.
 pub(crate) struct Tls {
     pub config: Arc<rustls::ServerConfig>,
+    certificates: Arc<Certificates>,
     /// Who is known by a certificate.
     pub clients: Arc<Clients>,
 }
 
+/// What a snapshot says of TLS, read and found to be usable.
+pub(crate) struct Prepared {
+    entries: Vec<Arc<Entry>>,
+    clients: clients::Prepared,
+    /// Files that cannot be used as they are now: what was good in them before stays.
+    pub kept: Vec<Fault>,
+}
+
 /// The certificates of a listener, as last read.
-#[derive(Debug)]
-pub(crate) struct Certificates {
-    configured: Vec<Certificate>,
-    entries: ArcSwap<Vec<Entry>>,
+#[derive(Debug, Default)]
+struct Certificates {
+    entries: ArcSwap<Vec<Arc<Entry>>>,
     /// The files as they were when they could not be used: said once per change.
     refused: Mutex<Vec<Stamp>>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    domains: Vec<String>,
+    configured: Certificate,
     key: Arc<CertifiedKey>,
     stamp: Stamp,
 }
 
 type Stamp = [Option<(SystemTime, u64)>; 2];
 
-/// Why certificates cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use certificate {path}: {cause}")]
-pub struct CertificateError {
-    path: String,
-    cause: String,
+impl Tls {
+    /// For a listener of which nothing was said yet: TLS is not spoken.
+    pub(crate) fn new() -> Arc<Self> {
+        let (certificates, clients) = (Arc::<Certificates>::default(), Clients::new());
+        let verifier = Arc::clone(&clients) as Arc<dyn ClientCertVerifier>;
+        let resolver = Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>;
+        let mut config =
+            rustls::ServerConfig::builder().with_client_cert_verifier(verifier).with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Arc::new(Self { config: Arc::new(config), certificates, clients })
+    }
+
+    /// Reads what a snapshot names.
+    ///
+    /// # Errors
+    /// Every file that cannot be used, with its place in the snapshot. One that was used before is no error: what was good stays.
+    pub(crate) fn prepare(&self, listener: &Listener) -> Result<Prepared, Vec<Fault>> {
+        let certificates = self.certificates.prepare(&listener.certificates);
+        let clients = self.clients.prepare(listener.client_certificates.as_ref());
+        match (certificates, clients) {
+            (Ok((entries, mut kept)), Ok((clients, also))) => {
+                kept.extend(also);
+                Ok(Prepared { entries, clients, kept })
+            }
+            (certificates, clients) => {
+                Err(certificates.err().into_iter().flatten().chain(clients.err()).collect())
+            }
+        }
+    }
+
+    /// Goes by what was prepared: whoever connects from now on meets it, and connections that are open go on.
+    pub(crate) fn adopt(&self, prepared: Prepared) {
+        self.certificates.entries.store(Arc::new(prepared.entries));
+        self.clients.adopt(prepared.clients);
+    }
+
+    /// Reads files again that have changed. What cannot be used leaves what was good.
+    pub(crate) fn refresh(&self) {
+        self.certificates.refresh();
+        self.clients.refresh();
+    }
+
+    /// What is spoken with whoever connects now; `None`: plain HTTP.
+    pub(crate) fn spoken(self: &Arc<Self>) -> Option<Arc<Self>> {
+        (!self.certificates.entries.load().is_empty()).then(|| Arc::clone(self))
+    }
 }
 
 impl Certificates {
-    /// Reads all certificates.
-    ///
-    /// # Errors
-    /// The first file that cannot be read, or a key that does not fit its certificate.
-    pub(crate) fn load(configured: &[Certificate]) -> Result<Arc<Self>, CertificateError> {
-        let entries = configured.iter().map(entry).collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self {
-            configured: configured.to_vec(),
-            entries: ArcSwap::from_pointee(entries),
-            refused: Mutex::default(),
-        }))
+    /// The certificates, and what is wrong with files of which an earlier state is kept.
+    fn prepare(&self, configured: &[Certificate]) -> Result<(Vec<Arc<Entry>>, Vec<Fault>), Vec<Fault>> {
+        let held = self.entries.load();
+        let (mut entries, mut kept, mut faults) = (Vec::with_capacity(configured.len()), Vec::new(), Vec::new());
+        for (index, configured) in configured.iter().enumerate() {
+            let before = held.iter().find(|entry| entry.configured == *configured);
+            let entry = match before {
+                Some(before) if before.stamp == stamp(configured) => Ok(Arc::clone(before)),
+                _ => Entry::read(configured, index).map(Arc::new),
+            };
+            match (entry, before) {
+                (Ok(entry), _) => entries.push(entry),
+                (Err(fault), Some(before)) => {
+                    kept.push(fault);
+                    entries.push(Arc::clone(before));
+                }
+                (Err(fault), None) => faults.push(fault),
+            }
+        }
+        if faults.is_empty() { Ok((entries, kept)) } else { Err(faults) }
     }
 
-    /// Reads files again that have changed. One that cannot be read keeps its last good certificate.
-    pub(crate) fn refresh(&self) {
-        let current = self.entries.load();
-        if self.configured.iter().zip(current.iter()).all(|(c, e)| stamp(c) == e.stamp) {
+    fn refresh(&self) {
+        let held = self.entries.load_full();
+        if held.iter().all(|entry| stamp(&entry.configured) == entry.stamp) {
             return;
         }
-        match self.configured.iter().map(entry).collect::<Result<Vec<_>, _>>() {
-            Ok(entries) => {
-                self.entries.store(Arc::new(entries));
-                tracing::info!("certificates read again");
-            }
-            Err(error) => {
-                let stamps: Vec<Stamp> = self.configured.iter().map(stamp).collect();
-                let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                if *refused != stamps {
-                    tracing::warn!(%error, "changed certificates are not usable; the last good ones stay");
-                    *refused = stamps;
-                }
-            }
+        let configured: Vec<Certificate> = held.iter().map(|entry| entry.configured.clone()).collect();
+        // each of them is held: none can be missing
+        let Ok((entries, kept)) = self.prepare(&configured) else { return };
+        if entries.iter().zip(held.iter()).any(|(now, before)| !Arc::ptr_eq(now, before)) {
+            self.entries.store(Arc::new(entries));
+            tracing::info!("certificates read again");
         }
-    }
-
-    /// What a TLS listener runs with.
-    pub(crate) fn listener(self: Arc<Self>, clients: Arc<Clients>) -> Arc<Tls> {
-        let verifier = Arc::clone(&clients) as Arc<dyn ClientCertVerifier>;
-        let mut config = rustls::ServerConfig::builder().with_client_cert_verifier(verifier).with_cert_resolver(self);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Arc::new(Tls { config: Arc::new(config), clients })
+        let stamps: Vec<Stamp> = configured.iter().map(stamp).collect();
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if *refused != stamps {
+            for fault in kept {
+                tracing::warn!(path = fault.path, reason = fault.reason, "a changed certificate is not usable; the last good one stays");
+            }
+            *refused = stamps;
+        }
     }
 }
 
@@ -105,32 +156,49 @@ impl ResolvesServerCert for Certificates {
 }
 
 impl Entry {
+    fn read(configured: &Certificate, index: usize) -> Result<Self, Fault> {
+        let unusable = |word: &str, file: &Path, cause: &dyn std::fmt::Display| {
+            fault(format!("listener.certificates[{index}].{word}"), file, cause)
+        };
+        let Certificate { chain, key, .. } = configured;
+        // before reading: a change in between is then seen as one more change
+        let stamp = stamp(configured);
+        let der = CertificateDer::pem_file_iter(chain).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let der = der.map_err(|error| unusable("chain_file", chain, &error))?;
+        if der.is_empty() {
+            return Err(unusable("chain_file", chain, &"there is no certificate in it"));
+        }
+        let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("key_file", key, &error))?;
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let secret = provider.key_provider.load_private_key(secret);
+        let secret = secret.map_err(|error| unusable("key_file", key, &error))?;
+        let certified = CertifiedKey::new(der, secret);
+        match certified.keys_match() {
+            Ok(()) => Ok(Self { configured: configured.clone(), key: Arc::new(certified), stamp }),
+            Err(Error::InconsistentKeys(_)) => {
+                Err(unusable("key_file", key, &format!("it is not the key of the certificate in {}", chain.display())))
+            }
+            Err(error) => Err(unusable("chain_file", chain, &error)),
+        }
+    }
+
     fn answers_to(&self, name: &str) -> bool {
-        if self.domains.is_empty() {
+        let domains = &self.configured.domains;
+        if domains.is_empty() {
             let parsed = self.key.end_entity_cert().ok().and_then(|c| ParsedCertificate::try_from(c).ok());
             let name = ServerName::try_from(name).ok();
             return parsed.zip(name).is_some_and(|(cert, name)| verify_server_name(&cert, &name).is_ok());
         }
-        self.domains.iter().any(|domain| match domain.strip_prefix("*.") {
+        domains.iter().any(|domain| match domain.strip_prefix("*.") {
             Some(parent) => name.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent)),
             None => name.eq_ignore_ascii_case(domain),
         })
     }
 }
 
-fn entry(configured: &Certificate) -> Result<Entry, CertificateError> {
-    let failed = |path: &Path, cause: &dyn std::fmt::Display| CertificateError {
-        path: path.display().to_string(),
-        cause: cause.to_string(),
-    };
-    let stamp = stamp(configured);
-    let chain = CertificateDer::pem_file_iter(&configured.chain)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| failed(&configured.chain, &e))?;
-    let key = PrivateKeyDer::from_pem_file(&configured.key).map_err(|e| failed(&configured.key, &e))?;
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let key = CertifiedKey::from_der(chain, key, &provider).map_err(|e| failed(&configured.chain, &e))?;
-    Ok(Entry { domains: configured.domains.clone(), key: Arc::new(key), stamp })
+/// Why a file cannot be used.
+fn fault(path: String, file: &Path, cause: &dyn std::fmt::Display) -> Fault {
+    Fault { path, reason: format!("{} cannot be used: {cause}", file.display()) }
 }
 
 fn stamp(configured: &Certificate) -> Stamp {

@@ -70,13 +70,19 @@ impl Visit {
         });
     }
 
-    /// The node refused a revision.
+    /// The node refused a revision. What it refused before for the same reasons is said once.
     pub(crate) fn rejected(&self, revision: u64, faults: Vec<v1::ConfigurationFault>) {
-        for fault in &faults {
-            let path = fault.path.join(".");
-            tracing::error!(node = self.node, revision, path, "a node refused the configuration: {}", fault.message);
-        }
-        self.change(|node| node.kept.rejected = Some(Rejected { revision, at_ms: now_ms(), faults }));
+        self.change(|node| {
+            let before = node.kept.rejected.as_ref();
+            if before.is_some_and(|before| before.revision == revision && before.faults == faults) {
+                return;
+            }
+            for fault in &faults {
+                let path = fault.path.join(".");
+                tracing::error!(node = self.node, revision, path, "a node refused the configuration: {}", fault.message);
+            }
+            node.kept.rejected = Some(Rejected { revision, at_ms: now_ms(), faults });
+        });
     }
 
     /// A revision makes no snapshot for this node.

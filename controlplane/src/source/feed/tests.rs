@@ -126,7 +126,7 @@ fn files_of_variables_count_as_well() {
 }
 
 #[test]
-fn what_is_bound_stays_and_the_rest_counts() {
+fn where_the_node_listens_counts_like_the_rest_and_what_the_process_is_for_stays() {
     let mut desk = Desk::new("proxy: {host: 0.0.0.0}\nfeatures: {authentication: true}\n");
     let bound = "takes effect at the next start";
     assert_eq!(
@@ -134,13 +134,14 @@ fn what_is_bound_stays_and_the_rest_counts() {
             "proxy: {host: 0.0.0.0, port: 1, log_level: debug, tls: [{certificate: c, key: k}]}\n\
              features: {authentication: true}\nservers: {a: {command: a}}\n"
         ),
-        format!("2 +a (proxy.port: {bound}) (proxy.tls: {bound}) (proxy.log_level: {bound})")
+        format!("2 +a listener (proxy.log_level: {bound})")
     );
-    // Loopback needs no keys, but loopback is not what is bound.
-    let refused = desk.changed("proxy: {host: 127.0.0.1}\n");
-    assert!(
-        refused.starts_with("wrong: error: proxy: the address in use stays: 0.0.0.0:8000 can be reached"),
-        "{refused}"
+    // Loopback needs no keys, and from now on it is what is bound.
+    let changed = desk.changed("proxy: {host: 127.0.0.1}\nservers: {a: {command: a}}\n");
+    assert!(changed.starts_with("3") && changed.contains("listener") && changed.contains("access"), "{changed}");
+    assert_eq!(
+        desk.changed("proxy: {host: 127.0.0.1, transport: stdio}\nservers: {b: {command: a}}\n"),
+        format!("4 +b -a (proxy.transport: {bound})")
     );
 }
 

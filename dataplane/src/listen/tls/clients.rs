@@ -13,19 +13,26 @@ use rustls::server::{ServerConnection, WebPkiClientVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, HandshakeKind, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use sluice_snapshot::Fault;
 use sluice_snapshot::model::ClientCertificates;
 
-use super::{CertificateError, state};
+use super::{fault, state};
 use crate::auth::certificate::Certificate;
+
+/// Where they are in a snapshot.
+const PLACE: &str = "listener.client_certificates";
 
 /// Who is known by a certificate, as last read.
 #[derive(Debug)]
 pub(crate) struct Clients {
     algorithms: WebPkiSupportedAlgorithms,
     current: ArcSwapOption<Current>,
-    /// The configuration that could not be used, and its files as they were: said once per change.
-    refused: Mutex<Option<(ClientCertificates, Stamp)>>,
+    /// The files as they were when they could not be used: said once per change.
+    refused: Mutex<Stamp>,
 }
+
+/// What was read, and does not count yet.
+pub(super) struct Prepared(Option<Current>);
 
 #[derive(Debug)]
 struct Current {
@@ -37,41 +44,55 @@ struct Current {
 type Stamp = Vec<Option<(SystemTime, u64)>>;
 
 impl Clients {
-    /// Reads what a listener begins with.
-    ///
-    /// # Errors
-    /// The first file that cannot be used.
-    pub(crate) fn load(configured: Option<&ClientCertificates>) -> Result<Arc<Self>, CertificateError> {
+    /// Nobody is known by a certificate.
+    pub(super) fn new() -> Arc<Self> {
         let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
-        let current = configured.map(Current::read).transpose()?.map(Arc::new);
-        Ok(Arc::new(Self { algorithms, current: ArcSwapOption::new(current), refused: Mutex::default() }))
+        Arc::new(Self { algorithms, current: ArcSwapOption::empty(), refused: Mutex::default() })
     }
 
-    /// Goes by another configuration, or by files that have changed. What cannot be read leaves the last good state; where
-    /// there is none, nobody is known by a certificate.
-    pub(crate) fn refresh(&self, configured: Option<&ClientCertificates>) {
-        let current = self.current.load();
-        let Some(configured) = configured else {
-            if current.is_some() {
-                self.current.store(None);
-            }
-            return;
-        };
-        let stamp = stamp(configured);
-        if current.as_ref().is_some_and(|current| current.configured == *configured && current.stamp == stamp) {
+    /// Reads what a snapshot names; with it, what is wrong with a file of which an earlier state is kept.
+    ///
+    /// # Errors
+    /// The first file that cannot be used, where there is no earlier state.
+    pub(super) fn prepare(
+        &self,
+        configured: Option<&ClientCertificates>,
+    ) -> Result<(Prepared, Option<Fault>), Fault> {
+        let Some(configured) = configured else { return Ok((Prepared(None), None)) };
+        let held = self.current.load_full().filter(|held| held.verifies_by(configured));
+        if let Some(held) = held.as_ref().filter(|held| held.stamp == stamp(configured)) {
+            return Ok((Prepared(Some(held.with(configured))), None));
+        }
+        match (Current::read(configured), held) {
+            (Ok(fresh), _) => Ok((Prepared(Some(fresh)), None)),
+            (Err(fault), Some(held)) => Ok((Prepared(Some(held.with(configured))), Some(fault))),
+            (Err(fault), None) => Err(fault),
+        }
+    }
+
+    /// Goes by what was prepared.
+    pub(super) fn adopt(&self, Prepared(current): Prepared) {
+        self.current.store(current.map(Arc::new));
+    }
+
+    /// Reads files again that have changed. What cannot be used leaves the last good state.
+    pub(super) fn refresh(&self) {
+        let Some(current) = self.current.load_full() else { return };
+        let stamp = stamp(&current.configured);
+        if current.stamp == stamp {
             return;
         }
-        match Current::read(configured) {
+        match Current::read(&current.configured) {
             Ok(fresh) => {
                 self.current.store(Some(Arc::new(fresh)));
                 tracing::info!("authorities of clients read again");
             }
-            Err(error) => {
+            Err(fault) => {
                 let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-                let now = Some((configured.clone(), stamp));
-                if *refused != now {
-                    tracing::warn!(%error, "changed authorities of clients are not usable; the last good ones stay");
-                    *refused = now;
+                if *refused != stamp {
+                    let Fault { path, reason } = fault;
+                    tracing::warn!(path, reason, "changed authorities of clients are not usable; the last good ones stay");
+                    *refused = stamp;
                 }
             }
         }
@@ -96,27 +117,30 @@ impl Clients {
 }
 
 impl Current {
-    fn read(configured: &ClientCertificates) -> Result<Self, CertificateError> {
+    fn read(configured: &ClientCertificates) -> Result<Self, Fault> {
+        // before reading: a change in between is then seen as one more change
         let stamp = stamp(configured);
         let mut roots = RootCertStore::empty();
-        for path in &configured.authorities {
-            let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            let certificates = certificates.map_err(|error| failed(path, &error))?;
+        for (index, file) in configured.authorities.iter().enumerate() {
+            let unusable = |cause: &dyn std::fmt::Display| unusable("authority_files", index, file, cause);
+            let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            let certificates = certificates.map_err(|error| unusable(&error))?;
             if certificates.is_empty() {
-                return Err(failed(path, &"there is no certificate in it"));
+                return Err(unusable(&"there is no certificate in it"));
             }
             for certificate in certificates {
-                roots.add(certificate).map_err(|error| failed(path, &error))?;
+                roots.add(certificate).map_err(|error| unusable(&error))?;
             }
         }
         let mut revoked = Vec::new();
-        for path in &configured.revocations {
+        for (index, file) in configured.revocations.iter().enumerate() {
+            let unusable = |cause: &dyn std::fmt::Display| unusable("revocation_files", index, file, cause);
             let lists =
-                CertificateRevocationListDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            let lists = lists.map_err(|error| failed(path, &error))?;
+                CertificateRevocationListDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            let lists = lists.map_err(|error| unusable(&error))?;
             if lists.is_empty() {
                 // taken for a list, it would revoke nothing
-                return Err(failed(path, &"there is no revocation list in it"));
+                return Err(unusable(&"there is no revocation list in it"));
             }
             revoked.extend(lists);
         }
@@ -124,11 +148,19 @@ impl Current {
         // an authority that publishes no list revokes nothing
         let builder = builder.allow_unknown_revocation_status();
         let builder = if configured.required { builder } else { builder.allow_unauthenticated() };
-        let verifier = builder.build().map_err(|error| match configured.authorities.first() {
-            Some(path) => failed(path, &error),
-            None => failed(Path::new(""), &error),
-        })?;
+        let verifier = builder.build().map_err(|error| Fault { path: PLACE.to_owned(), reason: error.to_string() })?;
         Ok(Self { configured: configured.clone(), stamp, verifier })
+    }
+
+    /// Whether another configuration verifies by the same: whom names let in is judged elsewhere.
+    fn verifies_by(&self, configured: &ClientCertificates) -> bool {
+        let ClientCertificates { authorities, revocations, required, names: _ } = &self.configured;
+        (authorities, revocations, required) == (&configured.authorities, &configured.revocations, &configured.required)
+    }
+
+    /// The same for a configuration that verifies by the same.
+    fn with(&self, configured: &ClientCertificates) -> Self {
+        Self { configured: configured.clone(), stamp: self.stamp.clone(), verifier: Arc::clone(&self.verifier) }
     }
 }
 
@@ -136,8 +168,8 @@ fn stamp(configured: &ClientCertificates) -> Stamp {
     configured.authorities.iter().chain(&configured.revocations).map(|path| state(path)).collect()
 }
 
-fn failed(path: &Path, cause: &dyn std::fmt::Display) -> CertificateError {
-    CertificateError { path: path.display().to_string(), cause: cause.to_string() }
+fn unusable(word: &str, index: usize, file: &Path, cause: &dyn std::fmt::Display) -> Fault {
+    fault(format!("{PLACE}.{word}[{index}]"), file, cause)
 }
 
 impl ClientCertVerifier for Clients {

@@ -1,0 +1,78 @@
+//! A snapshot put to the proof: all that it takes to run it is there, or every reason why it cannot be run is known. Until
+//! it is adopted, nothing has changed.
+
+use std::net::TcpListener;
+
+use sluice_contract::v1;
+use sluice_snapshot::{Fault, parse};
+
+use super::listeners::{Listeners, Prepared};
+use crate::plane::{Built, Ground, Plane};
+use crate::settings::StartError;
+
+/// What is needed to run a snapshot.
+pub(super) struct Proof {
+    pub built: Built,
+    pub listeners: Prepared,
+}
+
+/// What proofs stand on.
+pub(super) struct Site {
+    pub ground: Ground,
+    pub listeners: Listeners,
+}
+
+impl Site {
+    /// Builds a plane beside the previous one, and binds and reads what is listened with. `door` is open already.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub(super) fn prove(
+        &self,
+        snapshot: &v1::Snapshot,
+        generation: u64,
+        previous: Option<&Plane>,
+        door: Option<&TcpListener>,
+    ) -> Result<Proof, Vec<StartError>> {
+        let snapshot = parse(snapshot).map_err(|faults| vec![StartError::Faults(faults)])?;
+        let listener = snapshot.listener.clone();
+        let is_locked = snapshot.access.required || snapshot.access.explicitly_open;
+        let built = Plane::build(snapshot, generation, previous, &self.ground);
+        match (self.listeners.prepare(&listener, is_locked, door, built.is_ok()), built) {
+            (Ok(listeners), Ok(built)) => Ok(Proof { built, listeners }),
+            (listeners, built) => {
+                let errors = built.err().map(StartError::Faults).into_iter();
+                Err(errors.chain(listeners.err().into_iter().flatten()).collect())
+            }
+        }
+    }
+}
+
+/// What is wrong, as a control plane is told.
+pub(super) fn faults(errors: Vec<StartError>) -> Vec<Fault> {
+    errors.into_iter().flat_map(fault).collect()
+}
+
+fn fault(error: StartError) -> Vec<Fault> {
+    let reason = error.to_string();
+    let (path, reason) = match error {
+        StartError::Faults(faults) => return faults,
+        StartError::Bind { .. } => ("listener.addresses", reason),
+        StartError::Open(address) => {
+            ("access", format!("the node listens on {address}, which other machines reach, and nothing locks it"))
+        }
+        StartError::NoConfiguration(_) | StartError::Io(_) => ("", reason),
+    };
+    vec![Fault { path: path.to_owned(), reason }]
+}
+
+/// What is wrong, as the reason not to start.
+pub(super) fn together(mut errors: Vec<StartError>) -> StartError {
+    match errors.pop() {
+        Some(only) if errors.is_empty() => only,
+        last => {
+            errors.extend(last);
+            StartError::Faults(faults(errors))
+        }
+    }
+}
