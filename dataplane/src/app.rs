@@ -143,14 +143,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     staged.send_replace(Some(Arc::clone(&node)));
 
     let log = node.log.clone();
-    let run = Control {
-        node,
-        adopt,
-        offers,
-        site,
-        ledger,
-        ended_spans: Some(ended_spans),
-    };
+    let run = Control { node, adopt, offers, site, ledger, ended_spans: Some(ended_spans) };
     control.block_on(async move {
         if let Some(verdict) = verdict {
             run.settle(held, Vec::new(), verdict);

@@ -60,6 +60,17 @@ impl Start {
         Gateway { program, port, admin, folder: self.folder }
     }
 
+    /// Starts where the configuration says, which is this port for now, and waits for readiness.
+    pub async fn configured(self, port: u16) -> Gateway {
+        let command = |[_, admin]: [u16; 2]| {
+            let mut command = self.command();
+            command.args(["--admin", &format!("127.0.0.1:{admin}")]);
+            command
+        };
+        let (program, [_, admin]) = Program::on_free_ports("the gateway", "/readyz", command).await;
+        Gateway { program, port, admin, folder: self.folder }
+    }
+
     /// Starts where starting must fail: exit status and stderr.
     #[must_use]
     pub fn refused(self) -> (ExitStatus, String) {

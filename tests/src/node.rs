@@ -34,6 +34,7 @@ pub struct Start {
     control_plane: u16,
     token: String,
     host: &'static str,
+    port: Option<u16>,
     args: Vec<String>,
 }
 
@@ -41,7 +42,7 @@ impl Start {
     /// A node that joins a control plane on this port with a token.
     #[must_use]
     pub fn new(name: &str, control_plane: u16, token: &str) -> Self {
-        Self { name: name.into(), control_plane, token: token.into(), host: "127.0.0.1", args: Vec::new() }
+        Self { name: name.into(), control_plane, token: token.into(), host: "127.0.0.1", port: None, args: Vec::new() }
     }
 
     /// With a label.
@@ -58,22 +59,31 @@ impl Start {
         self
     }
 
+    /// Listening where the configuration says, which is this port for now.
+    #[must_use]
+    pub fn configured(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
     /// Starts, and waits for nothing.
     #[must_use]
     pub fn start(self) -> Node {
         let folder = Folder::default();
-        let (port, admin) = (port::free(), port::free());
+        let (port, admin) = (self.port.unwrap_or_else(port::free), port::free());
         std::fs::write(folder.path().join("join.token"), &self.token).unwrap();
         let mut args = self.args;
         let flags = [
             ("--control-plane", format!("https://127.0.0.1:{}", self.control_plane)),
             ("--join-token-file", folder.path().join("join.token").display().to_string()),
             ("--node", self.name.clone()),
-            ("--listen", format!("{}:{port}", self.host)),
             ("--admin", format!("127.0.0.1:{admin}")),
             ("--state-dir", folder.path().join("state").display().to_string()),
             ("--workers", "2".to_owned()),
         ];
+        if self.port.is_none() {
+            args.extend(["--listen".to_owned(), format!("{}:{port}", self.host)]);
+        }
         args.extend(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
         let program = Program::start(&format!("node {}", self.name), command(&folder, &args));
         Node { program, name: self.name, port, admin, folder, args }

@@ -128,8 +128,10 @@ impl Traffic {
 }
 
 async fn is_closed(port: u16) {
-    until("the old port is closed", || std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err().then_some(()))
-        .await;
+    until("the old port is closed", || {
+        std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -144,7 +146,10 @@ async fn a_node_refuses_certificates_it_cannot_use_says_why_and_takes_them_when_
     seen(&control, "edge", "rejecting", |seen| seen.rejected_revision == second).await;
     let told = messages(&status(&control, "edge").await.unwrap().rejected);
     assert!(told.len() == 1 && told[0].starts_with("listener"), "{told:?}");
-    assert!(told[0].contains("chain_file") && told[0].contains("a.pem") && told[0].contains("No such file"), "{told:?}");
+    assert!(
+        told[0].contains("chain_file") && told[0].contains("a.pem") && told[0].contains("No such file"),
+        "{told:?}"
+    );
     // a key of another certificate, and something that is none, in one snapshot: all of it is told
     let (a, own) = certify(folder.path(), "a");
     certify(folder.path(), "b");
@@ -210,7 +215,7 @@ async fn an_address_that_changes_is_open_before_the_old_one_is_closed_and_loses_
     let (control, server) = (ControlPlane::empty().await, serve());
     let (before, after) = (port::free(), port::free());
     apply(&control, &server, &json!({ "port": before })).await;
-    let node = Node::of(&control, "edge", &[]).await.configured(before).ready().await;
+    let _node = Node::of(&control, "edge", &[]).await.configured(before).ready().await;
     let mut kept = Kept::to(before).await;
     assert_eq!(kept.call().await.status, 200);
     let revision = apply(&control, &server, &json!({ "port": after })).await;
@@ -226,7 +231,10 @@ async fn an_address_that_changes_is_open_before_the_old_one_is_closed_and_loses_
     let refused = apply(&control, &server, &json!({ "port": foreign })).await;
     seen(&control, "edge", "rejecting", |seen| seen.rejected_revision == refused).await;
     let told = messages(&status(&control, "edge").await.unwrap().rejected);
-    assert!(told.len() == 1 && told[0].contains(&format!("127.0.0.1:{foreign}")) && told[0].contains("in use"), "{told:?}");
+    assert!(
+        told.len() == 1 && told[0].contains(&format!("127.0.0.1:{foreign}")) && told[0].contains("in use"),
+        "{told:?}"
+    );
     // all interfaces and back, on the same port, under load
     for host in ["0.0.0.0", "127.0.0.1", "0.0.0.0"] {
         let proxy = json!({ "host": host, "port": after, "authentication": "none", "allowed_hosts": ["127.0.0.1"] });
@@ -234,7 +242,8 @@ async fn an_address_that_changes_is_open_before_the_old_one_is_closed_and_loses_
         seen(&control, "edge", "current", |seen| seen.revision == revision).await;
         let listening = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let address = if host == "0.0.0.0" { "00000000" } else { "0100007F" };
-        let open: Vec<&str> = listening.lines().filter(|line| line.contains(&format!(":{after:04X} 00000000:0000 0A"))).collect();
+        let open: Vec<&str> =
+            listening.lines().filter(|line| line.contains(&format!(":{after:04X} 00000000:0000 0A"))).collect();
         assert!(open.len() == 1 && open[0].contains(address), "{open:?}");
     }
     traffic.was_well().await;
@@ -245,14 +254,13 @@ async fn what_a_door_of_all_interfaces_was_locked_with_is_not_taken_from_those_w
     let (control, server) = (ControlPlane::empty().await, serve());
     let port = port::free();
     apply(&control, &server, &json!({ "host": "0.0.0.0", "port": port, "authentication": "none" })).await;
-    let node = Node::of(&control, "edge", &[]).await.configured(port).ready().await;
+    let _node = Node::of(&control, "edge", &[]).await.configured(port).ready().await;
     let mut kept = Kept::to(port).await;
     assert_eq!(kept.call().await.status, 200);
     let revision = apply(&control, &server, &json!({ "port": port })).await;
     seen(&control, "edge", "current", |seen| seen.revision == revision).await;
     until("who came in by a door that others reach has to leave", || kept.0.is_closed().then_some(())).await;
     assert_eq!(call().send(port).await.status, 200);
-    drop(node);
 }
 
 #[tokio::test]
@@ -276,11 +284,11 @@ async fn one_process_listens_where_its_file_says_by_then() {
     assert_eq!(call().send(after).await.status, 200);
     let (_, shown) = certify(gateway.folder(), "a");
     shows(after, &shown).await;
-    stays_one_path(&gateway);
+    assert_told_once(&gateway);
 }
 
 /// A refusal is told once, however often it is tried again.
-fn stays_one_path(gateway: &Gateway) {
+fn assert_told_once(gateway: &Gateway) {
     let log = gateway.log();
     let told = |what: &str| log.lines().filter(|line| line.contains("refused") && line.contains(what)).count();
     assert_eq!((told("in use"), told("a.pem")), (1, 1), "{log}");

@@ -29,7 +29,7 @@ pub(crate) struct Tls {
 
 /// What a snapshot says of TLS, read and found to be usable.
 pub(crate) struct Prepared {
-    entries: Vec<Arc<Entry>>,
+    entries: Entries,
     clients: clients::Prepared,
     /// Files that cannot be used as they are now: what was good in them before stays.
     pub kept: Vec<Fault>,
@@ -38,7 +38,7 @@ pub(crate) struct Prepared {
 /// The certificates of a listener, as last read.
 #[derive(Debug, Default)]
 struct Certificates {
-    entries: ArcSwap<Vec<Arc<Entry>>>,
+    entries: ArcSwap<Entries>,
     /// The files as they were when they could not be used: said once per change.
     refused: Mutex<Vec<Stamp>>,
 }
@@ -49,6 +49,8 @@ struct Entry {
     key: Arc<CertifiedKey>,
     stamp: Stamp,
 }
+
+type Entries = Vec<Arc<Entry>>;
 
 type Stamp = [Option<(SystemTime, u64)>; 2];
 
@@ -76,9 +78,7 @@ impl Tls {
                 kept.extend(also);
                 Ok(Prepared { entries, clients, kept })
             }
-            (certificates, clients) => {
-                Err(certificates.err().into_iter().flatten().chain(clients.err()).collect())
-            }
+            (certificates, clients) => Err(certificates.err().into_iter().flatten().chain(clients.err()).collect()),
         }
     }
 
@@ -102,7 +102,7 @@ impl Tls {
 
 impl Certificates {
     /// The certificates, and what is wrong with files of which an earlier state is kept.
-    fn prepare(&self, configured: &[Certificate]) -> Result<(Vec<Arc<Entry>>, Vec<Fault>), Vec<Fault>> {
+    fn prepare(&self, configured: &[Certificate]) -> Result<(Entries, Vec<Fault>), Vec<Fault>> {
         let held = self.entries.load();
         let (mut entries, mut kept, mut faults) = (Vec::with_capacity(configured.len()), Vec::new(), Vec::new());
         for (index, configured) in configured.iter().enumerate() {
@@ -139,7 +139,11 @@ impl Certificates {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if *refused != stamps {
             for fault in kept {
-                tracing::warn!(path = fault.path, reason = fault.reason, "a changed certificate is not usable; the last good one stays");
+                tracing::warn!(
+                    path = fault.path,
+                    reason = fault.reason,
+                    "a changed certificate is not usable; the last good one stays"
+                );
             }
             *refused = stamps;
         }

@@ -79,7 +79,13 @@ impl Visit {
             }
             for fault in &faults {
                 let path = fault.path.join(".");
-                tracing::error!(node = self.node, revision, path, "a node refused the configuration: {}", fault.message);
+                tracing::error!(
+                    node = self.node,
+                    revision,
+                    path,
+                    "a node refused the configuration: {}",
+                    fault.message
+                );
             }
             node.kept.rejected = Some(Rejected { revision, at_ms: now_ms(), faults });
         });

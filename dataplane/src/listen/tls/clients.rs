@@ -54,10 +54,7 @@ impl Clients {
     ///
     /// # Errors
     /// The first file that cannot be used, where there is no earlier state.
-    pub(super) fn prepare(
-        &self,
-        configured: Option<&ClientCertificates>,
-    ) -> Result<(Prepared, Option<Fault>), Fault> {
+    pub(super) fn prepare(&self, configured: Option<&ClientCertificates>) -> Result<(Prepared, Option<Fault>), Fault> {
         let Some(configured) = configured else { return Ok((Prepared(None), None)) };
         let held = self.current.load_full().filter(|held| held.verifies_by(configured));
         if let Some(held) = held.as_ref().filter(|held| held.stamp == stamp(configured)) {
@@ -91,7 +88,11 @@ impl Clients {
                 let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
                 if *refused != stamp {
                     let Fault { path, reason } = fault;
-                    tracing::warn!(path, reason, "changed authorities of clients are not usable; the last good ones stay");
+                    tracing::warn!(
+                        path,
+                        reason,
+                        "changed authorities of clients are not usable; the last good ones stay"
+                    );
                     *refused = stamp;
                 }
             }
