@@ -153,6 +153,7 @@ impl Control {
             tokio::time::sleep(limit::DRAIN_LEAD).await;
         }
         drain.enter(Phase::Closing);
+        self.site.listeners.end();
         let deadline = Instant::now() + limit::DRAIN;
         while drain.still_open() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -160,6 +160,11 @@ impl Listeners {
         }
     }
 
+    /// The node is about to end: nothing is open any more.
+    pub(super) fn end(&self) {
+        self.entrances.change(Vec::new());
+    }
+
     /// Reads files again that have changed.
     pub(super) fn refresh(&self) {
         self.tls.refresh();
