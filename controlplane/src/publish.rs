@@ -20,7 +20,7 @@ use edition::Editions;
 pub use edition::Labels;
 pub(crate) use lane::{Lane, QUEUE};
 pub(crate) use nodes::Kept;
-pub use nodes::{Nodes, Rejected};
+pub use nodes::{Catalogue, Nodes, OfferKind, Rejected};
 
 /// Brings nodes to what is desired.
 pub struct Publisher {

@@ -7,6 +7,7 @@
 mod attempts;
 mod authenticate;
 mod caller;
+mod catalogue;
 mod change;
 mod counters;
 mod edit;

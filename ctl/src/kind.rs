@@ -3,8 +3,12 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use sluice_controlplane::language::Kind;
 
+/// The words for kinds.
+pub(crate) fn words() -> impl Iterator<Item = PossibleValue> {
+    Kind::ALL.into_iter().map(|kind| PossibleValue::new(kind.as_str()).alias(kind.map()))
+}
+
 /// Reads a kind; shells complete the singular.
 pub(crate) fn parser() -> impl TypedValueParser<Value = Kind> {
-    let words = Kind::ALL.map(|kind| PossibleValue::new(kind.as_str()).alias(kind.map()));
-    PossibleValuesParser::new(words).map(|word| Kind::named(&word).expect("the parser lets no other word pass"))
+    PossibleValuesParser::new(words()).map(|word| Kind::named(&word).expect("the parser lets no other word pass"))
 }

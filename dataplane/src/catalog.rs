@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 pub(crate) mod answers;
 pub(crate) mod exposure;
+mod inventory;
 pub(crate) mod list;
 pub(crate) mod memory;
 pub(crate) mod offer;
@@ -187,11 +188,13 @@ pub(crate) struct Catalogue {
     /// What the server said of itself before this process began.
     remembered: Option<Arc<About>>,
     changes: Arc<Changes>,
+    /// What the control plane was last told of it.
+    reported: inventory::Reported,
 }
 
 impl Catalogue {
     pub(crate) fn new(changes: Arc<Changes>, remembered: Option<Arc<About>>) -> Self {
-        Self { entries: ArcSwap::default(), answers: Arc::default(), remembered, changes }
+        Self { entries: ArcSwap::default(), answers: Arc::default(), remembered, changes, reported: Default::default() }
     }
 
     /// What that audience is shown.

@@ -310,6 +310,14 @@ pub(crate) const UPLINK_PONG: Duration = Duration::from_secs(8);
 pub(crate) const RENEWAL_LOOK: Duration = Duration::from_secs(600);
 /// When clients may come again to a node that has no configuration yet: it is connected and served within seconds.
 pub(crate) const NOT_READY_RETRY: Duration = Duration::from_secs(5);
+/// Items of one server that a control plane is told by name: more than people look through, and as many as a fleet is built for.
+pub(crate) const INVENTORY_ITEMS: usize = 10_000;
+/// Bytes of them: the message stays far below what gRPC peers take, and a thousand such servers are a rare fleet.
+pub(crate) const INVENTORY_BYTES: usize = 4 << 20;
+/// Characters of an item's title there, and of its description: a line each.
+pub(crate) const INVENTORY_TITLE_CHARS: usize = 80;
+/// See [`INVENTORY_TITLE_CHARS`].
+pub(crate) const INVENTORY_DESCRIPTION_CHARS: usize = 200;
 /// How often the control plane is told how the node is.
 pub(crate) const REPORT: Duration = Duration::from_secs(5);
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sluice_contract::v1;
 use sluice_mcp::{readings, template_matches};
+use sluice_snapshot::chunk::Name;
 use sluice_snapshot::model::{Isolation, Selection, Server, Transport};
 
 use crate::auth::PrincipalId;
@@ -157,6 +158,7 @@ impl Upstream {
             tools: count("tools"),
             prompts: count("prompts"),
             resources: count("resources"),
+            inventory: self.catalogue.inventory_digest(self.name()).map(Name::to_wire).unwrap_or_default(),
         }
     }
 

@@ -4,6 +4,9 @@ mod authority;
 mod health;
 mod metrics;
 
+pub(super) use health::health;
+pub(super) use metrics::metrics;
+
 use axum::Router;
 use axum::routing::get;
 
@@ -12,9 +15,9 @@ use super::{Control, rest};
 /// What is served over HTTP.
 pub fn routes(control: Control) -> Router {
     Router::new()
-        .route("/health", get(health::health))
+        .route("/health", get(health))
         .route("/authority.pem", get(authority::certificates))
-        .route("/metrics", get(metrics::metrics))
+        .route("/metrics", get(metrics))
         .with_state(control.clone())
         .merge(rest::routes(control))
 }

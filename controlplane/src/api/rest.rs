@@ -3,8 +3,11 @@
 mod asked;
 mod audit;
 mod caller;
+mod catalogue;
 mod explain;
+mod health;
 mod integrations;
+mod logs;
 mod nodes;
 mod objects;
 mod problem;
@@ -32,7 +35,8 @@ const MAX_REQUEST: usize = 16 << 20;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Sluice", description = "The control plane of Sluice. Callers send `Authorization: Bearer TOKEN`; \
-        the roles are `viewer`, `editor` and `admin`."),
+        the roles are `viewer`, `editor` and `admin`. Integrations are the servers of the configuration. Their tools, prompts and \
+        resources are read here; they are made by the servers, and called, fetched and read through the nodes, by MCP."),
     security(("token" = [])),
 )]
 struct Document;
@@ -64,7 +68,17 @@ fn described() -> (Router<Control>, utoipa::openapi::OpenApi) {
         .routes(routes!(audit::verify))
         .routes(routes!(integrations::list, integrations::create))
         .routes(routes!(integrations::get, integrations::update, integrations::delete))
-        .routes(routes!(summary::summary));
+        .routes(routes!(catalogue::list))
+        .routes(routes!(catalogue::tools::list))
+        .routes(routes!(catalogue::tools::get))
+        .routes(routes!(catalogue::prompts::list))
+        .routes(routes!(catalogue::prompts::get))
+        .routes(routes!(catalogue::resources::list))
+        .routes(routes!(catalogue::resources::get))
+        .routes(routes!(summary::summary))
+        .routes(routes!(logs::logs))
+        .routes(routes!(health::health))
+        .routes(routes!(health::metrics));
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts();
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(bearer));

@@ -92,7 +92,7 @@ impl Lane {
                     self.last = None;
                 }
                 message = said.message() => match message {
-                    Ok(Some(message)) => self.hear(message),
+                    Ok(Some(message)) => if self.hear(message).await.is_none() { return },
                     // the node, or what is between, has ended it
                     Ok(None) | Err(_) => return,
                 },
@@ -143,12 +143,31 @@ impl Lane {
         self.out.send(Ok(v1::ToNode { message: Some(message) })).await.ok()
     }
 
-    fn hear(&mut self, message: v1::FromNode) {
+    /// `None`: nobody reads any more.
+    async fn hear(&mut self, message: v1::FromNode) -> Option<()> {
         match message.message {
             Some(Said::Verdict(verdict)) => self.judge(verdict),
-            Some(Said::Report(report)) => self.visit.reported(report),
+            Some(Said::Report(report)) => {
+                self.visit.reported(report);
+                return self.ask().await;
+            }
+            // one that does not fit is asked for again after the next report, and not before
+            Some(Said::Inventory(inventory)) => {
+                if self.visit.told(inventory) {
+                    return self.ask().await;
+                }
+            }
             // a message of a later version, or a hello too many: nothing depends on it
             Some(Said::Hello(_)) | None => {}
+        }
+        Some(())
+    }
+
+    /// Asks for an inventory that is not known, one at a time: answers to many would meet questions on their way.
+    async fn ask(&self) -> Option<()> {
+        match self.visit.wants() {
+            Some(server) => self.tell(Told::Wanted(v1::Wanted { server })).await,
+            None => Some(()),
         }
     }
 

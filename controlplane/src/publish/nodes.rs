@@ -1,5 +1,7 @@
 //! The nodes a control plane knows: who is connected, what each runs, and what it refused last.
 
+mod catalogue;
+mod inventories;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,8 @@ use tokio::sync::{Notify, watch};
 use super::edition::Labels;
 use crate::audit::{self, Event};
 use crate::store::{self, Store, StoreError};
+pub use catalogue::{Catalogue, OfferKind};
+use inventories::{Inventories, Offered};
 pub(crate) use visit::{Farewell, Visit};
 
 /// What is kept of a node over a restart of the control plane.
@@ -58,6 +62,8 @@ struct Node {
     /// The newest revision it was sent.
     sent: u64,
     report: v1::Report,
+    /// What its servers offer, as far as it was told, by their names.
+    offers: BTreeMap<String, Offered>,
     addresses: Vec<String>,
     /// When the certificate it came with ends.
     certificate_ends: Option<Timestamp>,
@@ -78,6 +84,7 @@ pub struct Nodes {
     revoked: Mutex<BTreeMap<String, u64>>,
     /// Counts visits: no two are ever taken for each other.
     visits: AtomicU64,
+    inventories: Inventories,
     /// Counts changes, for those who watch.
     changes: watch::Sender<u64>,
     store: Option<Store>,
@@ -109,7 +116,8 @@ impl Nodes {
     fn of(store: Option<Store>, known: BTreeMap<String, Node>, revoked: BTreeMap<String, u64>) -> Arc<Self> {
         let (changes, _) = watch::channel(0);
         let (known, revoked) = (Mutex::new(known), Mutex::new(revoked));
-        Arc::new(Self { known, revoked, visits: AtomicU64::new(0), changes, store, unwritten: Notify::new() })
+        let (visits, inventories) = (AtomicU64::new(0), Inventories::default());
+        Arc::new(Self { known, revoked, visits, inventories, changes, store, unwritten: Notify::new() })
     }
 
     /// Changes whenever something changed about any node.
@@ -150,6 +158,7 @@ impl Nodes {
             node.certificate_ends = certificate;
             node.addresses.clone_from(&hello.addresses);
             node.report = v1::Report::default();
+            node.offers.clear();
         });
         tracing::info!(node = hello.node, version = hello.version, generation = hello.generation, "a node connected");
         Visit::new(Arc::clone(self), hello.node.clone(), labels, serial, farewell)

@@ -44,6 +44,7 @@ operations! {
     Rollback Editor,
     Status Viewer,
     Watch Viewer,
+    Catalogue Viewer,
     Explain Viewer,
     CreateToken Admin,
     ListTokens Admin,

@@ -1,17 +1,21 @@
 //! `sluice get`: the configuration of the control plane, or what a gateway on this machine knows of its servers.
 
 mod object;
+mod offered;
 mod servers;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sluice_contract::v1::GetRequest;
 use sluice_controlplane::language::Kind;
 
 use crate::client::{Connection, ControlPlane};
 use crate::kind;
 use crate::output::{self, Failure, Format, talk};
+use offered::Offered;
 
 /// Show the configuration, or how the servers of a running gateway are.
 #[derive(Debug, clap::Args)]
@@ -20,6 +24,7 @@ Examples:
   sluice get                                  everything, a line each
   sluice get server weather -o yaml           in the words of a configuration file
   sluice get -o yaml --revision 12 > old.yaml as it was
+  sluice get tools --server weather           what a server offers, as the nodes last heard
   sluice get servers --admin 127.0.0.1:8001   how the servers of a gateway are
 
 Asks the control plane that is named, or the usual one where it runs. Secrets are shown as ***.
@@ -28,9 +33,9 @@ With --admin, or for `servers` where there is no control plane, asks the gateway
 and era as found out, what it offers, its last trouble. STATE there is `up` or `down` as of the last attempt to reach \
 a server, `unknown` before the first; QUIRKS names what it does otherwise than the specification says, and is served all the same.")]
 pub(crate) struct Args {
-    /// What kind of object
-    #[arg(value_parser = kind::parser())]
-    kind: Option<Kind>,
+    /// What kind of object; or `tools`, `prompts`, `resources`: what servers offer
+    #[arg(value_parser = what())]
+    kind: Option<What>,
 
     /// Only this one
     name: Option<String>,
@@ -38,6 +43,10 @@ pub(crate) struct Args {
     /// How to show them
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
     output: Format,
+
+    /// Only tools, prompts or resources of this server
+    #[arg(long, value_name = "NAME")]
+    server: Option<String>,
 
     /// As it was in this revision
     #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
@@ -51,13 +60,49 @@ pub(crate) struct Args {
     control_plane: ControlPlane,
 }
 
+/// What can be shown.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    /// A part of the configuration.
+    Object(Kind),
+    /// What servers offer.
+    Offered(Offered),
+}
+
+/// Reads what is to be shown: one word each, the plural will do.
+fn what() -> impl TypedValueParser<Value = What> {
+    let offered = Offered::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    PossibleValuesParser::new(kind::words().chain(offered)).map(|word| {
+        let object = Kind::named(&word).map(What::Object);
+        object.unwrap_or_else(|| {
+            What::Offered(Offered::from_str(&word, false).expect("the parser lets no other word pass"))
+        })
+    })
+}
+
 /// Asks, and shows the answer.
 pub(crate) fn run(args: &Args) -> ExitCode {
     output::exit(get(args))
 }
 
 fn get(args: &Args) -> Result<(), Failure> {
-    let is_about_servers = args.kind == Some(Kind::Server);
+    let kind = match args.kind {
+        Some(What::Offered(offered)) if args.admin.is_none() && args.revision == 0 => {
+            let (name, server) = (args.name.as_deref(), args.server.as_deref());
+            return offered::show(args.control_plane.connect()?, offered, name, server, args.output);
+        }
+        Some(What::Offered(_)) => {
+            return Err(Failure::input(
+                "what servers offer is known to the control plane, and as it is now: leave out --admin and --revision",
+            ));
+        }
+        Some(What::Object(kind)) => Some(kind),
+        None => None,
+    };
+    if args.server.is_some() {
+        return Err(Failure::input("--server goes with `tools`, `prompts` or `resources`"));
+    }
+    let is_about_servers = kind == Some(Kind::Server);
     if let Some(admin) = args.admin {
         return if is_about_servers {
             servers::show(admin, args.name.as_deref(), args.output)
@@ -72,20 +117,20 @@ fn get(args: &Args) -> Result<(), Failure> {
         Some(args.control_plane.connect()?)
     };
     match connection {
-        Some(connection) => configured(connection, args),
+        Some(connection) => configured(connection, kind, args),
         None => servers::show(sluice_dataplane::ADMIN, args.name.as_deref(), args.output),
     }
 }
 
-fn configured(mut connection: Connection, args: &Args) -> Result<(), Failure> {
+fn configured(mut connection: Connection, kind: Option<Kind>, args: &Args) -> Result<(), Failure> {
     let request = GetRequest {
-        kind: args.kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
+        kind: kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
         name: args.name.clone().unwrap_or_default(),
         revision: args.revision,
     };
     let answer = connection.ask(async |admin| admin.get(request).await)?;
     if answer.objects.is_empty() && args.name.is_some() {
-        return Err(object::nowhere(args.kind, args.name.as_deref()));
+        return Err(object::nowhere(kind, args.name.as_deref()));
     }
     if args.output != Format::Table {
         return output::values(args.output, &object::file(&answer.objects)?);

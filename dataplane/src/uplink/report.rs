@@ -25,6 +25,13 @@ pub(super) fn of(node: &Node) -> v1::Report {
     }
 }
 
+/// What a server offers; `None`: it is not configured any more.
+pub(super) fn inventory(node: &Node, server: &str) -> Option<v1::Inventory> {
+    let plane = Arc::clone(&node.planes.borrow());
+    let upstream = plane.servers().find(|upstream| &**upstream.name() == server)?;
+    Some(upstream.catalogue.inventory(server))
+}
+
 fn denial((denied, at_ms, count): (Denied, u64, u64)) -> v1::Denial {
     let Denied { principal, method, server, object, why, rule } = denied;
     v1::Denial {

@@ -104,6 +104,7 @@ impl Stream<'_> {
                 incoming.take(part).map_err(|fault| End::Broken(Status::data_loss(fault.reason)))?;
                 self.assemble().await
             }
+            Some(Told::Wanted(wanted)) => self.tell_inventory(&wanted.server).await,
             Some(Told::Dismissal(dismissal)) => Err(End::Dismissed(dismissal.reason)),
             // of a later version: nothing that matters depends on it, or a feature would have been named
             None => Ok(()),
@@ -167,6 +168,15 @@ impl Stream<'_> {
             took_us: since.elapsed().as_micros() as u64,
         };
         self.say(Said::Verdict(verdict)).await
+    }
+
+    /// Says what a server offers, unless it is no longer there.
+    async fn tell_inventory(&self, server: &str) -> Result<(), End> {
+        let inventory = self.link.stage.borrow().as_ref().and_then(|node| report::inventory(node, server));
+        match inventory {
+            Some(inventory) => self.say(Said::Inventory(inventory)).await,
+            None => Ok(()),
+        }
     }
 
     async fn report(&self) -> Result<(), End> {

@@ -99,6 +99,12 @@ impl admin_server::Admin for Admin {
         Ok(Response::new(nodes::watch(Arc::clone(&self.publisher), asked.revision)))
     }
 
+    async fn catalogue(&self, request: Request<v1::CatalogueRequest>) -> Answer<v1::CatalogueResponse> {
+        let (caller, asked) = self.open(request).await?;
+        let found = self.service.catalogue(&caller, self.publisher.nodes(), &asked).await.map_err(status)?;
+        Ok(Response::new(found))
+    }
+
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answer<v1::ExplainResponse> {
         let (caller, asked) = self.open(request).await?;
         let asked = Asked::new(&asked).map_err(Status::invalid_argument)?;

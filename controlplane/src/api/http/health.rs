@@ -9,7 +9,7 @@ use crate::service::Service;
 use crate::store::revisions;
 
 /// `ok` with the head, or `degraded`.
-pub(super) async fn health(State(service): State<Service>) -> (StatusCode, Json<Value>) {
+pub(in crate::api) async fn health(State(service): State<Service>) -> (StatusCode, Json<Value>) {
     match service.store().read(revisions::head).await {
         Ok(revision) => (StatusCode::OK, Json(json!({"status": "ok", "revision": revision}))),
         Err(error) => {

@@ -6,7 +6,7 @@ use axum::response::IntoResponse;
 
 use crate::service::Service;
 
-pub(super) async fn metrics(State(service): State<Service>) -> impl IntoResponse {
+pub(in crate::api) async fn metrics(State(service): State<Service>) -> impl IntoResponse {
     let revision = *service.store().head().borrow();
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], service.counters().render(revision))
 }

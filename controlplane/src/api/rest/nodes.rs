@@ -129,20 +129,30 @@ pub(super) async fn revoke(
     Ok(axum::http::StatusCode::NO_CONTENT)
 }
 
+impl Rejection {
+    /// The last refusal of a node; `None`: there was none.
+    pub(super) fn of(revision: u64, at_ms: u64, faults: Vec<v1::ConfigurationFault>) -> Option<Self> {
+        let faults = faults.into_iter().map(ConfigurationFault::from);
+        (revision > 0).then(|| Self { revision, at_ms, faults: faults.collect() })
+    }
+}
+
+/// How a node is, in a word.
+pub(super) fn state(state: v1::NodeState) -> &'static str {
+    match state {
+        v1::NodeState::Current => "current",
+        v1::NodeState::Updating => "updating",
+        v1::NodeState::Rejected => "rejected",
+        v1::NodeState::Stale => "stale",
+        v1::NodeState::Unspecified => "unknown",
+    }
+}
+
 impl From<v1::NodeStatus> for Node {
-    fn from(status: v1::NodeStatus) -> Self {
-        let state = match status.state() {
-            v1::NodeState::Current => "current",
-            v1::NodeState::Updating => "updating",
-            v1::NodeState::Rejected => "rejected",
-            v1::NodeState::Stale => "stale",
-            v1::NodeState::Unspecified => "unknown",
-        };
-        let rejected = (status.rejected_revision > 0).then(|| Rejection {
-            revision: status.rejected_revision,
-            at_ms: status.rejected_ms,
-            faults: status.rejected.into_iter().map(ConfigurationFault::from).collect(),
-        });
+    fn from(mut status: v1::NodeStatus) -> Self {
+        let state = state(status.state());
+        let faults = std::mem::take(&mut status.rejected);
+        let rejected = Rejection::of(status.rejected_revision, status.rejected_ms, faults);
         let server = |server: v1::ServerStatus| Server {
             server: server.server,
             available: server.available,

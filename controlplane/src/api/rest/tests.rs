@@ -6,7 +6,7 @@ use super::*;
 use crate::service::Operation;
 
 /// What REST offers beyond the Admin service: the same by another name, for one object, or at a glance.
-const BESIDE: [&str; 8] = [
+const BESIDE: [&str; 17] = [
     "ApplyOne",
     "GetOne",
     "ListIntegrations",
@@ -14,7 +14,16 @@ const BESIDE: [&str; 8] = [
     "GetIntegration",
     "UpdateIntegration",
     "DeleteIntegration",
+    "ListTools",
+    "GetTool",
+    "ListPrompts",
+    "GetPrompt",
+    "ListResources",
+    "GetResource",
     "Summary",
+    "Logs",
+    "Health",
+    "Metrics",
 ];
 
 fn offered() -> BTreeSet<String> {

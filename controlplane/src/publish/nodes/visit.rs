@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_contract::v1;
+use sluice_snapshot::chunk::Name;
 use tokio::sync::watch;
 
 use super::{Labels, Node, Nodes, Rejected, now_ms};
@@ -106,7 +107,47 @@ impl Visit {
     pub(crate) fn reported(&self, mut report: v1::Report) {
         let (denials, lost) = (std::mem::take(&mut report.denials), std::mem::take(&mut report.denials_lost));
         self.nodes.remember(&self.node, denials, lost);
-        self.change(|node| node.report = report);
+        let inventories = &self.nodes.inventories;
+        self.change(|node| {
+            let mut before = std::mem::take(&mut node.offers);
+            for server in &report.servers {
+                let Some(digest) = Name::from_wire(&server.inventory) else { continue };
+                let same = before.remove(&server.server).filter(|offered| offered.digest == digest);
+                if let Some(offered) = same.or_else(|| inventories.find(digest)) {
+                    node.offers.insert(server.server.clone(), offered);
+                }
+            }
+            node.report = report;
+        });
+    }
+
+    /// A server whose inventory is not known here. Where nobody asks for inventories, none is.
+    pub(crate) fn wants(&self) -> Option<String> {
+        self.nodes.store.as_ref()?;
+        let known = self.nodes.known();
+        let node = known.get(&self.node)?;
+        let is_unknown = |server: &&v1::ServerHealth| {
+            let digest = Name::from_wire(&server.inventory);
+            digest.is_some() && node.offers.get(&server.server).map(|offered| offered.digest) != digest
+        };
+        node.report.servers.iter().find(is_unknown).map(|server| server.server.clone())
+    }
+
+    /// What a server offers. `false`: it is not what the node last reported, or there is no room for it.
+    pub(crate) fn told(&self, inventory: v1::Inventory) -> bool {
+        let Some(offered) = self.nodes.inventories.keep(inventory) else { return false };
+        let keep = |node: &mut Node| {
+            let server = offered.inventory.server.clone();
+            let is_so = |health: &v1::ServerHealth| {
+                health.server == server && Name::from_wire(&health.inventory) == Some(offered.digest)
+            };
+            let fits = node.report.servers.iter().any(is_so);
+            if fits {
+                node.offers.insert(server, offered);
+            }
+            fits
+        };
+        self.change(keep).unwrap_or(false)
     }
 
     /// Changes the node, unless it is connected otherwise by now.

@@ -1,0 +1,128 @@
+//! What servers offer, as a control plane knows it from its nodes: the same by every door, by name only what everybody is shown.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sluice_contract::v1;
+use sluice_tests::catalogue::{Catalogue, tool};
+use sluice_tests::client::{Client, Era};
+use sluice_tests::node::seen;
+use sluice_tests::server::Server;
+use sluice_tests::{ControlPlane, Node, wait};
+
+/// Nodes report every few seconds.
+const SOON: Duration = Duration::from_secs(30);
+
+async fn apply(control: &ControlPlane, servers: &[(&str, &Server)]) {
+    let object = |(name, server): &(&str, &Server)| v1::Object {
+        kind: "server".into(),
+        name: (*name).into(),
+        spec_json: server.config().to_string(),
+        revision: 0,
+    };
+    let request = v1::ApplyRequest { objects: servers.iter().map(object).collect(), ..v1::ApplyRequest::default() };
+    let answer = control.admin().await.apply(request).await.unwrap();
+    assert!(answer.faults.is_empty());
+}
+
+async fn list_all(node: &Node) {
+    let client = Client::open(Era::Modern, node.port, "/mcp").await;
+    for method in ["tools/list", "prompts/list", "resources/list", "resources/templates/list"] {
+        client.names(method).await;
+    }
+}
+
+/// What a path answers, once it is as it should be.
+async fn becomes(control: &ControlPlane, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    wait::becomes(SOON, path, async || control.rest("GET", path, Value::Null).await.1, |answer| fits(answer)).await
+}
+
+fn names(answer: &Value) -> Vec<&str> {
+    answer["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn what_servers_offer_is_known_by_every_door_alike() {
+    let control = ControlPlane::empty().await;
+    let catalogue = Catalogue::new("one").tools(2).prompts(1).resources(1).templates(1).ttl(600_000);
+    let one = Server::start(Era::Modern, &catalogue);
+    let private = Catalogue::new("own").tool("canary").ttl(600_000);
+    private.change(|lists| lists.private = true);
+    let own = Server::start(Era::Modern, &private);
+    apply(&control, &[("one", &one), ("own", &own)]).await;
+    let (a, b) = (Node::of(&control, "a", &[]).await.ready().await, Node::of(&control, "b", &[]).await.ready().await);
+    let none = control.sluice(&["get", "tools"]);
+    assert!(
+        none.status.success() && String::from_utf8_lossy(&none.stderr).contains("no node has heard of any tool yet")
+    );
+    list_all(&a).await;
+    list_all(&b).await;
+
+    let tools = becomes(&control, "/tools", |tools| tools["items"][0]["nodes"] == 2).await;
+    assert_eq!((names(&tools), &tools["total"]), (vec!["one_tool-000", "one_tool-001"], &2.into()));
+    assert_eq!(tools["items"][0]["description"], "does tool-000");
+    assert!(!tools.to_string().contains("canary"), "a private list is not told by name: {tools}");
+    let (_, same) = control.rest("GET", "/catalogue/tool?server=one", Value::Null).await;
+    assert_eq!(same, tools);
+    let (_, page) = control.rest("GET", "/tools?limit=1&offset=1", Value::Null).await;
+    assert_eq!((names(&page), &page["total"]), (vec!["one_tool-001"], &2.into()));
+    for name in ["one_tool-001", "tool-001"] {
+        let (status, tool) = control.rest("GET", &format!("/tools/{name}"), Value::Null).await;
+        assert_eq!((status, &tool["own"], &tool["server"]), (200, &"tool-001".into(), &"one".into()), "{name}");
+    }
+    assert_eq!(control.rest("GET", "/tools/nothing", Value::Null).await.0, 404);
+    assert_eq!(control.rest("GET", "/catalogue/gadget", Value::Null).await.0, 400);
+    let resources = becomes(&control, "/resources", |found| found["total"] == 2).await;
+    let uri = resources["items"][0]["name"].as_str().unwrap().replace(':', "%3A").replace('/', "%2F");
+    assert_eq!(control.rest("GET", &format!("/resources/{uri}"), Value::Null).await.0, 200, "{uri}");
+    assert_eq!(resources["items"].as_array().unwrap().iter().filter(|item| item["template"] == true).count(), 1);
+    assert_eq!(names(&becomes(&control, "/prompts", |found| found["total"] == 1).await), ["one_prompt-000"]);
+
+    let shown = control.sluice(&["get", "tools", "-o", "json"]);
+    assert_eq!(serde_json::from_slice::<Value>(&shown.stdout).unwrap()[1]["name"], "one_tool-001");
+    let table = String::from_utf8(control.sluice(&["get", "tool", "one_tool-000"]).stdout).unwrap();
+    assert!(table.contains("one_tool-000") && table.contains("does tool-000"), "{table}");
+    assert_eq!(control.sluice(&["get", "tool", "nothing"]).status.code(), Some(2));
+    let (_, summary) = control.rest("GET", "/summary", Value::Null).await;
+    let offered = json!({ "tools": 3, "prompts": 1, "resources": 1 });
+    assert_eq!((&summary["offered"], &summary["nodes"]["current"]), (&offered, &2.into()), "counts are everybody's");
+}
+
+#[tokio::test]
+async fn what_changes_is_told_anew_and_what_goes_is_forgotten() {
+    let mut control = ControlPlane::empty().await;
+    let catalogue = Catalogue::new("one").tools(1).ttl(0);
+    let one = Server::start(Era::Modern, &catalogue);
+    apply(&control, &[("one", &one)]).await;
+    let mut node = Node::of(&control, "a", &[]).await.ready().await;
+    list_all(&node).await;
+    becomes(&control, "/tools", |tools| tools["total"] == 1).await;
+    catalogue.change(|lists| lists.tools.push(tool("another")));
+    list_all(&node).await;
+    becomes(&control, "/tools", |tools| names(tools) == ["one_another", "one_tool-000"]).await;
+
+    // a control plane that starts again asks again
+    control.signal(rustix::process::Signal::TERM);
+    control.again().await;
+    becomes(&control, "/tools", |tools| tools["total"] == 2).await;
+    node.kill().await;
+    seen(&control, "a", "gone", |seen| !seen.connected).await;
+    becomes(&control, "/tools", |tools| tools["total"] == 0).await;
+}
+
+#[tokio::test]
+async fn logs_tell_of_changes_denials_and_refusals_and_health_is_open() {
+    let control = ControlPlane::empty().await;
+    let one = Server::start(Era::Modern, &Catalogue::new("one").tools(1));
+    apply(&control, &[("one", &one)]).await;
+    let (status, logs) = control.rest("GET", "/logs?limit=1", Value::Null).await;
+    assert_eq!((status, &logs["entries"][0]["object"], &logs["rejections"]), (200, &"server/one".into(), &json!([])));
+    let viewer = control.admin().await.person("eve", "viewer").await;
+    let refused = sluice_tests::Call::get("/api/v1/logs").bare().key(&viewer).send(control.http).await;
+    assert_eq!(refused.status, 403);
+    for (path, says) in [("/api/v1/health", "\"ok\""), ("/api/v1/metrics", "sluice_controlplane_revision 1")] {
+        let open = control.get(path).await;
+        assert!(open.status == 200 && open.text().contains(says), "{path}");
+    }
+}
