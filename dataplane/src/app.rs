@@ -25,6 +25,7 @@ use crate::catalog::{Changes, Offers, memory};
 use crate::clock::Clock;
 use crate::drain::{Drain, Phase};
 use crate::ledger::Ledger;
+use crate::limit;
 use crate::listen::balance::Balance;
 use crate::listen::mailbox::Mailboxes;
 use crate::node::Node;
@@ -84,7 +85,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         stage,
         trouble: trouble.clone(),
     };
-    control.spawn(link.run(uplink));
+    let uplink = control.spawn(link.run(uplink));
     let count = match settings.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
@@ -149,6 +150,8 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
             run.settle(held, Vec::new(), verdict);
         }
         run.run().await;
+        // who was refused last is told
+        let _ = tokio::time::timeout(limit::UPLINK_FAREWELL, uplink).await;
     });
     stop.send_replace(true);
     for worker in workers {

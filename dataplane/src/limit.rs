@@ -318,6 +318,8 @@ pub(crate) const INVENTORY_BYTES: usize = 4 << 20;
 pub(crate) const INVENTORY_TITLE_CHARS: usize = 80;
 /// See [`INVENTORY_TITLE_CHARS`].
 pub(crate) const INVENTORY_DESCRIPTION_CHARS: usize = 200;
+/// How long a node that ends waits until the control plane has heard its last report: some round trips, far away.
+pub(crate) const UPLINK_FAREWELL: Duration = Duration::from_secs(1);
 /// How often the control plane is told how the node is.
 pub(crate) const REPORT: Duration = Duration::from_secs(5);
 

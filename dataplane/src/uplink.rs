@@ -21,6 +21,7 @@ use tonic::body::Body;
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
+use crate::drain::Phase;
 use crate::node::Node;
 pub use remote::{Remote, UplinkError};
 use stream::End;
@@ -96,6 +97,19 @@ impl Link {
     fn generation(&self) -> u64 {
         let runs = self.stage.borrow().as_ref().map_or(0, |node| node.planes.borrow().generation);
         runs.max(self.held.manifest.generation)
+    }
+
+    /// Waits until nothing is in flight any more on a node that is about to end.
+    fn left(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stage = self.stage.clone();
+        async move {
+            let node = stage.wait_for(Option::is_some).await.ok().and_then(|node| node.clone());
+            match node {
+                Some(node) => node.drain.reached(Phase::Emptying).await,
+                // it ends before it serves
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Serves the node as long as it lives.

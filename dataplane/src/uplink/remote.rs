@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -84,6 +85,7 @@ impl Remote {
     pub(super) async fn serve(&self, link: &mut Link) {
         let mut way = Way { remote: self, identity: Identity::load(&self.identity).ok().flatten(), tried: None };
         let mut backoff = Backoff::new();
+        let mut left = pin!(link.left());
         loop {
             let began = Instant::now();
             let reason = match way.visit(link).await {
@@ -110,7 +112,10 @@ impl Remote {
                 "not connected to the control plane"
             );
             link.trouble.send_replace(format!("the control plane at {control_plane}: {reason}"));
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = &mut left => return,
+            }
         }
     }
 

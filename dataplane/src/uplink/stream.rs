@@ -1,5 +1,6 @@
 //! One push stream, from hello to its end (`sync.proto`).
 
+use std::pin::pin;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -80,8 +81,10 @@ struct Stream<'l> {
 impl Stream<'_> {
     async fn serve(mut self, mut told: tonic::Streaming<v1::ToNode>) -> End {
         let mut tick = tokio::time::interval(limit::REPORT);
+        let mut left = pin!(self.link.left());
         loop {
             let step = tokio::select! {
+                () = &mut left => return self.take_leave(told).await,
                 message = told.message() => match message {
                     Ok(Some(message)) => self.hear(message.message).await,
                     Ok(None) => Err(End::Broken(Status::unavailable("the control plane ended the stream"))),
@@ -185,6 +188,15 @@ impl Stream<'_> {
             Some(report) => self.say(Said::Report(report)).await,
             None => Ok(()),
         }
+    }
+
+    /// Tells how the node was, and above all whom it refused last, and waits until that was heard.
+    async fn take_leave(self, mut told: tonic::Streaming<v1::ToNode>) -> End {
+        if self.report().await.is_ok() {
+            drop(self.say);
+            while let Ok(Some(_)) = told.message().await {}
+        }
+        End::Leaving
     }
 
     async fn say(&self, message: Said) -> Result<(), End> {
