@@ -9,7 +9,8 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Serving,
-    /// Not ready; still accepting, so that balancers notice first.
+    /// Not ready; still accepting, so that balancers notice first. Each answer is the last of its connection, so that clients go
+    /// elsewhere before one is closed.
     Leaving,
     /// Listeners are closed; calls finish, streams end.
     Closing,

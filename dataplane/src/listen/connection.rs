@@ -18,6 +18,8 @@ use crate::limit;
 pub(crate) struct Connections {
     all: RefCell<HashMap<u64, Rc<Connection>, foldhash::fast::RandomState>>,
     next: Cell<u64>,
+    /// Those that come are not to stay.
+    leaving: Cell<bool>,
     clock: Rc<Clock>,
     pub freed: Notify,
 }
@@ -85,6 +87,9 @@ impl Connections {
             entrance: OnceCell::new(),
             driver: RefCell::default(),
         });
+        if self.leaving.get() {
+            connection.leave(Some(Closed::Drained));
+        }
         self.all.borrow_mut().insert(id, Rc::clone(&connection));
         (id, connection)
     }
@@ -113,6 +118,12 @@ impl Connections {
         for connection in self.all.borrow().values().filter(came_by) {
             connection.leave(entrance.closed());
         }
+    }
+
+    /// The node is about to end: all have to go with their next answer, and so do those that still come.
+    pub(crate) fn leave_all(&self) {
+        self.leaving.set(true);
+        self.all.borrow().values().for_each(|connection| connection.leave(Some(Closed::Drained)));
     }
 
     /// One look at every connection; `now` in seconds.

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -45,10 +46,18 @@ impl Listener {
         let Desk { house, connections, balance, .. } = desk;
         let own = house.worker.index();
         let drain = house.worker.node.drain.clone();
-        let mut closing = Box::pin(async move { drain.reached(Phase::Closing).await });
+        let mut leaving = pin!(drain.reached(Phase::Leaving));
+        let mut closing = pin!(drain.reached(Phase::Closing));
+        let mut stays = true;
         loop {
             let accepted = tokio::select! {
                 () = &mut closing => break,
+                // clients that are told with an answer go elsewhere before anything is closed on them
+                () = &mut leaving, if stays => {
+                    stays = false;
+                    connections.leave_all();
+                    continue;
+                }
                 _ = &mut closed => return connections.leave(&desk.entrance),
                 () = connections.freed.notified(), if balance.is_full(own) => continue,
                 accepted = socket.accept(), if !balance.is_full(own) => accepted,
@@ -190,7 +199,7 @@ where
     if h2 {
         return Box::pin(http2::serve(house, io, connection, peer)).await;
     }
-    let mut served = std::pin::pin!(http1::serve(&house, io, &connection, &peer));
+    let mut served = pin!(http1::serve(&house, io, &connection, &peer));
     let ended = std::future::poll_fn(|cx| match connection.poll_cut(cx) {
         Poll::Ready(()) => Poll::Ready(Ok(None)),
         Poll::Pending => served.as_mut().poll(cx),
