@@ -1,8 +1,9 @@
 //! One `sluice-controlplane` as a child process, with a state folder and ports of its own, and a client for it.
 
+use std::io::Write as _;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use sluice_contract::v1;
@@ -116,10 +117,21 @@ impl ControlPlane {
 
     /// Runs a `sluice` command with the token of the first start.
     #[must_use]
-    pub fn sluice(&self, args: &[&str]) -> std::process::Output {
+    pub fn sluice(&self, args: &[&str]) -> Output {
+        self.sluice_fed("", args)
+    }
+
+    /// The same, with something on its stdin.
+    #[must_use]
+    pub fn sluice_fed(&self, input: &str, args: &[&str]) -> Output {
         let mut command = crate::gateway::sluice(self.folder.path());
         command.env("SLUICE_CONTROL_PLANE", format!("http://127.0.0.1:{}", self.grpc));
-        command.env("SLUICE_TOKEN", self.token()).args(args).output().unwrap()
+        command.env("SLUICE_TOKEN", self.token()).args(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // dropped behind it: that is all there is to read
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
     }
 
     /// A copy of its database, once it has ended.

@@ -6,8 +6,10 @@
 
 pub mod binary;
 pub mod call;
+pub mod canary;
 pub mod catalogue;
 pub mod client;
+pub mod clock;
 pub mod control;
 pub mod door;
 pub mod events;

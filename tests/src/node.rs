@@ -26,6 +26,7 @@ pub struct Node {
     pub admin: u16,
     folder: Folder,
     args: Vec<String>,
+    env: Vec<(String, String)>,
 }
 
 /// What a node is started with.
@@ -36,19 +37,28 @@ pub struct Start {
     host: &'static str,
     port: Option<u16>,
     args: Vec<String>,
+    env: Vec<(String, String)>,
 }
 
 impl Start {
     /// A node that joins a control plane on this port with a token.
     #[must_use]
     pub fn new(name: &str, control_plane: u16, token: &str) -> Self {
-        Self { name: name.into(), control_plane, token: token.into(), host: "127.0.0.1", port: None, args: Vec::new() }
+        let (args, env) = (Vec::new(), Vec::new());
+        Self { name: name.into(), control_plane, token: token.into(), host: "127.0.0.1", port: None, args, env }
     }
 
     /// With a label.
     #[must_use]
     pub fn label(mut self, label: &str) -> Self {
         self.args.extend(["--label".into(), label.into()]);
+        self
+    }
+
+    /// With a variable in its environment, which otherwise says nothing about the machine.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
         self
     }
 
@@ -85,8 +95,8 @@ impl Start {
             args.extend(["--listen".to_owned(), format!("{}:{port}", self.host)]);
         }
         args.extend(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
-        let program = Program::start(&format!("node {}", self.name), command(&folder, &args));
-        Node { program, name: self.name, port, admin, folder, args }
+        let program = Program::start(&format!("node {}", self.name), command(&folder, &args, &self.env));
+        Node { program, name: self.name, port, admin, folder, args, env: self.env }
     }
 
     /// Starts and waits until the node serves.
@@ -97,9 +107,10 @@ impl Start {
     }
 }
 
-fn command(folder: &Folder, args: &[String]) -> Command {
+fn command(folder: &Folder, args: &[String], env: &[(String, String)]) -> Command {
     let mut command = Command::new(binary::dataplane());
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", folder.path());
+    command.envs(env.iter().map(|(name, value)| (name, value)));
     command.env("RUST_BACKTRACE", "1").args(args).stdout(Stdio::null());
     command
 }
@@ -191,9 +202,9 @@ impl Node {
         wait::within(SOON, "its port is free", || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(())).await;
     }
 
-    /// Starts it again after it was killed, with the same state.
+    /// Starts it again after it ended, with the same state.
     pub fn again(&mut self) {
-        self.program.again(command(&self.folder, &self.args));
+        self.program.again(command(&self.folder, &self.args, &self.env));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What `/proc` tells of processes, and signals to them.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -44,6 +45,21 @@ fn status_kib(pid: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// Whether bytes are somewhere in the memory that a process may write to.
+#[must_use]
+pub fn remembers(pid: u32, wanted: &[u8]) -> bool {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let address = |hexadecimal: &str| u64::from_str_radix(hexadecimal, 16).unwrap();
+    let writable = maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw")));
+    writable.map(|line| line.split(' ').next().unwrap().split_once('-').unwrap()).any(|(from, to)| {
+        let mut bytes = vec![0; usize::try_from(address(to) - address(from)).unwrap()];
+        // what was given back meanwhile holds nothing
+        let read = memory.read_at(&mut bytes, address(from)).unwrap_or_default();
+        memchr::memmem::find(&bytes[..read], wanted).is_some()
+    })
 }
 
 /// The TCP ports a process itself listens on.

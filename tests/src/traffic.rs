@@ -12,15 +12,23 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::{Call, Reply, wait};
+use crate::{Call, Node, Reply, wait};
 
 /// Judges an answer: what it showed, or what is wrong with it.
 type Judge = dyn Fn(&Reply) -> Result<u64, String> + Send + Sync;
 
+/// Where a client may go.
+#[derive(Clone, Copy)]
+struct Place {
+    port: u16,
+    /// Where it is asked whether it is ready, if it is.
+    admin: Option<u16>,
+}
+
 /// One client: what it calls, and where.
 #[derive(Clone)]
 pub struct Caller {
-    ports: Vec<u16>,
+    places: Vec<Place>,
     call: Call,
     judge: Arc<Judge>,
     pause: Duration,
@@ -34,7 +42,7 @@ impl Caller {
             true => Ok(0),
             false => Err(format!("{} {}", reply.status, reply.text())),
         };
-        Self { ports: vec![port], call, judge: Arc::new(judge), pause: Duration::ZERO }
+        Self { places: vec![Place { port, admin: None }], call, judge: Arc::new(judge), pause: Duration::ZERO }
     }
 
     /// Calls `tool-000` of a server, at the server's own door.
@@ -44,10 +52,10 @@ impl Caller {
         Self::new(port, Call::modern(&format!("/servers/{server}/mcp"), "tools/call", 1, params))
     }
 
-    /// Goes there as well when nobody takes its connection elsewhere, as behind a balancer.
+    /// Connects to the first of these nodes that is ready, as a balancer would.
     #[must_use]
-    pub fn or(mut self, port: u16) -> Self {
-        self.ports.push(port);
+    pub fn balanced<'n>(mut self, nodes: impl IntoIterator<Item = &'n Node>) -> Self {
+        self.places = nodes.into_iter().map(|node| Place { port: node.port, admin: Some(node.admin) }).collect();
         self
     }
 
@@ -105,14 +113,20 @@ impl Caller {
                     return Ok(reply);
                 }
                 Err(error) if error.is_canceled() => {}
-                Err(error) => return Err(format!("no answer: {error}")),
+                Err(error) => return Err(format!("no answer: {error:?}")),
             }
         }
     }
 
     async fn connect(&self) -> Result<Connection, String> {
         let mut refused = String::new();
-        for &port in &self.ports {
+        for &Place { port, admin } in &self.places {
+            if let Some(admin) = admin
+                && Call::get("/readyz").bare().try_send(admin).await.is_none_or(|reply| reply.status != 200)
+            {
+                refused = format!("{port} is not ready");
+                continue;
+            }
             match TcpStream::connect(("127.0.0.1", port)).await {
                 Ok(stream) => {
                     let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;

@@ -2,11 +2,10 @@
 //! and then a look through everything the gateway says and keeps.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::path::{Path, PathBuf};
-
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::json;
+use sluice_tests::canary::{Canaries, forms};
 use sluice_tests::gateway::Start;
 use sluice_tests::peer::Peer;
 use sluice_tests::upstream::{Answer, Modern, Received, Upstream};
@@ -24,39 +23,8 @@ const CLIENT_SECRET: &str = "c4nary+client/secret-of-oauth";
 const TOKEN: &str = "c4nary+issued/access-token";
 const JWT: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJjNG5hcnkifQ.c4nary-signature-of-a-client";
 const ARGUMENT: &str = "c4nary+argument/of-a-client";
-const ALL: [&str; 12] =
-    [API_KEY, BEARER, PAIR, HEADER, FIXED, FROM_FILE, VARIABLE, FORCED, CLIENT_SECRET, TOKEN, JWT, ARGUMENT];
-
-/// The ways in which a value may lie about.
-fn forms(canary: &str) -> Vec<String> {
-    let mut forms = vec![canary.to_owned()];
-    forms.push(canary.bytes().map(|b| format!("{b:02x}")).collect());
-    forms.push(canary.bytes().map(|b| format!("{b:02X}")).collect());
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    let percent = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
-    forms.push(canary.bytes().map(percent).collect());
-    for before in 0..3 {
-        // what of the encoding depends on the canary alone, wherever it begins
-        let bytes = [&vec![0; before][..], canary.as_bytes()].concat();
-        let whole = bytes.len() / 3 * 3;
-        for engine in [&BASE64_STANDARD_NO_PAD, &BASE64_URL_SAFE_NO_PAD] {
-            forms.push(engine.encode(&bytes[..whole])[(before * 8).div_ceil(6)..].to_owned());
-        }
-    }
-    forms
-}
-
-/// Where a canary is, in any form.
-fn sightings(place: &str, text: &[u8]) -> Vec<String> {
-    let seen = |form: &String| text.windows(form.len()).any(|part| part == form.as_bytes());
-    let found = ALL.iter().filter(|canary| forms(canary).iter().any(seen));
-    found.map(|canary| format!("{canary} in {place}")).collect()
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
-}
+const ALL: Canaries<'_> =
+    Canaries(&[API_KEY, BEARER, PAIR, HEADER, FIXED, FROM_FILE, VARIABLE, FORCED, CLIENT_SECRET, TOKEN, JWT, ARGUMENT]);
 
 /// A server whose errors repeat what it was shown, as careless ones do.
 fn careless() -> Modern {
@@ -153,19 +121,18 @@ async fn no_secret_is_in_what_the_gateway_says_or_keeps() {
     std::fs::write(gateway.file(), written.replace("\"trace\"", "\"loud\"")).unwrap();
     gateway.logged("proxy.log_level").await;
 
-    let mut seen = sightings("the log", gateway.log().as_bytes());
+    let mut seen = ALL.sightings("the log", gateway.log().as_bytes());
     for path in ["/config", "/metrics", "/servers", "/healthz", "/readyz"] {
-        seen.extend(sightings(path, &gateway.admin(path).await.body));
+        seen.extend(ALL.sightings(path, &gateway.admin(path).await.body));
     }
     let health = Call::get("/health").bare().send(gateway.port).await;
-    seen.extend(sightings("/health", &health.body));
+    seen.extend(ALL.sightings("/health", &health.body));
     for pid in peer.processes().into_iter().chain([gateway.pid()]) {
-        seen.extend(sightings("a command line", &std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()));
+        seen.extend(
+            ALL.sightings("a command line", &std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()),
+        );
     }
-    let ours = [gateway.file(), gateway.folder().join("mounted")];
-    for file in files(gateway.folder()).into_iter().filter(|file| !ours.contains(file)) {
-        seen.extend(sightings(&file.display().to_string(), &std::fs::read(&file).unwrap_or_default()));
-    }
+    seen.extend(ALL.sightings_in_files(gateway.folder(), &[gateway.file(), gateway.folder().join("mounted")]));
     assert!(seen.is_empty(), "{seen:#?}");
     assert!(gateway.log().lines().count() > 50, "it was talkative");
 }
@@ -180,7 +147,7 @@ fn a_canary_is_seen_in_every_form() {
         BASE64_URL_SAFE_NO_PAD.encode(format!("x{BEARER}")),
         BASE64_STANDARD_NO_PAD.encode(format!("xy{BEARER}")),
     ] {
-        assert_eq!(sightings("here", text.as_bytes()).len(), 1, "{text}");
+        assert_eq!(ALL.sightings("here", text.as_bytes()).len(), 1, "{text}");
     }
-    assert!(sightings("here", b"c4nary").is_empty());
+    assert!(ALL.sightings("here", b"c4nary").is_empty());
 }
