@@ -7,6 +7,7 @@ mod clock;
 mod credential;
 mod kept;
 mod root;
+mod rotation;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -21,13 +22,13 @@ use rcgen::{CertificateSigningRequestParams, KeyPair};
 use rustls::ServerConfig;
 use rustls_pki_types::CertificateDer;
 use sluice_contract::v1;
-use sluice_snapshot::chunk::Name;
 
 use crate::secrets::{OpenError, Ring};
 use crate::store::Folder;
 pub use clock::Clock;
 pub use credential::Credential;
 use root::Root;
+pub use rotation::About;
 
 /// Life of a node's certificate: a stolen one is of use for a day, and a node renews it twice a day.
 const NODE_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -138,7 +139,7 @@ impl Authority {
     /// with every join token, so that nothing is trusted on first use.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        format!("{:?}", Name::of(signing(&self.roots(), self.clock.now()).certificate()))
+        signing(&self.roots(), self.clock.now()).fingerprint()
     }
 
     /// The certificates of this authority and of those before and after it, the one that signs now first: whom to trust as control
@@ -210,21 +211,27 @@ fn succeed(roots: &mut Vec<Root>, now: Timestamp) -> Result<bool, AuthorityError
     if roots.last().is_some_and(|newest| now + SUCCESSION < newest.ends()) {
         return Ok(forgotten);
     }
-    roots.push(Root::make(now, ROOT_LIFE)?);
+    roots.push(Root::make(now, ROOT_LIFE, false)?);
     Ok(true)
 }
 
 /// The one that signs: the newest that nodes had time to hear of; where there is none yet, the oldest.
 fn signing(roots: &[Root], now: Timestamp) -> &Root {
-    let known = roots.iter().rev().find(|root| root.made() + ANNOUNCED <= now);
+    let known = roots.iter().rev().find(|root| root.is_at_once() || root.made() + ANNOUNCED <= now);
     known.or(roots.first()).expect("an authority is made at the start, and the newest is never forgotten")
 }
 
 fn serving(roots: &[Root], clock: &Clock, names: &[String]) -> Result<Serving, AuthorityError> {
     let now = clock.now();
-    let root = signing(roots, now);
     let key = KeyPair::generate()?;
-    let leaf = root.sign_server(&key, names, now, SERVER_LIFE)?;
-    let config = tls::config(vec![leaf, root.certificate().clone()], &key, roots, clock)?;
+    // the first is for those who do not say whom they know
+    let signing = signing(roots, now);
+    let others = roots.iter().filter(|root| !std::ptr::eq(*root, signing));
+    let chain = |root: &Root| -> Result<tls::Chain, AuthorityError> {
+        let leaf = root.sign_server(&key, names, now, SERVER_LIFE)?;
+        Ok(tls::Chain { fingerprint: root.fingerprint(), certificates: vec![leaf, root.certificate().clone()] })
+    };
+    let chains = std::iter::once(signing).chain(others).map(chain).collect::<Result<Vec<_>, _>>()?;
+    let config = tls::config(chains, &key, roots, clock)?;
     Ok(Serving { config, renew_at: now + SERVER_LIFE / 3 * 2 })
 }

@@ -6,6 +6,7 @@
 
 mod attempts;
 mod authenticate;
+mod authority;
 mod caller;
 mod catalogue;
 mod change;
@@ -37,6 +38,7 @@ use crate::store::Store;
 use attempts::Attempts;
 
 pub use authenticate::bearer;
+pub use authority::Authorities;
 pub use caller::{Caller, Role};
 pub use change::{Change, ChangeKind, FieldChange};
 pub use counters::Counters;

@@ -78,8 +78,8 @@ impl sync_server::Sync for Sync {
             });
             match admitted {
                 Ok((hello, labels)) => {
-                    let ends = guest.as_ref().map(|(_, credential)| credential.ends);
-                    let visit = publisher.nodes().greet(&hello, labels, ends);
+                    let certificate = guest.as_ref().map(|(_, credential)| &**credential);
+                    let visit = publisher.nodes().greet(&hello, labels, certificate);
                     Lane::new(publisher, visit, &hello.chunks, out).run(said).await;
                 }
                 Err(status) => drop(out.send(Err(status)).await),

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    apply, audit, completion, delete, demo_server, diff, discover, explain, get, guard, history, node, rollback, run,
-    schema, secret, status, token, validate,
+    apply, audit, authority, completion, delete, demo_server, diff, discover, explain, get, guard, history, node,
+    rollback, run, schema, secret, status, token, validate,
 };
 
 /// Any MCP client, any MCP server, one door.
@@ -45,6 +45,8 @@ enum Verb {
     Secret(secret::Verb),
     #[command(subcommand)]
     Node(node::Verb),
+    #[command(subcommand)]
+    Authority(authority::Verb),
     Audit(audit::Args),
     Completion(completion::Args),
     DemoServer(demo_server::Args),
@@ -70,6 +72,7 @@ pub(crate) fn run() -> ExitCode {
         Verb::Token(verb) => token::run(&verb),
         Verb::Secret(verb) => secret::run(&verb),
         Verb::Node(verb) => node::run(&verb),
+        Verb::Authority(verb) => authority::run(&verb),
         Verb::Audit(args) => audit::run(&args),
         Verb::Completion(args) => completion::run(&args),
         Verb::DemoServer(args) => demo_server::run(args),

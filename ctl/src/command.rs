@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod audit;
+pub(crate) mod authority;
 pub(crate) mod completion;
 pub(crate) mod delete;
 pub(crate) mod demo_server;

@@ -83,6 +83,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         held: held.clone().unwrap_or_default(),
         offers: offer,
         stage,
+        renewal: Arc::default(),
         trouble: trouble.clone(),
     };
     let uplink = control.spawn(link.run(uplink));

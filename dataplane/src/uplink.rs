@@ -16,7 +16,7 @@ use std::sync::Arc;
 use sluice_contract::v1;
 use sluice_snapshot::Fault;
 use sluice_snapshot::chunk::Chunks;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tonic::body::Body;
 use tower::Service;
 use tower::util::BoxCloneSyncService;
@@ -88,6 +88,8 @@ pub(crate) struct Link {
     pub offers: mpsc::Sender<Offer>,
     /// The node, once it serves.
     pub stage: watch::Receiver<Option<Arc<Node>>>,
+    /// The certificate is to be renewed now.
+    pub renewal: Arc<Notify>,
     /// Why the node has no configuration yet, for people.
     pub trouble: watch::Sender<String>,
 }

@@ -2,6 +2,7 @@
 
 mod asked;
 mod audit;
+mod authorities;
 mod caller;
 mod catalogue;
 mod explain;
@@ -60,6 +61,9 @@ fn described() -> (Router<Control>, utoipa::openapi::OpenApi) {
         .routes(routes!(nodes::status))
         .routes(routes!(nodes::watch))
         .routes(routes!(nodes::revoke))
+        .routes(routes!(authorities::list))
+        .routes(routes!(authorities::rotate))
+        .routes(routes!(authorities::withdraw))
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::delete))
         .routes(routes!(secrets::rotate))

@@ -34,6 +34,10 @@ impl Fleet {
         let authority = Authority::open(store.folder().clone(), Arc::clone(service.ring()), Clock::system(), names)?;
         service.admit_by(&authority);
         let nodes = Nodes::open(store.clone())?;
+        if authority.all().len() > 1 {
+            // while authorities are exchanged, and what nodes know of that is forgotten with every start
+            nodes.renew(false);
+        }
         let publisher = Publisher::new(service.follow().await?, Arc::clone(&nodes));
         let admission = Admission::new(store.clone(), Arc::clone(&authority), nodes);
         let sync = Sync::admitting(Arc::clone(&publisher), admission);

@@ -17,6 +17,8 @@ pub struct Credential {
     pub made_ms: u64,
     /// When it ends.
     pub ends: Timestamp,
+    /// The name of the authority that made it.
+    pub authority: String,
     key: Vec<u8>,
 }
 
@@ -37,6 +39,7 @@ impl Credential {
             node: node.to_owned(),
             made_ms: u64::from_be_bytes(made[..8].try_into().ok()?),
             ends: Timestamp::from_second(parsed.validity().not_after.timestamp()).ok()?,
+            authority: parsed.issuer().to_string(),
             key: parsed.public_key().subject_public_key.data.to_vec(),
         })
     }
@@ -46,6 +49,12 @@ impl Credential {
     pub fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.key).verify(message, signature).is_ok()
     }
+}
+
+/// Whose a certificate is, as those that are signed by it say.
+pub(super) fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(parsed.subject().to_string())
 }
 
 /// From when until when a certificate is good.

@@ -23,6 +23,9 @@ struct Kept {
     certificate: String,
     /// Base64 of a sealed PKCS #8 key.
     key: String,
+    /// It signs without having been announced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    at_once: bool,
 }
 
 /// Those that are kept, none where there is no file; and whether the newest key of the ring seals all of them, so that older ones
@@ -45,6 +48,7 @@ pub(super) fn write(folder: &Folder, ring: &Ring, roots: &[Root]) -> Result<(), 
     let kept = roots.iter().map(|root| Kept {
         certificate: BASE64_STANDARD.encode(root.certificate()),
         key: BASE64_STANDARD.encode(ring.seal(CONTEXT, root.key().serialized_der()).encode()),
+        at_once: root.is_at_once(),
     });
     let text = serde_json::to_string_pretty(&kept.collect::<Vec<_>>());
     let text = text.map_err(|error| AuthorityError::Broken(error.to_string()))?;
@@ -59,5 +63,5 @@ fn root(kept: &Kept, ring: &Ring) -> Result<(Root, String), AuthorityError> {
     let sealed = bytes(&kept.key).and_then(|bytes| Sealed::decode(&bytes).ok()).ok_or_else(|| broken("a key"))?;
     let key = ring.open(CONTEXT, &sealed)?;
     let key = KeyPair::try_from(&PrivatePkcs8KeyDer::from(key.as_slice()))?;
-    Ok((Root::of(certificate.into(), key)?, sealed.key))
+    Ok((Root::of(certificate.into(), key, kept.at_once)?, sealed.key))
 }

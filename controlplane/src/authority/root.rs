@@ -12,6 +12,7 @@ use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::CertificateDer;
 use sluice_contract::{CONTROL_PLANE, NODE};
+use sluice_snapshot::chunk::Name;
 
 use super::clock::unix;
 use super::{AuthorityError, credential};
@@ -23,30 +24,52 @@ const SKEW: Duration = Duration::from_secs(3600);
 pub(super) struct Root {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
+    name: String,
     made: Timestamp,
     ends: Timestamp,
+    at_once: bool,
 }
 
 impl Root {
-    /// A new one, good from `now` on.
-    pub(super) fn make(now: Timestamp, life: Duration) -> Result<Self, AuthorityError> {
+    /// A new one, good from `now` on. `at_once`: it is to sign without having been announced.
+    pub(super) fn make(now: Timestamp, life: Duration, at_once: bool) -> Result<Self, AuthorityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = params(now, SKEW, life);
         // each has a name of its own, so that a chain leads to one of them only
-        let name = format!("Sluice authority of {}", now.strftime("%Y-%m-%dT%H:%M:%SZ"));
+        let name = format!("Sluice authority of {}", now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"));
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key)?.der().clone();
-        Self::of(certificate, key)
+        Self::of(certificate, key, at_once)
     }
 
     /// One that was kept.
-    pub(super) fn of(certificate: CertificateDer<'static>, key: KeyPair) -> Result<Self, AuthorityError> {
+    pub(super) fn of(
+        certificate: CertificateDer<'static>,
+        key: KeyPair,
+        at_once: bool,
+    ) -> Result<Self, AuthorityError> {
         let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
         let broken = || AuthorityError::Broken("a certificate has no times".to_owned());
         let (starts, ends) = credential::times(&certificate).ok_or_else(broken)?;
-        Ok(Self { issuer, certificate, made: starts + SKEW, ends })
+        let name = credential::subject(&certificate).ok_or_else(broken)?;
+        Ok(Self { issuer, certificate, name, made: starts + SKEW, ends, at_once })
+    }
+
+    /// What certificates say that it made.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of its certificate, in hexadecimal.
+    pub(super) fn fingerprint(&self) -> String {
+        format!("{:?}", Name::of(&self.certificate))
+    }
+
+    /// It need not be announced before it signs.
+    pub(super) fn is_at_once(&self) -> bool {
+        self.at_once
     }
 
     pub(super) fn certificate(&self) -> &CertificateDer<'static> {

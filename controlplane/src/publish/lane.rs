@@ -72,7 +72,9 @@ impl Lane {
 
     /// Serves the node until either side ends the stream.
     pub(crate) async fn run(mut self, mut said: Streaming<v1::FromNode>) {
-        let mut farewell = self.visit.farewell();
+        let (mut farewell, mut authorities) = (self.visit.farewell(), self.visit.authorities());
+        // those that are there already may be news to it
+        authorities.mark_changed();
         let mut ended = pin!(async move { farewell.wait_for(Option::is_some).await.ok().and_then(|end| end.clone()) });
         loop {
             if self.in_flight.is_none() && self.is_due() {
@@ -87,6 +89,12 @@ impl Lane {
             tokio::select! {
                 end = &mut ended => return self.leave(end).await,
                 changed = self.desired.changed(), if deadline.is_none() => if changed.is_err() { return },
+                Ok(()) = authorities.changed() => {
+                    authorities.mark_unchanged();
+                    if self.visit.is_behind() && self.tell(Told::Renewal(v1::Renewal {})).await.is_none() {
+                        return;
+                    }
+                }
                 () = due(self.refused.as_ref().and_then(|refused| refused.again)), if deadline.is_none() => {
                     self.refused.iter_mut().for_each(|refused| refused.again = None);
                     self.last = None;
@@ -199,6 +207,7 @@ impl Lane {
     async fn leave(self, end: Option<Farewell>) {
         let status = match end {
             Some(Farewell::Replaced) => Status::aborted("the same node connected again"),
+            Some(Farewell::Again(reason)) => Status::aborted(format!("{reason}: connect again")),
             Some(Farewell::Dismissed(reason)) => {
                 let _ = self.tell(Told::Dismissal(v1::Dismissal { reason: reason.clone() })).await;
                 Status::permission_denied(reason)

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 
 use super::edition::Labels;
 use crate::audit::{self, Event};
+use crate::authority::Credential;
 use crate::store::{self, Store, StoreError};
 pub use catalogue::{Catalogue, OfferKind};
 use inventories::{Inventories, Offered};
@@ -65,8 +66,8 @@ struct Node {
     /// What its servers offer, as far as it was told, by their names.
     offers: BTreeMap<String, Offered>,
     addresses: Vec<String>,
-    /// When the certificate it came with ends.
-    certificate_ends: Option<Timestamp>,
+    /// The certificate it has, as far as is known.
+    certificate: Option<Certificate>,
     /// What is kept differs from what the store has.
     is_new: bool,
 }
@@ -77,6 +78,17 @@ struct Visitor {
     end: watch::Sender<Option<Farewell>>,
 }
 
+/// What is known of a node's certificate.
+#[derive(Clone)]
+pub(crate) struct Certificate {
+    /// The name of the authority that made it.
+    pub authority: String,
+    /// Whom the node trusts: the authorities there were when it was given. Counts as [`Nodes::authorities`].
+    pub authorities: u64,
+    /// When it ends.
+    pub ends: Timestamp,
+}
+
 /// All nodes.
 pub struct Nodes {
     known: Mutex<BTreeMap<String, Node>>,
@@ -85,6 +97,8 @@ pub struct Nodes {
     /// Counts visits: no two are ever taken for each other.
     visits: AtomicU64,
     inventories: Inventories,
+    /// Counts changes of the authorities.
+    authorities: watch::Sender<u64>,
     /// Counts changes, for those who watch.
     changes: watch::Sender<u64>,
     store: Option<Store>,
@@ -117,7 +131,8 @@ impl Nodes {
         let (changes, _) = watch::channel(0);
         let (known, revoked) = (Mutex::new(known), Mutex::new(revoked));
         let (visits, inventories) = (AtomicU64::new(0), Inventories::default());
-        Arc::new(Self { known, revoked, visits, inventories, changes, store, unwritten: Notify::new() })
+        let (authorities, unwritten) = (watch::Sender::new(0), Notify::new());
+        Arc::new(Self { known, revoked, visits, inventories, authorities, changes, store, unwritten })
     }
 
     /// Changes whenever something changed about any node.
@@ -135,7 +150,12 @@ impl Nodes {
     }
 
     /// A node said hello. Its stream before this one, if there is one, is told to end.
-    pub(crate) fn greet(self: &Arc<Self>, hello: &v1::Hello, labels: Labels, certificate: Option<Timestamp>) -> Visit {
+    pub(crate) fn greet(
+        self: &Arc<Self>,
+        hello: &v1::Hello,
+        labels: Labels,
+        certificate: Option<&Credential>,
+    ) -> Visit {
         let (end, farewell) = watch::channel(None);
         let serial = self.visits.fetch_add(1, Ordering::Relaxed);
         self.change(&hello.node, |node| {
@@ -155,7 +175,11 @@ impl Nodes {
             }
             node.kept.labels.clone_from(&labels);
             node.kept.version.clone_from(&hello.version);
-            node.certificate_ends = certificate;
+            node.certificate = certificate.map(|shown| {
+                let before = node.certificate.take().filter(|before| before.authority == shown.authority);
+                let authorities = before.map_or(0, |before| before.authorities);
+                Certificate { authority: shown.authority.clone(), authorities, ends: shown.ends }
+            });
             node.addresses.clone_from(&hello.addresses);
             node.report = v1::Report::default();
             node.offers.clear();
@@ -183,6 +207,37 @@ impl Nodes {
             store.write(move |db| store::nodes::revoke(db, &node, at_ms)).await?;
         }
         Ok(was_known)
+    }
+
+    /// A node was given a certificate, and with it the authorities there are.
+    pub(crate) fn certified(&self, node: &str, authority: String, ends: Timestamp) {
+        let authorities = *self.authorities.borrow();
+        self.change(node, |node| node.certificate = Some(Certificate { authority, authorities, ends }));
+    }
+
+    /// The authorities have changed: nodes are to renew their certificates. With `again`, their streams end, so that they come by
+    /// certificates that count.
+    pub(crate) fn renew(&self, again: bool) {
+        self.authorities.send_modify(|count| *count += 1);
+        for node in self.known().values().filter(|_| again) {
+            if let Some(visitor) = &node.visitor {
+                visitor.end.send_replace(Some(Farewell::Again("authorities were withdrawn")));
+            }
+        }
+    }
+
+    /// Changes whenever the authorities do.
+    pub(crate) fn authorities(&self) -> watch::Receiver<u64> {
+        self.authorities.subscribe()
+    }
+
+    /// All nodes by name, with the authority of their certificate, and whether they are connected.
+    pub(crate) fn certificates(&self) -> Vec<(String, Option<String>, bool)> {
+        let of = |(name, node): (&String, &Node)| {
+            let authority = node.certificate.as_ref().map(|certificate| certificate.authority.clone());
+            (name.clone(), authority, node.visitor.is_some())
+        };
+        self.known().iter().map(of).collect()
     }
 
     /// Whether the certificates of a node that were made at this time are refused.

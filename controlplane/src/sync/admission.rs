@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
+use rustls_pki_types::CertificateDer;
 use sluice_contract::{FINGERPRINT_MARK, v1};
 use tonic::Status;
 
@@ -72,6 +73,7 @@ impl Admission {
         };
         tracing::info!(node = request.node, token = token.id, "a node joined");
         self.nodes.grant(&request.node, token.labels);
+        self.certified(&certificates);
         Ok(certificates)
     }
 
@@ -82,7 +84,17 @@ impl Admission {
             None => Arc::new(self.authority.recognise(request).map_err(refused)?),
         };
         self.welcome(&credential)?;
-        self.authority.admit(&credential.node, &request.csr).map_err(refused)
+        let certificates = self.authority.admit(&credential.node, &request.csr).map_err(refused)?;
+        self.certified(&certificates);
+        Ok(certificates)
+    }
+
+    /// Notes what a node was given.
+    fn certified(&self, certificates: &v1::Certificates) {
+        let leaf = certificates.chain.first().map(|leaf| CertificateDer::from(leaf.as_slice()));
+        if let Some(Credential { node, authority, ends, .. }) = leaf.as_ref().and_then(Credential::of) {
+            self.nodes.certified(&node, authority, ends);
+        }
     }
 
     /// Refuses those that were sent away after their certificate was made.

@@ -13,6 +13,7 @@ use sluice_contract::CONTROL_PLANE;
 use sluice_contract::v1;
 use sluice_contract::v1::sync_client::SyncClient;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status};
@@ -136,7 +137,13 @@ impl Remote {
             .http2_keep_alive_interval(limit::UPLINK_PING)
             .keep_alive_timeout(limit::UPLINK_PONG)
             .keep_alive_while_idle(true);
-        endpoint.connect_with_connector(connect).await.map_err(|error| Status::unavailable(root_cause(&error)))
+        endpoint.connect_with_connector(connect).await.map_err(|error| match distrust(&error) {
+            Some(distrust) => Status::unauthenticated(format!(
+                "{distrust}: it is another control plane, or its authorities were exchanged while this node was away; a new join token \
+                 brings the node back (`sluice token create NAME --join`)"
+            )),
+            None => Status::unavailable(root_cause(&error)),
+        })
     }
 }
 
@@ -180,9 +187,10 @@ impl Way<'_> {
         let identity = self.identity.insert(identity);
         let channel = self.remote.connect(tls::known(identity).map_err(internal)?).await?;
         tracing::info!(control_plane = self.remote.host, "connected to the control plane");
+        let asked = Arc::clone(&link.renewal);
         tokio::select! {
             end = converse(channel.clone(), link) => Ok(end),
-            never = keep_renewing(identity, &channel, &self.remote.identity) => match never {},
+            never = keep_renewing(identity, &asked, &channel, &self.remote.identity) => match never {},
         }
     }
 
@@ -209,14 +217,21 @@ impl Way<'_> {
     }
 }
 
-/// Renews a certificate whenever two thirds of its life are over.
-async fn keep_renewing(identity: &mut Identity, channel: &Channel, file: &std::path::Path) -> std::convert::Infallible {
+/// Renews a certificate whenever two thirds of its life are over, or the control plane asks for it.
+async fn keep_renewing(
+    identity: &mut Identity,
+    asked: &Notify,
+    channel: &Channel,
+    file: &std::path::Path,
+) -> std::convert::Infallible {
     loop {
         // in steps, because clocks are set and machines sleep
         let due = identity.renew_in();
         if due > Duration::ZERO {
-            tokio::time::sleep(due.min(limit::RENEWAL_LOOK)).await;
-            continue;
+            tokio::select! {
+                () = tokio::time::sleep(due.min(limit::RENEWAL_LOOK)) => continue,
+                () = asked.notified() => {}
+            }
         }
         match renew(identity, channel.clone(), file).await {
             Ok(renewed) => *identity = renewed,
@@ -248,6 +263,21 @@ fn keep(key: rcgen::KeyPair, given: v1::Certificates, file: &std::path::Path) ->
 
 fn internal(error: impl std::fmt::Display) -> Status {
     Status::internal(error.to_string())
+}
+
+/// Why one of the two does not know the other by certificate.
+fn distrust<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(found) = inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref()) {
+            let is_about_certificates =
+                matches!(found, rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_));
+            return is_about_certificates.then_some(found);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// What lies under the layers of an error: the sentence a person can act on.

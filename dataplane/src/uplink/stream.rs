@@ -108,6 +108,10 @@ impl Stream<'_> {
                 self.assemble().await
             }
             Some(Told::Wanted(wanted)) => self.tell_inventory(&wanted.server).await,
+            Some(Told::Renewal(v1::Renewal {})) => {
+                self.link.renewal.notify_one();
+                Ok(())
+            }
             Some(Told::Dismissal(dismissal)) => Err(End::Dismissed(dismissal.reason)),
             // of a later version: nothing that matters depends on it, or a feature would have been named
             None => Ok(()),

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use sluice_contract::authority_hint;
 use sluice_snapshot::chunk::Name;
 
 use super::identity::Identity;
@@ -21,7 +24,7 @@ const ALPN: &[u8] = b"h2";
 /// TLS cannot be set up.
 pub fn first_contact(authority: Name) -> Result<Arc<ClientConfig>, Error> {
     let provider = provider();
-    let verifier = Arc::new(FirstContact { authority, provider: Arc::clone(&provider) });
+    let verifier = Arc::new(FirstContact { authority, hint: [hint(authority)], provider: Arc::clone(&provider) });
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -32,13 +35,11 @@ pub fn first_contact(authority: Name) -> Result<Arc<ClientConfig>, Error> {
 
 /// For a node that has joined; one whose certificate has ended shows none.
 pub(super) fn known(identity: &Identity) -> Result<Arc<ClientConfig>, Error> {
-    let mut authorities = RootCertStore::empty();
-    for authority in &identity.authorities {
-        authorities.add(authority.clone())?;
-    }
+    let verifier = Arc::new(Acquainted::of(&identity.authorities)?);
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(authorities);
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
     let config = if identity.has_ended() {
         builder.with_no_client_auth()
     } else {
@@ -59,10 +60,78 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
+/// By what a control plane is asked to show a certificate of an authority that is known here.
+fn hint(authority: Name) -> DistinguishedName {
+    DistinguishedName::in_sequence(&authority_hint(&format!("{authority:?}")))
+}
+
+/// Trusts authorities as usual, and says which.
+#[derive(Debug)]
+struct Acquainted {
+    verifier: Arc<WebPkiServerVerifier>,
+    hints: Box<[DistinguishedName]>,
+}
+
+impl Acquainted {
+    fn of(authorities: &[CertificateDer<'static>]) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        for authority in authorities {
+            roots.add(authority.clone())?;
+        }
+        let hints = authorities.iter().map(|authority| hint(Name::of(authority))).collect();
+        Ok(Self { verifier: verifier(roots, provider())?, hints })
+    }
+}
+
+impl ServerCertVerifier for Acquainted {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        Some(&self.hints)
+    }
+}
+
+fn verifier(roots: RootCertStore, provider: Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, Error> {
+    let builder = WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
+    builder.build().map_err(|error| Error::General(error.to_string()))
+}
+
 /// Trusts the one authority whose fingerprint is known, if the control plane shows it with its own certificate.
 #[derive(Debug)]
 struct FirstContact {
     authority: Name,
+    hint: [DistinguishedName; 1],
     provider: Arc<CryptoProvider>,
 }
 
@@ -79,9 +148,7 @@ impl ServerCertVerifier for FirstContact {
         let authority = intermediates.iter().find(|shown| Name::of(shown) == self.authority).ok_or(unknown)?;
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned())?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&self.provider))
-            .build()
-            .map_err(|error| Error::General(error.to_string()))?;
+        let verifier = verifier(roots, Arc::clone(&self.provider))?;
         verifier.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
     }
 
@@ -105,5 +172,9 @@ impl ServerCertVerifier for FirstContact {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        Some(&self.hint)
     }
 }

@@ -16,6 +16,19 @@ pub const NODE: &str = "sluice:node:";
 /// certificate, in hexadecimal. By it the bearer knows whom to show the token to; a control plane looks at what is before it.
 pub const FINGERPRINT_MARK: char = '.';
 
+/// What a client of a control plane names in the `certificate_authorities` of its hello (RFC 8446 section 4.2.4) for each authority it
+/// knows, by fingerprint: while authorities are exchanged, a control plane has a certificate of each, and shows one that is known.
+///
+/// A name (X.501) with the fingerprint as its common name, without the sequence around it.
+#[must_use]
+pub fn authority_hint(fingerprint: &str) -> Vec<u8> {
+    // SET { SEQUENCE { OBJECT IDENTIFIER 2.5.4.3, UTF8String } }: no length takes more than one byte
+    let text = &fingerprint.as_bytes()[..fingerprint.len().min(64)];
+    let length = |more: usize| (text.len() + more) as u8;
+    let head = [0x31, length(9), 0x30, length(7), 0x06, 0x03, 0x55, 0x04, 0x03, 0x0c, length(0)];
+    [&head, text].concat()
+}
+
 /// Version 1 of the contract: package `sluice.v1`.
 #[expect(missing_docs, clippy::all, reason = "generated code; the .proto files hold the documentation")]
 pub mod v1 {

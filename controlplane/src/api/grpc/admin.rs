@@ -180,6 +180,24 @@ impl admin_server::Admin for Admin {
         Ok(Response::new(v1::RotateKeyResponse { key, resealed }))
     }
 
+    async fn list_authorities(&self, request: Request<v1::ListAuthoritiesRequest>) -> Answer<v1::Authorities> {
+        let (caller, _) = self.open(request).await?;
+        let authorities = self.service.authorities(&caller, self.publisher.nodes()).await.map_err(status)?;
+        Ok(Response::new(answer::authorities(authorities)))
+    }
+
+    async fn rotate_authority(&self, request: Request<v1::RotateAuthorityRequest>) -> Answer<v1::Authorities> {
+        let (caller, _) = self.open(request).await?;
+        let authorities = self.service.rotate_authority(&caller, self.publisher.nodes()).await.map_err(status)?;
+        Ok(Response::new(answer::authorities(authorities)))
+    }
+
+    async fn withdraw_authorities(&self, request: Request<v1::WithdrawAuthoritiesRequest>) -> Answer<v1::Authorities> {
+        let (caller, asked) = self.open(request).await?;
+        let withdrawn = self.service.withdraw_authorities(&caller, self.publisher.nodes(), asked.force).await;
+        Ok(Response::new(answer::authorities(withdrawn.map_err(status)?)))
+    }
+
     async fn revoke_node(&self, request: Request<v1::RevokeNodeRequest>) -> Answer<v1::RevokeNodeResponse> {
         let (caller, asked) = self.open(request).await?;
         self.service.revoke_node(&caller, self.publisher.nodes(), &asked.node).await.map_err(status)?;

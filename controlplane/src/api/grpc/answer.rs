@@ -4,9 +4,12 @@ use jiff::Timestamp;
 use sluice_contract::v1;
 
 use crate::audit::{Entry, Verdict};
+use crate::authority::About;
 use crate::hex;
 use crate::language::{Fault, Segment};
-use crate::service::{Change, ChangeKind, FieldChange, Judged, Outcome, RevisionAbout, SecretAbout, Shown};
+use crate::service::{
+    Authorities, Change, ChangeKind, FieldChange, Judged, Outcome, RevisionAbout, SecretAbout, Shown,
+};
 use crate::store::tokens::{StoredToken, TokenKind};
 
 pub(super) fn outcome(outcome: Outcome) -> v1::ApplyResponse {
@@ -112,4 +115,18 @@ pub(super) fn verdict(verdict: &Verdict) -> v1::VerifyAuditResponse {
 /// Times before 1970 are none of ours.
 fn milliseconds(at: Timestamp) -> u64 {
     u64::try_from(at.as_millisecond()).unwrap_or_default()
+}
+
+/// The authorities, as they are told.
+pub(super) fn authorities(Authorities { all, behind }: Authorities) -> v1::Authorities {
+    let ms = |at: Timestamp| u64::try_from(at.as_millisecond()).unwrap_or_default();
+    let authority = |(about, nodes): (About, Vec<String>)| v1::Authority {
+        name: about.name,
+        fingerprint: about.fingerprint,
+        made_ms: ms(about.made),
+        expires_ms: ms(about.ends),
+        signs: about.signs,
+        nodes,
+    };
+    v1::Authorities { authorities: all.into_iter().map(authority).collect(), behind }
 }

@@ -34,8 +34,9 @@ fn status(name: &str, node: &Node, head: u64) -> v1::NodeStatus {
         servers: node.report.servers.iter().cloned().map(server).collect(),
         addresses: node.addresses.clone(),
         certificate_expires_ms: node
-            .certificate_ends
-            .map_or(0, |ends| u64::try_from(ends.as_millisecond()).unwrap_or_default()),
+            .certificate
+            .as_ref()
+            .map_or(0, |certificate| u64::try_from(certificate.ends.as_millisecond()).unwrap_or_default()),
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Farewell {
     Replaced,
     /// It is not welcome any more.
     Dismissed(String),
+    /// It is, by another connection.
+    Again(&'static str),
 }
 
 /// A connected node. Dropped: it has gone.
@@ -47,6 +49,19 @@ impl Visit {
     /// Tells when and why the stream is to end.
     pub(crate) fn farewell(&self) -> watch::Receiver<Option<Farewell>> {
         self.farewell.clone()
+    }
+
+    /// Tells when the authorities change.
+    pub(crate) fn authorities(&self) -> watch::Receiver<u64> {
+        self.nodes.authorities()
+    }
+
+    /// Whether the node does not know the authorities there are.
+    pub(crate) fn is_behind(&self) -> bool {
+        let now = *self.nodes.authorities.borrow();
+        let known = self.nodes.known();
+        let certificate = known.get(&self.node).and_then(|node| node.certificate.as_ref());
+        certificate.is_some_and(|certificate| certificate.authorities < now)
     }
 
     /// The generation of the next manifest, which is of this revision.
