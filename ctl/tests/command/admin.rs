@@ -55,7 +55,8 @@ script!(
     list_tokens ListTokensRequest ListTokensResponse, revoke_token RevokeTokenRequest RevokeTokenResponse,
     set_secret SetSecretRequest SetSecretResponse, list_secrets ListSecretsRequest ListSecretsResponse,
     delete_secret DeleteSecretRequest DeleteSecretResponse, rotate_key RotateKeyRequest RotateKeyResponse,
-    revoke_node RevokeNodeRequest RevokeNodeResponse, audit AuditRequest AuditResponse,
+    list_authorities ListAuthoritiesRequest Authorities, rotate_authority RotateAuthorityRequest Authorities,
+    withdraw_authorities WithdrawAuthoritiesRequest Authorities, revoke_node RevokeNodeRequest RevokeNodeResponse, audit AuditRequest AuditResponse,
     verify_audit VerifyAuditRequest VerifyAuditResponse
 );
 

@@ -58,6 +58,7 @@ impl Desk {
             held,
             offers: offer,
             stage,
+            renewal: Default::default(),
             trouble: watch::Sender::new(String::new()),
         };
         let end = tokio::spawn(async move { converse(service, &mut link).await });
