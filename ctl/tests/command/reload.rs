@@ -84,15 +84,29 @@ fn a_broken_file_changes_nothing_until_it_is_repaired() {
 }
 
 #[test]
-fn what_is_bound_stays_and_is_said() {
+fn what_waits_for_the_next_start_is_said() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("mcp.yaml");
+    fs::write(&file, FIRST).unwrap();
+    let gateway = start(home.path(), "mcp.yaml");
+    fs::write(&file, format!("proxy: {{log_level: debug}}\n{SECOND}")).unwrap();
+    let said = gateway.says("takes effect at the next start");
+    assert_eq!((&said["path"], &said["level"]), (&"proxy.log_level".into(), &"WARN".into()), "{said}");
+    adopted(&gateway);
+}
+
+#[test]
+fn a_certificate_that_is_not_there_is_said_and_nothing_counts_until_it_is_left_out() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("mcp.yaml");
     fs::write(&file, FIRST).unwrap();
     let gateway = start(home.path(), "mcp.yaml");
     fs::write(&file, format!("proxy: {{tls: [{{certificate: c, key: k}}]}}\n{SECOND}")).unwrap();
-    let said = gateway.says("takes effect at the next start");
-    assert_eq!((&said["path"], &said["level"]), (&"proxy.tls".into(), &"WARN".into()), "{said}");
-    adopted(&gateway);
+    let said = gateway.says("a node refused the configuration");
+    assert_eq!((&said["revision"], &said["level"]), (&2.into(), &"ERROR".into()), "{said}");
+    assert_eq!(gateway.status_at("/servers/b/mcp", None), 404, "all or nothing");
+    fs::write(&file, SECOND).unwrap();
+    assert_eq!(gateway.says("configuration adopted")["revision"], 3);
 }
 
 #[test]
