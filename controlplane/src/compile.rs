@@ -27,9 +27,8 @@ use sluice_contract::v1;
 use crate::language::{Config, Fault, Path, Prefix};
 use crate::secrets::Secrets;
 use crate::store::StoredKey;
-use origins::Origins;
-
 pub use access::needs_first_key;
+pub use origins::Origins;
 
 /// What the gateway calls itself unless told otherwise.
 const DEFAULT_NAME: &str = "sluice";
@@ -62,6 +61,8 @@ pub struct Compiled {
     pub snapshot: v1::Snapshot,
     /// Accepted, but perhaps not what was meant.
     pub warnings: Vec<Fault>,
+    /// Where the parts of the snapshot came from.
+    pub origins: Origins,
 }
 
 /// Compiles a configuration. Of the secrets, the node gets those that its servers refer to.
@@ -102,7 +103,11 @@ pub fn compile(
     // What the parser misses because it was left out above has been told already; nobody wrote it.
     let first = notes.faults.is_empty();
     notes.faults.extend(translated.into_iter().filter(|(_, written)| first || *written).map(|(fault, _)| fault));
-    if notes.faults.is_empty() { Ok(Compiled { snapshot, warnings: notes.warnings }) } else { Err(notes.faults) }
+    if notes.faults.is_empty() {
+        Ok(Compiled { snapshot, warnings: notes.warnings, origins: notes.origins })
+    } else {
+        Err(notes.faults)
+    }
 }
 
 /// What is collected on the way.

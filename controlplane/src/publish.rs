@@ -9,6 +9,7 @@ mod desired;
 mod edition;
 mod lane;
 mod nodes;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 

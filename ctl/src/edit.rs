@@ -7,9 +7,10 @@ use tonic::{Code, Status};
 use crate::change;
 use crate::client::{Connection, ControlPlane};
 use crate::command::history;
-use crate::fault::{self, File};
+use crate::fault;
 use crate::output::{self, Failure, Format, talk};
 use crate::spread::{Spread, Wait};
+use crate::written::File;
 
 /// How a change is made.
 #[derive(Debug, clap::Args)]
@@ -49,9 +50,9 @@ impl Edit {
         connection: &mut Connection,
         asked: Result<ApplyResponse, Status>,
         base: Option<u64>,
-        file: Option<File<'_>>,
+        files: &[File],
     ) -> Result<(), Failure> {
-        let answer = accepted(connection, asked, base, file)?;
+        let answer = accepted(connection, asked, base, files)?;
         let revision = answer.revision;
         if self.dry_run {
             show(self.output, &answer, None)?;
@@ -66,7 +67,7 @@ impl Edit {
         } else {
             talk(&format!("this is revision {revision}\n"));
         }
-        let spread = self.wait.on(connection, revision, file)?;
+        let spread = self.wait.on(connection, revision, files)?;
         if self.output != Format::Table {
             show(self.output, &answer, Some(&spread))?;
         }
@@ -79,14 +80,14 @@ pub(crate) fn accepted(
     connection: &mut Connection,
     asked: Result<ApplyResponse, Status>,
     base: Option<u64>,
-    file: Option<File<'_>>,
+    files: &[File],
 ) -> Result<ApplyResponse, Failure> {
     let answer = asked.map_err(|status| match (status.code(), base) {
         (Code::Aborted, Some(base)) => conflict(connection, base, &status),
         _ => connection.failure(&status),
     })?;
-    talk(&fault::show("warning", &answer.warnings, file));
-    if answer.faults.is_empty() { Ok(answer) } else { Err(Failure::Input(fault::show("error", &answer.faults, file))) }
+    talk(&fault::show("warning", &answer.warnings, files));
+    if answer.faults.is_empty() { Ok(answer) } else { Err(Failure::Input(fault::show("error", &answer.faults, files))) }
 }
 
 /// Who changed what since.

@@ -2,33 +2,26 @@
 
 use serde_json::{Value, json};
 use sluice_contract::v1::ConfigurationFault;
-use sluice_controlplane::language::{Fault, Kind, Path, Segment, Source, Split};
+use sluice_controlplane::language::{Fault, Kind, Path, Segment};
 
-/// A file, and the objects that are in it.
-#[derive(Clone, Copy)]
-pub(crate) struct File<'a> {
-    pub(crate) source: &'a Source,
-    pub(crate) split: &'a Split,
+use crate::written::File;
+
+/// Whether a file has the object that a path leads to or through, or a map that it ends at.
+fn mentions(file: &File, path: &Path) -> bool {
+    let object = Kind::of_path(path);
+    file.split.parts.iter().any(|part| match object {
+        Some((kind, name)) => part.object.kind == kind && part.object.name == name,
+        None => !path.segments().is_empty() && part.object.path().is_within(path),
+    })
 }
 
-impl File<'_> {
-    /// Whether the file has the object that a path leads to or through, or a map that it ends at.
-    fn mentions(&self, path: &Path) -> bool {
-        let object = Kind::of_path(path);
-        self.split.parts.iter().any(|part| match object {
-            Some((kind, name)) => part.object.kind == kind && part.object.name == name,
-            None => !path.segments().is_empty() && part.object.path().is_within(path),
-        })
-    }
-}
-
-/// Shows faults: those about what the file says at their place in it, the others by their path.
-pub(crate) fn show(word: &str, faults: &[ConfigurationFault], file: Option<File<'_>>) -> String {
+/// Shows faults: those about what files say at their place in these, the others by their path.
+pub(crate) fn show(word: &str, faults: &[ConfigurationFault], files: &[File]) -> String {
     let mut text = String::new();
     for fault in faults {
         let path = path(&fault.path);
         let of_node = if fault.node.is_empty() { String::new() } else { format!("on node {}: ", fault.node) };
-        match file.filter(|file| file.mentions(&path)) {
+        match files.iter().find(|file| mentions(file, &path)) {
             Some(File { source, split }) => {
                 let message = format!("{of_node}{}", fault.message);
                 let here = if fault.is_key { Fault::key(path, message) } else { Fault::value(path, message) };

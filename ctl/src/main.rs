@@ -12,6 +12,7 @@ mod output;
 mod page;
 mod spread;
 mod state;
+mod written;
 
 use std::process::ExitCode;
 

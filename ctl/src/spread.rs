@@ -9,8 +9,9 @@ use tokio::time::{Instant, timeout_at};
 use tonic::{Status, Streaming};
 
 use crate::client::{Admin, Connection};
-use crate::fault::{self, File};
+use crate::fault;
 use crate::output::{Failure, Paint, Stream, Tone, talk, time};
+use crate::written::File;
 
 /// Seconds to wait: nodes judge in well under one, and a large configuration takes a few.
 const PATIENCE: &str = "60s";
@@ -34,17 +35,12 @@ pub(crate) struct Wait {
 
 impl Wait {
     /// Waits for a revision where that is wanted.
-    pub(crate) fn on(
-        &self,
-        connection: &mut Connection,
-        revision: u64,
-        file: Option<File<'_>>,
-    ) -> Result<Spread, Failure> {
+    pub(crate) fn on(&self, connection: &mut Connection, revision: u64, files: &[File]) -> Result<Spread, Failure> {
         if self.no_wait {
             return Ok(Spread::default());
         }
         let mut spread = Spread { revision, ..Spread::default() };
-        let watched = connection.run(async |admin| spread.watch(admin, self.timeout, file).await);
+        let watched = connection.run(async |admin| spread.watch(admin, self.timeout, files).await);
         if let Err(status) = watched {
             talk(&format!("revision {revision} is kept; what nodes made of it is not known:\n"));
             return Err(connection.failure(&status));
@@ -78,10 +74,10 @@ impl Spread {
         let revision = self.revision;
         if refused > 0 {
             return Err(Failure::other(format_args!(
-                "{} refused revision {revision} and {} what they had\n  \
-                 = apply what they can run, or go back: `sluice history`, `sluice rollback REVISION`",
+                "{} refused revision {revision} and {}\n  \
+                 = apply what can run there, or go back: `sluice history`, `sluice rollback REVISION`",
                 nodes(refused),
-                if refused == 1 { "goes on with" } else { "go on with" }
+                if refused == 1 { "goes on with what it had" } else { "go on with what they had" }
             )));
         }
         if waiting > 0 {
@@ -104,14 +100,14 @@ impl Spread {
         Value::Array(self.verdicts.iter().map(value).collect())
     }
 
-    async fn watch(&mut self, admin: &mut Admin, patience: Duration, file: Option<File<'_>>) -> Result<(), Status> {
+    async fn watch(&mut self, admin: &mut Admin, patience: Duration, files: &[File]) -> Result<(), Status> {
         let begin = Instant::now();
         let question = WatchRequest { revision: self.revision };
         let mut answers: Streaming<WatchResponse> = admin.watch(question).await?.into_inner();
         while let Ok(answer) = timeout_at(begin + patience, answers.message()).await {
             let Some(answer) = answer? else { break };
             for node in &answer.nodes {
-                self.hear(node, begin.elapsed(), file);
+                self.hear(node, begin.elapsed(), files);
             }
             if answer.settled {
                 break;
@@ -121,7 +117,7 @@ impl Spread {
     }
 
     /// Notes what a node has made of it, and tells when that is new.
-    fn hear(&mut self, node: &NodeStatus, after: Duration, file: Option<File<'_>>) {
+    fn hear(&mut self, node: &NodeStatus, after: Duration, files: &[File]) {
         let verdict = self.verdict(node);
         if self.verdicts.get(&node.node) == Some(&verdict) {
             return;
@@ -139,7 +135,7 @@ impl Spread {
                     "{name} {refused} revision {} and goes on with {}:\n",
                     node.rejected_revision, node.revision
                 ));
-                talk(&fault::show("error", &node.rejected, file));
+                talk(&fault::show("error", &node.rejected, files));
             }
             Verdict::Waits | Verdict::Away { .. } => {}
         }
@@ -181,7 +177,7 @@ impl Spread {
 }
 
 fn said(fault: &ConfigurationFault) -> String {
-    fault::show("error", std::slice::from_ref(fault), None).trim_end().to_owned()
+    fault::show("error", std::slice::from_ref(fault), &[]).trim_end().to_owned()
 }
 
 fn nodes(count: usize) -> String {

@@ -4,7 +4,7 @@ use crate::language::{Fault, Path};
 
 /// Remembers where parts of a snapshot came from.
 #[derive(Default)]
-pub(super) struct Origins(Vec<Origin>);
+pub struct Origins(Vec<Origin>);
 
 struct Origin {
     /// In the words of the contract.
@@ -29,6 +29,13 @@ impl Origins {
     /// The part came from the value at a path, and what to do about it is known.
     pub(super) fn advised(&mut self, wire: impl Into<String>, path: Path, advice: &'static str) {
         self.0.push(Origin { wire: wire.into(), path, is_key: false, advice: Some(advice) });
+    }
+
+    /// A fault of the snapshot in the words of the configuration; `None`: nobody wrote the part.
+    #[must_use]
+    pub fn say(&self, fault: sluice_snapshot::Fault) -> Option<Fault> {
+        let (said, is_written) = self.translate(fault);
+        is_written.then_some(said)
     }
 
     /// Says a fault of the snapshot in the words of the configuration, and whether somebody wrote the part.

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use sluice_contract::v1;
 use sluice_snapshot::chunk::{Chunks, cut};
 
-use super::Desired;
+use super::{Desired, wire};
+use crate::compile::{Compiled, Origins};
 use crate::language::Fault;
 
 /// Labels of a node.
@@ -19,6 +20,8 @@ pub(super) struct Edition {
     pub chunks: Chunks,
     /// Names in the order of the manifest, to say faults by.
     servers: Vec<String>,
+    /// To say faults in the words of the configuration.
+    origins: Origins,
 }
 
 /// An edition, or why there is none.
@@ -26,14 +29,20 @@ pub(super) type Made = Result<Edition, Vec<Fault>>;
 
 impl Edition {
     fn make(desired: &Desired, labels: &Labels) -> Made {
-        let snapshot = desired.compile(labels)?.snapshot;
+        let Compiled { snapshot, origins, .. } = desired.compile(labels)?;
         let servers = snapshot.servers.iter().map(|server| server.name.clone()).collect();
         let (manifest, chunks) = cut(snapshot);
-        Ok(Self { manifest, chunks, servers })
+        Ok(Self { manifest, chunks, servers, origins })
     }
 
-    /// A node's fault, said by names instead of positions.
+    /// A node's fault in the words of the configuration; where nobody wrote the part, by names instead of positions.
     pub(super) fn say(&self, fault: v1::NodeFault) -> v1::ConfigurationFault {
+        let v1::NodeFault { path, reason } = &fault;
+        let said = self.origins.say(sluice_snapshot::Fault { path: path.clone(), reason: reason.clone() });
+        said.map_or_else(|| self.by_name(fault), wire::fault)
+    }
+
+    fn by_name(&self, fault: v1::NodeFault) -> v1::ConfigurationFault {
         let mut path: Vec<String> = Vec::new();
         for part in fault.path.split('.').filter(|part| !part.is_empty()) {
             let (name, indices) = part.split_once('[').map_or((part, ""), |(name, rest)| (name, rest));
@@ -127,8 +136,9 @@ mod tests {
             panic!("refused")
         };
         let say = |path: &str| edition.say(v1::NodeFault { path: path.to_owned(), reason: "no".to_owned() }).path;
+        assert_eq!(say("servers[1].stdio.program"), ["servers", "b", "command"], "as it was written");
         assert_eq!(say("servers[1].http.headers[0].name"), ["servers", "b", "http", "headers", "0", "name"]);
-        assert_eq!(say("listener.addresses[0]"), ["listener", "addresses", "0"]);
+        assert_eq!(say("ledger"), ["ledger"]);
         assert!(say("").is_empty());
     }
 }

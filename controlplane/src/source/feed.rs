@@ -128,7 +128,7 @@ impl Feed {
             node: self.node.clone(),
             ..Desired::default()
         };
-        let Compiled { mut snapshot, warnings } = desired.compile(&self.node.labels).map_err(refused)?;
+        let Compiled { mut snapshot, warnings, .. } = desired.compile(&self.node.labels).map_err(refused)?;
         let mut warnings = [document.warnings.clone(), warnings].concat();
         let mut changes = Changes::default();
         if let Some(last) = &self.last {

@@ -1,24 +1,21 @@
 //! `sluice apply`: a file becomes what the fleet runs.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use sluice_contract::v1::{ApplyRequest, ApplyResponse, ChangeKind, Object};
-use sluice_controlplane::language::{self, Split};
-use sluice_controlplane::source::Document;
+use sluice_contract::v1::{ApplyRequest, ChangeKind};
 
 use crate::change;
 use crate::client::Connection;
-use crate::configuration;
-use crate::edit::{self, Edit};
-use crate::fault::File;
+use crate::edit::Edit;
 use crate::output::{self, Failure, prompt, talk};
+use crate::written::{What, Written};
 
 /// Make the fleet run what a file says.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sluice apply -f mcp.yaml
+  sluice apply -f fleet/                      every *.yaml, *.yml and *.json of a folder, as one
   sluice apply -f mcp.yaml --dry-run          judge and compare, change nothing
   sluice apply -f mcp.yaml --prune            and remove what the file does not have
   sluice apply -f mcp.yaml --message 'weather moves to its new host'
@@ -42,18 +39,6 @@ pub(crate) struct Args {
     edit: Edit,
 }
 
-/// What is to be applied or compared.
-#[derive(Debug, clap::Args)]
-pub(crate) struct What {
-    /// The file, YAML or JSON; `-` for stdin
-    #[arg(short, long, visible_alias = "config", value_name = "FILE")]
-    file: PathBuf,
-
-    /// Remove what the file does not have
-    #[arg(long)]
-    prune: bool,
-}
-
 /// Applies the file.
 pub(crate) fn run(args: &Args) -> ExitCode {
     output::exit(apply(args))
@@ -73,7 +58,7 @@ fn apply(args: &Args) -> Result<(), Failure> {
     }
     let base = request.base_revision;
     let asked = connection.try_ask(async |admin| admin.apply(request).await);
-    args.edit.finish(&mut connection, asked, base, Some(written.file()))
+    args.edit.finish(&mut connection, asked, base, written.files())
 }
 
 /// Shows what pruning would do and lets a person decide. The answer: the revision that was shown.
@@ -93,52 +78,4 @@ fn agree(connection: &mut Connection, written: &Written, request: &ApplyRequest,
         count => format!("Apply, and remove {count} objects?"),
     };
     if prompt::confirm(&question)? { Ok(would.revision) } else { Err(Failure::declined()) }
-}
-
-/// A file that was read, in the parts that a control plane keeps.
-pub(crate) struct Written {
-    document: Document,
-    split: Split,
-}
-
-impl Written {
-    /// Reads the file, with its variables expanded.
-    pub(crate) fn read(what: &What) -> Result<Self, Failure> {
-        let document = configuration::read(&what.file)?;
-        let split = language::split(&document.source, &document.config)
-            .map_err(|faults| configuration::refused(&document.source, faults))?;
-        let mut warnings = [&document.warnings[..], &split.warnings].concat();
-        warnings.sort_by_key(|warning| document.source.position(warning));
-        talk(&document.source.show("warning", &warnings).to_string());
-        Ok(Self { document, split })
-    }
-
-    /// What asks for it.
-    pub(crate) fn request(&self, what: &What) -> ApplyRequest {
-        let objects = self.split.parts.iter().map(|part| object(&part.object)).collect();
-        ApplyRequest { objects, prune: what.prune, ..ApplyRequest::default() }
-    }
-
-    /// Asks what it would change.
-    pub(crate) fn compare(&self, connection: &mut Connection, request: ApplyRequest) -> Result<ApplyResponse, Failure> {
-        let base = request.base_revision;
-        let request = ApplyRequest { dry_run: true, ..request };
-        let asked = connection.try_ask(async |admin| admin.apply(request).await);
-        edit::accepted(connection, asked, base, Some(self.file()))
-    }
-
-    /// Where what the control plane finds wrong is shown.
-    fn file(&self) -> File<'_> {
-        File { source: &self.document.source, split: &self.split }
-    }
-}
-
-/// An object as it is sent.
-fn object(object: &language::Object) -> Object {
-    Object {
-        kind: object.kind.as_str().to_owned(),
-        name: object.name.clone(),
-        spec_json: object.spec.canonical(),
-        revision: 0,
-    }
 }

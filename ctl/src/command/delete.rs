@@ -44,7 +44,7 @@ fn delete(args: &Args) -> Result<(), Failure> {
         message: args.edit.message.clone(),
     };
     let asked = connection.try_ask(async |admin| admin.delete(request).await);
-    args.edit.finish(&mut connection, asked, args.edit.base, None)
+    args.edit.finish(&mut connection, asked, args.edit.base, &[])
 }
 
 fn name(args: &Args) -> Result<String, Failure> {

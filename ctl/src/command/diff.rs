@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 
 use crate::client::ControlPlane;
-use crate::command::apply::{What, Written};
 use crate::edit;
 use crate::output::{self, Failure, Format, talk};
+use crate::written::{What, Written};
 
 /// Show what a file would change.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   sluice diff -f mcp.yaml
+  sluice diff -f fleet/                       a folder of files
   sluice diff -f mcp.yaml --prune             with what would be removed
   sluice diff -f mcp.yaml --exit-code         for scripts: is anything different?
 

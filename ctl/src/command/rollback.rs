@@ -37,5 +37,5 @@ fn rollback(args: &Args) -> Result<(), Failure> {
         message: args.edit.message.clone(),
     };
     let asked = connection.try_ask(async |admin| admin.rollback(request).await);
-    args.edit.finish(&mut connection, asked, args.edit.base, None)
+    args.edit.finish(&mut connection, asked, args.edit.base, &[])
 }

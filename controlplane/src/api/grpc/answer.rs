@@ -6,7 +6,8 @@ use sluice_contract::v1;
 use crate::audit::{Entry, Verdict};
 use crate::authority::About;
 use crate::hex;
-use crate::language::{Fault, Segment};
+use crate::language::Fault;
+use crate::publish::wire;
 use crate::service::{
     Authorities, Change, ChangeKind, FieldChange, Judged, Outcome, RevisionAbout, SecretAbout, Shown,
 };
@@ -38,17 +39,7 @@ fn change(change: Change) -> v1::Change {
 }
 
 fn fault(fault: Fault, node: Option<String>) -> v1::ConfigurationFault {
-    let step = |segment: &Segment| match segment {
-        Segment::Key(key) => key.clone(),
-        Segment::Index(index) => index.to_string(),
-    };
-    v1::ConfigurationFault {
-        path: fault.path.segments().iter().map(step).collect(),
-        is_key: fault.is_key(),
-        message: fault.message,
-        advice: fault.advice.unwrap_or_default(),
-        node: node.unwrap_or_default(),
-    }
+    v1::ConfigurationFault { node: node.unwrap_or_default(), ..wire::fault(fault) }
 }
 
 pub(super) fn object(shown: Shown) -> v1::Object {

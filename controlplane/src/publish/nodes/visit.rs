@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::{Labels, Node, Nodes, Rejected, now_ms};
 use crate::language::Fault;
+use crate::publish::wire;
 
 /// Why a stream ends from here.
 #[derive(Clone)]
@@ -109,13 +110,7 @@ impl Visit {
 
     /// A revision makes no snapshot for this node.
     pub(crate) fn refused_here(&self, revision: u64, faults: &[Fault]) {
-        let fault = |fault: &Fault| v1::ConfigurationFault {
-            path: vec![fault.path.to_string()],
-            message: fault.message.clone(),
-            advice: fault.advice.clone().unwrap_or_default(),
-            ..v1::ConfigurationFault::default()
-        };
-        self.rejected(revision, faults.iter().map(fault).collect());
+        self.rejected(revision, faults.iter().cloned().map(wire::fault).collect());
     }
 
     /// How the node is, and whom it refused.

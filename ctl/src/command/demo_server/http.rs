@@ -43,9 +43,15 @@ pub(super) async fn serve(demo: Demo, address: SocketAddr) -> io::Result<()> {
 pub(super) fn service(demo: Demo, address: SocketAddr) -> Service {
     let config = StreamableHttpServerConfig::default();
     let config = if address.ip().is_loopback() {
-        // A web page elsewhere must not reach a server that is meant for this machine (DNS rebinding); the SDK's
-        // default for Host is loopback already.
-        config.with_allowed_origins(["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"])
+        // A web page elsewhere must not reach a server that is meant for this machine (DNS rebinding). The SDK knows two
+        // addresses of loopback, which has more.
+        let own = address.ip().to_string();
+        let hosts = config.allowed_hosts.iter().cloned().chain([own]).collect::<Vec<_>>();
+        config.with_allowed_hosts(hosts).with_allowed_origins([
+            "http://localhost:*",
+            "http://127.0.0.1:*",
+            "http://[::1]:*",
+        ])
     } else {
         config.disable_allowed_hosts()
     };

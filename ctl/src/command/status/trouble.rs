@@ -28,7 +28,7 @@ fn refused(node: &NodeStatus, now: u64, paint: Paint) -> Option<String> {
         0 => "has nothing to run".to_owned(),
         revision => format!("goes on with {revision}"),
     };
-    let faults = fault::show("error", &node.rejected, None);
+    let faults = fault::show("error", &node.rejected, &[]);
     let head = format!("{} {refused} revision {}, {when}, and {instead}:", node.node, node.rejected_revision);
     Some(format!("{head}\n{}", faults.trim_end()))
 }
