@@ -102,7 +102,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     let (adopt, planes) = watch::channel(plane);
     let node = Arc::new(Node {
         clock: Clock::start(),
-        seal: Seal::new(&seal::kept(&settings.state_dir.join("session.key"))),
+        seal: Seal::kept(&settings.state_dir.join("session.key")),
         sessions: Store::Memory(Memory::default()),
         quotas: Quotas::new(),
         meters: Meters::new(),

@@ -7,15 +7,16 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use bytes::{Buf as _, Bytes};
 use prost::Message as _;
 use sluice_contract::v1;
 use sluice_snapshot::chunk::{Chunks, Name};
 
-use crate::seal;
+use crate::seal::{self, KeyFile, Keys};
 
 /// What every ledger begins with; the number is that of the format.
 const HEADER: &[u8] = b"sluice ledger 1\n";
@@ -25,7 +26,9 @@ const NONCE: usize = 12;
 /// Where a node keeps what it runs.
 pub(crate) struct Ledger {
     path: PathBuf,
-    key: LessSafeKey,
+    file: KeyFile,
+    /// The newest first: it seals, and all open.
+    keys: ArcSwap<Vec<LessSafeKey>>,
     node: String,
     /// The newest generation that was written. Held while writing: one that waits for the disk is never written over a later one.
     newest: Mutex<u64>,
@@ -45,10 +48,31 @@ enum Broken {
 impl Ledger {
     /// The ledger in a state folder, and what seals it; the key is made where there is none.
     pub(crate) fn new(state_dir: &Path, node: &str) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, &seal::kept(&state_dir.join("ledger.key")))
-            .map(LessSafeKey::new)
-            .expect("the key has the length of AES-256");
-        Self { path: state_dir.join("ledger"), key, node: node.to_owned(), newest: Mutex::default() }
+        let (file, keys) = KeyFile::open(&state_dir.join("ledger.key"));
+        let (path, node) = (state_dir.join("ledger"), node.to_owned());
+        Self { path, file, keys: ArcSwap::from_pointee(ready(&keys)), node, newest: Mutex::default() }
+    }
+
+    /// The keys, if they have changed.
+    pub(crate) fn new_keys(&self) -> Option<Keys> {
+        self.file.look()
+    }
+
+    /// Goes by other keys, and seals what was written with the newest of them, so that the others can go. Waits for the disk.
+    pub(crate) fn exchange(&self, keys: &Keys) {
+        let before = self.keys.swap(Arc::new(ready(keys)));
+        let _writing = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let resealed = match fs::read(&self.path) {
+            Ok(sealed) => self.plain(&sealed).or_else(|_| self.plain_by(&before, &sealed)).map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => Err(error),
+        };
+        match resealed.and_then(|content| self.replace(content)) {
+            Ok(()) => tracing::info!(path = %self.path.display(), "the ledger is sealed with the newest key"),
+            Err(error) => {
+                tracing::error!(path = %self.path.display(), %error, "the ledger could not be sealed with the newest key")
+            }
+        }
     }
 
     /// What was written last, or `None`. A file that is no ledger of this node's is set aside.
@@ -61,7 +85,7 @@ impl Ledger {
                 return None;
             }
         };
-        match self.open(sealed) {
+        match self.open(&sealed) {
             Ok(content) => Some(content),
             Err(reason) => {
                 let aside = self.path.with_extension("broken");
@@ -83,8 +107,17 @@ impl Ledger {
             let part = v1::Part { chunk: name.to_wire(), bytes: bytes.clone(), last: true };
             part.encode_length_delimited(&mut content).map_err(io::Error::other)?;
         }
+        self.replace(content)?;
+        *newest = manifest.generation;
+        Ok(())
+    }
+
+    /// Seals content and puts it in the place of what was written. To be called by who holds the lock.
+    fn replace(&self, mut content: Vec<u8>) -> io::Result<()> {
         let nonce = seal::random::<NONCE>();
-        self.key
+        let keys = self.keys.load();
+        let newest = keys.first().ok_or_else(|| io::Error::other("there is no key"))?;
+        newest
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), self.bound(), &mut content)
             .map_err(|_| io::Error::other("the ledger is too large to be sealed"))?;
         let fresh = self.path.with_extension("new");
@@ -94,18 +127,29 @@ impl Ledger {
         [HEADER, &nonce, &content].into_iter().try_for_each(|part| file.write_all(part))?;
         file.sync_all()?;
         fs::rename(&fresh, &self.path)?;
-        *newest = manifest.generation;
         File::open(folder)?.sync_all()
     }
 
-    fn open(&self, sealed: Vec<u8>) -> Result<(v1::Manifest, Chunks), Broken> {
+    /// What is under the seal.
+    fn plain(&self, sealed: &[u8]) -> Result<Vec<u8>, Broken> {
+        self.plain_by(&self.keys.load(), sealed)
+    }
+
+    fn plain_by(&self, keys: &[LessSafeKey], sealed: &[u8]) -> Result<Vec<u8>, Broken> {
         let rest = sealed.strip_prefix(HEADER).ok_or(Broken::Format)?;
         let (nonce, content) = rest.split_first_chunk::<NONCE>().ok_or(Broken::Format)?;
-        let mut content = content.to_vec();
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let plain = self.key.open_in_place(nonce, self.bound(), &mut content).map_err(|_| Broken::Seal)?.len();
-        content.truncate(plain);
-        let mut content = Bytes::from(content);
+        let open = |key: &LessSafeKey| {
+            let mut content = content.to_vec();
+            let nonce = Nonce::assume_unique_for_key(*nonce);
+            let plain = key.open_in_place(nonce, self.bound(), &mut content).ok()?.len();
+            content.truncate(plain);
+            Some(content)
+        };
+        keys.iter().find_map(open).ok_or(Broken::Seal)
+    }
+
+    fn open(&self, sealed: &[u8]) -> Result<(v1::Manifest, Chunks), Broken> {
+        let mut content = Bytes::from(self.plain(sealed)?);
         let manifest = v1::Manifest::decode_length_delimited(&mut content).map_err(|_| Broken::Content)?;
         let mut chunks = Chunks::new();
         while content.has_remaining() {
@@ -119,6 +163,12 @@ impl Ledger {
     fn bound(&self) -> Aad<Vec<u8>> {
         Aad::from([HEADER, self.node.as_bytes()].concat())
     }
+}
+
+/// The newest first.
+fn ready(keys: &Keys) -> Vec<LessSafeKey> {
+    let key = |secret: &[u8]| UnboundKey::new(&AES_256_GCM, secret).map(LessSafeKey::new);
+    keys.newest_first().map(|one| key(&*one.secret).expect("the key has the length of AES-256")).collect()
 }
 
 #[cfg(test)]

@@ -4,17 +4,19 @@
 //! AES-256-GCM-SIV with an all-zero nonce: deterministic on purpose, because a task id must look the same wherever it
 //! occurs. SIV mode stays safe then and shows only that two equal values were sealed for the same owner.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+mod keys;
 
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::{hkdf, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::auth::PrincipalId;
+pub(crate) use keys::{KeyFile, Keys};
 
 /// What a handle is; part of what it is bound to, so that one kind never passes for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +52,100 @@ impl Binding<'_> {
     }
 }
 
-/// The node's sealing keys, derived from one 32-byte secret.
+/// The node's sealing keys: the newest seals, and what any of them sealed is ours. They may be exchanged while it is in use.
 pub(crate) struct Seal {
+    ring: ArcSwap<Ring>,
+    file: Option<KeyFile>,
+}
+
+/// The newest first.
+struct Ring(Vec<Arc<Key>>);
+
+/// One key of the ring, in its two uses.
+pub(crate) struct Key {
+    id: u8,
     aead: LessSafeKey,
     mac: hmac::Key,
 }
 
 impl Seal {
-    /// Derives the keys. `secret` is 32 random bytes shared by all nodes that serve the same sessions.
+    /// With the keys of a file, which is made where there is none. Nodes that serve the same sessions have the same keys.
+    pub(crate) fn kept(path: &Path) -> Self {
+        let (file, keys) = KeyFile::open(path);
+        Self { ring: ArcSwap::from_pointee(Ring::of(&keys)), file: Some(file) }
+    }
+
+    /// With one key.
+    #[cfg(test)]
     pub(crate) fn new(secret: &[u8; 32]) -> Self {
+        Self { ring: ArcSwap::from_pointee(Ring::of(&Keys::one(*secret))), file: None }
+    }
+
+    /// Looks at the file again.
+    pub(crate) fn refresh(&self) {
+        if let Some(keys) = self.file.as_ref().and_then(KeyFile::look) {
+            self.exchange(&keys);
+        }
+    }
+
+    fn exchange(&self, keys: &Keys) {
+        self.ring.store(Arc::new(Ring::of(keys)));
+    }
+
+    /// Seals `value`; `expires` is seconds since the epoch, 0 for never.
+    pub(crate) fn seal(&self, binding: &Binding<'_>, expires: u64, value: &[u8]) -> String {
+        let mut sealed = Vec::with_capacity(8 + value.len() + 16);
+        sealed.extend_from_slice(&expires.to_be_bytes());
+        sealed.extend_from_slice(value);
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        let ring = self.ring.load();
+        ring.newest()
+            .aead
+            .seal_in_place_append_tag(nonce, Aad::from(binding.aad()), &mut sealed)
+            .expect("values are far below the cipher's limit");
+        URL_SAFE_NO_PAD.encode(sealed)
+    }
+
+    /// Opens a handle; `None` when it is not ours, belongs to somebody or something else, or has expired at `now`.
+    pub(crate) fn open(&self, binding: &Binding<'_>, now: u64, handle: &[u8]) -> Option<Vec<u8>> {
+        let sealed = URL_SAFE_NO_PAD.decode(handle).ok()?;
+        let ring = self.ring.load();
+        // a handle does not say by which key: it looks like what it stands for, and there are few
+        let plain = ring.0.iter().find_map(|key| key.open(binding, &sealed))?;
+        let (expires, value) = plain.split_first_chunk::<8>()?;
+        let expires = u64::from_be_bytes(*expires);
+        (expires == 0 || expires > now).then(|| value.to_vec())
+    }
+
+    /// The key that authenticates what is new.
+    pub(crate) fn newest(&self) -> Arc<Key> {
+        Arc::clone(self.ring.load().newest())
+    }
+
+    /// The key of this number, if it is one of ours.
+    pub(crate) fn key(&self, id: u8) -> Option<Arc<Key>> {
+        self.ring.load().0.iter().find(|key| key.id == id).cloned()
+    }
+
+    /// Whether a key of this number is one of ours.
+    pub(crate) fn has(&self, id: u8) -> bool {
+        self.ring.load().0.iter().any(|key| key.id == id)
+    }
+}
+
+impl Ring {
+    fn of(keys: &Keys) -> Self {
+        Self(keys.newest_first().map(|key| Arc::new(Key::new(key.id, &key.secret))).collect())
+    }
+
+    fn newest(&self) -> &Arc<Key> {
+        self.0.first().expect("a file without a key is not used")
+    }
+}
+
+impl Key {
+    /// Derives both from 32 random bytes.
+    fn new(id: u8, secret: &[u8; 32]) -> Self {
         let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"sluice handles v1");
         let prk = salt.extract(secret);
         let derive = |label: &[u8]| {
@@ -71,29 +158,12 @@ impl Seal {
         let aead = UnboundKey::new(&AES_256_GCM_SIV, &derive(b"handle"))
             .map(LessSafeKey::new)
             .expect("the key has the length of AES-256");
-        Self { aead, mac: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"session")) }
+        Self { id, aead, mac: hmac::Key::new(hmac::HMAC_SHA256, &derive(b"session")) }
     }
 
-    /// Seals `value`; `expires` is seconds since the epoch, 0 for never.
-    pub(crate) fn seal(&self, binding: &Binding<'_>, expires: u64, value: &[u8]) -> String {
-        let mut sealed = Vec::with_capacity(8 + value.len() + 16);
-        sealed.extend_from_slice(&expires.to_be_bytes());
-        sealed.extend_from_slice(value);
-        let nonce = Nonce::assume_unique_for_key([0; 12]);
-        self.aead
-            .seal_in_place_append_tag(nonce, Aad::from(binding.aad()), &mut sealed)
-            .expect("values are far below the cipher's limit");
-        URL_SAFE_NO_PAD.encode(sealed)
-    }
-
-    /// Opens a handle; `None` when it is not ours, belongs to somebody or something else, or has expired at `now`.
-    pub(crate) fn open(&self, binding: &Binding<'_>, now: u64, handle: &[u8]) -> Option<Vec<u8>> {
-        let mut sealed = URL_SAFE_NO_PAD.decode(handle).ok()?;
-        let nonce = Nonce::assume_unique_for_key([0; 12]);
-        let plain = self.aead.open_in_place(nonce, Aad::from(binding.aad()), &mut sealed).ok()?;
-        let (expires, value) = plain.split_first_chunk::<8>()?;
-        let expires = u64::from_be_bytes(*expires);
-        (expires == 0 || expires > now).then(|| value.to_vec())
+    /// Its number, from 1.
+    pub(crate) fn id(&self) -> u8 {
+        self.id
     }
 
     /// The first 16 bytes of HMAC-SHA256 over `data`: authenticates session ids.
@@ -103,6 +173,14 @@ impl Seal {
         short.copy_from_slice(&tag.as_ref()[..16]);
         short
     }
+
+    fn open(&self, binding: &Binding<'_>, sealed: &[u8]) -> Option<Vec<u8>> {
+        let mut plain = sealed.to_vec();
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        let length = self.aead.open_in_place(nonce, Aad::from(binding.aad()), &mut plain).ok()?.len();
+        plain.truncate(length);
+        Some(plain)
+    }
 }
 
 /// Fills a buffer from the operating system's random generator.
@@ -110,24 +188,6 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).expect("the operating system provides random bytes");
     bytes
-}
-
-/// A secret of 32 random bytes that is kept in a file (mode 0600), so that what it seals stays good over a restart.
-pub(crate) fn kept(path: &Path) -> [u8; 32] {
-    if let Some(key) = std::fs::read(path).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
-        return key;
-    }
-    let key = random::<32>();
-    let write = || {
-        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        file.write_all(&key)?;
-        file.sync_all()
-    };
-    if let Err(error) = write() {
-        tracing::warn!(path = %path.display(), %error, "a key cannot be kept; what it seals ends with this process");
-    }
-    key
 }
 
 #[cfg(test)]
@@ -156,5 +216,24 @@ mod tests {
     fn the_same_value_seals_to_the_same_handle() {
         let seal = Seal::new(&[7; 32]);
         assert_eq!(seal.seal(&binding(1, b""), 0, b"t"), seal.seal(&binding(1, b""), 0, b"t"));
+    }
+    #[test]
+    fn what_an_older_key_sealed_opens_while_it_is_in_the_ring_and_no_longer() {
+        let line = |id: u8| format!("{id}:{}\n", base64::engine::general_purpose::STANDARD.encode([id; 32]));
+        let folder = std::env::temp_dir().join(format!("sluice-seal-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("session.key");
+        std::fs::write(&path, line(1)).unwrap();
+        let seal = Seal::kept(&path);
+        let old = seal.seal(&binding(1, b"x"), 0, b"task-1");
+        for (text, opens) in [(line(1) + &line(2), true), (line(2), false)] {
+            std::fs::write(&path, text).unwrap();
+            seal.refresh();
+            assert_eq!(seal.open(&binding(1, b"x"), 9, old.as_bytes()).is_some(), opens);
+            assert_eq!((seal.newest().id(), seal.has(1)), (2, opens));
+            let new = seal.seal(&binding(1, b"x"), 0, b"task-1");
+            assert!(new != old && seal.open(&binding(1, b"x"), 9, new.as_bytes()).is_some());
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

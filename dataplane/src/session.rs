@@ -152,7 +152,7 @@ impl Session {
     /// Whether an id that names this session was given out by us.
     pub(crate) fn is_genuine(&self, presented: &Presented, seal: &Seal) -> bool {
         if let Some(mac) = self.mac.get() {
-            return presented.ends_in(mac);
+            return presented.ends_in(mac, seal);
         }
         let genuine = presented.is_genuine(seal);
         if genuine {

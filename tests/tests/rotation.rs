@@ -5,6 +5,8 @@ use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sluice_contract::v1;
@@ -12,7 +14,7 @@ use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::Era;
 use sluice_tests::node::{join_token, seen};
 use sluice_tests::server::Server;
-use sluice_tests::{Call, ControlPlane, Node};
+use sluice_tests::{Call, ControlPlane, Node, Session, gateway};
 
 fn serve() -> Server {
     Server::start(Era::Modern, &Catalogue::new("one").tools(1).ttl(600_000))
@@ -173,4 +175,58 @@ async fn a_new_key_of_the_ring_seals_everything_and_the_old_one_can_go() {
     traffic.was_well();
     let shown: Value = serde_json::from_slice(&control.sluice(&["secret", "list", "-o", "json"]).stdout).unwrap();
     assert_eq!(shown[0]["key"], "k2");
+}
+
+fn line(number: u8) -> String {
+    format!("{number}:{}\n", STANDARD.encode([number; 32]))
+}
+
+#[tokio::test]
+async fn session_keys_are_exchanged_while_sessions_go_on() {
+    let (modern, legacy) = (serve(), Server::start(Era::Legacy, &Catalogue::new("two").tools(1)));
+    let servers = json!({ "one": modern.config(), "two": legacy.config() });
+    let start = gateway::Start::new(json!({ "servers": servers }));
+    let state = start.folder().join("state");
+    let gateway = start.arg("--state-dir").arg(state.to_str().unwrap()).ready().await;
+    let path = state.join("session.key");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let works = async |session: &Session| session.call("tool-000", json!({})).await.status;
+    let (old, traffic) = (Session::open(gateway.port, "/servers/two/mcp").await, Traffic::on(gateway.port));
+    let first = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, first + &line(2)).unwrap();
+    gateway.logged("keys read again").await;
+    let new = Session::open(gateway.port, "/servers/two/mcp").await;
+    assert_eq!((works(&old).await, works(&new).await), (200, 200), "both keys open");
+    // what is no ring changes nothing
+    std::fs::write(&path, "nonsense").unwrap();
+    gateway.logged("changed keys are not usable").await;
+    assert_eq!((works(&old).await, works(&new).await), (200, 200));
+    std::fs::write(&path, line(2)).unwrap();
+    let is_out = async || (works(&old).await == 404).then_some(());
+    sluice_tests::wait::eventually("what the key that is gone sealed is not known", is_out).await;
+    assert_eq!(works(&new).await, 200);
+    traffic.was_well();
+}
+
+#[tokio::test]
+async fn the_key_of_the_ledger_is_exchanged_and_a_node_starts_from_it_without_a_control_plane() {
+    let (mut control, server) = (ControlPlane::empty().await, serve());
+    let revision = apply(&control, "one", &server).await;
+    let mut node = Node::of(&control, "edge", &[]).await.ready().await;
+    seen(&control, "edge", "current", |seen| seen.revision == revision).await;
+    let (key, ledger) = (node.state().join("ledger.key"), node.state().join("ledger"));
+    let (old, sealed) = (std::fs::read_to_string(&key).unwrap(), std::fs::read(&ledger).unwrap());
+    let traffic = Traffic::on(node.port);
+    std::fs::write(&key, old + &line(2)).unwrap();
+    node.logged("the ledger is sealed with the newest key").await;
+    assert!(std::fs::read(&ledger).unwrap() != sealed);
+    traffic.was_well();
+    std::fs::write(&key, line(2)).unwrap();
+    control.signal(Signal::KILL);
+    control.ended().await;
+    node.kill().await;
+    node.again();
+    node.is_ready().await;
+    assert_eq!(node.revision().await, revision);
 }

@@ -59,6 +59,10 @@ impl Control {
                 },
                 _ = tick.tick() => {
                     self.site.listeners.refresh();
+                    self.node.seal.refresh();
+                    if let Some((ledger, keys)) = self.ledger.clone().and_then(|it| it.new_keys().map(|keys| (it, keys))) {
+                        tokio::task::spawn_blocking(move || ledger.exchange(&keys));
+                    }
                     let version = self.node.changes.version();
                     if version != remembered {
                         remembered = version;

@@ -11,7 +11,6 @@ use crate::auth::PrincipalId;
 pub(crate) use crate::auth::SessionId;
 use crate::seal::{self, Seal};
 
-const KEY_ID: u8 = 1;
 const BODY: usize = 1 + 16 + 8;
 /// Bytes of the MAC.
 pub(crate) const MAC: usize = 16;
@@ -28,10 +27,11 @@ impl SessionId {
     /// The id as clients see it.
     pub(crate) fn sealed(&self, seal: &Seal, owner: PrincipalId) -> String {
         let mut whole = [0u8; WHOLE];
-        whole[0] = KEY_ID;
+        let key = seal.newest();
+        whole[0] = key.id();
         whole[1..17].copy_from_slice(&self.0);
         whole[17..BODY].copy_from_slice(&owner.0[..8]);
-        let mac = seal.mac(&whole[..BODY]);
+        let mac = key.mac(&whole[..BODY]);
         whole[BODY..].copy_from_slice(&mac);
         URL_SAFE_NO_PAD.encode(whole)
     }
@@ -54,7 +54,7 @@ impl Presented {
         }
         let mut whole = [0u8; WHOLE];
         URL_SAFE_NO_PAD.decode_slice(text, &mut whole).ok().filter(|n| *n == WHOLE)?;
-        (whole[17..BODY] == principal.0[..8] && whole[0] == KEY_ID).then_some(Self(whole))
+        (whole[17..BODY] == principal.0[..8]).then_some(Self(whole))
     }
 
     /// The id it claims to be.
@@ -64,14 +64,15 @@ impl Presented {
         SessionId(id)
     }
 
-    /// Whether it was given out by a node with this key.
+    /// Whether it was given out by a node with a key of these.
     pub(crate) fn is_genuine(&self, seal: &Seal) -> bool {
-        verify_slices_are_equal(&seal.mac(&self.0[..BODY]), &self.0[BODY..]).is_ok()
+        let key = seal.key(self.0[0]);
+        key.is_some_and(|key| verify_slices_are_equal(&key.mac(&self.0[..BODY]), &self.0[BODY..]).is_ok())
     }
 
-    /// The same, where it was found before what a genuine one ends in.
-    pub(crate) fn ends_in(&self, mac: &[u8; MAC]) -> bool {
-        verify_slices_are_equal(mac, &self.0[BODY..]).is_ok()
+    /// The same, where it was found before what a genuine one of this session ends in; the key may be gone since.
+    pub(crate) fn ends_in(&self, mac: &[u8; MAC], seal: &Seal) -> bool {
+        seal.has(self.0[0]) && verify_slices_are_equal(mac, &self.0[BODY..]).is_ok()
     }
 
     /// What it ends in.

@@ -1,0 +1,101 @@
+//! Whoever is not to come in any more is out within a second, on every node that is connected.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sluice_contract::v1;
+use sluice_tests::catalogue::Catalogue;
+use sluice_tests::client::{Client, Era};
+use sluice_tests::control::Admin;
+use sluice_tests::node::seen;
+use sluice_tests::server::Server;
+use sluice_tests::{ControlPlane, Node, Session, wait};
+
+/// From the answer to whoever revoked.
+const BOUND: Duration = Duration::from_secs(1);
+
+fn object(kind: &str, name: &str, spec: &Value) -> v1::Object {
+    v1::Object { kind: kind.into(), name: name.into(), spec_json: spec.to_string(), revision: 0 }
+}
+
+async fn key(admin: &Admin, name: &str) -> String {
+    let kind = v1::TokenKind::Client.into();
+    let request = v1::CreateTokenRequest { kind, name: name.into(), ..v1::CreateTokenRequest::default() };
+    admin.client().create_token(admin.with(request)).await.unwrap().into_inner().token
+}
+
+/// Waits for something, and says how long after `since` that was; it may take twice the bound to be told rather than waited for.
+async fn after(since: Instant, what: &str, is_so: impl AsyncFn() -> bool) -> Duration {
+    wait::eventually_within(2 * BOUND, what, async || is_so().await.then(|| since.elapsed())).await
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_on_every_connected_node_and_ends_what_it_opened() {
+    let (control, server) = (ControlPlane::empty().await, Server::start(Era::Legacy, &Catalogue::new("one").tools(1)));
+    let admin = control.admin().await;
+    let locked = object("features", "features", &json!({ "authentication": true }));
+    let objects = vec![object("server", "one", &server.config()), locked];
+    let first = admin.apply(v1::ApplyRequest { objects, ..v1::ApplyRequest::default() }).await.unwrap();
+    assert!(first.faults.is_empty());
+    let nodes =
+        [Node::of(&control, "east", &[]).await.ready().await, Node::of(&control, "west", &[]).await.ready().await];
+    for _ in 0..5 {
+        let (bad, good) = (key(&admin, "mallory").await, key(&admin, "alice").await);
+        let revision = admin.client().history(admin.with(v1::HistoryRequest::default())).await.unwrap().into_inner();
+        for node in &nodes {
+            let newest = revision.revisions[0].revision;
+            seen(&control, &node.name, "current", |seen| seen.revision == newest).await;
+        }
+        let mut streams = Vec::new();
+        for node in &nodes {
+            let session = Session::with(node.port, "/mcp", json!({}), Some(&bad)).await;
+            assert_eq!(session.call("tool-000", json!({})).await.status, 200);
+            streams.push(session.listen(None).await);
+        }
+        let request = v1::RevokeTokenRequest { token: "mallory".into() };
+        admin.client().revoke_token(admin.with(request)).await.unwrap();
+        let since = Instant::now();
+        for node in &nodes {
+            let took = after(since, "the key is refused", async || {
+                let client = sluice_tests::Call::modern("/mcp", "tools/list", 1, json!({})).key(&bad);
+                client.send(node.port).await.status == 401
+            })
+            .await;
+            assert!(took < BOUND, "refused on {} after {took:?}", node.name);
+        }
+        for mut stream in streams {
+            wait::soon("the stream ends", stream.rest()).await;
+        }
+        let took = since.elapsed();
+        assert!(took < BOUND, "streams ended after {took:?}");
+        for node in &nodes {
+            Session::with(node.port, "/mcp", json!({}), Some(&good)).await;
+        }
+        admin.client().revoke_token(admin.with(v1::RevokeTokenRequest { token: "alice".into() })).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_node_hears_nothing_any_more_and_its_certificate_is_of_no_use_to_others() {
+    let (control, server) =
+        (ControlPlane::empty().await, Server::start(Era::Modern, &Catalogue::new("one").tools(1).ttl(600_000)));
+    let admin = control.admin().await;
+    let first = admin.servers(&[("one", &server.config().to_string())]).await.revision;
+    let node = Node::of(&control, "edge", &[]).await.ready().await;
+    seen(&control, "edge", "current", |seen| seen.revision == first).await;
+    // somebody has copied all it has
+    let mut thief = Node::of(&control, "thief", &[]).await.ready().await;
+    thief.kill().await;
+    std::fs::copy(node.state().join("identity.pem"), thief.state().join("identity.pem")).unwrap();
+    admin.client().revoke_node(admin.with(v1::RevokeNodeRequest { node: "edge".into() })).await.unwrap();
+    let since = Instant::now();
+    let took = after(since, "the node is sent away", async || node.log().contains("sent away")).await;
+    assert!(took < BOUND, "sent away after {took:?}");
+    let second = admin.servers(&[("two", &server.config().to_string())]).await.revision;
+    thief.again();
+    thief.logged("the node was revoked").await;
+    assert!(node.revision().await < second && thief.revision().await < second, "nothing new for either");
+    let client = Client::open(Era::Modern, node.port, "/servers/one/mcp").await;
+    assert_eq!(client.call("tool-000", json!({})).await.status, 200, "its clients do not notice");
+}
