@@ -101,8 +101,9 @@ async fn serve(settings: Settings) -> Result<(), AppError> {
     let folder = Folder::new(&settings.state_dir);
     let now = Timestamp::now();
     let store = Store::open(folder.clone(), now)?;
-    let ring = ring(settings.secret_keys, &folder).load()?;
-    let service = Service::new(store, Arc::new(ring));
+    let source = ring(settings.secret_keys, &folder);
+    let service = Service::new(store, Arc::new(source.load()?));
+    service.ring_from(source);
     service.check_ring()?;
     let (stop, stopped) = watch::channel(false);
     let until = move |mut stopped: watch::Receiver<bool>| async move {

@@ -80,7 +80,7 @@ pub enum Refused {
 /// The authority of a control plane.
 pub struct Authority {
     folder: Folder,
-    ring: Arc<Ring>,
+    ring: ArcSwap<Ring>,
     clock: Clock,
     /// By which people reach the control plane.
     names: Vec<String>,
@@ -113,7 +113,7 @@ impl Authority {
             kept::write(&folder, &ring, &roots)?;
         }
         let tls = ArcSwap::from_pointee(serving(&roots, &clock, &names)?);
-        Ok(Arc::new(Self { folder, ring, clock, names, roots: Mutex::new(roots), tls }))
+        Ok(Arc::new(Self { folder, ring: ArcSwap::new(ring), clock, names, roots: Mutex::new(roots), tls }))
     }
 
     /// Does what is due: makes the next authority, forgets those that have ended, renews the control plane's certificate. To be
@@ -127,11 +127,23 @@ impl Authority {
         let now = self.clock.now();
         let changed = succeed(&mut roots, now)?;
         if changed {
-            kept::write(&self.folder, &self.ring, &roots)?;
+            kept::write(&self.folder, &self.ring.load(), &roots)?;
         }
         if changed || now >= self.tls.load().renew_at {
             self.tls.store(Arc::new(serving(&roots, &self.clock, &self.names)?));
         }
+        Ok(())
+    }
+
+    /// Keeps its keys sealed by this ring from now on.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be written; they stay sealed as they were.
+    pub fn seal_by(&self, ring: Arc<Ring>) -> Result<(), AuthorityError> {
+        let roots = self.roots();
+        kept::write(&self.folder, &ring, &roots)?;
+        self.ring.store(ring);
         Ok(())
     }
 

@@ -29,11 +29,12 @@ mod token;
 
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 use crate::audit::Event;
 use crate::authority::Authority;
-use crate::secrets::Ring;
+use crate::secrets::{Ring, RingSource};
 use crate::store::Store;
 use attempts::Attempts;
 
@@ -59,7 +60,9 @@ pub struct Service(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    ring: Arc<Ring>,
+    ring: ArcSwap<Ring>,
+    /// Where the ring is read again; `None`: it stays what it is.
+    ring_source: OnceLock<RingSource>,
     attempts: Attempts,
     counters: Counters,
     /// Whose certificates nodes get; there is none where there are no nodes.
@@ -72,7 +75,8 @@ impl Service {
     pub fn new(store: Store, ring: Arc<Ring>) -> Self {
         Self(Arc::new(Inner {
             store,
-            ring,
+            ring: ArcSwap::new(ring),
+            ring_source: OnceLock::new(),
             attempts: Attempts::default(),
             counters: Counters::default(),
             authority: OnceLock::new(),
@@ -91,10 +95,16 @@ impl Service {
         &self.0.store
     }
 
-    /// What seals the secrets in it.
+    /// What seals the secrets in it, as it is now.
     #[must_use]
-    pub fn ring(&self) -> &Arc<Ring> {
-        &self.0.ring
+    pub fn ring(&self) -> Arc<Ring> {
+        self.0.ring.load_full()
+    }
+
+    /// The key ring is read here again when keys are rotated.
+    pub fn ring_from(&self, source: RingSource) {
+        // it is said once, at the start
+        let _ = self.0.ring_source.set(source);
     }
 
     /// What was asked for and refused since the start.

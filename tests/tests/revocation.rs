@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use sluice_contract::v1;
 use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::{Client, Era};
-use sluice_tests::control::Admin;
-use sluice_tests::node::seen;
+use sluice_tests::control::{Admin, code};
+use sluice_tests::node::{Start, seen};
 use sluice_tests::server::Server;
 use sluice_tests::{ControlPlane, Node, Session, wait};
+use tonic::Code;
 
 /// From the answer to whoever revoked.
 const BOUND: Duration = Duration::from_secs(1);
@@ -98,4 +99,36 @@ async fn a_revoked_node_hears_nothing_any_more_and_its_certificate_is_of_no_use_
     assert!(node.revision().await < second && thief.revision().await < second, "nothing new for either");
     let client = Client::open(Era::Modern, node.port, "/servers/one/mcp").await;
     assert_eq!(client.call("tool-000", json!({})).await.status, 200, "its clients do not notice");
+}
+
+#[tokio::test]
+async fn tokens_are_exchanged_by_making_a_new_one_and_revoking_the_old() {
+    let control = ControlPlane::empty().await;
+    let admin = control.admin().await;
+    let revoke = async |token: String| {
+        admin.client().revoke_token(admin.with(v1::RevokeTokenRequest { token })).await.unwrap().into_inner().revoked
+    };
+    let reads = async |token: &str| {
+        let person = Admin::at(control.grpc, token).await;
+        code(person.client().list_secrets(person.with(v1::ListSecretsRequest {})).await)
+    };
+    let (old, new) = (admin.person("old", "viewer").await, admin.person("new", "viewer").await);
+    assert_eq!((reads(&old).await, reads(&new).await), (Code::Ok, Code::Ok));
+    assert_eq!(revoke("old".to_owned()).await, 1);
+    assert_eq!((reads(&old).await, reads(&new).await), (Code::Unauthenticated, Code::Ok), "at once");
+    // that of the first start is one like the others
+    let next = admin.person("next", "admin").await;
+    let next = Admin::at(control.grpc, &next).await;
+    let all = next.client().list_tokens(next.with(v1::ListTokensRequest {})).await.unwrap().into_inner().tokens;
+    let first = all.iter().find(|token| token.role == "admin" && token.name != "next").unwrap();
+    let request = v1::RevokeTokenRequest { token: first.id.clone() };
+    next.client().revoke_token(next.with(request)).await.unwrap();
+    assert_eq!(reads(&control.token()).await, Code::Unauthenticated);
+    // a join token that fell into wrong hands
+    let create = v1::CreateTokenRequest { kind: v1::TokenKind::Join.into(), name: "edge".into(), ..Default::default() };
+    let join = next.client().create_token(next.with(create)).await.unwrap().into_inner();
+    let request = v1::RevokeTokenRequest { token: join.about.unwrap().id };
+    assert_eq!(next.client().revoke_token(next.with(request)).await.unwrap().into_inner().revoked, 1);
+    let node = Start::new("edge", control.grpc, &join.token).start();
+    node.logged("the join token is unknown, used, expired").await;
 }

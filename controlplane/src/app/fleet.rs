@@ -31,7 +31,7 @@ impl Fleet {
     /// The store or the authority's file cannot be read.
     pub(super) async fn start(service: &Service, names: Vec<String>) -> Result<Self, AppError> {
         let store = service.store();
-        let authority = Authority::open(store.folder().clone(), Arc::clone(service.ring()), Clock::system(), names)?;
+        let authority = Authority::open(store.folder().clone(), service.ring(), Clock::system(), names)?;
         service.admit_by(&authority);
         let nodes = Nodes::open(store.clone())?;
         if authority.all().len() > 1 {

@@ -70,7 +70,7 @@ impl Authority {
     /// On the disk before it counts: no certificate is given by an authority that would not be there after a crash.
     fn settle(&self, roots: &[Root]) -> Result<(), AuthorityError> {
         let serving = serving(roots, self.clock(), &self.names)?;
-        kept::write(&self.folder, &self.ring, roots)?;
+        kept::write(&self.folder, &self.ring.load(), roots)?;
         self.tls.store(Arc::new(serving));
         Ok(())
     }

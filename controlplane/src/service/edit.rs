@@ -93,7 +93,7 @@ impl Service {
     /// Not allowed, the configuration moved on, or the store fails. Faults of the configuration are in the outcome.
     pub async fn apply(&self, caller: &Caller, apply: Apply) -> Result<Outcome, ServiceError> {
         let intent = self.intent(caller, Operation::Apply, "apply", apply.base, apply.dry_run, apply.message).await?;
-        let ring = self.ring().clone();
+        let ring = self.ring();
         let edit = move |tx: &Connection| {
             check_base(tx, intent.base)?;
             let current = self::current(tx, &ring)?;
@@ -117,7 +117,7 @@ impl Service {
         let kind = Kind::parse(&delete.kind).map_err(|fault| ServiceError::Invalid(in_words(&fault)))?;
         let intent =
             self.intent(caller, Operation::Delete, "delete", delete.base, delete.dry_run, delete.message).await?;
-        let ring = self.ring().clone();
+        let ring = self.ring();
         let name = delete.name;
         let edit = move |tx: &Connection| {
             check_base(tx, intent.base)?;
@@ -146,7 +146,7 @@ impl Service {
             message = format!("rollback to revision {revision}");
         }
         let intent = self.intent(caller, Operation::Rollback, "rollback", base, dry_run, message).await?;
-        let ring = self.ring().clone();
+        let ring = self.ring();
         let edit = move |tx: &Connection| {
             let head = revisions::head(tx)?;
             if revision > head {

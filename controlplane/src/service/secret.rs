@@ -51,7 +51,7 @@ impl Service {
         value: Zeroizing<Vec<u8>>,
     ) -> Result<(u64, u64), ServiceError> {
         self.allow(caller, Operation::SetSecret).await?;
-        let (name, author, ring) = (name.to_owned(), caller.name.clone(), Arc::clone(self.ring()));
+        let (name, author, ring) = (name.to_owned(), caller.name.clone(), self.ring());
         check(&name, &value)?;
         self.store().write(move |tx| set(tx, &ring, &name, line(&value), &author, Timestamp::now())).await
     }
@@ -63,7 +63,7 @@ impl Service {
     /// Not allowed, or the store fails.
     pub async fn list_secrets(&self, caller: &Caller) -> Result<Vec<SecretAbout>, ServiceError> {
         self.allow(caller, Operation::ListSecrets).await?;
-        let ring = Arc::clone(self.ring());
+        let ring = self.ring();
         self.store().read(move |db| list(db, &ring)).await
     }
 
@@ -74,19 +74,36 @@ impl Service {
     /// Not allowed, there is none, something refers to it, or the store fails.
     pub async fn delete_secret(&self, caller: &Caller, name: &str) -> Result<u64, ServiceError> {
         self.allow(caller, Operation::DeleteSecret).await?;
-        let (name, author, ring) = (name.to_owned(), caller.name.clone(), Arc::clone(self.ring()));
+        let (name, author, ring) = (name.to_owned(), caller.name.clone(), self.ring());
         self.store().write(move |tx| delete(tx, &ring, &name, &author, Timestamp::now())).await
     }
 
-    /// Seals everything with the newest key of the ring, or nothing: that key, and how much was sealed by another before.
+    /// Reads the key ring again and seals everything with its newest key, or nothing: that key, and how much was sealed by another
+    /// before.
     ///
     /// # Errors
     ///
-    /// Not allowed, something does not open, or the store fails.
+    /// Not allowed, the ring cannot be used, something does not open with it, or the store fails.
     pub async fn rotate_key(&self, caller: &Caller) -> Result<(String, u32), ServiceError> {
         self.allow(caller, Operation::RotateKey).await?;
-        let (author, ring) = (caller.name.clone(), Arc::clone(self.ring()));
-        self.store().write(move |tx| rotate(tx, &ring, &author, Timestamp::now())).await
+        let ring = match self.0.ring_source.get() {
+            Some(source) => Arc::new(source.load().map_err(|error| ServiceError::Impossible(error.to_string()))?),
+            None => self.ring(),
+        };
+        let (author, sealing) = (caller.name.clone(), Arc::clone(&ring));
+        let rotated = self.store().write(move |tx| rotate(tx, &sealing, &author, Timestamp::now())).await;
+        let rotated = rotated.map_err(|error| match error {
+            ServiceError::Sealed(error) => ServiceError::Impossible(format!("nothing has changed: {error}")),
+            error => error,
+        })?;
+        self.0.ring.store(Arc::clone(&ring));
+        if let Some(authority) = self.0.authority.get() {
+            let kept = authority.seal_by(Arc::clone(&ring));
+            kept.map_err(|error| ServiceError::Impossible(format!("the key of the authority: {error}")))?;
+        }
+        // what was under way meanwhile was sealed by the ring of before
+        let late = self.store().write(move |tx| reseal(tx, &ring)).await?;
+        Ok((rotated.0, rotated.1 + late))
     }
 
     /// Finds out whether the key ring is that of the database. Nothing works with another one, so nothing starts with it.
@@ -201,6 +218,15 @@ fn delete(tx: &Connection, ring: &Ring, name: &str, author: &str, at: Timestamp)
 }
 
 fn rotate(tx: &Connection, ring: &Ring, author: &str, at: Timestamp) -> Result<(String, u32), ServiceError> {
+    let resealed = reseal(tx, ring)?;
+    let key = ring.newest().to_owned();
+    let detail = format!("{resealed} sealed with key {key}");
+    audit::record(tx, at, Event { actor: author.to_owned(), action: "secret.rotate-key", detail, ..Event::default() })?;
+    Ok((key, resealed))
+}
+
+/// Seals everything with the newest key; how much was sealed by another.
+fn reseal(tx: &Connection, ring: &Ring) -> Result<u32, ServiceError> {
     let mut resealed = 0;
     let mut again = |context: &str, sealed: &[u8]| -> Result<Option<Vec<u8>>, ServiceError> {
         let sealed = ring.reseal(context, &decoded(context, sealed)?)?;
@@ -219,10 +245,7 @@ fn rotate(tx: &Connection, ring: &Ring, author: &str, at: Timestamp) -> Result<(
     }
     let (context, known) = RING;
     secrets::keep_ring(tx, &ring.seal(context, known).encode())?;
-    let key = ring.newest().to_owned();
-    let detail = format!("{resealed} sealed with key {key}");
-    audit::record(tx, at, Event { actor: author.to_owned(), action: "secret.rotate-key", detail, ..Event::default() })?;
-    Ok((key, resealed))
+    Ok(resealed)
 }
 
 fn revise(tx: &Connection, at: Timestamp, author: &str, message: &str, change: Change) -> Result<u64, ServiceError> {

@@ -73,7 +73,7 @@ impl Service {
     ///
     /// As [`desired`].
     pub async fn desired(&self) -> Result<Desired, ServiceError> {
-        let ring = Arc::clone(self.ring());
+        let ring = self.ring();
         self.store().read(move |db| desired(db, &ring)).await
     }
 }
