@@ -158,8 +158,23 @@ impl Upstream {
             tools: count("tools"),
             prompts: count("prompts"),
             resources: count("resources"),
-            inventory: self.catalogue.inventory_digest(self.name()).map(Name::to_wire).unwrap_or_default(),
+            inventory: self.inventory_digest().map(Name::to_wire).unwrap_or_default(),
         }
+    }
+
+    /// What it offers, for the people of a fleet; `None` where it is one for each of its clients, and what they are offered theirs.
+    /// That a server calls its lists `private`, as SDKs do unasked, means those who have its credential: that is the gateway here.
+    pub(crate) fn inventory(&self) -> Option<v1::Inventory> {
+        self.is_everybody_s().then(|| self.catalogue.inventory(self.name()))
+    }
+
+    /// By what that is known.
+    fn inventory_digest(&self) -> Option<Name> {
+        self.is_everybody_s().then(|| self.catalogue.inventory_digest(self.name())).flatten()
+    }
+
+    fn is_everybody_s(&self) -> bool {
+        matches!(self.config.isolation, Isolation::Auto | Isolation::Shared)
     }
 
     /// What people are told of it: no secret, no address.

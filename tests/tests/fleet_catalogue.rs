@@ -14,11 +14,11 @@ use sluice_tests::{ControlPlane, Node, wait};
 /// Nodes report every few seconds.
 const SOON: Duration = Duration::from_secs(30);
 
-async fn apply(control: &ControlPlane, servers: &[(&str, &Server)]) {
-    let object = |(name, server): &(&str, &Server)| v1::Object {
+async fn apply(control: &ControlPlane, servers: &[(&str, Value)]) {
+    let object = |(name, config): &(&str, Value)| v1::Object {
         kind: "server".into(),
         name: (*name).into(),
-        spec_json: server.config().to_string(),
+        spec_json: config.to_string(),
         revision: 0,
     };
     let request = v1::ApplyRequest { objects: servers.iter().map(object).collect(), ..v1::ApplyRequest::default() };
@@ -46,11 +46,13 @@ fn names(answer: &Value) -> Vec<&str> {
 async fn what_servers_offer_is_known_by_every_door_alike() {
     let control = ControlPlane::empty().await;
     let catalogue = Catalogue::new("one").tools(2).prompts(1).resources(1).templates(1).ttl(600_000);
+    // as the SDKs say unless they are told otherwise
+    catalogue.change(|lists| lists.private = true);
     let one = Server::start(Era::Modern, &catalogue);
-    let private = Catalogue::new("own").tool("canary").ttl(600_000);
-    private.change(|lists| lists.private = true);
-    let own = Server::start(Era::Modern, &private);
-    apply(&control, &[("one", &one), ("own", &own)]).await;
+    let own = Server::start(Era::Modern, &Catalogue::new("own").tool("canary").ttl(600_000));
+    let mut isolated = own.config();
+    isolated["isolation"] = "per_principal".into();
+    apply(&control, &[("one", one.config()), ("own", isolated)]).await;
     let (a, b) = (Node::of(&control, "a", &[]).await.ready().await, Node::of(&control, "b", &[]).await.ready().await);
     let none = control.sluice(&["get", "tools"]);
     assert!(
@@ -62,7 +64,7 @@ async fn what_servers_offer_is_known_by_every_door_alike() {
     let tools = becomes(&control, "/tools", |tools| tools["items"][0]["nodes"] == 2).await;
     assert_eq!((names(&tools), &tools["total"]), (vec!["one_tool-000", "one_tool-001"], &2.into()));
     assert_eq!(tools["items"][0]["description"], "does tool-000");
-    assert!(!tools.to_string().contains("canary"), "a private list is not told by name: {tools}");
+    assert!(!tools.to_string().contains("canary"), "what is one person's is not told by name: {tools}");
     let (_, same) = control.rest("GET", "/catalogue/tool?server=one", Value::Null).await;
     assert_eq!(same, tools);
     let (_, page) = control.rest("GET", "/tools?limit=1&offset=1", Value::Null).await;
@@ -94,7 +96,7 @@ async fn what_changes_is_told_anew_and_what_goes_is_forgotten() {
     let mut control = ControlPlane::empty().await;
     let catalogue = Catalogue::new("one").tools(1).ttl(0);
     let one = Server::start(Era::Modern, &catalogue);
-    apply(&control, &[("one", &one)]).await;
+    apply(&control, &[("one", one.config())]).await;
     let mut node = Node::of(&control, "a", &[]).await.ready().await;
     list_all(&node).await;
     becomes(&control, "/tools", |tools| tools["total"] == 1).await;
@@ -115,7 +117,7 @@ async fn what_changes_is_told_anew_and_what_goes_is_forgotten() {
 async fn logs_tell_of_changes_denials_and_refusals_and_health_is_open() {
     let control = ControlPlane::empty().await;
     let one = Server::start(Era::Modern, &Catalogue::new("one").tools(1));
-    apply(&control, &[("one", &one)]).await;
+    apply(&control, &[("one", one.config())]).await;
     let (status, logs) = control.rest("GET", "/logs?limit=1", Value::Null).await;
     assert_eq!((status, &logs["entries"][0]["object"], &logs["rejections"]), (200, &"server/one".into(), &json!([])));
     let viewer = control.admin().await.person("eve", "viewer").await;

@@ -1,4 +1,4 @@
-//! What a server offers, for the people of a fleet: names and what they mean, of the lists that everybody is shown.
+//! What a server offers, for the people of a fleet: names and what they mean.
 //!
 //! It is made anew when a list was, and known by its digest: a control plane asks for what it does not know.
 
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use sluice_contract::v1;
 use sluice_snapshot::chunk::Name;
 
-use super::{Catalogue, Holder, Kind, List};
+use super::{Catalogue, Kind, List};
 use crate::limit;
 
 /// When the lists were fetched that were last reported, and the digest of that report.
@@ -32,7 +32,7 @@ struct Words<'a> {
 impl Catalogue {
     /// The digest of the inventory; `None` before anything was listed.
     pub(crate) fn inventory_digest(&self, server: &str) -> Option<Name> {
-        let lists = self.public();
+        let lists = self.longest();
         let fetched = lists.each_ref().map(|list| list.as_ref().map(|list| list.fetched));
         if fetched.iter().all(Option::is_none) {
             return None;
@@ -50,16 +50,15 @@ impl Catalogue {
 
     /// What the server offers.
     pub(crate) fn inventory(&self, server: &str) -> v1::Inventory {
-        inventory(server, &self.public())
+        inventory(server, &self.longest())
     }
 
-    /// Lists that are everybody's, of each kind the longest: servers show less to clients that can do less.
-    fn public(&self) -> Lists {
+    /// The longest list of each kind: servers show less to clients that can do less.
+    fn longest(&self) -> Lists {
         let mut lists = Lists::default();
-        let entries = self.entries.load();
-        for (_, entry) in entries.iter().filter(|(audience, _)| audience.holder == Holder::Everybody) {
+        for entry in self.entries.load().values() {
             for kind in Kind::ALL {
-                let Some(list) = entry.list(kind).filter(|list| !list.private) else { continue };
+                let Some(list) = entry.list(kind) else { continue };
                 let longest = &mut lists[kind as usize];
                 if longest.as_ref().is_none_or(|longest| longest.shown.items.len() < list.shown.items.len()) {
                     *longest = Some(list);

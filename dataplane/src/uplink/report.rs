@@ -25,11 +25,10 @@ pub(super) fn of(node: &Node) -> v1::Report {
     }
 }
 
-/// What a server offers; `None`: it is not configured any more.
+/// What a server offers; `None`: it is not configured any more, or there is nothing that everybody is offered.
 pub(super) fn inventory(node: &Node, server: &str) -> Option<v1::Inventory> {
     let plane = Arc::clone(&node.planes.borrow());
-    let upstream = plane.servers().find(|upstream| &**upstream.name() == server)?;
-    Some(upstream.catalogue.inventory(server))
+    plane.servers().find(|upstream| &**upstream.name() == server)?.inventory()
 }
 
 fn denial((denied, at_ms, count): (Denied, u64, u64)) -> v1::Denial {

@@ -67,8 +67,8 @@ pub(super) struct Where {
     server: String,
 }
 
-/// What servers offer of a kind (`tool`, `prompt`, `resource`), as the connected nodes last heard them: of the lists that
-/// everybody is shown. viewer.
+/// What servers offer of a kind (`tool`, `prompt`, `resource`), as the connected nodes last heard them. Servers that are one for
+/// each client (`isolation`) are only counted. viewer.
 #[utoipa::path(get, path = "/catalogue/{kind}", operation_id = "Catalogue", tag = "catalogue", params(Which),
     responses((status = 200, body = Catalogue), (status = 400, body = Problem)))]
 pub(super) async fn list(
