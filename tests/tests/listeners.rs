@@ -25,6 +25,8 @@ use tokio_rustls::client::TlsStream;
 const PATH: &str = "/servers/one/mcp";
 /// How long a change may take to be seen, applied and, where it was refused, tried again.
 const SEEN: Duration = Duration::from_secs(20);
+/// Between two calls: many more than things that could fail them, and time for others on the machine.
+const PACE: Duration = Duration::from_millis(1);
 
 fn serve() -> Server {
     Server::start(Era::Modern, &Catalogue::new("one").tools(1).ttl(600_000))
@@ -114,6 +116,7 @@ impl Traffic {
                     Some(200) => good += 1,
                     other => bad.push(other),
                 }
+                tokio::time::sleep(PACE).await;
             }
             (good, bad)
         });

@@ -4,6 +4,7 @@
 use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,6 +20,9 @@ use sluice_tests::{Call, ControlPlane, Node, Session, gateway};
 fn serve() -> Server {
     Server::start(Era::Modern, &Catalogue::new("one").tools(1).ttl(600_000))
 }
+
+/// Between two calls: many more than things that could fail them, and time for others on the machine.
+const PACE: Duration = Duration::from_millis(1);
 
 type Answered = (u64, Vec<Option<u16>>);
 
@@ -51,6 +55,7 @@ async fn calls(port: u16, stopped: &AtomicBool) -> Answered {
         if stopped.load(Ordering::Relaxed) {
             return (good, bad);
         }
+        tokio::time::sleep(PACE).await;
     }
 }
 
