@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 
+use crate::upstream::{Answer, Modern};
+
 /// Values that are to be seen nowhere.
 #[derive(Clone, Copy)]
 pub struct Canaries<'c>(pub &'c [&'c str]);
@@ -27,6 +29,22 @@ impl Canaries<'_> {
             |file: PathBuf| self.sightings(&file.display().to_string(), &std::fs::read(&file).unwrap_or_default());
         files.flat_map(look).collect()
     }
+}
+
+/// A server whose errors repeat what it was shown, as careless ones do.
+#[must_use]
+pub fn careless() -> Modern {
+    Modern::scripted(|received| {
+        let shown = format!("{:?} {}", received.headers, String::from_utf8_lossy(&received.body));
+        let arguments = &received.message()["params"]["arguments"];
+        match arguments["how"].as_str()? {
+            "401" => Some(Answer::new(401, "text/plain", shown)),
+            "500" => Some(Answer::new(500, "text/plain", shown)),
+            "garbage" => Some(Answer::json(shown)),
+            "broken" => Some(Answer::broken("application/json", "{\"jsonrpc\"")),
+            _ => None,
+        }
+    })
 }
 
 /// The ways in which a value may lie about: as it is, in hexadecimal, percent-encoded, in base64 from wherever it begins.

@@ -5,10 +5,10 @@
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::json;
-use sluice_tests::canary::{Canaries, forms};
+use sluice_tests::canary::{Canaries, careless, forms};
 use sluice_tests::gateway::Start;
 use sluice_tests::peer::Peer;
-use sluice_tests::upstream::{Answer, Modern, Received, Upstream};
+use sluice_tests::upstream::{Answer, Received, Upstream};
 use sluice_tests::{Call, Gateway, Session};
 
 const API_KEY: &str = "c4nary+api/key-0123456789-abcdefghij";
@@ -25,21 +25,6 @@ const JWT: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJjNG5hcnkifQ.c4nary-signature-o
 const ARGUMENT: &str = "c4nary+argument/of-a-client";
 const ALL: Canaries<'_> =
     Canaries(&[API_KEY, BEARER, PAIR, HEADER, FIXED, FROM_FILE, VARIABLE, FORCED, CLIENT_SECRET, TOKEN, JWT, ARGUMENT]);
-
-/// A server whose errors repeat what it was shown, as careless ones do.
-fn careless() -> Modern {
-    Modern::scripted(|received| {
-        let shown = format!("{:?} {}", received.headers, String::from_utf8_lossy(&received.body));
-        let arguments = &received.message()["params"]["arguments"];
-        match arguments["how"].as_str()? {
-            "401" => Some(Answer::new(401, "text/plain", shown)),
-            "500" => Some(Answer::new(500, "text/plain", shown)),
-            "garbage" => Some(Answer::json(shown)),
-            "broken" => Some(Answer::broken("application/json", "{\"jsonrpc\"")),
-            _ => None,
-        }
-    })
-}
 
 async fn traffic(gateway: &Gateway, servers: &[&str]) {
     for server in servers {
