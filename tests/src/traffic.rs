@@ -217,8 +217,8 @@ impl Traffic {
 
 /// The time within which this share of the answers came, in hundredths.
 #[must_use]
-pub fn percentile(records: &[Record], hundredths: usize) -> Duration {
-    let mut all: Vec<_> = records.iter().flat_map(|record| &record.answers).map(|answer| answer.took).collect();
+pub fn percentile<'r>(records: impl IntoIterator<Item = &'r Record>, hundredths: usize) -> Duration {
+    let mut all: Vec<_> = records.into_iter().flat_map(|record| &record.answers).map(|answer| answer.took).collect();
     all.sort_unstable();
     all[(all.len() * hundredths / 100).min(all.len() - 1)]
 }

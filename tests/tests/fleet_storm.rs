@@ -17,7 +17,9 @@ use sluice_tests::traffic::{Caller, Record, Traffic, percentile};
 use sluice_tests::upstream::{Answer, Received};
 use sluice_tests::{Call, ControlPlane, Node, Reply, message, process, wait};
 
-const CALLERS: usize = 4;
+/// On each node: clients of a server that changes with each revision, and behind them one of a server that stays as it is.
+const CALLERS: usize = 5;
+const STEADY: usize = CALLERS - 1;
 /// What a wrong revision refers to, and no node has.
 const ABSENT: &str = "NOT_ON_ANY_NODE";
 
@@ -33,8 +35,13 @@ fn says_its_marks(received: &Received) -> Option<Answer> {
     (!received.tool().is_empty()).then(answer)
 }
 
+struct Servers {
+    one: Server,
+    steady: Server,
+}
+
 /// All of a revision: its mark is in a header and in an argument of the server, and says in the policy which tool may be called.
-fn configuration(server: &Server, mark: u64) -> Vec<v1::Object> {
+fn configuration(servers: &Servers, mark: u64) -> Vec<v1::Object> {
     let object = |kind: &str, name: &str, spec: Value| v1::Object {
         kind: kind.into(),
         name: name.into(),
@@ -43,27 +50,35 @@ fn configuration(server: &Server, mark: u64) -> Vec<v1::Object> {
     };
     let edit = json!({ "forced": { "mark": mark } });
     let one = json!({
-        "url": server.url(), "headers": { "X-Mark": mark.to_string() },
+        "url": servers.one.url(), "headers": { "X-Mark": mark.to_string() },
         "tools": { "edit": { "even": edit, "odd": edit } },
     });
-    let allow = json!({ "who": ["*"], "allow": [{ "tools": [parity(mark)] }] });
+    let allow = json!({ "who": ["*"], "allow": [{ "tools": [parity(mark), "steady"] }] });
     let clients = (0..CALLERS).map(|n| object("client", &format!("c{n}"), json!({ "api_key": key(n) })));
-    [object("server", "one", one), object("policy", "by-parity", allow)].into_iter().chain(clients).collect()
+    let servers = [object("server", "one", one), object("server", "steady", servers.steady.config())];
+    servers.into_iter().chain([object("policy", "by-parity", allow)]).chain(clients).collect()
 }
 
 fn parity(mark: u64) -> &'static str {
     if mark.is_multiple_of(2) { "even" } else { "odd" }
 }
 
-/// A client that calls the even or the odd tool, at the door of all servers or at the one of the server.
+/// A client that calls the even or the odd tool, at the door of all servers or at the one of the server; or what stays.
 fn caller(node: &Node, number: usize) -> Caller {
+    let call = |path: &str, name: &str| {
+        let params = json!({ "name": name, "arguments": {} });
+        let call = Call::modern(path, "tools/call", 1, params).key(&key(number));
+        Caller::new(node.port, call).pausing(Duration::from_millis(5))
+    };
+    if number == STEADY {
+        return call("/servers/steady/mcp", "steady");
+    }
     let tool = if number.is_multiple_of(2) { "even" } else { "odd" };
     let (path, name) = match number / 2 % 2 {
         0 => ("/servers/one/mcp", tool.to_owned()),
         _ => ("/mcp", format!("one_{tool}")),
     };
-    let call = Call::modern(path, "tools/call", 1, json!({ "name": name, "arguments": {} })).key(&key(number));
-    Caller::new(node.port, call).pausing(Duration::from_millis(5)).judging(move |reply| judge(reply, tool))
+    call(path, &name).judging(move |reply| judge(reply, tool))
 }
 
 /// The mark a call was served by; 0: it was denied.
@@ -83,7 +98,7 @@ fn judge(reply: &Reply, tool: &str) -> Result<u64, String> {
 struct Storm<'a> {
     control: &'a ControlPlane,
     nodes: &'a [Node],
-    server: &'a Server,
+    servers: &'a Servers,
     /// The marks of the revisions that can be run.
     good: BTreeMap<u64, u64>,
     refused: [u64; 3],
@@ -98,7 +113,7 @@ impl Storm<'_> {
     }
 
     async fn good(&mut self, mark: u64) {
-        let answer = self.apply(configuration(self.server, mark)).await;
+        let answer = self.apply(configuration(self.servers, mark)).await;
         assert!(answer.faults.is_empty(), "{:?}", messages(&answer.faults));
         self.good.insert(answer.revision, mark);
         for node in self.nodes {
@@ -110,9 +125,9 @@ impl Storm<'_> {
     async fn wrong(&mut self, number: u64) {
         let kind = usize::try_from(number % 3).unwrap();
         let spec = match kind {
-            0 => json!({ "url": format!("ftp://{}", self.server.port) }),
-            1 => json!({ "url": self.server.url(), "tiemout": 1 }),
-            _ => json!({ "url": self.server.url(), "headers": { "X-Mark": { "env": ABSENT } } }),
+            0 => json!({ "url": format!("ftp://{}", self.servers.one.port) }),
+            1 => json!({ "url": self.servers.one.url(), "tiemout": 1 }),
+            _ => json!({ "url": self.servers.one.url(), "headers": { "X-Mark": { "env": ABSENT } } }),
         };
         let one = v1::Object { kind: "server".into(), name: "one".into(), spec_json: spec.to_string(), revision: 0 };
         let answer = self.apply(vec![one]).await;
@@ -139,11 +154,21 @@ impl Storm<'_> {
 async fn revision_after_revision_is_run_whole_or_refused_and_no_call_fails() {
     let (revisions, wrong, length) = form((100, 20, Duration::from_secs(6)), (1_000, 200, Duration::from_secs(60)));
     let offer = Catalogue::new("one").tool("even").tool("odd").ttl(600_000);
-    let server = Server::scripted(Era::Modern, &offer, says_its_marks);
+    let steady = Catalogue::new("steady").tool("steady").ttl(600_000);
+    let servers = Servers {
+        one: Server::scripted(Era::Modern, &offer, says_its_marks),
+        steady: Server::start(Era::Modern, &steady),
+    };
     let control = ControlPlane::empty().await;
     let nodes = [Node::of(&control, "east", &[]).await.start(), Node::of(&control, "west", &[]).await.start()];
-    let mut storm =
-        Storm { control: &control, nodes: &nodes, server: &server, good: BTreeMap::new(), refused: [0; 3], alive: 0.0 };
+    let mut storm = Storm {
+        control: &control,
+        nodes: &nodes,
+        servers: &servers,
+        good: BTreeMap::new(),
+        refused: [0; 3],
+        alive: 0.0,
+    };
     storm.good(1).await;
     for node in &nodes {
         node.is_ready().await;
@@ -151,7 +176,7 @@ async fn revision_after_revision_is_run_whole_or_refused_and_no_call_fails() {
     let callers = || nodes.iter().flat_map(|node| (0..CALLERS).map(|number| caller(node, number)));
     let traffic = Traffic::of(callers());
     wait::pass(length / 6).await;
-    let quiet = percentile(&traffic.was_well().await, 99);
+    let quiet = slow(&traffic.was_well().await);
     let before = answered(&nodes);
 
     let traffic = Traffic::of(callers());
@@ -186,18 +211,28 @@ async fn revision_after_revision_is_run_whole_or_refused_and_no_call_fails() {
     never_back(&records);
     let seen = log_fits(&nodes, &storm.good, &before, &records).await;
     eprintln!(
-        "{} revisions and {:?} wrong ones in {took:?}; {} calls, of {seen} revisions; p99 {:?}, quiet {quiet:?}; \
+        "{} revisions and {:?} wrong ones in {took:?}; {} calls, of {seen} revisions; p99 of what changes and of \
+         what stays {:?}, quiet {quiet:?}; \
          at most {} configurations in memory; KiB of control plane and nodes: {memory:?}",
         storm.good.len(),
         storm.refused,
         records.iter().map(|record| record.answers.len()).sum::<usize>(),
-        percentile(&records, 99),
+        slow(&records),
         storm.alive,
     );
     let (early, late) = (memory.first().unwrap(), memory.last().unwrap());
     for (early, late) in early.iter().zip(late) {
         assert!(*late < early + early / 4 + (8 << 10), "memory grows: {memory:?}");
     }
+}
+
+/// The 99th percentile of calls to the server that changes, and to the one that stays.
+fn slow(records: &[Record]) -> [Duration; 2] {
+    let of = |steady: bool| {
+        let group = records.iter().enumerate().filter(move |(at, _)| (at % CALLERS == STEADY) == steady);
+        percentile(group.map(|(_, record)| record), 99)
+    };
+    [of(false), of(true)]
 }
 
 fn resident(control: &ControlPlane, nodes: &[Node]) -> Vec<u64> {
@@ -207,7 +242,7 @@ fn resident(control: &ControlPlane, nodes: &[Node]) -> Vec<u64> {
 /// A person who applies what nodes refuse is told by `sluice apply`, and everybody by `sluice status`, while calls go on.
 async fn shown_to_people(storm: &Storm<'_>) {
     let file = storm.control.state().with_file_name("wrong.yaml");
-    let url = storm.server.url();
+    let url = storm.servers.one.url();
     std::fs::write(&file, format!("servers: {{one: {{url: '{url}', headers: {{X-Mark: {{env: {ABSENT}}}}}}}}}"))
         .unwrap();
     let applied = storm.control.sluice(&["apply", "-f", &file.display().to_string()]);
@@ -255,7 +290,8 @@ async fn log_fits(nodes: &[Node], good: &BTreeMap<u64, u64>, before: &[usize], r
             assert!(lines.is_sorted_by_key(|(revision, _)| *revision), "back to an older revision");
             for (revision, passed) in &lines {
                 let mark = good.get(revision).unwrap_or_else(|| panic!("served by {revision}, which is refused"));
-                assert_eq!(*passed, mark % 2 == number as u64 % 2, "of more than one revision: {revision}");
+                let allowed = number == STEADY || mark % 2 == number as u64 % 2;
+                assert_eq!(*passed, allowed, "of more than one revision: {revision}");
                 seen.insert(*revision);
             }
         }
