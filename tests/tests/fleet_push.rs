@@ -11,7 +11,7 @@ use sluice_tests::client::{Client, Era};
 use sluice_tests::node::{Start, seen, status};
 use sluice_tests::server::Server;
 use sluice_tests::traffic::{Caller, Traffic};
-use sluice_tests::{ControlPlane, Node, wait};
+use sluice_tests::{ControlPlane, Node, Session, wait};
 
 fn object(kind: &str, name: &str, spec: &Value) -> v1::Object {
     v1::Object { kind: kind.into(), name: name.into(), spec_json: spec.to_string(), revision: 0 }
@@ -72,6 +72,22 @@ async fn nodes_get_what_their_labels_choose_and_say_what_they_run() {
     assert_eq!(seen.addresses, [format!("127.0.0.1:{}", east.port)]);
     let shown = east.admin("/readyz").await.text();
     assert!(shown.contains(&format!("revision: {revision}")), "{shown}");
+}
+
+#[tokio::test]
+async fn what_a_node_has_open_is_told_with_its_next_report() {
+    let control = ControlPlane::empty().await;
+    let server = Server::start(Era::Legacy, &Catalogue::new("one").tools(1));
+    apply(&control, vec![object("server", "one", &server.config())], false).await;
+    let node = Node::of(&control, "edge", &[]).await.ready().await;
+    let session = Session::open(node.port, "/servers/one/mcp").await;
+    let stream = session.listen(None).await;
+    seen(&control, "edge", "open", |seen| (seen.sessions, seen.streams) == (1, 1)).await;
+    let shown = String::from_utf8(control.sluice(&["status"]).stdout).unwrap();
+    let row: Vec<_> = shown.lines().find(|line| line.starts_with("edge")).unwrap().split_whitespace().collect();
+    assert!(row.windows(2).any(|two| two == ["1", "1"]), "{shown}");
+    drop(stream);
+    seen(&control, "edge", "closed", |seen| seen.streams == 0).await;
 }
 
 #[tokio::test]
