@@ -77,7 +77,7 @@ impl Spread {
                 "{} refused revision {revision} and {}\n  \
                  = apply what can run there, or go back: `sluice history`, `sluice rollback REVISION`",
                 nodes(refused),
-                if refused == 1 { "goes on with what it had" } else { "go on with what they had" }
+                if refused == 1 { "stays with what it had" } else { "stay with what they had" }
             )));
         }
         if waiting > 0 {
@@ -131,10 +131,11 @@ impl Spread {
             }
             Verdict::Refused(_) => {
                 let refused = paint.text(Tone::Bad, "refused");
-                talk(&format!(
-                    "{name} {refused} revision {} and goes on with {}:\n",
-                    node.rejected_revision, node.revision
-                ));
+                let instead = match node.revision {
+                    0 => "has nothing to run".to_owned(),
+                    revision => format!("goes on with {revision}"),
+                };
+                talk(&format!("{name} {refused} revision {} and {instead}:\n", node.rejected_revision));
                 talk(&fault::show("error", &node.rejected, files));
             }
             Verdict::Waits | Verdict::Away { .. } => {}

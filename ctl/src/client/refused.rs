@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use rustls::CertificateError;
 use tonic::{Code, Status};
 
 use super::address::Address;
@@ -20,10 +21,27 @@ pub(super) fn unreachable(address: &Address, error: &dyn Error) -> Failure {
 pub(super) fn unknown(address: &Address, known_by: &str, error: &(dyn Error + 'static)) -> Failure {
     let Some(distrust) = distrust(error) else { return unreachable(address, error) };
     Failure::other(format_args!(
-        "what answers at {address} is not known by {known_by}, and was not shown the token: {distrust}\n  \
+        "what answers at {address} is not known by {known_by}, and was not shown the token: {}\n  \
          = is the address right, and is the token one that this control plane made since it has the authority it has now?\n  \
-         = for a control plane with the certificate of another authority, name that authority with --ca-file"
+         = for a control plane with the certificate of another authority, name that authority with --ca-file",
+        in_words(distrust)
     ))
+}
+
+/// What is wrong with a certificate.
+fn in_words(distrust: &rustls::Error) -> String {
+    match distrust {
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "its certificate is of another authority".to_owned()
+        }
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "its certificate is for other names".to_owned(),
+        rustls::Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "its certificate has ended".to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Why a certificate is not accepted.

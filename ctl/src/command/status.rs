@@ -47,7 +47,7 @@ fn status(args: &Args) -> Result<(), Failure> {
     let now = if answer.at_ms == 0 { time::now() } else { answer.at_ms };
     let mut parts = vec![heading(&connection, &answer)];
     if !answer.nodes.is_empty() {
-        parts.push(table(&answer.nodes, now));
+        parts.push(table(&answer.nodes, &answer.version, now));
     }
     parts.extend(trouble::lines(&answer.nodes, now));
     output::data(parts.join("\n\n"))
@@ -75,7 +75,8 @@ fn heading(connection: &Connection, answer: &StatusResponse) -> String {
     )
 }
 
-fn table(nodes: &[NodeStatus], now: u64) -> String {
+/// A node's version is told where it is not that of the control plane.
+fn table(nodes: &[NodeStatus], version: &str, now: u64) -> String {
     let row = |node: &NodeStatus| {
         let (word, tone) = word(node.state());
         let state = match (node.connected, node.draining, node.ready) {
@@ -91,7 +92,7 @@ fn table(nodes: &[NodeStatus], now: u64) -> String {
             Field::from(if node.connected { "connected".to_owned() } else { time::relative(node.seen_ms, now) }),
             Field::from(node.sessions.to_string()),
             Field::from(node.streams.to_string()),
-            Field::from(node.version.clone()),
+            Field::from(if node.version == version { String::new() } else { node.version.clone() }),
             Field::from(labels(node)),
         ]
     };

@@ -9,6 +9,8 @@ use super::paint::{Stream, Tone};
 const GAP: u16 = 2;
 /// A column is never squeezed below this where the terminal is narrow: one letter per line cannot be read.
 const NARROWEST: u16 = 8;
+/// Words up to this long stay whole where there is room for that: names and addresses are copied.
+const WORD: u16 = 32;
 
 /// A cell, and how it is meant.
 pub(crate) struct Field(String, Tone);
@@ -45,7 +47,8 @@ pub(crate) fn table<const N: usize, F: Into<Field>>(
         column.set_padding((0, if at == last { 0 } else { GAP }));
     }
     if is_terminal {
-        fit(&mut table);
+        let words: Vec<u16> = shown.iter().map(|column| longest_word(header[*column], &rows, *column)).collect();
+        fit(&mut table, &words);
     }
     if !Stream::Stdout.has_colours() {
         table.force_no_tty();
@@ -53,15 +56,24 @@ pub(crate) fn table<const N: usize, F: Into<Field>>(
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-/// Wraps cells where the terminal is narrower than the table.
-fn fit(table: &mut Table) {
+/// Wraps cells where the terminal is narrower than the table: between words, as long as there is room for the longest.
+fn fit(table: &mut Table, words: &[u16]) {
     let Some(width) = table.width() else { return };
     table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
     let widths = table.column_max_content_widths();
-    for (column, widest) in table.column_iter_mut().zip(widths) {
-        let least = widest.min(NARROWEST) + column.padding_width();
-        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
+    let gaps = GAP * u16::try_from(widths.len().saturating_sub(1)).unwrap_or(u16::MAX);
+    let has_room = words.iter().sum::<u16>().saturating_add(gaps) <= width;
+    for ((column, widest), word) in table.column_iter_mut().zip(widths).zip(words) {
+        let least = if has_room { *word } else { widest.min(NARROWEST) };
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least + column.padding_width())));
     }
+}
+
+/// The longest word of a column.
+fn longest_word<const N: usize>(header: &str, rows: &[[Field; N]], column: usize) -> u16 {
+    let words = rows.iter().flat_map(|row| row[column].0.split_whitespace()).chain([header]);
+    let longest = words.map(|word| word.chars().count()).max().unwrap_or_default();
+    u16::try_from(longest).unwrap_or(u16::MAX).min(WORD)
 }
 
 fn styled(text: &str, tone: Tone) -> Cell {

@@ -53,13 +53,17 @@ pub(super) fn faults(errors: Vec<StartError>) -> Vec<Fault> {
     errors.into_iter().flat_map(fault).collect()
 }
 
+/// What locks a door, and what needs none.
+const LOCKS: &str = "configure `features.authentication`, `clients` or `issuers`, or listen on loopback";
+
 fn fault(error: StartError) -> Vec<Fault> {
     let reason = error.to_string();
     let (path, reason) = match error {
         StartError::Faults(faults) => return faults,
         StartError::Bind { .. } => ("listener.addresses", reason),
         StartError::Open(address) => {
-            ("access", format!("the node listens on {address}, which other machines reach, and nothing locks it"))
+            let open = format!("the node listens on {address}, which other machines reach, and nothing locks it");
+            ("access", format!("{open}: {LOCKS}"))
         }
         StartError::NoConfiguration(_) | StartError::Io(_) => ("", reason),
     };
