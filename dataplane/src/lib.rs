@@ -13,6 +13,7 @@ mod clock;
 mod connection;
 mod drain;
 mod exchange;
+mod fetch;
 mod ledger;
 mod limit;
 mod listen;

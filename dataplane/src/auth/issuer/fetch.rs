@@ -2,16 +2,15 @@
 
 use std::net::SocketAddr;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
+use bytes::Bytes;
+use http::header::LOCATION;
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use sluice_snapshot::model::{HttpEndpoint, Issuer, KeySource};
 
 use super::reach::is_public;
 use crate::connection;
+use crate::fetch::{self, Answer};
 use crate::limit;
 
 /// The set of keys of an issuer, as it was sent; never longer than [`limit::KEYS_FETCH`].
@@ -63,12 +62,12 @@ async fn get(url: &HttpEndpoint, configured: &HttpEndpoint) -> Result<Bytes, Str
     let mut url = url.clone();
     for _ in 0..=limit::KEYS_REDIRECTS {
         let answer = ask(&url, configured).await.map_err(|error| format!("{}: {error}", shown(&url)))?;
-        if answer.status() == StatusCode::OK {
-            return read(answer).await.map_err(|error| format!("{}: {error}", shown(&url)));
+        if answer.status == StatusCode::OK {
+            return Ok(answer.body);
         }
-        let next = answer.headers().get(LOCATION).filter(|_| answer.status().is_redirection());
+        let next = answer.headers.get(LOCATION).filter(|_| answer.status.is_redirection());
         let Some(next) = next.and_then(|next| next.to_str().ok()) else {
-            return Err(format!("{}: status {}", shown(&url), answer.status().as_u16()));
+            return Err(format!("{}: status {}", shown(&url), answer.status.as_u16()));
         };
         url = match next.strip_prefix('/').filter(|rest| !rest.starts_with(['/', '\\'])) {
             Some(_) => HttpEndpoint { path: next.into(), ..url.clone() },
@@ -84,7 +83,7 @@ fn shown(url: &HttpEndpoint) -> String {
     format!("{}://{}{path}", if url.tls { "https" } else { "http" }, url.authority)
 }
 
-async fn ask(url: &HttpEndpoint, configured: &HttpEndpoint) -> Result<http::Response<Incoming>, String> {
+async fn ask(url: &HttpEndpoint, configured: &HttpEndpoint) -> Result<Answer, String> {
     let here = (url.tls, &url.host, url.port) == (configured.tls, &configured.host, configured.port);
     if !here && !url.tls {
         return Err("not `https`, and not said by the configuration".to_owned());
@@ -95,32 +94,5 @@ async fn ask(url: &HttpEndpoint, configured: &HttpEndpoint) -> Result<http::Resp
         return Err("an address of the inner network, which only the configuration may name (`jwks_uri`)".to_owned());
     }
     let socket = connection::open_at(url, &addresses).await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(limit::HEAD_BYTES)
-        .handshake::<_, Empty<Bytes>>(TokioIo::new(socket))
-        .await
-        .map_err(|error| error.to_string())?;
-    // ends with the answer: nobody keeps the sender
-    tokio::spawn(connection);
-    let request = Request::get(&*url.path)
-        .header(HOST, &*url.authority)
-        .header(ACCEPT, "application/json")
-        .header(USER_AGENT, "sluice")
-        .body(Empty::new())
-        .map_err(|error| error.to_string())?;
-    sender.send_request(request).await.map_err(|error| error.to_string())
-}
-
-async fn read(answer: http::Response<Incoming>) -> Result<Bytes, String> {
-    let mut body = answer.into_body();
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| error.to_string())?;
-        let Ok(data) = frame.into_data() else { continue };
-        if whole.len() + data.len() > limit::KEYS_BYTES {
-            return Err(format!("more than {} bytes", limit::KEYS_BYTES));
-        }
-        whole.extend_from_slice(&data);
-    }
-    Ok(whole.freeze())
+    fetch::exchange(socket, url, Request::new(Full::default()), limit::KEYS_BYTES).await
 }

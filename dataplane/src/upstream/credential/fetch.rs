@@ -1,14 +1,14 @@
 //! One request to an authorization server, and its answer, whole and small.
 
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use sluice_snapshot::model::HttpEndpoint;
 use zeroize::Zeroizing;
 
 use crate::connection;
+use crate::fetch;
 use crate::limit;
 
 /// What is sent beside the address.
@@ -42,42 +42,18 @@ async fn send(endpoint: &HttpEndpoint, verb: Method, form: Option<Form>) -> Resu
 }
 
 async fn exchange(endpoint: &HttpEndpoint, verb: Method, form: Option<Form>) -> Result<(StatusCode, Bytes), String> {
-    let broken = |error: hyper::Error| format!("the exchange broke ({error})");
-    let socket = connection::open(endpoint).await.map_err(|error| format!("cannot be reached ({error})"))?;
-    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(limit::HEAD_BYTES)
-        .handshake(TokioIo::new(socket))
-        .await
-        .map_err(broken)?;
-    // ends with the answer: nobody keeps the sender
-    tokio::spawn(connection);
-    let mut request = Request::builder()
-        .method(verb)
-        .uri(&*endpoint.path)
-        .header(HOST, &*endpoint.authority)
-        .header(ACCEPT, "application/json")
-        .header(USER_AGENT, "sluice");
     let form = form.unwrap_or_default();
+    let mut request = Request::new(Full::new(Bytes::copy_from_slice(form.body.as_bytes())));
+    *request.method_mut() = verb;
     if let Some(authorization) = &form.authorization {
         let mut value = HeaderValue::from_str(authorization).map_err(|_| "the client cannot be named in a header")?;
         value.set_sensitive(true);
-        request = request.header(AUTHORIZATION, value);
+        request.headers_mut().insert(AUTHORIZATION, value);
     }
     if !form.body.is_empty() {
-        request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     }
-    let body = Full::new(Bytes::copy_from_slice(form.body.as_bytes()));
-    let request = request.body(body).map_err(|_| "cannot be asked".to_owned())?;
-    let answer = sender.send_request(request).await.map_err(broken)?;
-    let status = answer.status();
-    let mut body = answer.into_body();
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
-        if whole.len() + data.len() > limit::TOKEN_ANSWER_BYTES {
-            return Err("the answer is too long".to_owned());
-        }
-        whole.extend_from_slice(&data);
-    }
-    Ok((status, whole.freeze()))
+    let socket = connection::open(endpoint).await.map_err(|error| format!("cannot be reached ({error})"))?;
+    let answer = fetch::exchange(socket, endpoint, request, limit::TOKEN_ANSWER_BYTES).await?;
+    Ok((answer.status, answer.body))
 }
