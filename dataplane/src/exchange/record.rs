@@ -9,7 +9,6 @@ use http::StatusCode;
 use sluice_mcp::Method;
 
 use crate::node::Worker;
-
 use crate::observe::access_log::{Line, NAME_BYTES, RequestName};
 use crate::observe::denials::Denied;
 use crate::observe::traces::{About, Span, Trace};

@@ -16,58 +16,29 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Sleep;
 
+mod item;
+mod numbering;
+mod standing;
+
+pub(crate) use item::{Item, LIST_CHANGED, list_changed};
+pub(crate) use numbering::{Numbering, open_event, seal_event};
+use standing::{End, Standing, ending};
+
 use super::handles::Handles;
 use super::record::Record;
 use crate::auth::Principal;
-use crate::auth::permits::Permits;
 use crate::auth::quota::Ticket;
 use crate::catalog::Kind as Kinds;
 use crate::catalog::exposure::Naming;
-use crate::drain::Phase;
 use crate::limit;
-use crate::node::{Node, Worker};
+use crate::node::Worker;
 use crate::observe::metrics::Inside;
-use crate::plane::Plane;
 use crate::reason::Reason;
-use crate::seal::{Binding, Kind as Handle};
-use crate::session::{InUse, Session, SessionId};
+use crate::session::InUse;
 use crate::upstream::Upstream;
 use crate::upstream::http::Answer;
 use crate::upstream::pipe::{Child, Inbox};
 use crate::upstream::quirks::Quirk;
-
-/// The notifications that tell of changed lists, in the order of `Changes::told`.
-pub(crate) const LIST_CHANGED: [Method; 3] = [
-    Method::NotificationToolsListChanged,
-    Method::NotificationPromptsListChanged,
-    Method::NotificationResourcesListChanged,
-];
-
-/// Such a notification of our own.
-pub(crate) fn list_changed(method: Method) -> Bytes {
-    format!(r#"{{"jsonrpc":"2.0","method":"{}"}}"#, method.as_str()).into()
-}
-
-/// One thing to pass on: a message, a comment, a reconnection time.
-pub(crate) struct Item {
-    /// The event's id towards the client, sealed.
-    pub id: Option<String>,
-    pub event: Option<Bytes>,
-    pub data: Option<Bytes>,
-    pub retry: Option<u64>,
-    /// The event as it arrived, where nothing in it changes.
-    pub raw: Option<Bytes>,
-}
-
-impl Item {
-    pub(crate) fn message(data: Bytes) -> Self {
-        Self { id: None, event: None, data: Some(data), retry: None, raw: None }
-    }
-
-    fn comment() -> Self {
-        Self { id: None, event: None, data: None, retry: None, raw: Some(Bytes::from_static(b": keep-alive\n\n")) }
-    }
-}
 
 /// Where messages come from.
 pub(crate) enum Source {
@@ -104,39 +75,6 @@ pub(crate) struct Expected {
     pub modern: bool,
     /// Without a byte for so long, the server is given up.
     pub timeout: Duration,
-}
-
-/// What a stream is bound to, for its event ids.
-#[derive(Clone, Copy)]
-pub(crate) struct Numbering {
-    pub session: SessionId,
-    pub epoch: u64,
-}
-
-impl Numbering {
-    fn context(&self) -> [u8; 24] {
-        let mut context = [0; 24];
-        context[..16].copy_from_slice(&self.session.0);
-        context[16..].copy_from_slice(&self.epoch.to_be_bytes());
-        context
-    }
-}
-
-/// Seals an event id of a server.
-pub(crate) fn seal_event(handles: &Handles, numbering: Numbering, value: &[u8]) -> String {
-    let context = numbering.context();
-    let binding =
-        Binding { kind: Handle::Event, principal: handles.principal, server: handles.server(), context: &context };
-    handles.of_server(handles.node.seal.seal(&binding, 0, value))
-}
-
-/// Opens an event id a client brings back; `None` when it is not of this session (or of its server session).
-pub(crate) fn open_event(handles: &Handles, numbering: Numbering, handle: &[u8]) -> Option<Vec<u8>> {
-    let context = numbering.context();
-    let binding =
-        Binding { kind: Handle::Event, principal: handles.principal, server: handles.server(), context: &context };
-    let handle = std::str::from_utf8(handle).ok()?;
-    handles.node.seal.open(&binding, 0, handles.sealed(handle).as_bytes())
 }
 
 /// A stream of messages to one client.
@@ -188,79 +126,6 @@ pub(crate) struct Parts {
     pub record: Record,
     pub ticket: Ticket,
     pub in_use: Option<InUse>,
-}
-
-/// Why the gateway ends a stream that would go on.
-#[derive(Clone, Copy)]
-enum End {
-    /// The node is stopping.
-    Leaving,
-    /// The session was ended.
-    SessionOver,
-    /// The client cancelled the call.
-    Cancelled,
-    /// The credential was revoked, the server is no longer configured as it was, or policies grant something else.
-    NotAllowed,
-    /// The credential has expired: the client comes back with another, and goes on.
-    Expired,
-}
-
-/// A long-lived stream, as far as it matters for how long.
-struct Standing {
-    principal: Principal,
-    /// The server; `None` for a stream of the merged door, which is bound to no single one.
-    upstream: Option<Arc<Upstream>>,
-    session: Option<Arc<Session>>,
-    /// What policies granted as it began.
-    permits: Option<Arc<Permits>>,
-    /// Nobody else tells the client that its lists are others.
-    own_door: bool,
-}
-
-impl Standing {
-    /// Whether it may go on in a new plane as it is.
-    fn may_stay(&self, plane: &Arc<Plane>) -> bool {
-        let Some(principal) = plane.known.again(&self.principal) else { return false };
-        let Some(upstream) = &self.upstream else { return true };
-        let view = plane.seen_by(&principal);
-        if !view.server(upstream.name()).is_some_and(|now| Arc::ptr_eq(now, upstream)) {
-            return false;
-        }
-        let same = Permits::stay(self.permits.as_ref(), view.permits.as_ref());
-        if let (false, true, Some(session)) = (same, self.own_door, &self.session) {
-            session.leave_notes(LIST_CHANGED.map(list_changed).into());
-        }
-        same
-    }
-}
-
-/// Waits until a long-lived stream must end: streams are judged again after every swap of the configuration. One whose
-/// principal may do other things by now ends as well: what comes in its place is what policies grant then.
-async fn ending(node: Arc<Node>, standing: Standing) -> End {
-    let over = async {
-        match &standing.session {
-            Some(session) => session.over().await,
-            None => std::future::pending().await,
-        }
-    };
-    let mut over = std::pin::pin!(over);
-    let mut planes = node.planes.clone();
-    loop {
-        tokio::select! {
-            () = node.drain.reached(Phase::Closing) => return End::Leaving,
-            () = &mut over => return End::SessionOver,
-            () = standing.principal.expired() => return End::Expired,
-            changed = planes.changed() => {
-                if changed.is_err() {
-                    return End::Leaving;
-                }
-                let plane = Arc::clone(&planes.borrow_and_update());
-                if !standing.may_stay(&plane) {
-                    return End::NotAllowed;
-                }
-            }
-        }
-    }
 }
 
 impl Relay {

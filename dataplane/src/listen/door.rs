@@ -106,7 +106,7 @@ pub(super) async fn answer(house: &House, peer: &Peer, request: &mut Request) ->
                 websocket::handshake::take_key(&mut head.headers);
             }
             let approach = peer.approach(host.as_deref(), head.target.path());
-            let through = match admit(&house.worker, plane, peer, approach, scope, &head.headers, record).await {
+            let through = match admit(&house.worker, &plane, peer, approach, scope, &head.headers, record).await {
                 Ok(guest) => match door {
                     Door::Mcp => mcp(&house.worker, guest, head, body).await.map(Answer::from),
                     Door::Sse => {
@@ -121,7 +121,6 @@ pub(super) async fn answer(house: &House, peer: &Peer, request: &mut Request) ->
                 Err(reason) => Err(reason.into()),
             };
             through.unwrap_or_else(|refusal| {
-                let plane = house.worker.plane();
                 let asked = plane.known.resource(peer.approach(host.as_deref(), head.target.path()));
                 refused(&refusal).challenged(challenge(&refusal.reason, &plane.snapshot, asked)).into()
             })
@@ -146,7 +145,7 @@ fn named_host(head: &Head) -> Option<&str> {
 /// Authenticates a request and takes its place among its principal's.
 async fn admit(
     worker: &Worker,
-    plane: Arc<Plane>,
+    plane: &Arc<Plane>,
     peer: &Peer,
     approach: Approach<'_>,
     scope: Result<Scope, Reason>,

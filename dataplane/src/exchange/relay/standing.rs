@@ -1,0 +1,86 @@
+//! How long a stream may go on: until the node stops, its session ends, its credential expires, or the configuration allows it
+//! no longer.
+
+use std::sync::Arc;
+
+use super::item::{LIST_CHANGED, list_changed};
+use crate::auth::Principal;
+use crate::auth::permits::Permits;
+use crate::drain::Phase;
+use crate::node::Node;
+use crate::plane::Plane;
+use crate::session::Session;
+use crate::upstream::Upstream;
+
+/// Why the gateway ends a stream that would go on.
+#[derive(Clone, Copy)]
+pub(super) enum End {
+    /// The node is stopping.
+    Leaving,
+    /// The session was ended.
+    SessionOver,
+    /// The client cancelled the call.
+    Cancelled,
+    /// The credential was revoked, the server is no longer configured as it was, or policies grant something else.
+    NotAllowed,
+    /// The credential has expired: the client comes back with another, and goes on.
+    Expired,
+}
+
+/// A long-lived stream, as far as it matters for how long.
+pub(super) struct Standing {
+    pub principal: Principal,
+    /// The server; `None` for a stream of the merged door, which is bound to no single one.
+    pub upstream: Option<Arc<Upstream>>,
+    pub session: Option<Arc<Session>>,
+    /// What policies granted as it began.
+    pub permits: Option<Arc<Permits>>,
+    /// Nobody else tells the client that its lists are others.
+    pub own_door: bool,
+}
+
+impl Standing {
+    /// Whether it may go on in a new plane as it is.
+    fn may_stay(&self, plane: &Arc<Plane>) -> bool {
+        let Some(principal) = plane.known.again(&self.principal) else { return false };
+        let Some(upstream) = &self.upstream else { return true };
+        let view = plane.seen_by(&principal);
+        if !view.server(upstream.name()).is_some_and(|now| Arc::ptr_eq(now, upstream)) {
+            return false;
+        }
+        let same = Permits::stay(self.permits.as_ref(), view.permits.as_ref());
+        if let (false, true, Some(session)) = (same, self.own_door, &self.session) {
+            session.leave_notes(LIST_CHANGED.map(list_changed).into());
+        }
+        same
+    }
+}
+
+/// Waits until a long-lived stream must end: streams are judged again after every swap of the configuration. One whose
+/// principal may do other things by now ends as well: what comes in its place is what policies grant then.
+pub(super) async fn ending(node: Arc<Node>, standing: Standing) -> End {
+    let over = async {
+        match &standing.session {
+            Some(session) => session.over().await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut over = std::pin::pin!(over);
+    let mut planes = node.planes.clone();
+    loop {
+        tokio::select! {
+            () = node.drain.reached(Phase::Closing) => return End::Leaving,
+            () = &mut over => return End::SessionOver,
+            () = standing.principal.expired() => return End::Expired,
+            changed = planes.changed() => {
+                if changed.is_err() {
+                    return End::Leaving;
+                }
+                let plane = Arc::clone(&planes.borrow_and_update());
+                if !standing.may_stay(&plane) {
+                    return End::NotAllowed;
+                }
+            }
+        }
+    }
+}
