@@ -163,9 +163,15 @@ pub(crate) const SESSIONS_END: Duration = Duration::from_secs(2);
 pub(crate) const SESSIONS_ENDING: usize = 64;
 /// Between readiness going off and listeners closing, so that balancers see it first.
 pub(crate) const DRAIN_LEAD: Duration = Duration::from_millis(500);
-/// Lines of the access log waiting for the writer; beyond it lines are counted as lost, traffic goes on. A twentieth of a
-/// second at 80,000 requests a second, five times as long as the writer pauses; the queue's memory (about 0.7 MB) is taken at the start.
-pub(crate) const LOG_QUEUE: usize = 4_096;
+/// Bytes of the access log that wait for the writer, of each worker; beyond it lines are counted as lost, traffic goes on. A
+/// twentieth of a second at 80,000 requests a second, five times as long as the writer pauses.
+pub(crate) const LOG_PAGE_BYTES: usize = 1 << 20;
+/// Room for them that stays when there are fewer again: a pause at 100,000 requests a second.
+pub(crate) const LOG_PAGE_KEPT: usize = 256 << 10;
+/// Lines of the access log that go to stderr in one piece: a pipe's room.
+pub(crate) const LOG_WRITE_BYTES: usize = 60 << 10;
+/// Times that the writer may be called before it comes: once by each worker, and by whoever wants all of it written.
+pub(crate) const LOG_BELLS: usize = 1_024;
 /// Spans that wait for the exporter; beyond it they are counted as lost. A second of 8,000 recorded requests.
 pub(crate) const SPAN_QUEUE: usize = 8_192;
 /// Spans of one export: some 200 KB, far below the 4 MiB that collectors take.
@@ -178,8 +184,8 @@ pub(crate) const SPAN_EXPORT: Duration = Duration::from_secs(10);
 pub(crate) const SPAN_RETRY: Duration = Duration::from_secs(1);
 /// How long the end of a node waits for its last spans to be sent.
 pub(crate) const SPAN_FLUSH: Duration = Duration::from_secs(2);
-/// How long the access log's writer gathers lines when they come faster than this: at most 100 wake-ups a second, and a
-/// queue that has room for 400,000 lines a second in between.
+/// How long the access log's writer gathers lines when they come faster than this: at most 100 wake-ups a second, and
+/// pages that have room for 400,000 lines a second in between.
 pub(crate) const LOG_PAUSE: Duration = Duration::from_millis(10);
 /// How long a stopping node waits for its last lines to be written: stderr may be a pipe that nobody reads.
 pub(crate) const LOG_FLUSH: Duration = Duration::from_secs(1);
@@ -345,6 +351,8 @@ pub(crate) const TOKEN_REFUSED_PAUSE: Duration = Duration::from_secs(5);
 pub(crate) const TOKEN_BYTES: usize = 16 << 10;
 /// A time further away than this is none: ten thousand years after 1970, beyond what anybody means by never.
 pub(crate) const FAR_FUTURE: Duration = Duration::from_secs(10_000 * 365 * 86_400);
+/// Credentials of which a worker remembers the digests: 32 KB. Of more clients than that, some cost SHA-256 again.
+pub(crate) const CREDENTIAL_DIGESTS: usize = 512;
 /// Tokens a worker remembers to have verified: about 0.5 KB each. Beyond it they are verified again (some 50 µs).
 pub(crate) const TOKENS_VERIFIED: usize = 4096;
 /// Requests that wait for keys of one issuer; beyond it they are answered at once.

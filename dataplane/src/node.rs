@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Instant, UNIX_EPOCH};
 
 use sluice_mcp::Method;
 use tokio::sync::watch;
@@ -17,7 +18,7 @@ use crate::catalog::{Changes, Offers};
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::limit;
-use crate::observe::access_log::AccessLog;
+use crate::observe::access_log::{AccessLog, Page};
 use crate::observe::denials::Denials;
 use crate::observe::metrics::{self, Metrics, Series};
 use crate::observe::traces::Spans;
@@ -71,6 +72,10 @@ pub(crate) struct Worker {
     pub pools: Rc<Pools>,
     /// Turns for what may start processes.
     pub asking: tokio::sync::Semaphore,
+    /// Its lines of the access log.
+    pub log: Page,
+    /// The time of day at the moment the house was looked after last, in milliseconds since the epoch.
+    day: Cell<(Instant, u64)>,
     index: u8,
     requests: Cell<u64>,
     plane: RefCell<Arc<Plane>>,
@@ -90,6 +95,8 @@ impl Worker {
             pools: Rc::new(Pools::new(Arc::clone(&node.metrics.upstream_connections))),
             asking: tokio::sync::Semaphore::new(limit::ASKED_AT_A_TIME),
             metrics: node.metrics.worker(),
+            log: node.log.page(),
+            day: Cell::new(day()),
             index,
             requests: Cell::new(0),
             plane: RefCell::new(plane),
@@ -127,6 +134,7 @@ impl Worker {
                     self.node.adoptions.note(self.index(), generation);
                 }
                 _ = tick.tick() => {
+                    self.day.set(day());
                     let plane = self.plane();
                     self.pools.sweep(|id| plane.has(id));
                     self.tokens.sweep();
@@ -149,10 +157,21 @@ impl Worker {
         Arc::clone(series.entry((0, method)).or_insert_with(fresh))
     }
 
+    /// The time of day at a moment, in milliseconds since the epoch. No other clock is read for it.
+    pub(crate) fn time_of_day(&self, at: Instant) -> u64 {
+        let (then, ms) = self.day.get();
+        ms + at.saturating_duration_since(then).as_millis() as u64
+    }
+
     /// A number that names a request in logs: boot, worker and count.
     pub(crate) fn next_request(&self) -> u64 {
         let count = self.requests.get().wrapping_add(1);
         self.requests.set(count);
         u64::from(self.index) << 56 | (count & ((1 << 56) - 1))
     }
+}
+
+/// A moment, and the time of day then.
+fn day() -> (Instant, u64) {
+    (Instant::now(), UNIX_EPOCH.elapsed().map_or(0, |passed| passed.as_millis() as u64))
 }

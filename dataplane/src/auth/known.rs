@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use aws_lc_rs::digest;
 use sluice_http1::Fields;
 use sluice_snapshot::model::{ClientCertificates, Issuer, Snapshot};
 
@@ -163,8 +162,7 @@ impl Known {
         verified: &Verified,
         asking: Asking<'_>,
     ) -> Option<Result<Principal, Refused>> {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, credential).as_ref());
+        let hash = verified.digest(credential);
         if let Some(client) = self.clients.get(&hash) {
             let judged = client.is_current().then(|| client.clone());
             return Some(judged.ok_or(Reason::BadCredential(EXPIRED_KEY).into()));

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Principal;
+use super::digests::Digests;
 use super::issuer::Authority;
 use super::resource::Resource;
 use super::token::check_audience;
@@ -15,6 +16,7 @@ use crate::reason::Reason;
 #[derive(Default)]
 pub(crate) struct Verified {
     entries: RefCell<HashMap<[u8; 32], Entry, foldhash::fast::RandomState>>,
+    digests: Digests,
     /// The configuration they were verified by.
     serial: Cell<u64>,
 }
@@ -48,6 +50,11 @@ impl Entry {
 }
 
 impl Verified {
+    /// SHA-256 of a credential.
+    pub(super) fn digest(&self, credential: &[u8]) -> [u8; 32] {
+        self.digests.of(credential)
+    }
+
     /// Whoever a token was issued to, if it was verified before and is still good.
     pub(super) fn find(&self, digest: &[u8; 32], resource: Resource<'_>) -> Option<Result<Principal, Reason>> {
         let mut entries = self.entries.borrow_mut();

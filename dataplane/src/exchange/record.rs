@@ -1,15 +1,14 @@
 //! The record of a request: filled along the path, accounted once when it is dropped (metrics, access log).
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use sluice_mcp::Method;
 
 use crate::node::Worker;
-use crate::observe::access_log::{Line, NAME_BYTES, RequestName};
+use crate::observe::access_log::{Line, RequestName, shortened};
 use crate::observe::denials::Denied;
 use crate::observe::traces::{About, Span, Trace};
 use crate::plane::Plane;
@@ -90,12 +89,11 @@ impl Record {
 
     fn span(&self, trace: Trace) -> Span {
         let server = self.upstream.as_ref().map_or_else(|| Arc::from(""), |u| Arc::clone(u.name()));
-        let request = RequestName { boot: self.worker.node.boot, number: self.number };
         let about = About {
-            request: request.to_string(),
+            request: self.request().to_string(),
             method: self.method,
-            other_method: self.other_method.clone().map(|other| shortened(other).into()),
-            name: self.name.clone().map(shortened),
+            other_method: self.other_method.as_deref().map(|other| shortened(other).to_owned().into()),
+            name: self.name.as_deref().map(|name| shortened(name).to_owned()),
             server,
             principal: self.principal.clone().unwrap_or_else(|| Arc::from("")),
             status: self.status.as_u16(),
@@ -116,41 +114,38 @@ impl Record {
         });
     }
 
-    fn line(&mut self) -> Line {
-        let server = self.upstream.as_ref().map_or_else(|| Arc::from(""), |u| Arc::clone(u.name()));
-        let method =
-            self.other_method.take().map_or(Cow::Borrowed(self.method.as_str()), |other| shortened(other).into());
-        Line {
-            at_ms: std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |d| d.as_millis() as u64),
-            revision: self.revision,
-            request: RequestName { boot: self.worker.node.boot, number: self.number },
-            principal: self.principal.take().unwrap_or_else(|| Arc::from("")),
-            server,
-            method,
-            name: self.name.take().map(shortened),
-            status: self.status.as_u16(),
-            outcome: self.outcome,
-            micros: self.started.elapsed().as_micros() as u64,
-            cause: self.cause.take().map(shortened),
-            rule: self.rule.take(),
-        }
+    fn log(&self, took: Duration) {
+        let ended = self.started + took;
+        self.worker.log.record(
+            ended,
+            &Line {
+                at_ms: self.worker.time_of_day(ended),
+                revision: self.revision,
+                request: self.request(),
+                principal: self.principal.as_deref().unwrap_or_default(),
+                server: self.upstream.as_ref().map_or("", |upstream| upstream.name()),
+                method: self.other_method.as_deref().unwrap_or(self.method.as_str()),
+                name: self.name.as_deref(),
+                status: self.status.as_u16(),
+                outcome: self.outcome,
+                micros: took.as_micros() as u64,
+                cause: self.cause.as_deref(),
+                rule: self.rule.as_deref(),
+            },
+        );
     }
-}
 
-/// A name as it may stand in a log line.
-fn shortened(mut name: String) -> String {
-    if name.len() > NAME_BYTES {
-        let end = (0..=NAME_BYTES).rev().find(|i| name.is_char_boundary(*i)).unwrap_or(0);
-        name.truncate(end);
+    fn request(&self) -> RequestName {
+        RequestName { boot: self.worker.node.boot, number: self.number }
     }
-    name
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
+        let took = self.started.elapsed();
         match &self.upstream {
-            Some(upstream) => self.worker.series(upstream, self.method).count(self.outcome, self.started.elapsed()),
-            None if self.of_door => self.worker.door_series(self.method).count(self.outcome, self.started.elapsed()),
+            Some(upstream) => self.worker.series(upstream, self.method).count(self.outcome, took),
+            None if self.of_door => self.worker.door_series(self.method).count(self.outcome, took),
             None if self.outcome == "ok" => {}
             None => self.worker.node.metrics.refuse(self.outcome),
         }
@@ -162,8 +157,7 @@ impl Drop for Record {
             self.deny();
         }
         if self.logged {
-            let line = self.line();
-            self.worker.node.log.record(line);
+            self.log(took);
         }
     }
 }

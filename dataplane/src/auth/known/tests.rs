@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use sluice_snapshot::model::{Client, Pattern};
 
 use super::*;
