@@ -31,13 +31,15 @@ class Asked(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A gateway's servers, whether it wants a key and writes a log, what it is asked, and its policies."""
+    """A gateway's servers, whether it wants a key and writes a log, what it is asked, its policies, and whether a token is
+    what it wants."""
 
     name: str
     servers: dict
     guarded: bool
     asked: list
     policies: dict = {}
+    by_token: bool = False
 
 
 def call(name, era, door, tool="tool_0", size=200, **more):
@@ -61,10 +63,10 @@ def at(path, **more):
     return {"url": path, **more}
 
 
-def granting(count):
-    """So many policies for the client, each with patterns to match, a denial and a limit; the call passes all of them."""
+def granting(count, who="client:*"):
+    """So many policies for clients, each with patterns to match, a denial and a limit; the call passes all of them."""
     rules = {
-        "who": ["client:*"],
+        "who": [who],
         "allow": [{"servers": ["leg*"], "tools": ["get_*", "tool_*"]}],
         "deny": [{"tools": ["delete_*"]}],
         "limit": [{"tools": ["tool_?"], "per": "tool", "requests_per_minute": 4000000000}],
@@ -117,6 +119,14 @@ SETTINGS = [
             call("legacy call 200 B, key and log", "legacy", own("legacy"), held=ALLOCATIONS),
             call("modern call 200 B, key and log", "modern", own("modern"), held=ALLOCATIONS),
         ],
+    ),
+    Setting(
+        "token and log",
+        OWN,
+        True,
+        [call("legacy call 200 B, token, log and policy", "legacy", own("legacy"), held=ALLOCATIONS)],
+        granting(1, "everybody"),
+        by_token=True,
     ),
     *(
         Setting(

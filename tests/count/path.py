@@ -8,6 +8,7 @@ import urllib.request
 
 from callgrind import Failed, Process
 from client import Client
+from issuer import Issuer
 from upstream import Upstream
 
 KEY = "count-key"
@@ -37,6 +38,10 @@ class Gateway:
             headers = {"Authorization": f"Bearer {KEY}"}
         # in a folder of its own: the gateway looks whenever a file beside its configuration is written
         (folder / "config").mkdir(parents=True)
+        if setting.by_token:
+            issuer = Issuer(folder / "config")
+            config["issuers"] = issuer.configuration()
+            headers = {"Authorization": f"Bearer {issuer.token()}"}
         (folder / "config" / "sluice.json").write_text(json.dumps(config))
         command = [binary, "run", "--config", folder / "config" / "sluice.json", "--workers", "1"]
         command += ["--admin", f"127.0.0.1:{admin}", "--state-dir", folder / "state"]

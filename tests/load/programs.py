@@ -9,12 +9,15 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from issuer import Issuer
 from network import free_port
 from process import LOAD_CORE, PROXY_CORE, Failed, Process
 
 HERE = Path(__file__).resolve().parent
 DOOR = "/servers/s0/mcp"
 KEY = "load-test-key"
+# grants what is called, by patterns, and denies something else
+POLICY = {"who": ["everybody"], "allow": [{"servers": ["s*"], "tools": ["ech*", "tool_*"]}], "deny": [{"tools": ["delete_*"]}]}
 # names the folder of the two ends, once they are built
 ENDS = "SLUICE_LOAD_ENDS"
 
@@ -119,20 +122,26 @@ class Peer(Row):
 
 
 class Sluice(Row):
-    """Sluice, in one of its shapes. `stdio`: its server is a child."""
+    """Sluice, in one of its shapes. `token`: clients come with a JWT; `policies`: so many; `stdio`: its server is a child."""
 
-    def __init__(self, name="sluice", path=DOOR, servers=1, key=False, log=False, stdio=False, tls=False, **how):
+    def __init__(self, name="sluice", path=DOOR, servers=1, key=False, token=False, policies=0, log=False, stdio=False, tls=False, **how):
         super().__init__(name, is_alone=stdio, **how)
-        self.path, self.servers, self.key, self.log, self.stdio, self.tls = path, servers, key, log, stdio, tls
+        self.path, self.servers, self.log, self.stdio, self.tls = path, servers, log, stdio, tls
+        self.key, self.token, self.policies = key, token, policies
 
     def start(self, place, mock):
         room, port, admin = place.room("sluice"), free_port(), free_port()
-        (room / "sluice.json").write_text(json.dumps(self.configuration(place, port, mock)))
+        config = self.configuration(place, port, mock)
+        arguments = ["--key", KEY] if self.key else []
+        if self.token:
+            issuer = Issuer(room)
+            config["issuers"] = issuer.configuration()
+            arguments = ["--key", issuer.token()]
+        (room / "sluice.json").write_text(json.dumps(config))
         command = [place.programs.sluice, "run", "--config", room / "sluice.json", "--workers", self.workers]
         command += ["--admin", f"127.0.0.1:{admin}", "--state-dir", room / "state"]
         process = place.start("sluice", command, self.core)
         process.wait_for(port)
-        arguments = ["--key", KEY] if self.key else []
         if self.tls:
             arguments += ["--trust", place.certificate()[0]]
         return Running(process, port, self.path, arguments)
@@ -152,6 +161,8 @@ class Sluice(Row):
         config = {"proxy": proxy, "servers": servers}
         if self.key:
             config["clients"] = {"load": {"api_key_sha256": hashlib.sha256(KEY.encode()).hexdigest()}}
+        if self.policies:
+            config["policies"] = {f"p{number}": POLICY for number in range(self.policies)}
         return config
 
 

@@ -10,6 +10,7 @@ from scenario import Goal, Scenario
 FULL = "sluice, key and log"
 MERGED = "/mcp"
 ALL = "sluice, all servers"
+TOKEN = {"sluice, token, log and policy": 1, "sluice, token, log and 100 policies": 100}
 
 
 def usual(*sluices):
@@ -88,6 +89,12 @@ def more():
         ),
         Scenario(
             "log", "as call16, a line of log for every request", usual(Sluice("sluice, log", log=True)), cpu(1.1, "sluice, log")
+        ),
+        Scenario(
+            "token",
+            "as call16, a JWT on every request, a line of log, and 1 and 100 policies",
+            usual(*(Sluice(name, token=True, log=True, policies=count) for name, count in TOKEN.items())),
+            cpu(1.1, *TOKEN),
         ),
         Beside(
             "tls",
