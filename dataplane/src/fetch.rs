@@ -49,7 +49,7 @@ pub(crate) async fn exchange(
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         if whole.len() + data.len() > bytes {
-            return Err(format!("the answer is longer than {bytes} bytes"));
+            return Err(format!("the answer has more than {bytes} bytes"));
         }
         whole.extend_from_slice(&data);
     }

@@ -20,6 +20,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const DATAPLANE: &[&str] = &[
     "limit",
     "connection",
+    "fetch",
     "clock",
     "wire",
     "reason",
