@@ -22,6 +22,28 @@ struct Line {
     last: u8,
 }
 
+/// The values of all fields of one name. Its own type: adapters of iterators ask a line by a call, this asks on the spot.
+#[derive(Clone)]
+pub struct Values<'f, 'n> {
+    raw: &'f [u8],
+    lines: std::slice::Iter<'f, Line>,
+    name: &'n str,
+}
+
+impl<'f> Iterator for Values<'f, '_> {
+    type Item = &'f [u8];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<&'f [u8]> {
+        for line in self.lines.by_ref() {
+            if line.is(self.raw, self.name) {
+                return Some(line.value(self.raw));
+            }
+        }
+        None
+    }
+}
+
 /// A name that is no token, or a value that would not be one field on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a header field: a name is a token, a value has no control characters")]
@@ -110,20 +132,15 @@ impl Fields {
 
     /// The values of all fields of that name.
     #[inline]
-    pub fn all<'f>(&'f self, name: &str) -> impl Iterator<Item = &'f [u8]> {
-        self.lines.iter().filter(move |line| line.is(&self.raw, name)).map(|line| line.value(&self.raw))
+    pub fn all<'f, 'n>(&'f self, name: &'n str) -> Values<'f, 'n> {
+        Values { raw: &self.raw, lines: self.lines.iter(), name }
     }
 
     /// The value of the first field of that name.
     #[must_use]
     #[inline]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        for line in &self.lines {
-            if line.is(&self.raw, name) {
-                return Some(line.value(&self.raw));
-            }
-        }
-        None
+        self.all(name).next()
     }
 
     /// The value of the only field of that name; `None` where there is none, or several.

@@ -12,7 +12,7 @@ mod head;
 
 pub use body::{BadBody, Body};
 pub use chunked::{BadChunk, Chunked, Step};
-pub use fields::{BadField, Fields};
+pub use fields::{BadField, Fields, Values};
 pub use framing::Framing;
 pub use head::{HeadError, RequestHead, ResponseHead, Target, find_end};
 
