@@ -180,6 +180,23 @@ async fn each_request_is_one_json_line_whatever_it_is_called() {
 }
 
 #[tokio::test]
+async fn a_stream_its_client_leaves_and_the_end_of_a_session_are_lines_of_their_own() {
+    let server = Legacy::start();
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let session = Session::open(gateway.port, "/servers/one/mcp").await;
+    drop(session.listen(None).await);
+    assert_eq!(session.delete().await.status, 200);
+    for method in ["GET /mcp", "DELETE /mcp"] {
+        let line = until("its line", || {
+            let lines = gateway.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Value>>();
+            lines.into_iter().find(|line| line["log"] == "access" && line["method"] == method)
+        })
+        .await;
+        assert_eq!((&line["server"], &line["status"], &line["outcome"]), (&json!("one"), &json!(200), &json!("ok")));
+    }
+}
+
+#[tokio::test]
 async fn nothing_secret_is_in_any_log_metric_or_page() {
     let secret = |what: &str| format!("canary-{what}-0123456789");
     let (server, peer) = (Legacy::start(), Peer::new("legacy"));

@@ -156,6 +156,11 @@ impl Relay {
             }
             _ => None,
         };
+        let mut record = parts.record;
+        if long_lived {
+            // its client leaves when it likes
+            record.outcome = "ok";
+        }
         Self {
             ending,
             _inside: long_lived.then(|| parts.worker.node.metrics.streams.enter()),
@@ -176,7 +181,7 @@ impl Relay {
             timer: Box::pin(tokio::time::sleep(first)),
             on_timeout: parts.on_timeout,
             upstream: parts.upstream,
-            record: parts.record,
+            record,
             _ticket: parts.ticket,
             in_use: parts.in_use,
         }

@@ -196,6 +196,12 @@ async fn admit(
 /// Streamable HTTP: reads the body where there is one, and sends the call down the path.
 async fn mcp(worker: &Rc<Worker>, guest: Guest, head: &mut Head, body: &mut Received) -> Result<Response, Refusal> {
     let Guest { scope, mut base } = guest;
+    base.record.other_method = match head.verb {
+        // no message, and so no method of one
+        Verb::GET => Some("GET /mcp".to_owned()),
+        Verb::DELETE => Some("DELETE /mcp".to_owned()),
+        _ => None,
+    };
     let read = match head.verb {
         Verb::POST => match check_post(&head.headers) {
             Ok(()) => read(worker, base.plane.snapshot.limits.body_bytes, &head.headers, body).await.map(Some),
