@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::hash::Hasher as _;
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{digest, rand};
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use crate::limit;
@@ -26,7 +26,9 @@ struct Slot {
 impl Default for Digests {
     fn default() -> Self {
         let slots = vec![None; limit::CREDENTIAL_DIGESTS].into_boxed_slice();
-        Self { hasher: SipHasher24::new_with_key(&crate::seal::random()), slots: RefCell::new(slots) }
+        let mut key = [0; 16];
+        rand::fill(&mut key).expect("the operating system provides random bytes");
+        Self { hasher: SipHasher24::new_with_key(&key), slots: RefCell::new(slots) }
     }
 }
 
