@@ -188,7 +188,8 @@ async fn a_stream_its_client_leaves_and_the_end_of_a_session_are_lines_of_their_
     assert_eq!(session.delete().await.status, 200);
     for method in ["GET /mcp", "DELETE /mcp"] {
         let line = until("its line", || {
-            let lines = gateway.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Value>>();
+            let lines =
+                gateway.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<Value>>();
             lines.into_iter().find(|line| line["log"] == "access" && line["method"] == method)
         })
         .await;

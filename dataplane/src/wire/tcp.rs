@@ -73,7 +73,11 @@ impl AsyncWrite for Tcp {
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
         // large: what the library does beside the call is nothing
         Pin::new(&mut self.0).poll_write_vectored(cx, bytes)
     }
