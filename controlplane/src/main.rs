@@ -22,7 +22,7 @@ Examples:
 The first start writes STATE_DIR/admin.token, readable by its owner only: with it, `sluice` may do everything.
   sluice apply -f mcp.yaml --token-file ./state/admin.token
 Beyond loopback both ports speak TLS only, with a certificate of its own authority: `sluice` knows that by its token, and
-others by http(s)://ADDR/authority.pem, whose SHA-256 is at the end of every token.
+others by https://HOST:9401/authority.pem; the SHA-256 of that certificate (DER) is the end of every token.
 Secrets in the database are sealed with the keys of --secret-keys, of SLUICE_SECRET_KEYS, or of STATE_DIR/secret.keys,
 which is made at the first start: whoever keeps a backup of the database needs them, and should keep them elsewhere.")]
 struct Args {
