@@ -50,16 +50,34 @@ fn status_kib(pid: u32, name: &str) -> u64 {
 /// Whether bytes are somewhere in the memory that a process may write to.
 #[must_use]
 pub fn remembers(pid: u32, wanted: &[u8]) -> bool {
+    let [memory, pages] = ["mem", "pagemap"].map(|file| fs::File::open(format!("/proc/{pid}/{file}")).unwrap());
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
     let address = |hexadecimal: &str| u64::from_str_radix(hexadecimal, 16).unwrap();
     let writable = maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw")));
-    writable.map(|line| line.split(' ').next().unwrap().split_once('-').unwrap()).any(|(from, to)| {
-        let mut bytes = vec![0; usize::try_from(address(to) - address(from)).unwrap()];
+    let areas = writable.map(|line| line.split(' ').next().unwrap().split_once('-').unwrap());
+    areas.flat_map(|(from, to)| in_use(&pages, address(from), address(to))).any(|(from, to)| {
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
         // what was given back meanwhile holds nothing
-        let read = memory.read_at(&mut bytes, address(from)).unwrap_or_default();
+        let read = memory.read_at(&mut bytes, from).unwrap_or_default();
         memchr::memmem::find(&bytes[..read], wanted).is_some()
     })
+}
+
+/// The parts of an area that there is memory for: allocators reserve a thousand times what they use.
+fn in_use(pages: &fs::File, from: u64, to: u64) -> Vec<(u64, u64)> {
+    let page = rustix::param::page_size() as u64;
+    let mut entries = vec![0; usize::try_from((to - from) / page * 8).unwrap()];
+    let read = pages.read_at(&mut entries, from / page * 8).unwrap_or_default();
+    let mut parts: Vec<(u64, u64)> = Vec::new();
+    // proc_pid_pagemap(5): 64 bits for each page, of which the highest says that it is there
+    for (at, _) in (0..).zip(entries[..read].chunks_exact(8)).filter(|(_, entry)| entry[7] & 0x80 != 0) {
+        let begin = from + at * page;
+        match parts.last_mut() {
+            Some((_, end)) if *end == begin => *end += page,
+            _ => parts.push((begin, begin + page)),
+        }
+    }
+    parts
 }
 
 /// The TCP ports a process itself listens on.
