@@ -10,6 +10,10 @@ use sluice_controlplane::app;
 use sluice_controlplane::listen::CertificateFiles;
 use sluice_controlplane::settings::{GRPC, HTTP, Settings};
 
+/// A change of many tools is many small values, made on one thread and dropped on another; this allocator is made for that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Keeps the configuration of a fleet of gateways, and brings every node to it.
 #[derive(Debug, Parser)]
 #[command(name = "sluice-controlplane", version)]
