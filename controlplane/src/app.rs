@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls_pki_types::ServerName;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::api;
 use crate::authority::AuthorityError;
-use crate::listen::{self, Certificate, CertificateError, Given, Peer, Web};
+use crate::listen::{self, Certificate, CertificateError, Given, Incoming, Speech};
 use crate::log;
 use crate::secrets::{RingSource, SourceError};
 use crate::service::{ADMIN_TOKEN, Service, ServiceError};
@@ -30,11 +31,6 @@ const KEYS_VARIABLE: &str = "SLUICE_SECRET_KEYS";
 const GRACE: Duration = Duration::from_secs(5);
 /// How often refusals beyond those written one by one are summed up.
 const SUMS: Duration = Duration::from_secs(60);
-/// How often a client of HTTP/2 that says nothing is asked whether it is there, and how long it may take to answer: a half-open
-/// connection is noticed within 20 s.
-const PING: Duration = Duration::from_secs(10);
-/// See [`PING`].
-const PONG: Duration = Duration::from_secs(8);
 
 /// Why the process ends before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -70,9 +66,6 @@ pub enum AppError {
     /// The runtime or a listener.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// The gRPC server.
-    #[error("gRPC: {0}")]
-    Grpc(#[from] tonic::transport::Error),
 }
 
 /// Runs until the process is told to stop.
@@ -82,6 +75,7 @@ pub enum AppError {
 /// It cannot start, or a listener fails.
 pub fn run(settings: Settings) -> Result<(), AppError> {
     let _written = log::start("info");
+    raise_descriptors();
     // Answers are small and the work is the database's, which has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(serve(settings));
@@ -120,38 +114,30 @@ async fn serve(settings: Settings) -> Result<(), AppError> {
         tokio::spawn(Arc::clone(given).follow());
     }
     tracing::info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, "serving");
-    let for_nodes = Certificate::grpc(Arc::clone(&fleet.authority), given.clone());
-    let web = Web::new(http, Certificate::web(Arc::clone(&fleet.authority), given)?)?;
-    let over_grpc = tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(PING))
-        .http2_keepalive_timeout(Some(PONG))
-        .add_service(api::grpc::admin(service.clone(), Arc::clone(&fleet.publisher)))
-        .add_service(fleet.sync)
-        .serve_with_incoming_shutdown(listen::incoming(grpc, for_nodes), until(stopped.clone()));
+    let for_nodes = Incoming::new(grpc, Certificate::grpc(Arc::clone(&fleet.authority), given.clone()));
+    let for_people = Incoming::new(http, Certificate::web(Arc::clone(&fleet.authority), given)?);
     let control = api::Control {
         service: service.clone(),
         publisher: Arc::clone(&fleet.publisher),
         authority: Arc::clone(&fleet.authority),
     };
-    // Who calls is known by address, too, for the audit log.
-    let routes = api::http::routes(control).into_make_service_with_connect_info::<Peer>();
-    let over_http = axum::serve(web, routes).with_graceful_shutdown(until(stopped.clone()));
+    let over_grpc = api::grpc::routes(service.clone(), Arc::clone(&fleet.publisher), fleet.sync);
     let served = async {
-        tokio::try_join!(async { over_grpc.await.map_err(AppError::from) }, async {
-            over_http.await.map_err(AppError::from)
-        })
+        tokio::join!(
+            listen::serve(for_nodes, Speech::Grpc, over_grpc, until(stopped.clone())),
+            listen::serve(for_people, Speech::Web, api::http::routes(control), until(stopped.clone())),
+        )
     };
     tokio::pin!(served);
     let result = tokio::select! {
-        result = &mut served => result.map(drop),
+        _ = &mut served => Ok(()),
         () = sum_up(&service) => Ok(()),
         () = told_to_stop()? => {
             tracing::info!("stopping");
             stop.send_replace(true);
-            match tokio::time::timeout(GRACE, served).await {
-                Ok(result) => result.map(drop),
-                Err(_) => Ok(()),
-            }
+            // what lasts longer is cut
+            let _ = tokio::time::timeout(GRACE, served).await;
+            Ok(())
         }
     };
     service.sum_up_refusals().await?;
@@ -169,6 +155,15 @@ fn reached_by(mut names: Vec<String>, addresses: &[SocketAddr]) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+/// Lets it have as many open connections as the system allows: the usual soft limit is for programs that cannot count beyond it, and
+/// fewer than the doors have places for.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, AppError> {

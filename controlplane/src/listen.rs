@@ -1,8 +1,10 @@
 //! The doors on the network: TLS, and on loopback plain text as well, told apart by the first byte of a connection.
 
+mod calls;
 mod certificate;
 mod connection;
-mod web;
+mod places;
+mod serve;
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,19 +14,16 @@ use std::time::Duration;
 use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
-use tokio_stream::wrappers::ReceiverStream;
 
 use crate::authority::Credential;
 pub use certificate::{Certificate, CertificateError, CertificateFiles, Given};
 pub use connection::{Connection, Peer};
-pub use web::Web;
+use places::{Guest, Place, Places};
+pub use serve::{Speech, serve};
 
-/// Connections that are not yet spoken on: enough for a fleet that comes back at once, and few enough that strangers who say
-/// nothing take no room.
-const GREETING: usize = 256;
-/// How long that may take: two round trips, on a very bad network.
+/// How long it may take until a connection can be spoken on: two round trips, on a very bad network.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Pause after the system gave no connection: out of descriptors, and some will be closed.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -38,15 +37,31 @@ const PLAIN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nCon
 /// its answer lost.
 const PLAIN_REQUEST: u64 = 64 << 10;
 
-/// Accepts as long as somebody takes connections.
-pub fn incoming(listener: TcpListener, certificate: Certificate) -> ReceiverStream<io::Result<Connection>> {
-    let (taken, connections) = mpsc::channel(1);
-    tokio::spawn(accept(listener, Arc::new(certificate), taken));
-    ReceiverStream::new(connections)
+/// A connection that may stay.
+pub struct Welcomed {
+    connection: Connection,
+    place: Place,
 }
 
-async fn accept(listener: TcpListener, certificate: Arc<Certificate>, taken: mpsc::Sender<io::Result<Connection>>) {
-    let greeting = Arc::new(Semaphore::new(GREETING));
+/// The connections of a door.
+pub struct Incoming(mpsc::Receiver<Welcomed>);
+
+impl Incoming {
+    /// Accepts as long as it lives.
+    #[must_use]
+    pub fn new(listener: TcpListener, certificate: Certificate) -> Self {
+        let (taken, connections) = mpsc::channel(1);
+        tokio::spawn(accept(listener, Arc::new(certificate), taken));
+        Self(connections)
+    }
+
+    async fn next(&mut self) -> Option<Welcomed> {
+        self.0.recv().await
+    }
+}
+
+async fn accept(listener: TcpListener, certificate: Arc<Certificate>, taken: mpsc::Sender<Welcomed>) {
+    let places = Arc::new(Places::default());
     loop {
         let accepted = tokio::select! {
             () = taken.closed() => return,
@@ -60,16 +75,20 @@ async fn accept(listener: TcpListener, certificate: Arc<Certificate>, taken: mps
                 continue;
             }
         };
-        // beyond it whoever comes waits in the kernel's queue
-        let Ok(place) = Arc::clone(&greeting).acquire_owned().await else { return };
-        let (certificate, taken) = (Arc::clone(&certificate), taken.clone());
+        let Some(greeted) = places.take(Guest::greeted(address.ip())) else { continue };
+        let (certificate, taken, places) = (Arc::clone(&certificate), taken.clone(), Arc::clone(&places));
         tokio::spawn(async move {
             match tokio::time::timeout(HANDSHAKE, greet(stream, address, &certificate)).await {
-                Ok(Ok(connection)) => drop(taken.send(Ok(connection)).await),
+                Ok(Ok(connection)) => {
+                    // whoever is a node has room, however many strangers there are
+                    if let Some(place) = places.take(connection.peer().guest()) {
+                        drop(taken.send(Welcomed { connection, place }).await);
+                    }
+                }
                 Ok(Err(error)) => tracing::debug!(%address, %error, "a connection did not come about"),
                 Err(_) => tracing::debug!(%address, "a connection took too long"),
             }
-            drop(place);
+            drop(greeted);
         });
     }
 }

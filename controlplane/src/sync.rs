@@ -37,7 +37,7 @@ impl Sync {
         Self { publisher, admission: None }.server()
     }
 
-    /// For nodes with certificates, over connections of [`crate::listen::incoming`].
+    /// For nodes with certificates, over connections of [`crate::listen::Incoming`].
     #[must_use]
     pub fn admitting(publisher: Arc<Publisher>, admission: Admission) -> SyncServer<Self> {
         Self { publisher, admission: Some(Arc::new(admission)) }.server()

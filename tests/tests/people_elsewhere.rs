@@ -8,6 +8,8 @@ mod certified;
 mod impostor;
 #[path = "people_elsewhere/plane.rs"]
 mod plane;
+#[path = "people_elsewhere/strangers.rs"]
+mod strangers;
 
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use impostor::Impostor;
 use plane::{Plane, https};
 use serde_json::Value;
 use sluice_tests::wait;
+use strangers::Stranger;
 
 /// Longer than files are left unread, and than anything here takes on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
@@ -140,4 +143,45 @@ async fn a_certificate_that_cannot_be_served_with_is_told_at_the_start() {
     let alone = plane::refused(folder.path(), &["--tls-certificate", &text(&certificate)]);
     assert!(alone.contains("--tls-key"), "{alone}");
     assert!(!folder.path().join("state").exists(), "a start that cannot be leaves nothing behind");
+}
+
+#[tokio::test]
+async fn idle_strangers_keep_neither_people_nor_nodes_out_and_are_closed() {
+    let plane = Plane::start(&[]).await;
+    let token = plane.token();
+    let authority = plane.authority().await;
+    let name = plane.ip.to_string();
+    let mut silent = Vec::new();
+    for (door, alpn) in [(plane.grpc(), "h2"), (plane.http(), "http/1.1")] {
+        // after TLS, as many as are let in
+        let let_in = strangers::crowd(door, alpn, 200).await;
+        assert!((1..200).contains(&let_in.len()), "{} of 200 are let in", let_in.len());
+        silent.extend(let_in);
+        // and before it
+        for _ in 0..200 {
+            silent.push(Stranger::before_tls(door).await);
+        }
+    }
+    plane.program.logged("no place is left").await;
+    assert_eq!(plane.program.log().matches("no place is left").count(), 2, "it is told once a minute and door");
+
+    assert_eq!(plane.sluice(&plane.url(), &token, &["get"]).0, 0);
+    assert_eq!(https(plane.http(), &name, &authority, "/api/v1/summary", &token).await.unwrap().0, 200);
+    let (_, join, _) = plane.sluice(&plane.url(), &token, &["token", "create", "edge-1", "--join"]);
+    plane.joined_by("edge-1", join.trim()).await;
+
+    for stranger in silent {
+        tokio::time::timeout(2 * SOON, stranger.closed()).await.expect("one who says nothing is closed");
+    }
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_refused() {
+    let plane = Plane::start(&[]).await;
+    let authority = plane.authority().await;
+    let name = plane.ip.to_string();
+    let asked = async |bytes: usize| https(plane.http(), &name, &authority, "/health", &"x".repeat(bytes)).await;
+    assert_eq!(asked(1 << 10).await.unwrap().0, 200);
+    // the answer may be lost to the reset of a connection with more to read
+    assert!(asked(1 << 20).await.map_or(true, |(status, _)| status == 431));
 }

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::Connected;
 
+use super::places::Guest;
 use crate::authority::Credential;
 
 /// Who is at the other end of a connection.
@@ -20,6 +20,16 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Whose certificate it showed; checked, but for revocation.
     pub credential: Option<Arc<Credential>>,
+}
+
+impl Peer {
+    /// Whose places it takes.
+    pub(super) fn guest(&self) -> Guest {
+        match &self.credential {
+            Some(credential) => Guest::Node(credential.node.clone()),
+            None => Guest::stranger(self.address.ip()),
+        }
+    }
 }
 
 /// A connection.
@@ -37,14 +47,6 @@ impl Connection {
         match self {
             Self::Plain(_, peer) | Self::Tls(_, peer) => peer,
         }
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer().clone()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who calls: the bearer of the token in the request.
 
-use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
@@ -19,8 +19,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let service = Service::from_ref(state);
-        let from = parts.extensions.get::<ConnectInfo<Peer>>();
-        let peer = from.map_or_else(|| "here".to_owned(), |ConnectInfo(peer)| peer.address.ip().to_string());
+        let from = parts.extensions.get::<Peer>();
+        let peer = from.map_or_else(|| "here".to_owned(), |peer| peer.address.ip().to_string());
         let said = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         Ok(Self(service.authenticate(said.and_then(service::bearer), &peer).await?))
     }
