@@ -203,7 +203,9 @@ async fn a_server_that_restarts_is_found_again_with_what_the_session_had() {
         let start = Instant::now();
         let refused = loop {
             let reply = session.call("echo", json!({})).await;
-            assert!([502, 503].contains(&reply.status), "{kind:?}: {reply:?}");
+            // before the end of the stream is seen, a POST is refused as one of a link that is unknown: a message refused
+            let unknown = matches!(kind, Kind::Sse) && reply.status == 200 && reply.text().contains("status 404");
+            assert!(unknown || [502, 503].contains(&reply.status), "{kind:?}: {reply:?}");
             assert!(!reply.text().contains("127.0.0.1"), "addresses are not told outside: {reply:?}");
             if reply.status == 503 {
                 break reply;
