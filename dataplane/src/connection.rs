@@ -12,7 +12,6 @@ use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use crate::limit;
-use crate::wire::Tcp;
 
 /// Bytes in both directions.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -51,7 +50,7 @@ pub(crate) async fn open_at(endpoint: &HttpEndpoint, addresses: &[SocketAddr]) -
 async fn connect(to: impl ToSocketAddrs) -> Result<Socket> {
     let tcp = TcpStream::connect(to).await?;
     tcp.set_nodelay(true)?;
-    Ok(Box::new(Tcp::new(tcp)))
+    Ok(Box::new(tcp))
 }
 
 fn late<E>(what: &'static str) -> impl FnOnce(E) -> Error {

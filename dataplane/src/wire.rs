@@ -11,10 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
 use crate::limit;
 
-mod tcp;
 mod write;
 
-pub(crate) use tcp::Tcp;
 pub(crate) use write::{Room, Unwritten};
 
 thread_local! {

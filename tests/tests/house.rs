@@ -19,10 +19,10 @@ const CRATES: &[(&str, &[&str])] = &[
 /// The data plane's modules, lowest first: one imports only from those before it.
 const DATAPLANE: &[&str] = &[
     "limit",
-    "wire",
     "connection",
     "fetch",
     "clock",
+    "wire",
     "reason",
     "drain",
     "budget",

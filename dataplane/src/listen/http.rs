@@ -23,7 +23,6 @@ use super::tls::Tls;
 use super::{http1, http2, websocket};
 use crate::drain::Phase;
 use crate::limit;
-use crate::wire::Tcp;
 
 /// One worker's share of one entrance.
 pub(crate) struct Listener {
@@ -133,7 +132,7 @@ async fn serve(
             };
             // nothing came in time, or nothing more is taken
             if let Some(h2) = first {
-                speak(house, Tcp::new(stream), connection, peer, h2).await;
+                speak(house, stream, connection, peer, h2).await;
             }
         }
         // boxed: a plain connection has no room for it
@@ -145,7 +144,7 @@ async fn serve(
 }
 
 async fn serve_tls(house: Rc<House>, stream: TcpStream, connection: Rc<Connection>, peer: Peer, tls: Arc<Tls>) {
-    let handshake = TlsAcceptor::from(Arc::clone(&tls.config)).accept(Tcp::new(stream));
+    let handshake = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream);
     let handshake = tokio::select! {
         handshake = tokio::time::timeout(limit::TLS_HANDSHAKE, handshake) => handshake,
         () = connection.cut() => return,
