@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::json;
 use sluice_tests::message;
@@ -124,8 +123,11 @@ async fn a_legacy_client_that_leaves_does_not_cancel_in_a_stdio_server() {
     let waiting = tokio::spawn(async move { call.try_send(port).await });
     until("the call", || peer.got("tools/call").pop()).await;
     waiting.abort();
+    until("the gateway sees that its client left", || {
+        gateway.log().lines().any(|line| line.contains(r#""name":"hang""#) && line.contains("abandoned")).then_some(())
+    })
+    .await;
+    // behind whatever was said because of it: a child reads one message after the other
     assert_eq!(session.call("release", json!({})).await.status, 200);
-    // Nothing tells that a message will not come; the two calls above are ten round trips' worth of time.
-    tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(peer.got("notifications/cancelled").is_empty(), "a disconnection is no cancellation");
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -17,7 +17,7 @@ use sluice_tests::control::messages;
 use sluice_tests::gateway::Start;
 use sluice_tests::node::{seen, status};
 use sluice_tests::server::Server;
-use sluice_tests::{Call, ControlPlane, Gateway, Node, Reply, port, until};
+use sluice_tests::{Call, ControlPlane, Gateway, Node, Reply, port, until, wait};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -75,11 +75,7 @@ async fn connect(port: u16, known: &[&CertificateDer<'static>]) -> std::io::Resu
 
 /// Waits until a port shows a certificate.
 async fn shows(port: u16, certificate: &CertificateDer<'static>) {
-    let start = Instant::now();
-    while connect(port, &[certificate]).await.is_err() {
-        assert!(start.elapsed() < SEEN, "the certificate is never shown");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    wait::eventually_within(SEEN, "the certificate is shown", async || connect(port, &[certificate]).await.ok()).await;
 }
 
 /// A connection that stays open between calls.
