@@ -33,6 +33,13 @@ pub(crate) const ROOMS_KEPT: usize = 16;
 pub(crate) const ROOM_KEPT_BYTES: usize = 64 << 10;
 /// A body up to this size is copied behind its head and goes with it in one plain write: cheaper than two pieces.
 pub(crate) const COPIED_BYTES: usize = 8 << 10;
+/// A piece from this size on that many are sent is taken by sockets from a memory file: the copy that saves costs more than the
+/// system call it takes.
+pub(crate) const FILED_BYTES: usize = 16 << 10;
+/// Memory files of a process: a small share of the descriptors it has for connections.
+pub(crate) const MEMORY_FILES: usize = 256;
+/// Bytes of all of them: the lists of some hundred kinds of clients.
+pub(crate) const MEMORY_FILES_BYTES: usize = 32 << 20;
 /// Headers of one request.
 pub(crate) const HEADERS: usize = 100;
 /// Streams one HTTP/2 connection may have open.

@@ -7,13 +7,45 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use crate::limit;
 
+mod memory_file;
 mod write;
 
+pub(crate) use memory_file::{MemoryFile, poll_send};
 pub(crate) use write::{Room, Unwritten};
+
+/// A client's connection.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
+    /// The socket itself, where what is written leaves as it is: the kernel may be told to take it from elsewhere.
+    fn plain(&self) -> Option<&TcpStream>;
+}
+
+impl Socket for TcpStream {
+    fn plain(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+impl<I> Socket for TlsStream<I>
+where
+    Self: AsyncRead + AsyncWrite + Unpin,
+{
+    fn plain(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+#[cfg(test)]
+impl Socket for tokio::io::DuplexStream {
+    fn plain(&self) -> Option<&TcpStream> {
+        None
+    }
+}
 
 thread_local! {
     static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; limit::READ_BYTES].into());

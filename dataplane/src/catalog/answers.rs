@@ -13,6 +13,7 @@ use sluice_mcp::Span;
 use super::{Holder, Kind};
 use crate::budget::Held;
 use crate::limit;
+use crate::wire::MemoryFile;
 
 /// Who asks for what: clients that are alike in everything the server sees of them get the same answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,7 +29,7 @@ pub(crate) struct Question {
 
 /// A server's answer, and what of it is not the same for everybody.
 pub(crate) struct Answer {
-    pub body: Bytes,
+    pub body: Arc<MemoryFile>,
     /// Where the id of the request stands.
     pub id: Span,
     /// Where `ttlMs` stands, which is less for everybody who gets it later.

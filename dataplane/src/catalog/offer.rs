@@ -10,6 +10,7 @@ use papaya::HashMap as Concurrent;
 use super::exposure::Naming;
 use super::{Audience, Kind, List};
 use crate::limit;
+use crate::wire::MemoryFile;
 
 /// One server's part in an offer.
 pub(crate) struct Part {
@@ -50,10 +51,22 @@ struct Content {
 /// A part of an offer that fits into one answer.
 #[derive(Clone)]
 pub(crate) struct Page {
-    /// Members of an array, separated by commas.
+    /// Members of an array, separated by commas, and behind them [`Page::END`].
     pub items: Bytes,
+    /// The same, where many ask for it.
+    pub file: Option<Arc<MemoryFile>>,
     /// Where the next page begins: after this item.
     pub last: Option<String>,
+}
+
+impl Page {
+    /// The end of the array, of the result and of the message: what is not the same for everybody stands before the items.
+    const END: &[u8] = b"]}}";
+
+    fn new(mut items: BytesMut, last: Option<String>) -> Self {
+        items.extend_from_slice(Self::END);
+        Self { items: items.freeze(), file: None, last }
+    }
 }
 
 impl Part {
@@ -137,9 +150,10 @@ impl Content {
                 }
             }
         }
-        let first = Page { items: Bytes::new(), last: None };
+        let first = Page::new(BytesMut::new(), None);
         let mut content = Self { naming, parts, owners, clashes, first };
         content.first = content.page_from(0, 0);
+        content.first.file = Some(MemoryFile::new(content.first.items.clone()));
         content
     }
 
@@ -180,12 +194,12 @@ impl Content {
                 items.extend_from_slice(shown.json(item));
                 if items.len() >= limit::LIST_PAGE_BYTES {
                     let last = format!("{i}\0{}\0{}", part.server, item.exposed);
-                    return Page { items: items.freeze(), last: self.follows(p, i).then_some(last) };
+                    return Page::new(items, self.follows(p, i).then_some(last));
                 }
             }
             begin = 0;
         }
-        Page { items: items.freeze(), last: None }
+        Page::new(items, None)
     }
 
     /// Whether anything comes after that item.

@@ -107,7 +107,7 @@ impl Asked {
             return Ok(Reply::json(status, edited(&body, &mut edits)));
         }
         // large: what did not change is not copied once more
-        let pieces = Pieces { chunks: splice(&body, &mut edits), _held: held };
+        let pieces = Pieces { chunks: splice(&body, &mut edits), file: None, _held: held };
         Ok(Reply { status, session: None, content: Content::Pieces(Box::new(pieces)) })
     }
 }

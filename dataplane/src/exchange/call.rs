@@ -19,6 +19,7 @@ use crate::catalog::exposure::Naming;
 use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::upstream::Upstream;
+use crate::wire::MemoryFile;
 
 /// Which door a call came through.
 #[derive(Clone)]
@@ -183,6 +184,8 @@ pub(crate) enum Content {
 /// Pieces of one message.
 pub(crate) struct Pieces {
     pub chunks: Chunks,
+    /// Where some of them lie besides, for sockets to take them from.
+    pub file: Option<Arc<MemoryFile>>,
     /// The room they take, until they are written.
     pub _held: Vec<Held>,
 }

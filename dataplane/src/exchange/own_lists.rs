@@ -27,6 +27,7 @@ use crate::limit;
 use crate::node::Worker;
 use crate::session::InUse;
 use crate::upstream::Upstream;
+use crate::wire::MemoryFile;
 
 /// A list in a legacy session.
 pub(super) async fn legacy(worker: &Rc<Worker>, call: Call, posted: Posted, in_use: InUse, kind: Kinds) -> Outcome {
@@ -121,11 +122,12 @@ fn written(mut call: Call, posted: &Posted, answer: &Answer, now: Instant) -> Re
         let left = answer.until.saturating_duration_since(now).as_millis();
         Edit { span, with: left.to_string().into() }
     }));
-    let chunks = splice(&answer.body, &mut edits);
+    let chunks = splice(answer.body.bytes(), &mut edits);
+    let file = Some(Arc::clone(&answer.body));
     Reply {
         status: StatusCode::OK,
         session: None,
-        content: Content::Pieces(Box::new(Pieces { chunks, _held: Vec::new() })),
+        content: Content::Pieces(Box::new(Pieces { chunks, file, _held: Vec::new() })),
     }
 }
 
@@ -153,7 +155,14 @@ fn watched(worker: &Worker, body: &Bytes, asked: Moment, begun: Instant) -> Opti
     let message = only_page(body)?;
     let held = room(worker, body.len())?;
     let until = begun + limit::ANSWER_WATCHED;
-    Some(Answer { body: Bytes::copy_from_slice(body), id: message.id?, ttl: None, until, asked, _held: held })
+    Some(Answer {
+        body: MemoryFile::new(Bytes::copy_from_slice(body)),
+        id: message.id?,
+        ttl: None,
+        until,
+        asked,
+        _held: held,
+    })
 }
 
 /// An answer that its server promises to be good for a time.
@@ -166,7 +175,14 @@ fn promised(worker: &Worker, body: &Bytes, kind: Kinds, asked: Moment, begun: In
     let ttl = Span { start: result.start + ttl.start, end: result.start + ttl.end };
     let held = room(worker, body.len())?;
     let until = begun + Duration::from_millis(promised).min(limit::CATALOGUE_WATCHED);
-    Some(Answer { body: Bytes::copy_from_slice(body), id: message.id?, ttl: Some(ttl), until, asked, _held: held })
+    Some(Answer {
+        body: MemoryFile::new(Bytes::copy_from_slice(body)),
+        id: message.id?,
+        ttl: Some(ttl),
+        until,
+        asked,
+        _held: held,
+    })
 }
 
 /// Room for what is kept, while there is plenty.

@@ -1,6 +1,7 @@
 //! The body of an HTTP answer: whole, streaming JSON, or an event stream.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use super::sse;
 use crate::exchange::call::Pieces;
 use crate::exchange::json_stream::JsonStream;
 use crate::exchange::relay::{Item, Relay};
+use crate::wire::MemoryFile;
 
 /// The body of an HTTP answer.
 pub(crate) struct Body {
@@ -56,6 +58,14 @@ impl Body {
             Inner::Full(body) => Some(body.len() as u64),
             Inner::Pieces { left, .. } => Some(*left),
             Inner::JsonStream(_) | Inner::Events(_) | Inner::Pipe(_) => None,
+        }
+    }
+
+    /// Where pieces of a whole body lie besides.
+    pub(super) fn file(&self) -> Option<Arc<MemoryFile>> {
+        match &self.inner {
+            Inner::Pieces { pieces, .. } => pieces.file.clone(),
+            _ => None,
         }
     }
 

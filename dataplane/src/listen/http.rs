@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
@@ -23,6 +22,7 @@ use super::tls::Tls;
 use super::{http1, http2, websocket};
 use crate::drain::Phase;
 use crate::limit;
+use crate::wire::Socket;
 
 /// One worker's share of one entrance.
 pub(crate) struct Listener {
@@ -194,7 +194,7 @@ async fn is_http2(stream: &TcpStream) -> bool {
 /// Speaks HTTP on a connection until it ends, and what it becomes by an upgrade.
 async fn speak<I>(house: Rc<House>, io: I, connection: Rc<Connection>, peer: Peer, h2: bool)
 where
-    I: AsyncRead + AsyncWrite + Unpin + 'static,
+    I: Socket + 'static,
 {
     if h2 {
         return Box::pin(http2::serve(house, io, connection, peer)).await;

@@ -9,7 +9,6 @@ use std::task::{Poll, ready};
 use bytes::Bytes;
 use http::{Method as Verb, StatusCode};
 use sluice_http1::{Framing, HeadError};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connection::Connection;
 use super::door::{self, House, Peer};
@@ -18,6 +17,7 @@ use super::request::{Head, Request};
 use super::response::Response;
 use super::websocket::Upgrade;
 use crate::limit;
+use crate::wire::Socket;
 
 mod outflow;
 mod wire;
@@ -40,7 +40,7 @@ pub(super) async fn serve<I>(
     peer: &Peer,
 ) -> std::io::Result<Option<Upgraded<I>>>
 where
-    I: AsyncRead + AsyncWrite + Unpin + 'static,
+    I: Socket + 'static,
 {
     let wire = Rc::new(RefCell::new(Wire::new(io, Rc::clone(connection))));
     loop {
@@ -120,7 +120,7 @@ async fn respond<I>(
     mut asked: Asked,
 ) -> std::io::Result<bool>
 where
-    I: AsyncRead + AsyncWrite + Unpin,
+    I: Socket,
 {
     let Response { status, headers, mut body } = response;
     let whole = body.whole();
@@ -135,8 +135,11 @@ where
     out.write_head(status, &headers, asked, &connection.date());
     if without || whole.is_some() {
         match whole.filter(|_| !without) {
-            Some(length) => out.add_whole(length, std::iter::from_fn(|| body.next_piece())),
-            None => out.add_whole(0, std::iter::empty()),
+            Some(length) => {
+                let file = body.file();
+                out.add_whole(length, std::iter::from_fn(|| body.next_piece()), file);
+            }
+            None => out.add_whole(0, std::iter::empty(), None),
         }
         std::future::poll_fn(|cx| wire.borrow_mut().poll_out(cx, &mut out)).await?;
         return Ok(asked.persists);
@@ -168,7 +171,7 @@ where
 /// Reads what is left of a body and throws it away, within bounds; whether that was all of it.
 async fn discard<I>(wire: &RefCell<Wire<I>>) -> bool
 where
-    I: AsyncRead + AsyncWrite + Unpin,
+    I: Socket,
 {
     if wire.borrow().is_exhausted() {
         return true;
@@ -192,7 +195,7 @@ where
 /// The same where it is not known what comes, for the time it takes to read an answer.
 async fn linger<I>(wire: &RefCell<Wire<I>>)
 where
-    I: AsyncRead + AsyncWrite + Unpin,
+    I: Socket,
 {
     let reading = std::future::poll_fn(|cx| {
         let mut wire = wire.borrow_mut();

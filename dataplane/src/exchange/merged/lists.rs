@@ -63,36 +63,32 @@ fn written(
     modern: bool,
 ) -> Reply {
     arrival.record.outcome = "ok";
-    let mut head = BytesMut::with_capacity(96);
+    let mut head = BytesMut::with_capacity(160);
     head.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
     head.extend_from_slice(&posted.id().unwrap_or_default());
-    head.extend_from_slice(br#","result":{""#);
-    head.extend_from_slice(kind.member().as_bytes());
-    head.extend_from_slice(br#"":["#);
-    let mut tail = String::from("]");
-    if let Some(last) = &page.last {
-        let cursor = worker.node.seal.seal(&binding(&arrival, kind), 0, last.as_bytes());
-        tail.push_str(r#","nextCursor":"#);
-        tail.push('"');
-        tail.push_str(&cursor);
-        tail.push('"');
-    }
+    head.extend_from_slice(br#","result":{"#);
     if modern {
         let now = Instant::now();
         let until = offer.promised_until.map(|promised| promised.min(offer.good_until));
         let ttl = until.map_or(0, |until| until.saturating_duration_since(now).as_millis());
         let scope = if offer.private { "private" } else { "public" };
-        tail.push_str(&format!(r#","resultType":"complete","ttlMs":{ttl},"cacheScope":"{scope}""#));
+        let said = format!(r#""resultType":"complete","ttlMs":{ttl},"cacheScope":"{scope}","#);
+        head.extend_from_slice(said.as_bytes());
     }
-    tail.push_str("}}");
+    if let Some(last) = &page.last {
+        let cursor = worker.node.seal.seal(&binding(&arrival, kind), 0, last.as_bytes());
+        head.extend_from_slice(format!(r#""nextCursor":"{cursor}","#).as_bytes());
+    }
+    head.extend_from_slice(b"\"");
+    head.extend_from_slice(kind.member().as_bytes());
+    head.extend_from_slice(b"\":[");
     let content = if page.items.len() <= limit::COPIED_BYTES {
         head.extend_from_slice(&page.items);
-        head.extend_from_slice(tail.as_bytes());
         Content::Json(head.freeze())
     } else {
         // the items are the catalogue's own, and there once
-        let chunks = [head.freeze(), page.items, tail.into()].into_iter().collect();
-        Content::Pieces(Box::new(Pieces { chunks, _held: Vec::new() }))
+        let chunks = [head.freeze(), page.items].into_iter().collect();
+        Content::Pieces(Box::new(Pieces { chunks, file: page.file, _held: Vec::new() }))
     };
     Reply { status: StatusCode::OK, session: None, content }
 }

@@ -1,18 +1,17 @@
 //! An answer on its way out: its head, and its body as it comes, in as few writes as can be.
 
 use std::io::{Result, Write as _};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-
-use bytes::Bytes;
-use http::StatusCode;
-use sluice_http1::Framing;
-use sluice_mcp::Chunks;
-use tokio::io::AsyncWrite;
 
 use super::Asked;
 use crate::limit;
 use crate::listen::response::Headers;
-use crate::wire::{Room, Unwritten};
+use crate::wire::{MemoryFile, Room, Socket, Unwritten, poll_send};
+use bytes::Bytes;
+use http::StatusCode;
+use sluice_http1::Framing;
+use sluice_mcp::Chunks;
 
 const LINE_END: Bytes = Bytes::from_static(b"\r\n");
 
@@ -22,6 +21,8 @@ pub(super) struct Outflow {
     room: Option<Room>,
     /// Pieces behind the room's that are not copied.
     large: Chunks,
+    /// Of which some may lie in this file.
+    file: Option<Arc<MemoryFile>>,
     /// Bytes of both that are gone.
     written: usize,
     ended: bool,
@@ -31,7 +32,7 @@ pub(super) struct Outflow {
 
 impl Outflow {
     pub(super) fn new(framing: Framing) -> Self {
-        Self { framing, room: None, large: Chunks::new(), written: 0, ended: false, was_full: false }
+        Self { framing, room: None, large: Chunks::new(), file: None, written: 0, ended: false, was_full: false }
     }
 
     fn room(&mut self) -> &mut Room {
@@ -82,9 +83,15 @@ impl Outflow {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// A whole body of so many bytes, after which nothing comes.
-    pub(super) fn add_whole(&mut self, length: u64, pieces: impl Iterator<Item = Bytes>) {
+    /// A whole body of so many bytes, after which nothing comes. Some of them may lie in a file.
+    pub(super) fn add_whole(
+        &mut self,
+        length: u64,
+        pieces: impl Iterator<Item = Bytes>,
+        file: Option<Arc<MemoryFile>>,
+    ) {
         self.ended = true;
+        self.file = file;
         if length <= limit::COPIED_BYTES as u64 {
             let out = self.room();
             pieces.for_each(|piece| out.extend_from_slice(&piece));
@@ -148,16 +155,21 @@ impl Outflow {
     }
 
     /// Writes all of it.
-    pub(super) fn poll_flush(&mut self, io: &mut (impl AsyncWrite + Unpin), cx: &mut Context<'_>) -> Poll<Result<()>> {
+    pub(super) fn poll_flush(&mut self, io: &mut impl Socket, cx: &mut Context<'_>) -> Poll<Result<()>> {
         self.was_full = self.is_full();
         let head = self.room.as_ref().map_or(&[][..], |room| &room[..]);
         if head.is_empty() && self.large.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        let mut unwritten = Unwritten::resume(head, &self.large, self.written);
-        let polled = unwritten.poll_write(io, cx);
-        self.written = unwritten.written;
-        ready!(polled)?;
+        let file = self.file.as_deref().and_then(|file| Some((file, file.descriptor()?)));
+        if let (Some(file), Some(socket)) = (file, io.plain()) {
+            ready!(poll_send(socket, cx, (head, &self.large), file, &mut self.written))?;
+        } else {
+            let mut unwritten = Unwritten::resume(head, &self.large, self.written);
+            let polled = unwritten.poll_write(io, cx);
+            self.written = unwritten.written;
+            ready!(polled)?;
+        }
         self.written = 0;
         self.room = None;
         self.large.clear();

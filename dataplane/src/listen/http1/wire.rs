@@ -7,13 +7,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use sluice_http1::{Body, Framing, HeadError, Limits, RequestHead, find_end};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::outflow::Outflow;
 use crate::limit;
 use crate::listen::connection::Connection;
 use crate::listen::received::{Broken, Source};
-use crate::wire::{poll_bytes, poll_read};
+use crate::wire::{Socket, poll_bytes, poll_read};
 
 const LIMITS: Limits = Limits { bytes: limit::HEAD_BYTES, fields: limit::HEADERS };
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -50,7 +49,7 @@ struct Read {
     owes_continue: bool,
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
+impl<I: Socket> Wire<I> {
     pub(super) fn new(io: I, connection: Rc<Connection>) -> Self {
         Self { io, connection, read: Read::default() }
     }
@@ -199,7 +198,7 @@ impl Read {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Source for Wire<I> {
+impl<I: Socket> Source for Wire<I> {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<std::result::Result<Bytes, Broken>>> {
         Poll::Ready(ready!(self.poll_some(cx)).transpose())
     }
@@ -209,7 +208,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Source for Wire<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
+impl<I: Socket> Wire<I> {
     fn poll_some(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<Option<Bytes>, Broken>> {
         loop {
             let Some(body) = &mut self.read.body else { return Poll::Ready(Ok(None)) };
@@ -258,7 +257,7 @@ mod tests {
         let (near, mut far) = tokio::io::duplex(1000);
         let mut wire = Wire::new(near, Rc::clone(&connection));
         let mut out = Outflow::new(Framing::Length(1 << 20));
-        out.add_whole(1 << 20, std::iter::once(Bytes::from(vec![b'x'; 1 << 20])));
+        out.add_whole(1 << 20, std::iter::once(Bytes::from(vec![b'x'; 1 << 20])), None);
         let mut cx = Context::from_waker(Waker::noop());
         let stall = limit::WRITE_STALL.as_secs() as u32;
         for second in 0..3 * stall {
