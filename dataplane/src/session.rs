@@ -212,7 +212,7 @@ impl Session {
     /// Marks the session used for as long as the guard lives.
     pub(crate) fn hold(self: &Arc<Self>, clock: Clock) -> InUse {
         self.in_use.fetch_add(1, Ordering::Relaxed);
-        InUse { session: Arc::clone(self), clock, whole: None, request: None }
+        InUse { session: Arc::clone(self), clock, whole: None, requests: Requests::None }
     }
 
     /// Milliseconds of disuse at `now`; 0 while a request or stream is open.
@@ -296,18 +296,43 @@ pub(crate) struct InUse {
     clock: Clock,
     /// The merged session this one is a part of.
     whole: Option<Box<InUse>>,
-    /// The request of the merged session this is held for.
-    request: Option<Bytes>,
+    /// The requests of the merged session this is held for.
+    requests: Requests,
+}
+
+/// Requests of a merged session whose places were noted ([`Merged::sent`]).
+pub(crate) enum Requests {
+    None,
+    /// The one with this raw id, which is forgotten when the session is let go.
+    One(Bytes),
+    /// Whichever is answered meanwhile: a stream that was left is resumed.
+    Answered,
 }
 
 impl InUse {
-    /// A part is in use, and the merged session with it. `request` is the raw id of the request it is for, where its place
-    /// was noted ([`Merged::sent`]): that is forgotten when this is dropped.
-    pub(crate) fn part(self, part: &Arc<Session>, request: Option<Bytes>) -> Self {
+    /// A part is in use, and the merged session with it.
+    pub(crate) fn part(self, part: &Arc<Session>, requests: Requests) -> Self {
         let mut in_use = part.hold(self.clock);
-        in_use.request = request;
+        in_use.requests = requests;
         in_use.whole = Some(Box::new(self));
         in_use
+    }
+
+    /// The server ended the stream of this request, and answers on another: its place stays noted.
+    pub(crate) fn answered_elsewhere(&mut self) {
+        self.requests = Requests::None;
+    }
+
+    /// A request is answered on a stream that is not its own.
+    pub(crate) fn answers(&self, id: &[u8]) {
+        if let (Some(merged), Requests::Answered) = (self.merged(), &self.requests) {
+            merged.answered(id);
+        }
+    }
+
+    /// The merged session of the part in use.
+    fn merged(&self) -> Option<&Merged> {
+        self.whole.as_ref().and_then(|whole| whole.session.merged.as_deref())
     }
 }
 
@@ -315,8 +340,7 @@ impl Drop for InUse {
     fn drop(&mut self) {
         self.session.last_used.store(self.clock.ms(), Ordering::Relaxed);
         self.session.in_use.fetch_sub(1, Ordering::Relaxed);
-        let merged = self.whole.as_ref().and_then(|whole| whole.session.merged.as_ref());
-        if let (Some(merged), Some(id)) = (merged, &self.request) {
+        if let (Some(merged), Requests::One(id)) = (self.merged(), &self.requests) {
             merged.answered(id);
         }
     }

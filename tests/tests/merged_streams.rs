@@ -68,6 +68,40 @@ async fn a_broken_call_is_resumed_at_its_own_server() {
     }
 }
 
+/// As a direct client would: some servers answer on whichever stream of the session is open.
+#[tokio::test]
+async fn an_answer_on_the_standing_stream_reaches_the_client_whose_request_its_server_has() {
+    let (gateway, servers) = two().await;
+    let session = Session::with(gateway.port, "/mcp", json!({ "roots": {} }), None).await;
+    let mut standing = session.listen(None).await;
+    for name in ["left", "right"] {
+        assert_eq!(session.call(&format!("{name}_echo"), json!({})).await.status, 200);
+    }
+    let parts = servers.each_ref().map(|s| s.calls("echo").pop().unwrap().header("mcp-session-id").unwrap().to_owned());
+    let mut broken = session.stream("left_poll", json!({})).await;
+    broken.next().await;
+    assert!(broken.event().await.is_none(), "the call goes on elsewhere");
+    let id = servers[0].calls("poll").pop().unwrap().message()["id"].clone();
+    let part = |n: usize| {
+        let (server, part) = (&servers[n], &parts[n]);
+        until("the part's stream", move || server.listeners().into_iter().rfind(|l| l.session == *part))
+    };
+    let (left, right) = (part(0).await, part(1).await);
+    let result = |text: &str| json!({ "content": [{ "type": "text", "text": text }] });
+    // nobody asked the right server for this, and nobody asked anything under the other id
+    assert!(right.pipe.event(&message::response(&id, result("of another"))).await);
+    assert!(right.pipe.event(&message::response(&json!(4711), result("of nobody"))).await);
+    assert!(right.pipe.event(&note(1)).await);
+    assert_eq!(standing.message().await["params"]["data"], 1, "what is not owed is not passed on");
+    assert!(left.pipe.event(&message::response(&id, result("late"))).await);
+    let answer = standing.message().await;
+    assert_eq!((&answer["id"], &answer["result"]["content"][0]["text"]), (&id, &json!("late")));
+    // once
+    assert!(left.pipe.event(&message::response(&id, result("again"))).await);
+    assert!(left.pipe.event(&note(2)).await);
+    assert_eq!(standing.message().await["params"]["data"], 2);
+}
+
 #[tokio::test]
 async fn a_standing_stream_that_is_opened_again_goes_on_with_all_servers() {
     let (gateway, servers) = two().await;

@@ -26,7 +26,7 @@ use super::{Outcome, check_modern_message, find_session, http_server, permission
 use crate::catalog::{Audience, Kind as Kinds};
 use crate::node::Worker;
 use crate::reason::Reason;
-use crate::session::{InUse, Merged, Session};
+use crate::session::{InUse, Merged, Requests, Session};
 use crate::upstream::{Carrier, Upstream};
 use route::Route;
 
@@ -234,7 +234,7 @@ async fn forward(
                     return Err(refuse(&mut arrival, reason, posted.id()));
                 }
             };
-            let in_use = whole.part(&part, request);
+            let in_use = whole.part(&part, request.map_or(Requests::None, Requests::One));
             let call = arrival.towards(upstream);
             match call.upstream.carrier() {
                 Carrier::Requests => http_server::legacy(worker, call, posted, in_use).await,
@@ -275,7 +275,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
             let (Some(upstream), Some(part)) = (upstream, part) else {
                 return Err(refuse(&mut arrival, Reason::EventIdUnknown, None));
             };
-            let in_use = whole.part(&part, None);
+            let in_use = whole.part(&part, Requests::Answered);
             let call = arrival.towards(upstream);
             match call.upstream.carrier() {
                 Carrier::Requests => http_server::get(worker, call, in_use).await,

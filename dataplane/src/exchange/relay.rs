@@ -358,6 +358,10 @@ impl Relay {
             self.record.outcome = if message.error.is_some() { "error" } else { "ok" };
             self.timer.as_mut().reset((Instant::now() + limit::AFTER_ANSWER).into());
         }
+        if let (Kind::Response, None, Some(in_use), Some(id)) = (message.kind, &self.expected, &self.in_use, message.id)
+        {
+            in_use.answers(id.of(data));
+        }
         if handles.naming == Naming::Own {
             self.overheard(&message);
         } else if self.absorbed(&message) {
@@ -422,6 +426,9 @@ impl Relay {
         };
         if self.resumable || expected.method == Method::SubscriptionsListen {
             self.record.outcome = "stream_ended";
+            if let Some(in_use) = &mut self.in_use {
+                in_use.answered_elsewhere();
+            }
             return;
         }
         let reason = match self.source {

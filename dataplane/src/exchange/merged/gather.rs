@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bytes::Bytes;
 use sluice_http1::Fields;
-use sluice_mcp::{Kind, ScanLimits, header, scan};
+use sluice_mcp::{Kind, Message, ScanLimits, header, scan};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -25,7 +26,7 @@ use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
 use crate::reason::Reason;
-use crate::session::{InUse, Session};
+use crate::session::{InUse, Requests, Session};
 use crate::upstream::Carrier;
 
 /// Opens the stream.
@@ -202,7 +203,7 @@ impl One {
                 let _ = headers.set(header::LAST_EVENT_ID, last.as_bytes());
             }
             let call = quiet::call(&self.worker, &plane, upstream, &self.principal, headers);
-            let in_use = self.whole.hold(self.worker.node.clock).part(&self.part, None);
+            let in_use = self.whole.hold(self.worker.node.clock).part(&self.part, Requests::None);
             let opened = match upstream.carrier() {
                 // boxed: a stream that is open does not keep the room that opening it took
                 Carrier::Requests => Box::pin(http_server::get(&self.worker, call, in_use)).await,
@@ -245,13 +246,28 @@ impl One {
         while let Some(item) = poll_fn(|cx| relay.poll_item(cx)).await {
             last = item.id.or(last);
             let Some(data) = item.data.filter(|data| !data.is_empty()) else { continue };
-            if scan(&data, ScanLimits { depth: u16::MAX }).is_ok_and(|m| m.kind == Kind::Response) {
+            let message = scan(&data, ScanLimits { depth: u16::MAX }).ok();
+            if let Some(message) = message.filter(|message| message.kind == Kind::Response)
+                && !self.is_owed(&data, &message)
+            {
                 continue;
             }
             // without the server's event id: a stream of several cannot be resumed by the number of one
             self.items.send(Item::message(data)).await.map_err(|_| Gone)?;
         }
         Ok(last)
+    }
+
+    /// Whether a response here answers a request that this server has. Servers are to answer where they were asked, or where
+    /// the stream of that is resumed; some take any stream that is open, and a client that is connected to them directly
+    /// takes the answer from any.
+    fn is_owed(&self, data: &Bytes, response: &Message) -> bool {
+        let merged = merged_of(&self.whole);
+        let id = response
+            .id
+            .map(|id| id.of(data))
+            .filter(|id| merged.server_of(id).is_some_and(|server| server == self.part.server));
+        id.inspect(|id| merged.answered(id)).is_some()
     }
 }
 
