@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use sluice_http1::Fields;
-use sluice_mcp::{Era, Kind, Method, Mirror, ScanLimits, era_of, header};
+use sluice_mcp::{Era, Kind, Method, Mirror, ScanLimits, decode_string, era_of, header};
 use sluice_snapshot::model::Protocol;
 
 mod answered;
@@ -209,12 +209,13 @@ fn check_modern_message<To>(call: &Call<To>, posted: &Posted, supported: Option<
         return Err(Reason::HeaderMismatch(format!("{name} is sent more than once")));
     }
     header::check(&mirror, &posted.body, &posted.message).map_err(|error| Reason::HeaderMismatch(error.to_string()))?;
-    let version = posted.text(posted.message.p.meta_protocol_version).unwrap_or_default();
+    let version = posted.message.p.meta_protocol_version.map(|span| decode_string(span.of(&posted.body)));
+    let version = version.unwrap_or_default();
     if era_of(version.as_bytes()) != Some(Era::Modern) {
         let known = supported.filter(|v| !v.is_empty());
         let supported =
             known.map_or_else(|| vec![sluice_mcp::Version::V2026_07_28.as_str().to_owned()], |v| v.to_vec());
-        return Err(Reason::UnsupportedVersion { requested: version, supported });
+        return Err(Reason::UnsupportedVersion { requested: version.into_owned(), supported });
     }
     Ok(())
 }

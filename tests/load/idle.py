@@ -4,7 +4,9 @@ import resource
 import time
 
 from memory import settled
-from programs import Load, Sluice, start_mock
+from planes import ControlPlane, Node
+from programs import Load, Running, Sluice, start_mock
+from process import Failed
 from scenario import Goal, Scenario
 from table import Column
 
@@ -12,6 +14,36 @@ SESSIONS = 10_000
 STREAMS = (1_000, 10_000)
 # descriptors a proxy needs beside two for each stream
 OTHER_DESCRIPTORS = 500
+
+
+class DataPlane(Sluice):
+    """A node beside its control plane, which is another process: what stands where nginx would."""
+
+    def start(self, place, mock):
+        programs = place.programs.sluice.parent
+        room = place.room("planes")
+        control = ControlPlane(program(programs, "sluice-controlplane"), room)
+        place.started.append(control.process)
+        url = f"http://127.0.0.1:{mock.port}/servers/s0/mcp"
+        limits = {"sessions_per_principal": 1_000_000}
+        proxy = {"kind": "proxy", "name": "proxy", "spec": {"log_level": "warn", "access_log": False, "limits": limits}}
+        control.apply([proxy, {"kind": "server", "name": "s0", "spec": {"url": url}}])
+        began = time.monotonic()
+        node = Node(program(programs, "sluice-dataplane"), room, "node", control, self.core, self.workers)
+        place.started.append(node.process)
+        node.process.wait_for(node.port)
+        running = Running(node.process, node.port)
+        # joining its fleet included
+        running.began = began
+        return running
+
+
+def program(folder, name):
+    """One of those beside `sluice`."""
+    path = folder / name
+    if not path.exists():
+        raise Failed(f"there is no {path}: build it with the profile of the `sluice` beside it")
+    return path
 
 
 class Idle(Scenario):
@@ -54,7 +86,7 @@ class Idle(Scenario):
         begin = time.monotonic()
         running = row.start(place, mock)
         running.get("/health")
-        took = time.monotonic() - begin
+        took = time.monotonic() - getattr(running, "began", begin)
         place.clear()
         return took * 1000
 

@@ -95,14 +95,14 @@ class ControlPlane:
 class Node:
     """A data plane that joins."""
 
-    def __init__(self, program, folder, name, control):
+    def __init__(self, program, folder, name, control, core=CORES, workers=2):
         token = folder / f"{name}.token"
         token.write_text(control.join_token(name))
         self.port = free_port()
         command = [program, "--control-plane", f"https://127.0.0.1:{control.grpc}", "--join-token-file", token]
         command += ["--node", name, "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{free_port()}"]
-        command += ["--state-dir", folder / name, "--workers", "2"]
-        self.process = Process(command, CORES, folder / f"{name}.log")
+        command += ["--state-dir", folder / name, "--workers", str(workers)]
+        self.process = Process(command, core, folder / f"{name}.log")
 
     def connects(self):
         deadline = time.monotonic() + START

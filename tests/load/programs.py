@@ -206,7 +206,8 @@ def build(root):
         subprocess.run([*cargo, "--release", "--package", "sluice-load"], cwd=root, check=True)
         ends = os.environ[ENDS] = str(target / "release")
     if not (sluice := os.environ.get("SLUICE_BIN")):
-        subprocess.run([*cargo, "--profile", "dist", "--bin", "sluice"], cwd=root, check=True)
+        programs = [word for name in ("sluice", "sluice-dataplane", "sluice-controlplane") for word in ("--bin", name)]
+        subprocess.run([*cargo, "--profile", "dist", *programs], cwd=root, check=True)
         sluice = os.environ["SLUICE_BIN"] = str(target / "dist" / "sluice")
     if not os.access(sluice, os.X_OK):
         raise Failed(f"SLUICE_BIN={sluice} is no program")

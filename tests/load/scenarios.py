@@ -1,7 +1,7 @@
 """All scenarios, with the goals of Sluice."""
 
 from flat import Flat
-from idle import Idle
+from idle import DataPlane, Idle
 from latency import Latency
 from memory import Memory, lines
 from programs import Direct, Peer, Sluice
@@ -73,7 +73,7 @@ def default():
             load=["--connections", "4", "--receive", str(1 << 20)],
         ),
         Latency("latency", "tools/call, 64 connections, 200 B, at half of nginx's rate", usual(Sluice(), full)),
-        Idle("idle", "what it takes to stand by", [Peer("nginx"), Peer("haproxy"), Sluice()]),
+        Idle("idle", "what it takes to stand by", [Peer("nginx"), Peer("haproxy"), Sluice(), DataPlane("sluice-dataplane")]),
     ]
 
 

@@ -34,7 +34,7 @@ pub(super) enum From<'a> {
 /// # Errors
 /// [`Reason::HeaderMismatch`], after the tools were listed anew: the annotation may have changed.
 pub(super) async fn check(call: &Call, posted: &Posted, child: &Child) -> Result<(), Reason> {
-    let Some(tool) = tool(posted).filter(|_| !call.synthesized) else { return Ok(()) };
+    let Some(tool) = (!call.synthesized).then(|| tool(posted)).flatten() else { return Ok(()) };
     let parameters = &call.upstream.parameters;
     let arguments = posted.raw(posted.message.p.arguments);
     let mut second = false;
@@ -54,7 +54,7 @@ pub(super) async fn check(call: &Call, posted: &Posted, child: &Child) -> Result
 /// Adds the `Mcp-Param-*` headers a tool asks for to a request whose client speaks without headers, and makes them again
 /// where the configuration changed the arguments.
 pub(super) async fn mirror(worker: &Rc<Worker>, call: &Call, posted: &Posted, headers: &mut Fields) {
-    let Some(tool) = tool(posted).filter(|_| call.synthesized || posted.rearranged) else { return };
+    let Some(tool) = (call.synthesized || posted.rearranged).then(|| tool(posted)).flatten() else { return };
     let Some(arguments) = arguments(posted) else { return };
     let listed = Box::pin(call.upstream.parameters.get(list(&call.upstream, From::Http(worker)))).await;
     for parameter in listed.tools.get(&tool).into_iter().flatten() {

@@ -177,7 +177,7 @@ pub struct Mirror<'a> {
 /// [`HeaderError`], to be told as `-32020` with HTTP status 400.
 pub fn check(mirror: &Mirror<'_>, body: &[u8], message: &Message) -> Result<(), HeaderError> {
     let required = message.kind == Kind::Request;
-    let plain = |v| Ok(String::from_utf8_lossy(v));
+    let plain = |v| Ok(text::text_of(v));
     let p = &message.p;
     compare(PROTOCOL_VERSION, mirror.version, required, p.meta_protocol_version, body, plain)?;
     if message.method_span.is_some() {
@@ -198,6 +198,15 @@ pub fn check(mirror: &Mirror<'_>, body: &[u8], message: &Message) -> Result<(), 
     compare(NAME, mirror.name, required && source.is_some(), source, body, decode_value)
 }
 
+/// Whether a header's value is letter by letter what stands between the quotes of a JSON string, and means there what it means
+/// in JSON: nothing in it is an escape, a sentinel, or what a header must not hold.
+fn is_verbatim(sent: &[u8], raw: &[u8]) -> bool {
+    let [b'"', inner @ .., b'"'] = raw else { return false };
+    inner == sent
+        && sent.iter().fold(true, |all, b| all & matches!(b, b' '..=b'~') & (*b != b'\\'))
+        && !sent.starts_with(b"=?")
+}
+
 fn compare<'v>(
     header: &'static str,
     sent: Option<&'v [u8]>,
@@ -209,6 +218,9 @@ fn compare<'v>(
     let Some(sent) = sent else {
         return if required { Err(HeaderError::Missing { header: header.into() }) } else { Ok(()) };
     };
+    if source.is_some_and(|source| is_verbatim(sent, source.of(body))) {
+        return Ok(());
+    }
     let sent = decode(sent).map_err(|error| named(error, header))?;
     let Some(source) = source else { return Ok(()) };
     let raw = source.of(body);

@@ -5,7 +5,7 @@ mod json;
 
 use proptest::prelude::*;
 use sluice_mcp::{
-    Mirror, ScanLimits, encode_string,
+    Mirror, ScanLimits, decode_string, encode_string,
     header::{check, check_params, decode_value, encode_value, param_headers, param_value},
     scan,
 };
@@ -40,6 +40,27 @@ proptest! {
         };
         prop_assert!(judge(&name).is_ok());
         prop_assert_eq!(judge(&other).is_ok(), name == other);
+    }
+
+    /// Also where header and body look alike and are not, or look different and are alike.
+    #[test]
+    fn names_agree_just_where_they_mean_the_same(
+        inner in prop_oneof![
+            "[ -!#-\\[\\]-~]{0,10}",
+            "(\\\\[\"\\\\/bfnrt]|\\\\u00[46][0-9]|[a-z=?é]){0,8}",
+            "=\\?base64\\?(YQ==|YmFy|!)?\\?="
+        ],
+        other in prop_oneof![any::<String>(), "[a-z=?\\\\é]{0,4}"],
+        which in 0..4_usize,
+    ) {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{{"name":"{inner}"}}}}"#);
+        let message = scan(body.as_bytes(), ScanLimits::default()).unwrap();
+        let text = decode_string(format!("\"{inner}\"").as_bytes()).into_owned();
+        let value = [inner.clone(), text.clone(), encode_value(&text).into_owned(), other][which].clone();
+        let (version, method) = (Some(&b"2026-07-28"[..]), Some(&b"prompts/get"[..]));
+        let mirror = Mirror { version, method, name: Some(value.as_bytes()) };
+        let same = decode_value(value.as_bytes()).is_ok_and(|sent| sent == text);
+        prop_assert_eq!(check(&mirror, body.as_bytes(), &message).is_ok(), same);
     }
 
     #[test]
