@@ -63,8 +63,16 @@ impl Ground {
     fn upstream(&self, server: &Arc<Server>, credentials: Arc<Credentials>, snapshot: &Snapshot) -> Arc<Upstream> {
         let (guard, metrics) = (Arc::clone(&self.guard), Arc::clone(&self.metrics));
         let children = Children::new(Arc::clone(server), credentials, snapshot.limits.clone(), guard, metrics);
-        let catalogue = Catalogue::new(Arc::clone(&self.changes), self.memory.of(&server.name));
-        Arc::new(Upstream::new(children, catalogue))
+        Arc::new(Upstream::new(children, self.catalogue(server)))
+    }
+
+    /// A server of which clients see something else from now on.
+    fn curated(&self, upstream: &Upstream, server: &Arc<Server>) -> Arc<Upstream> {
+        Arc::new(upstream.curated(Arc::clone(server), self.catalogue(server)))
+    }
+
+    fn catalogue(&self, server: &Server) -> Catalogue {
+        Catalogue::new(Arc::clone(&self.changes), self.memory.of(&server.name))
     }
 }
 
@@ -101,11 +109,11 @@ impl Plane {
         let mut renewed = Vec::new();
         let mut faults = Vec::new();
         for (index, server) in snapshot.servers.iter().enumerate() {
-            let same = previous.and_then(|p| p.server(&server.name)).filter(|upstream| upstream.config == *server);
-            let upstream = match same {
+            let before = previous.and_then(|p| p.server(&server.name));
+            let upstream = match before.filter(|upstream| upstream.config.is_reached_as(server)) {
                 Some(same) => same.credentials.prepare(&snapshot.secrets).map(|prepared| {
                     renewed.push(prepared);
-                    Arc::clone(same)
+                    if same.config == *server { Arc::clone(same) } else { ground.curated(same, server) }
                 }),
                 None => Credentials::find(server, &snapshot.secrets, &ground.control)
                     .map(|found| ground.upstream(server, found, &snapshot)),

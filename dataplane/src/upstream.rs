@@ -1,5 +1,6 @@
 //! Servers as the data plane reaches them. An [`Upstream`] lives as long as its configuration stays the same, across
-//! planes: what was learnt of it, its children and its counters are carried over.
+//! planes: what was learnt of it, its children and its counters are carried over. Where only its curation changes, another one
+//! takes its place that has all of that, too: sessions and connections stay, lists are made anew.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,7 +35,7 @@ pub(crate) enum Carrier {
 
 /// One configured server.
 pub(crate) struct Upstream {
-    /// Unique in the process: pools are keyed by it.
+    /// Unique in the process but for curation: sessions are with it, pools are keyed by it.
     pub id: u64,
     pub config: Arc<Server>,
     /// The configuration changes what it offers.
@@ -42,19 +43,19 @@ pub(crate) struct Upstream {
     /// Where it is, if it speaks HTTP.
     pub target: Option<http::Target>,
     /// What is known of its era.
-    pub era: era::Memory,
+    pub era: Arc<era::Memory>,
     /// Which of its tools' parameters are mirrored into headers.
-    pub parameters: parameters::Parameters,
+    pub parameters: Arc<parameters::Parameters>,
     /// Whose its tasks are.
     pub tasks: Arc<tasks::Owners>,
     /// What it is shown to let us in.
     pub credentials: Arc<credential::Credentials>,
     /// The last attempt to reach it failed.
-    down: AtomicBool,
+    down: Arc<AtomicBool>,
     /// Its processes or connections; empty while it speaks streamable HTTP.
     pub children: Arc<pipe::Children>,
     /// Whether it swallows requests.
-    pub breaker: breaker::Breaker,
+    pub breaker: Arc<breaker::Breaker>,
     /// What it does in ways of its own.
     pub quirks: Arc<quirks::Quirks>,
     /// What it offers.
@@ -67,11 +68,7 @@ impl Upstream {
     pub(crate) fn new(children: pipe::Children, catalogue: Catalogue) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (config, credentials) = (Arc::clone(children.server()), Arc::clone(children.credentials()));
-        let era = era::Memory::of(&config);
-        let target = match &config.transport {
-            Transport::Http(endpoint) => Some(http::Target::new(endpoint, &credentials)),
-            Transport::Stdio(_) | Transport::Sse(_) | Transport::WebSocket(_) => None,
-        };
+        let era = Arc::new(era::Memory::of(&config));
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             breaker: Default::default(),
@@ -79,15 +76,40 @@ impl Upstream {
             catalogue,
             exposure: Arc::new(Exposure::new(&config)),
             curates: !config.curation.is_empty(),
+            target: target(&config, &credentials),
             config,
-            target,
             era,
             parameters: Default::default(),
             tasks: Arc::clone(children.tasks()),
             credentials,
-            down: AtomicBool::new(false),
+            down: Arc::default(),
             children: Arc::new(children),
         }
+    }
+
+    /// The same server, of whose offer clients see something else.
+    pub(crate) fn curated(&self, config: Arc<Server>, catalogue: Catalogue) -> Self {
+        Self {
+            id: self.id,
+            curates: !config.curation.is_empty(),
+            target: target(&config, &self.credentials),
+            era: Arc::clone(&self.era),
+            parameters: Arc::clone(&self.parameters),
+            tasks: Arc::clone(&self.tasks),
+            credentials: Arc::clone(&self.credentials),
+            down: Arc::clone(&self.down),
+            children: Arc::clone(&self.children),
+            breaker: Arc::clone(&self.breaker),
+            quirks: Arc::clone(&self.quirks),
+            catalogue,
+            exposure: Arc::new(Exposure::new(&config)),
+            config,
+        }
+    }
+
+    /// Whether sessions with the other one are with this one as well.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.id == other.id
     }
 
     /// Looks over what it is shown and what runs for it.
@@ -237,5 +259,12 @@ impl Upstream {
             self.children.transport().found_sse();
         }
         found
+    }
+}
+
+fn target(config: &Server, credentials: &Arc<credential::Credentials>) -> Option<http::Target> {
+    match &config.transport {
+        Transport::Http(endpoint) => Some(http::Target::new(endpoint, credentials)),
+        Transport::Stdio(_) | Transport::Sse(_) | Transport::WebSocket(_) => None,
     }
 }

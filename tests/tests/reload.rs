@@ -268,6 +268,31 @@ async fn what_a_changed_file_hides_is_hidden_from_who_is_there() {
 }
 
 #[tokio::test]
+async fn sessions_and_processes_go_on_when_another_part_of_the_offer_is_shown() {
+    let (http, stdio) = (serve(Era::Legacy, "http"), Peer::new("legacy"));
+    let gateway = Gateway::with(json!({ "http": http.config(), "stdio": stdio.config() })).await;
+    let merged = Session::open(gateway.port, "/mcp").await;
+    let own = Session::open(gateway.port, "/servers/http/mcp").await;
+    let mut stream = own.listen(None).await;
+    assert_eq!(merged.call("stdio_pid", json!({})).await.status, 200);
+    assert_eq!(merged.call("http_tool-001", json!({})).await.status, 200);
+    let (sessions, processes) = (http.sessions(), stdio.processes());
+    let hidden = json!({ "tools": { "deny": ["*-001"] } });
+    let curated = json!({ "url": http.url(), "tools": hidden["tools"] });
+    write(&gateway, &json!({ "http": curated, "stdio": stdio.config_with(hidden) }));
+    let call = async || merged.call("http_tool-001", json!({})).await.code();
+    wait::becomes(SEEN, "the tool is hidden", call, |code| *code == Some(-32602)).await;
+    // a stream says what was shown as it began: it ends, and the next one begins with what there is to tell
+    while stream.event().await.is_some() {}
+    assert_eq!(own.listen(None).await.message().await["method"], "notifications/tools/list_changed");
+    assert_eq!(own.call("tool-000", json!({})).await.status, 200);
+    assert_eq!(own.call("tool-001", json!({})).await.code(), Some(-32602));
+    assert_eq!(merged.call("http_tool-000", json!({})).await.status, 200);
+    assert_eq!(merged.call("stdio_pid", json!({})).await.result()["content"][0]["text"], processes[0].to_string());
+    assert_eq!((http.sessions(), stdio.processes()), (sessions, processes));
+}
+
+#[tokio::test]
 async fn sessions_of_the_door_of_one_server_go_on_while_others_change() {
     let (one, two) = (serve(Era::Legacy, "one"), serve(Era::Legacy, "two"));
     let gateway = Gateway::with(json!({ "one": one.config(), "two": two.config() })).await;

@@ -122,7 +122,7 @@ impl Control {
             "configuration adopted"
         );
         for upstream in old.servers() {
-            if !plane.server(upstream.name()).is_some_and(|kept| Arc::ptr_eq(kept, upstream)) {
+            if !plane.has(upstream.id) {
                 let children = Arc::clone(&upstream.children);
                 tokio::spawn(async move { children.stop().await });
             }

@@ -307,8 +307,8 @@ impl Pipe {
         match &self.scope {
             Scope::Merged => Ok(Scope::Merged),
             Scope::Server(upstream) => {
-                let now = plane.server(upstream.name()).filter(|now| Arc::ptr_eq(now, upstream));
-                now.map(|_| self.scope.clone()).ok_or(Reason::UnknownServer)
+                let now = plane.server(upstream.name()).filter(|now| now.is(upstream));
+                now.map(|now| Scope::Server(Arc::clone(now))).ok_or(Reason::UnknownServer)
             }
         }
     }

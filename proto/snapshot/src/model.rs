@@ -154,6 +154,16 @@ pub struct Server {
     pub curation: Curation,
 }
 
+impl Server {
+    /// Whether the other one differs in its curation at most: what is connected to this one is connected to that one.
+    #[must_use]
+    pub fn is_reached_as(&self, other: &Self) -> bool {
+        let Self { name, transport, protocol, isolation, timeout, curation: _ } = self;
+        (name, transport, protocol, isolation, timeout)
+            == (&other.name, &other.transport, &other.protocol, &other.isolation, &other.timeout)
+    }
+}
+
 /// What of a server's offer clients see, and how. The default shows everything as it is.
 ///
 /// Selections, defaults and forced arguments hold on every door; names are changed on the merged door only.

@@ -76,7 +76,8 @@ async fn unneeded(worker: &Rc<Worker>, upstream: &Arc<Upstream>) {
                 }
             }
             changed = planes.changed() => {
-                if changed.is_err() || !planes.borrow_and_update().has(upstream.id) {
+                let plane = planes.borrow_and_update();
+                if changed.is_err() || !plane.server(upstream.name()).is_some_and(|now| Arc::ptr_eq(now, upstream)) {
                     return;
                 }
             }

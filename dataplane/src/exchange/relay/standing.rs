@@ -45,10 +45,9 @@ impl Standing {
         let Some(principal) = plane.known.again(&self.principal) else { return false };
         let Some(upstream) = &self.upstream else { return true };
         let view = plane.seen_by(&principal);
-        if !view.server(upstream.name()).is_some_and(|now| Arc::ptr_eq(now, upstream)) {
-            return false;
-        }
-        let same = Permits::stay(self.permits.as_ref(), view.permits.as_ref());
+        let Some(now) = view.server(upstream.name()).filter(|now| now.is(upstream)) else { return false };
+        // a stream says what was shown as it began
+        let same = Arc::ptr_eq(now, upstream) && Permits::stay(self.permits.as_ref(), view.permits.as_ref());
         if let (false, true, Some(session)) = (same, self.own_door, &self.session) {
             session.leave_notes(LIST_CHANGED.map(list_changed).into());
         }
