@@ -14,6 +14,7 @@ mod own;
 mod policy;
 mod sensitive;
 mod server;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -95,6 +96,7 @@ pub fn compile(
             Prefix::Always => v1::Prefix::Always.into(),
             Prefix::Never => v1::Prefix::Never.into(),
         },
+        sessions: sessions::compile(config.proxy.sessions.as_ref(), &mut notes),
         policies: policy::compile(config, node, &mut notes),
     };
     notes.origins.key("name", Path::of(["proxy", "name"]));

@@ -35,7 +35,7 @@ use std::collections::HashSet;
 
 pub use config::{
     Authentication, Certificate, Client, Config, Door, Features, Limits, LogLevel, Monitoring, Prefix, Proxy,
-    RateLimiting, Seconds, Secret, Tracing,
+    RateLimiting, Seconds, Secret, SessionStore, Sessions, Tracing,
 };
 pub use credential::{Auth, AuthKind, ClientAuthentication, Credentials};
 pub use curation::{PromptEdit, Prompts, Resources, ToolEdit, Tools};

@@ -5,6 +5,7 @@
 //! the admin listener and the push stream, adopts snapshots and sweeps what idles; `access-log` writes.
 
 mod control;
+mod kept;
 mod listeners;
 mod opening;
 mod porter;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use crate::adoption::Adoptions;
-use crate::auth::issuer::Kept;
+use crate::auth::issuer;
 use crate::auth::meters::Meters;
 use crate::auth::quota::Quotas;
 use crate::catalog::{Changes, Offers, memory};
@@ -34,12 +35,12 @@ use crate::observe::denials::Denials;
 use crate::observe::metrics::Metrics;
 use crate::observe::traces::Spans;
 use crate::plane::Ground;
-use crate::seal::{self, Seal};
-use crate::session::{Store, memory::Memory};
+use crate::seal;
 use crate::settings::{Settings, StartError};
 use crate::uplink::{Held, Link, Offer, Uplink};
 use crate::upstream::pipe::guard::Guard;
 use control::Control;
+use kept::Kept;
 use listeners::Listeners;
 use opening::Opening;
 use proof::Site;
@@ -71,7 +72,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         changes: Arc::clone(&changes),
         memory: memory::Memory::load(&settings.state_dir),
         control: control.handle().clone(),
-        kept_keys: Kept::new(&settings.state_dir),
+        kept_keys: issuer::Kept::new(&settings.state_dir),
     };
     // a node that is alone with its control plane in one process has no need to start without it
     let ledger = uplink.is_remote().then(|| Arc::new(Ledger::new(&settings.state_dir, &settings.node)));
@@ -97,13 +98,16 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         return Ok(());
     };
     let Opening { plane, held, listeners, verdict } = opening;
+    let seal = kept::seal(&settings, &plane.snapshot.sessions)?;
+    let sessions = kept::sessions(&settings, &plane.snapshot.sessions, control.handle())?;
+    let kept = Kept::new(&settings, &plane.snapshot.sessions);
 
     let (spans, ended_spans) = Spans::new(Arc::clone(&metrics));
     let (adopt, planes) = watch::channel(plane);
     let node = Arc::new(Node {
         clock: Clock::start(),
-        seal: Seal::kept(&settings.state_dir.join("session.key")),
-        sessions: Store::Memory(Memory::default()),
+        seal,
+        sessions,
         quotas: Quotas::new(),
         meters: Meters::new(),
         log: AccessLog::start(Arc::clone(&metrics))?,
@@ -145,7 +149,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     staged.send_replace(Some(Arc::clone(&node)));
 
     let log = node.log.clone();
-    let run = Control { node, adopt, offers, site, ledger, ended_spans: Some(ended_spans) };
+    let run = Control { node, adopt, offers, site, kept, ledger, ended_spans: Some(ended_spans) };
     control.block_on(async move {
         if let Some(verdict) = verdict {
             run.settle(held, Vec::new(), verdict);

@@ -33,7 +33,7 @@ mod trace;
 use call::{Arrival, Call, Content, Posted, Refusal, Reply, Scope};
 use record::Record;
 use relay::edited;
-pub(crate) use sessions::{end as end_session, end_gone as end_gone_sessions};
+pub(crate) use sessions::{Expiry, end as end_session, end_gone as end_gone_sessions, follow as follow_sessions};
 
 use crate::auth::quota::Ticket;
 use crate::budget::Held;
@@ -158,9 +158,11 @@ pub(crate) async fn delete(worker: &Rc<Worker>, arrival: Arrival) -> Outcome {
         Ok(in_use) => in_use,
         Err(reason) => return Err(refuse(&mut call, reason, None)),
     };
-    if worker.node.sessions.remove(&in_use.session.id).await {
+    match sessions::remove(worker, &in_use.session).await {
         // also where policies have taken a server out of reach since
-        sessions::end(worker, &worker.plane(), &in_use.session).await;
+        Ok(true) => sessions::end(worker, &worker.plane(), &in_use.session).await,
+        Ok(false) => {}
+        Err(reason) => return Err(refuse(&mut call, reason, None)),
     }
     call.record.outcome = "ok";
     Ok(Reply::empty(StatusCode::OK))
@@ -228,11 +230,12 @@ async fn find_session<To>(worker: &Worker, call: &Call<To>, definition: u64) -> 
     if named.next().is_some() || id.iter().any(|b| matches!(b, b',' | b' ' | b'\t')) {
         return Err(Reason::SessionRepeated);
     }
-    let (sessions, seal) = (&worker.node.sessions, &worker.node.seal);
+    let (store, seal) = (&worker.node.sessions, &worker.node.seal);
     let presented = Presented::read(id, call.principal.id).ok_or(Reason::SessionUnknown)?;
-    let session = match sessions.near(&presented.id()) {
+    let session = match store.near(&presented.id(), call.record.started()) {
         Some(session) => Some(session).filter(|session| session.is_genuine(&presented, seal)),
-        None if presented.is_genuine(seal) => sessions.get(&presented.id()).await,
+        // boxed: with memory never, else rarely needed, and every call's future would have room for it
+        None if presented.is_genuine(seal) => Box::pin(sessions::find(worker, &presented.id())).await?,
         None => None,
     };
     let session = session.ok_or(Reason::SessionUnknown)?;

@@ -29,6 +29,6 @@ mod upstream;
 mod wire;
 
 pub use app::run;
-pub use settings::{ADMIN, Settings, StartError};
+pub use settings::{ADMIN, SessionKeys, Settings, StartError};
 pub use uplink::{Remote, Uplink, UplinkError, first_contact};
 pub use upstream::pipe::guard::main as guard_main;

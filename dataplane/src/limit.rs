@@ -389,3 +389,36 @@ pub(crate) const KEYS_RETRY_FIRST: Duration = Duration::from_secs(1);
 pub(crate) const KEYS_RETRY_LAST: Duration = Duration::from_secs(60);
 /// Keys that could not be renewed for so long are not used further (architecture.md: a week without anybody).
 pub(crate) const KEYS_KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// A command to what keeps sessions, from its being sent to its answer: with what is around it, a client has its verdict within
+/// 300 ms.
+pub(crate) const STORE_DEADLINE: Duration = Duration::from_millis(250);
+/// Time for a connection to it to stand, TLS and names included.
+pub(crate) const STORE_CONNECT: Duration = Duration::from_millis(500);
+/// How often it is asked whether it is there.
+pub(crate) const STORE_PING: Duration = Duration::from_millis(250);
+/// Silent for so long (two questions), it is not asked anything else: nobody waits for what will not come.
+pub(crate) const STORE_SILENT: Duration = Duration::from_millis(600);
+/// Commands that wait for an answer at a time; those beyond are refused, not queued.
+pub(crate) const STORE_COMMANDS: usize = 1024;
+/// First pause before a connection is tried again; doubles up to the last.
+pub(crate) const STORE_RETRY_FIRST: Duration = Duration::from_millis(50);
+/// Longest such pause: a store that is back is used again within a second, connecting included.
+pub(crate) const STORE_RETRY_LAST: Duration = Duration::from_millis(250);
+/// Sessions named in one round trip: some 20 KB.
+pub(crate) const STORE_BATCH: usize = 500;
+/// How long a copy of a session is good after the store was heard last: the time in which the end of a session, and whatever
+/// else is changed of it, holds on every node.
+pub(crate) const COPY_GOOD: Duration = Duration::from_secs(1);
+/// How long sessions that are at hand go on while the store does not answer: a restart, a failover; not a day.
+pub(crate) const COPY_HELD_OVER: Duration = Duration::from_secs(30);
+/// Times a change of a session is tried again because somebody else was faster: a session is one client's, who says a few things at
+/// a time.
+pub(crate) const STATE_TRIES: usize = 16;
+/// Longest time between a use of a session and the note of it in the store. A quarter of what a session may idle, if that is shorter.
+pub(crate) const USE_NOTED: Duration = Duration::from_secs(60);
+/// Time for a node to find that a session idled everywhere: some sweeps, should one be late.
+pub(crate) const IDLE_NOTICED: Duration = Duration::from_secs(5);
+/// A session is over at this age, used or not: keys and configurations have turned over since, and a client begins another unasked.
+pub(crate) const SESSION_AGE: Duration = Duration::from_secs(30 * 86_400);
+/// When clients may come again whose sessions cannot be looked up.
+pub(crate) const STORE_RETRY_AFTER: u32 = 1;

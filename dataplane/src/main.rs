@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sluice_dataplane::{ADMIN, Remote, Settings, Uplink};
+use sluice_dataplane::{ADMIN, Remote, SessionKeys, Settings, Uplink};
+use sluice_snapshot::model::{Redis, Sessions};
 
 /// Many small buffers live and die on the path of a call, across threads; this allocator is made for that.
 #[global_allocator]
@@ -60,6 +61,15 @@ struct Args {
     #[arg(long, value_name = "DIR", env = "SLUICE_STATE_DIR")]
     state_dir: Option<PathBuf>,
 
+    /// Keep sessions in Redis, where other nodes find them: redis://[USER:PASSWORD@]HOST[:PORT][/DB], or rediss://… for TLS.
+    /// Better in the environment, where no list of processes shows it
+    #[arg(long, value_name = "URL", env = "SLUICE_REDIS", hide_env_values = true)]
+    redis: Option<String>,
+
+    /// File with the session keys that all nodes on that Redis share; SLUICE_SESSION_KEYS may hold its text instead
+    #[arg(long, value_name = "FILE", env = "SLUICE_SESSION_KEYS_FILE")]
+    session_keys: Option<PathBuf>,
+
     /// Threads that serve clients [default: one per processor]
     #[arg(long, value_name = "N", env = "SLUICE_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
@@ -93,6 +103,8 @@ fn start(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         workers: args.workers.map_or(0, usize::from),
         state_dir,
         guard: std::env::current_exe().ok().map(|own| vec![own.into(), GUARD.into()]),
+        sessions: args.redis.as_deref().map(|url| Sessions::Redis(Redis::at(url))),
+        session_keys: SessionKeys::found(args.session_keys),
     };
     // a node without a state folder serves all the same; what it cannot keep, it says
     let _ = DirBuilder::new().recursive(true).mode(0o700).create(&settings.state_dir);

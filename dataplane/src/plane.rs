@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sluice_snapshot::Fault;
-use sluice_snapshot::model::{Isolation, Server, Snapshot, Transport};
+use sluice_snapshot::model::{Isolation, Server, Sessions, Snapshot, Transport};
 
 use crate::auth::issuer::Kept;
 use crate::auth::known::Known;
@@ -84,6 +84,11 @@ pub(crate) struct Built {
 }
 
 impl Built {
+    /// What is to be run.
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.plane.snapshot
+    }
+
     /// The plane, from here on the one that runs.
     pub(crate) fn adopt(self) -> Arc<Plane> {
         for upstream in self.plane.servers() {
@@ -254,6 +259,11 @@ impl Plane {
             .collect();
         let mut clients: Vec<&str> = self.snapshot.access.keys.values().map(|key| key.client.name.as_str()).collect();
         clients.sort_unstable();
+        let sessions = match &self.snapshot.sessions {
+            Sessions::Memory => serde_json::json!({ "store": "memory" }),
+            Sessions::Sqlite => serde_json::json!({ "store": "sqlite" }),
+            Sessions::Redis(redis) => serde_json::json!({ "store": "redis", "prefix": redis.prefix }),
+        };
         let issuers: Vec<&str> = self.snapshot.access.issuers.iter().map(|issuer| &*issuer.url).collect();
         serde_json::json!({
             "revision": self.snapshot.revision,
@@ -261,6 +271,7 @@ impl Plane {
             "authentication": self.snapshot.access.required,
             "clients": clients,
             "issuers": issuers,
+            "sessions": sessions,
             "servers": servers,
         })
     }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use http::StatusCode;
 use sluice_mcp::code;
 
+use crate::limit;
+
 /// Every way a request ends without the server's own answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reason {
@@ -84,6 +86,8 @@ pub(crate) enum Reason {
         retry_after: u32,
     },
     Busy,
+    /// What keeps sessions does not answer, and this one is not at hand.
+    SessionStore,
     MailboxFull,
     Draining,
     // the server's fault
@@ -197,6 +201,10 @@ impl Reason {
             ServerIsLegacy => row(S::BAD_REQUEST, code::INVALID_REQUEST, "server_is_legacy"),
             ServerIsModern { .. } => row(S::BAD_REQUEST, code::UNSUPPORTED_VERSION, "server_is_modern"),
             Busy => retry(S::SERVICE_UNAVAILABLE, "busy"),
+            SessionStore => Row {
+                retry_after: Some(limit::STORE_RETRY_AFTER),
+                ..row(S::SERVICE_UNAVAILABLE, code::INTERNAL, "session_store")
+            },
             MailboxFull => retry(S::SERVICE_UNAVAILABLE, "mailbox_full"),
             Draining => retry(S::SERVICE_UNAVAILABLE, "draining"),
             ServerUnreachable => row(S::BAD_GATEWAY, code::INTERNAL, "server_unreachable"),
@@ -305,6 +313,7 @@ impl Reason {
             ServerIsModern { supported, .. } => {
                 return format!("this server does not take `initialize`; it speaks {}", supported.join(", ")).into();
             }
+            SessionStore => "sessions cannot be looked up at the moment; send the request again with the same session",
             Busy => "the gateway is at its memory limit; try again shortly",
             MailboxFull => "messages come faster than they are taken; send this one again shortly",
             Draining => "the gateway is stopping; connect again",

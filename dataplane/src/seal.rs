@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::auth::PrincipalId;
+use crate::settings::SessionKeys;
 pub(crate) use keys::{KeyFile, Keys};
 
 /// What a handle is; part of what it is bound to, so that one kind never passes for another.
@@ -28,6 +29,8 @@ pub(crate) enum Kind {
     Event = 4,
     /// Where a client hands in messages whose answers come on its event stream.
     Mailbox = 5,
+    /// What a store keeps of a session; no handle.
+    Record = 6,
 }
 
 /// Whom and what a handle belongs to.
@@ -75,6 +78,18 @@ impl Seal {
         Self { ring: ArcSwap::from_pointee(Ring::of(&keys)), file: Some(file) }
     }
 
+    /// With keys that somebody else made, for all nodes that serve the same sessions.
+    ///
+    /// # Errors
+    /// Why they cannot be used; nothing of them is told.
+    pub(crate) fn given(keys: &SessionKeys) -> Result<Self, String> {
+        let (file, keys) = match keys {
+            SessionKeys::File(path) => KeyFile::given(path).map(|(file, keys)| (Some(file), keys)),
+            SessionKeys::Text(text) => Keys::parse(text).map(|keys| (None, keys)).map_err(|error| error.to_string()),
+        }?;
+        Ok(Self { ring: ArcSwap::from_pointee(Ring::of(&keys)), file })
+    }
+
     /// With one key.
     #[cfg(test)]
     pub(crate) fn new(secret: &[u8; 32]) -> Self {
@@ -117,6 +132,28 @@ impl Seal {
         (expires == 0 || expires > now).then(|| value.to_vec())
     }
 
+    /// Seals what a store keeps, bound to `context`: the number of the key, then the ciphertext.
+    pub(crate) fn seal_record(&self, context: &[u8], record: &[u8]) -> Vec<u8> {
+        let key = self.newest();
+        let mut sealed = record.to_vec();
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        key.aead
+            .seal_in_place_append_tag(nonce, Aad::from(of_record(context)), &mut sealed)
+            .expect("records are far below the cipher's limit");
+        sealed.insert(0, key.id);
+        sealed
+    }
+
+    /// Opens what a store keeps; `None` when no key of these sealed it for this `context`.
+    pub(crate) fn open_record(&self, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (id, sealed) = sealed.split_first()?;
+        let mut plain = sealed.to_vec();
+        let nonce = Nonce::assume_unique_for_key([0; 12]);
+        let length = self.key(*id)?.aead.open_in_place(nonce, Aad::from(of_record(context)), &mut plain).ok()?.len();
+        plain.truncate(length);
+        Some(plain)
+    }
+
     /// The key that authenticates what is new.
     pub(crate) fn newest(&self) -> Arc<Key> {
         Arc::clone(self.ring.load().newest())
@@ -131,6 +168,11 @@ impl Seal {
     pub(crate) fn has(&self, id: u8) -> bool {
         self.ring.load().0.iter().any(|key| key.id == id)
     }
+}
+
+/// What a record is bound to: no handle's binding begins like it.
+fn of_record(context: &[u8]) -> Vec<u8> {
+    [&[Kind::Record as u8], context].concat()
 }
 
 impl Ring {

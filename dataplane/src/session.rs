@@ -1,12 +1,12 @@
-//! Legacy sessions: what they are, their sealed ids, and the contract of the stores that keep them.
+//! Legacy sessions: what they are, their sealed ids, and where they are kept.
 //!
 //! A session's owner, server, version and the client's `initialize` never change; the rest ([`State`]) is replaced whole
-//! by compare-and-set on its epoch before it counts. Memory is the first store behind [`Store`]; SQLite and Redis take
-//! the same place.
+//! by compare-and-set before it counts. What is alive of a session ([`Session`]) is in the memory of a node; what outlives
+//! its process ([`record::Record`]) is in the [`Store`], of which the node then has a copy.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -22,12 +22,20 @@ use crate::limit;
 use crate::seal::Seal;
 use crate::upstream::pipe::Attachment;
 
+pub(crate) mod definition;
 pub(crate) mod id;
 pub(crate) mod memory;
 pub(crate) mod merged;
+pub(crate) mod record;
+pub(crate) mod redis;
+pub(crate) mod sqlite;
+pub(crate) mod store;
+pub(crate) mod tie;
 
 pub(crate) use id::{Presented, SessionId};
 pub(crate) use merged::Merged;
+pub(crate) use store::Store;
+use tie::Tie;
 
 /// One legacy session between a client and one server.
 pub(crate) struct Session {
@@ -44,10 +52,16 @@ pub(crate) struct Session {
     pub definition: u64,
     /// A session of the merged door: its parts, one session per server that was needed.
     pub merged: Option<Box<Merged>>,
+    /// The merged session this is a part of.
+    whole: Option<Weak<Session>>,
     /// The client's `initialize`, as it came: sent again when a server forgets the session.
     pub initialize: Bytes,
     /// What the client declared.
     pub declared: Declared,
+    /// When it began, in seconds since the epoch.
+    pub created: u64,
+    /// What ties it to the store it is a copy from.
+    pub tie: Tie,
     state: ArcSwap<State>,
     /// What few sessions have, made when it is needed: there may be a hundred thousand that have not.
     rare: OnceLock<Box<Rare>>,
@@ -88,7 +102,7 @@ pub(crate) struct Declared {
 }
 
 /// What of a session changes, replaced as a whole.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct State {
     /// Rises with every change of `upstream`; part of what event ids are bound to.
     pub epoch: u64,
@@ -100,6 +114,8 @@ pub(crate) struct State {
     pub log_level: Option<Bytes>,
     /// URIs subscribed to, as raw JSON tokens.
     pub subscriptions: BTreeSet<Bytes>,
+    /// The kinds of lists, a bit each, that the server told this session have changed.
+    pub told: u8,
 }
 
 /// What a new session starts with.
@@ -114,6 +130,8 @@ pub(crate) struct Opening {
     pub version: Option<Bytes>,
     pub attachment: Option<Attachment>,
     pub merged: Option<Box<Merged>>,
+    pub whole: Option<Weak<Session>>,
+    pub created: u64,
     pub account: Option<Arc<Account>>,
     pub held: Option<Held>,
 }
@@ -129,8 +147,11 @@ impl Session {
             server: opening.server,
             definition: opening.definition,
             merged: opening.merged,
+            whole: opening.whole,
             initialize: opening.initialize,
             declared: opening.declared,
+            created: opening.created,
+            tie: Tie::default(),
             state: ArcSwap::from_pointee(State {
                 upstream: opening.upstream,
                 version: opening.version,
@@ -166,13 +187,32 @@ impl Session {
         self.state.load_full()
     }
 
-    /// Replaces the state as `change` says; tried again when somebody else was faster.
-    pub(crate) fn update(&self, mut change: impl FnMut(&mut State)) {
+    /// Replaces the state of a session that is nowhere but here as `change` says; tried again when somebody else was faster.
+    /// `false`: the change does not apply any more.
+    pub(crate) fn update(&self, mut change: impl FnMut(&mut State) -> bool) -> bool {
+        let mut applies = true;
         self.state.rcu(|current| {
             let mut next = State::clone(current);
-            change(&mut next);
-            next
+            applies = change(&mut next);
+            if applies { Arc::new(next) } else { Arc::clone(current) }
         });
+        applies
+    }
+
+    /// Goes by what the store has.
+    pub(crate) fn set_state(&self, state: State) {
+        self.told.fetch_or(state.told, Ordering::AcqRel);
+        self.state.store(Arc::new(state));
+    }
+
+    /// The merged session this is a part of; `None` for one that is whole. A part outlives its whole only while it ends.
+    pub(crate) fn whole(&self) -> Option<Option<Arc<Self>>> {
+        self.whole.as_ref().map(Weak::upgrade)
+    }
+
+    /// Whether a request or stream is open in it.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.in_use.load(Ordering::Relaxed) > 0
     }
 
     /// What few sessions have.
@@ -185,10 +225,10 @@ impl Session {
         self.rare.get()?.attachment.lock().await.take()
     }
 
-    /// The server told this session that its lists changed.
-    pub(crate) fn told_of_lists(&self, kinds: &[Kinds]) {
+    /// The server told this session that its lists changed; the bits of the kinds for which it is the first time.
+    pub(crate) fn told_of_lists(&self, kinds: &[Kinds]) -> u8 {
         let told = kinds.iter().fold(0, |all, kind| all | 1 << *kind as u8);
-        self.told.fetch_or(told, Ordering::AcqRel);
+        told & !self.told.fetch_or(told, Ordering::AcqRel)
     }
 
     /// Whether its lists may be unlike those of other sessions: servers change what one session sees and tell only that one.
@@ -342,79 +382,6 @@ impl Drop for InUse {
         self.session.in_use.fetch_sub(1, Ordering::Relaxed);
         if let (Some(merged), Requests::One(id)) = (self.merged(), &self.requests) {
             merged.answered(id);
-        }
-    }
-}
-
-/// Where sessions are kept. One contract for all stores: what [`Store::insert`] acknowledged, [`Store::get`] finds until
-/// [`Store::remove`] or expiry, on whichever worker.
-pub(crate) enum Store {
-    Memory(memory::Memory),
-}
-
-impl Store {
-    pub(crate) async fn insert(&self, session: Arc<Session>) {
-        match self {
-            Self::Memory(store) => store.insert(session),
-        }
-    }
-
-    /// The session of that id, if this node has it in its memory: no store is asked, so a forged id costs nothing.
-    pub(crate) fn near(&self, id: &SessionId) -> Option<Arc<Session>> {
-        match self {
-            Self::Memory(store) => store.get(id),
-        }
-    }
-
-    /// The session of that id, which is genuine, or `None`.
-    pub(crate) async fn get(&self, id: &SessionId) -> Option<Arc<Session>> {
-        match self {
-            Self::Memory(store) => store.get(id),
-        }
-    }
-
-    /// Removes a session; `true` for the one caller who did.
-    pub(crate) async fn remove(&self, id: &SessionId) -> bool {
-        match self {
-            Self::Memory(store) => match store.remove(id) {
-                Some(session) => {
-                    session.end();
-                    true
-                }
-                None => false,
-            },
-        }
-    }
-
-    /// Removes and returns sessions idle for at least `idle_ms`.
-    pub(crate) fn expire(&self, now: u64, idle_ms: u64) -> Vec<Arc<Session>> {
-        match self {
-            Self::Memory(store) => {
-                let expired = store.expire(now, idle_ms);
-                expired.iter().for_each(|session| session.end());
-                expired
-            }
-        }
-    }
-
-    /// All sessions, as they are now.
-    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
-        match self {
-            Self::Memory(store) => store.all(),
-        }
-    }
-
-    /// Takes all sessions out, at the end of the process.
-    pub(crate) fn drain(&self) -> Vec<Arc<Session>> {
-        match self {
-            Self::Memory(store) => store.drain(),
-        }
-    }
-
-    /// How many sessions there are.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Memory(store) => store.len(),
         }
     }
 }

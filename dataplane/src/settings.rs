@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use sluice_snapshot::model::Sessions;
 
 /// Where the admin listener is bound unless told otherwise.
 pub const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8001);
@@ -11,6 +14,11 @@ pub const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv
 /// A node's settings.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
+    /// Where sessions are kept; `None`: where the configuration says.
+    pub sessions: Option<Sessions>,
+    /// What seals session ids and what is kept of sessions, where several nodes serve the same; `None`: a key of this node's own,
+    /// in `state_dir`.
+    pub session_keys: Option<SessionKeys>,
     /// What the node is called: `[A-Za-z0-9][A-Za-z0-9._-]{0,62}`.
     pub node: String,
     /// By which configuration chooses nodes.
@@ -23,10 +31,41 @@ pub struct Settings {
     pub stdio: bool,
     /// Worker threads; 0: one per core.
     pub workers: usize,
-    /// Where the session key is kept (mode 0600).
+    /// Where the node's own session key is kept (mode 0600).
     pub state_dir: PathBuf,
     /// The command line of a process that runs [`crate::guard_main`]; without it, children of a killed gateway may stay.
     pub guard: Option<Vec<OsString>>,
+}
+
+/// Keys that all nodes have that serve the same sessions: lines of `NUMBER:KEY`, the number from 1 to 255, the key 32 bytes in
+/// base64; the last one seals, all of them open.
+#[derive(Clone)]
+pub enum SessionKeys {
+    /// In a file, which is read again when it changes.
+    File(PathBuf),
+    /// Themselves; a comma may stand for a line's end.
+    Text(zeroize::Zeroizing<String>),
+}
+
+impl SessionKeys {
+    /// The variable that may hold the keys themselves.
+    pub const VARIABLE: &str = "SLUICE_SESSION_KEYS";
+
+    /// The file that was named, or what the environment holds.
+    #[must_use]
+    pub fn found(file: Option<PathBuf>) -> Option<Self> {
+        let text = || std::env::var(Self::VARIABLE).ok().filter(|text| !text.is_empty());
+        file.map(Self::File).or_else(|| text().map(|text| Self::Text(zeroize::Zeroizing::new(text))))
+    }
+}
+
+impl fmt::Debug for SessionKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Text(_) => f.write_str("Text(***)"),
+        }
+    }
 }
 
 /// Why a node cannot start.
@@ -51,6 +90,17 @@ pub enum StartError {
     /// What the configuration needs of this node is not there.
     #[error("{}", lines(.0))]
     Faults(Vec<sluice_snapshot::Fault>),
+    /// Other nodes could not open what this one seals.
+    #[error(
+        "sessions in Redis need keys that all nodes share; make them with `(printf 1:; openssl rand -base64 32) > session.keys`, and name the file with --session-keys, or put its text into SLUICE_SESSION_KEYS"
+    )]
+    NoSessionKeys,
+    /// The keys cannot be used.
+    #[error("the session keys cannot be used: {0}")]
+    SessionKeys(String),
+    /// What keeps sessions cannot be used.
+    #[error("sessions cannot be kept: {0}")]
+    Sessions(String),
     /// No snapshot will come.
     #[error("there is no configuration: {0}")]
     NoConfiguration(String),

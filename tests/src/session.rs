@@ -44,6 +44,20 @@ impl Session {
         session
     }
 
+    /// The same session, at another gateway.
+    #[must_use]
+    pub fn at(&self, port: u16) -> Self {
+        Self {
+            port,
+            path: self.path.clone(),
+            key: self.key.clone(),
+            id: self.id.clone(),
+            opened: self.opened.clone(),
+            // ids are said once in a session, wherever
+            next: AtomicI64::new(self.next.load(Ordering::Relaxed) + 1_000),
+        }
+    }
+
     /// A POST of this session with any body.
     #[must_use]
     pub fn post(&self, body: &Value) -> Call {

@@ -19,6 +19,7 @@ const CRATES: &[(&str, &[&str])] = &[
 /// The data plane's modules, lowest first: one imports only from those before it.
 const DATAPLANE: &[&str] = &[
     "limit",
+    "settings",
     "connection",
     "fetch",
     "clock",
@@ -38,7 +39,6 @@ const DATAPLANE: &[&str] = &[
     "node",
     "exchange",
     "listen",
-    "settings",
     "admin",
     "uplink",
     "app",

@@ -74,6 +74,34 @@ pub struct Proxy {
     pub access_log: Option<bool>,
     /// How tools and prompts are named where all servers are one (`/mcp`). Default: `always`.
     pub prefix: Option<Prefix>,
+    /// Where the sessions of clients are kept. Default: in the memory of the process, with which they end. It counts when the
+    /// gateway starts.
+    pub sessions: Option<Sessions>,
+}
+
+/// Where the sessions of clients are kept.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sessions {
+    /// What keeps them.
+    pub store: SessionStore,
+    /// Of Redis: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or `rediss://…` for TLS; better as `${VARIABLE}` than in the file.
+    pub url: Option<Secret>,
+    /// Of Redis: what the names of keys begin with. Default: `sluice:`.
+    pub prefix: Option<String>,
+}
+
+/// What keeps sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SessionStore {
+    /// The memory of each process, with which they end.
+    Memory,
+    /// A file in the state folder of each gateway: they outlive the process, on one machine.
+    Sqlite,
+    /// A Redis: any gateway serves any session, and they go on when one is gone. Needs keys that all gateways share
+    /// (`--session-keys`).
+    Redis,
 }
 
 /// How tools and prompts are named where all servers are one.

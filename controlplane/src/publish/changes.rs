@@ -39,6 +39,7 @@ impl Changes {
             limits,
             monitoring,
             prefix,
+            sessions,
             policies,
             secrets,
         } = new;
@@ -49,6 +50,7 @@ impl Changes {
             ("limits", old.limits != *limits),
             ("monitoring", old.monitoring != *monitoring),
             ("prefix", old.prefix != *prefix),
+            ("sessions", old.sessions != *sessions),
             ("policies", old.policies != *policies),
             ("secrets", old.secrets != *secrets),
             ("order", kept(&old.servers) != kept(&new.servers)),

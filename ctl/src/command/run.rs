@@ -19,7 +19,8 @@ use sluice_controlplane::publish::{Nodes, Publisher};
 use sluice_controlplane::source::{Document, Feed, FeedError, News};
 use sluice_controlplane::store::Keys;
 use sluice_controlplane::sync::Sync;
-use sluice_dataplane::{Settings, Uplink};
+use sluice_dataplane::{SessionKeys, Settings, StartError, Uplink};
+use sluice_snapshot::model::{Redis, Sessions};
 
 use crate::command::guard;
 use crate::configuration;
@@ -58,9 +59,14 @@ pub(crate) struct Args {
     #[arg(long)]
     stdio: bool,
 
-    /// Keep sessions in Redis (comes with a later version)
-    #[arg(long, value_name = "URL")]
+    /// Keep sessions in Redis, where other gateways find them: redis://[USER:PASSWORD@]HOST[:PORT][/DB], or rediss://… for TLS.
+    /// Better in the environment, where no list of processes shows it
+    #[arg(long, value_name = "URL", env = "SLUICE_REDIS", hide_env_values = true)]
     redis: Option<String>,
+
+    /// File with the session keys that all gateways on that Redis share; SLUICE_SESSION_KEYS may hold its text instead
+    #[arg(long, value_name = "FILE", env = "SLUICE_SESSION_KEYS_FILE")]
+    session_keys: Option<PathBuf>,
 
     /// Threads that serve clients [default: one per processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -76,8 +82,9 @@ pub(crate) fn run(args: Args) -> ExitCode {
 }
 
 fn start(args: Args) -> Result<(), Failure> {
-    if args.redis.is_some() {
-        return Err(Failure::input("sessions in Redis come with a later version; leave out --redis"));
+    let session_keys = SessionKeys::found(args.session_keys.clone());
+    if args.redis.is_some() && session_keys.is_none() {
+        return Err(Failure::input(StartError::NoSessionKeys));
     }
     let document = configuration::read(&args.config)?;
     let keys = Keys::new(args.state.folder()?);
@@ -94,7 +101,7 @@ fn start(args: Args) -> Result<(), Failure> {
     if let Err(error) = args.state.folder()?.create() {
         tracing::warn!(%error, "the state folder cannot be made");
     }
-    let settings = settings(&args, &first.snapshot)?;
+    let settings = settings(&args, session_keys, &first.snapshot)?;
     let desired = watch::start(&first, feed);
     // The same way as in a fleet, but for the network: what the node runs is pushed to it.
     let publisher = Publisher::new(desired, Nodes::in_memory());
@@ -121,7 +128,7 @@ fn next(feed: &mut Feed) -> Result<Option<News>, Failure> {
     })
 }
 
-fn settings(args: &Args, first: &v1::Snapshot) -> Result<Settings, Failure> {
+fn settings(args: &Args, session_keys: Option<SessionKeys>, first: &v1::Snapshot) -> Result<Settings, Failure> {
     // Without a port for clients there is none for operators either: many such processes run side by side.
     let listener = first.listener.clone().unwrap_or_default();
     let usual_admin = (!listener.addresses.is_empty()).then_some(sluice_dataplane::ADMIN);
@@ -135,6 +142,8 @@ fn settings(args: &Args, first: &v1::Snapshot) -> Result<Settings, Failure> {
         workers: args.workers.map_or(0, usize::from),
         state_dir: args.state.folder()?.path().to_owned(),
         guard,
+        sessions: args.redis.as_deref().map(|url| Sessions::Redis(Redis::at(url))),
+        session_keys,
     })
 }
 

@@ -40,7 +40,7 @@ fn what_cannot_be_done_is_refused_before_anything_starts() {
     let home = tempfile::tempdir().unwrap();
     write(home.path(), "servers: {}\n");
     for (args, part) in [
-        (&["--redis", "redis://localhost"][..], "come with a later version"),
+        (&["--redis", "redis://localhost"][..], "SLUICE_SESSION_KEYS"),
         (&["--listen", "0.0.0.0:0"], "no authentication is configured"),
         (&["--listen", "localhost"], "invalid value"),
         (&["--workers", "0"], "invalid value"),

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sluice_snapshot::Fault;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::kept::Kept;
 use super::proof::{Proof, Site, faults};
 use crate::catalog::Kind;
 use crate::drain::Phase;
@@ -23,6 +24,7 @@ pub(super) struct Control {
     pub adopt: watch::Sender<Arc<Plane>>,
     pub offers: mpsc::Receiver<Offer>,
     pub site: Site,
+    pub kept: Kept,
     /// Where what is run is kept for the next start.
     pub ledger: Option<Arc<Ledger>>,
     /// Spans of requests that have ended, to be sent on.
@@ -88,7 +90,11 @@ impl Control {
         let previous = Arc::clone(&self.adopt.borrow());
         match self.site.prove(&snapshot, held.manifest.generation, Some(&previous), None) {
             Ok(proof) => {
-                let faults = proof.listeners.faults();
+                let mut faults = proof.listeners.faults();
+                match self.kept.judge(&proof.built.snapshot().sessions) {
+                    Ok(later) => faults.extend(later),
+                    Err(fault) => return drop(verdict.send(Err(vec![fault]))),
+                }
                 self.adopt(&previous, proof).await;
                 self.settle(held, faults, verdict);
             }

@@ -65,6 +65,7 @@ fn fault(error: StartError) -> Vec<Fault> {
             let open = format!("the node listens on {address}, which other machines reach, and nothing locks it");
             ("access", format!("{open}: {LOCKS}"))
         }
+        StartError::NoSessionKeys | StartError::SessionKeys(_) | StartError::Sessions(_) => ("sessions", reason),
         StartError::NoConfiguration(_) | StartError::Io(_) => ("", reason),
     };
     vec![Fault { path: path.to_owned(), reason }]

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::porter::Porter;
 use crate::drain::Phase;
-use crate::exchange;
+use crate::exchange::{self, Expiry};
 use crate::limit;
 use crate::listen::balance::{Balance, Handed};
 use crate::listen::connection::Connections;
@@ -19,6 +19,7 @@ use crate::listen::http;
 use crate::listen::mailbox::Mailboxes;
 use crate::listen::stdio;
 use crate::node::{Node, Worker};
+use crate::session::Session;
 
 /// What a worker thread is started with.
 pub(super) struct Thread {
@@ -57,6 +58,7 @@ impl Thread {
             }
             if self.index == 0 {
                 tokio::task::spawn_local(expire_sessions(Rc::clone(&worker)));
+                tokio::task::spawn_local(exchange::follow_sessions(Rc::clone(&worker)));
             }
             let _ = self.stopped.wait_for(|stopped| *stopped).await;
         });
@@ -81,6 +83,7 @@ async fn expire_sessions(worker: Rc<Worker>) {
     let mut emptying = Box::pin(async move { drain.reached(Phase::Emptying).await });
     let mut planes = worker.node.planes.clone();
     let mut before = Arc::clone(&planes.borrow_and_update());
+    let mut expiry = Expiry::new(&worker);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
@@ -90,22 +93,21 @@ async fn expire_sessions(worker: Rc<Worker>) {
                 tokio::task::spawn_local(async move { exchange::end_gone_sessions(&worker, &old, &now).await });
                 continue;
             }
-            () = &mut emptying => return end_sessions(&worker).await,
+            () = &mut emptying => return end_sessions(&worker, expiry.leave().await).await,
         }
         let plane = worker.plane();
-        let idle = plane.snapshot.limits.session_idle.as_millis() as u64;
-        for session in worker.node.sessions.expire(worker.node.clock.ms(), idle) {
+        for session in expiry.look().await {
             let (worker, plane) = (Rc::clone(&worker), Arc::clone(&plane));
             tokio::task::spawn_local(async move { exchange::end_session(&worker, &plane, &session).await });
         }
     }
 }
 
-/// Tells the servers that their sessions are over, many at a time; the caller bounds how long.
-async fn end_sessions(worker: &Rc<Worker>) {
+/// Tells the servers that sessions are over, many at a time; the caller bounds how long.
+async fn end_sessions(worker: &Rc<Worker>, sessions: Vec<Arc<Session>>) {
     let plane = worker.plane();
     let mut ending = tokio::task::JoinSet::new();
-    for session in worker.node.sessions.drain() {
+    for session in sessions {
         while ending.len() >= limit::SESSIONS_ENDING {
             ending.join_next().await;
         }

@@ -109,7 +109,11 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
     opened.edits.extend(posted.edits.iter().cloned());
     let spliced = spliced(&posted, &mut opened.edits);
     let body = spliced.as_deref().unwrap_or(std::slice::from_ref(&posted.body));
-    sessions::remember(&session, &posted);
+    if sessions::is_remembered(&posted)
+        && let Err(reason) = Box::pin(sessions::remember(worker, &session, &posted)).await
+    {
+        return Err(refuse(&mut call, reason, posted.id()));
+    }
     let id = posted.message.id.map(|id| id.of(&posted.body));
     let mut renewed = false;
     loop {

@@ -28,6 +28,7 @@ use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::{InUse, Merged, Requests, Session};
 use crate::upstream::{Carrier, Upstream};
+pub(super) use opening::audience;
 use route::Route;
 
 /// Who asks.
@@ -51,6 +52,11 @@ impl Client {
     /// The audience of one server's lists the client belongs to.
     fn audience_of(&self, upstream: &Upstream) -> Audience {
         self.asker().audience_of(upstream)
+    }
+
+    /// Whether requests of the client may run on other nodes.
+    fn may_be_served_elsewhere(&self) -> bool {
+        matches!(self, Self::Legacy(whole) if whole.session.tie.is_kept())
     }
 
     /// On whose behalf servers are asked for lists, also after the request is answered.
@@ -161,7 +167,13 @@ async fn answer(
     };
     if let Some(route) = told {
         // without a route nobody asked, or whoever did is gone, or the request is answered already
-        let Some(route) = route else { return Ok(accepted(arrival)) };
+        let Some(route) = route else {
+            if posted.message.method == Method::NotificationCancelled && client.may_be_served_elsewhere() {
+                // which server has the request, the node knows that it came to
+                return everybody::tell(worker, arrival, posted, client).await;
+            }
+            return Ok(accepted(arrival));
+        };
         return forward(worker, arrival, posted, client, route).await;
     }
     let routed = match (posted.message.kind, posted.message.method) {
@@ -291,9 +303,11 @@ pub(super) async fn delete(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome
         Ok(whole) => whole,
         Err(reason) => return Err(refuse(&mut arrival, reason, None)),
     };
-    if worker.node.sessions.remove(&whole.session.id).await {
+    match sessions::remove(worker, &whole.session).await {
         // also of servers that policies have taken out of reach since
-        sessions::end(worker, &worker.plane(), &whole.session).await;
+        Ok(true) => sessions::end(worker, &worker.plane(), &whole.session).await,
+        Ok(false) => {}
+        Err(reason) => return Err(refuse(&mut arrival, reason, None)),
     }
     arrival.record.outcome = "ok";
     Ok(Reply::empty(StatusCode::OK))

@@ -37,7 +37,11 @@ pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) 
 
 /// A legacy message inside a session: the session's child, started again if it ended.
 pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, in_use: InUse) -> Outcome {
-    sessions::remember(&in_use.session, &posted);
+    if sessions::is_remembered(&posted)
+        && let Err(reason) = Box::pin(sessions::remember(worker, &in_use.session, &posted)).await
+    {
+        return Err(refuse(&mut call, reason, posted.id()));
+    }
     match sessions::attached(&call.upstream, &in_use.session).await {
         Ok(child) => ask(worker, call, posted, Some(in_use), child).await,
         Err(reason) => Err(refuse(&mut call, reason, posted.id())),

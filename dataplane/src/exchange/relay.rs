@@ -26,6 +26,7 @@ use standing::{End, Standing, ending};
 
 use super::handles::Handles;
 use super::record::Record;
+use super::sessions;
 use crate::auth::Principal;
 use crate::auth::quota::Ticket;
 use crate::catalog::Kind as Kinds;
@@ -407,7 +408,7 @@ impl Relay {
             return;
         }
         if let Some(in_use) = &self.in_use {
-            in_use.session.told_of_lists(kinds);
+            sessions::note_lists(&self.worker, &in_use.session, kinds);
         }
         if let Some(upstream) = &self.upstream {
             upstream.catalogue.answers.changed(kinds);

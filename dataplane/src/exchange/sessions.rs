@@ -11,7 +11,9 @@ use sluice_http1::Fields;
 use sluice_mcp::{Method, ScanLimits, header, scan};
 use sluice_snapshot::model::Protocol;
 
+mod expiry;
 mod greeting;
+mod kept;
 mod own;
 mod parts;
 
@@ -20,6 +22,7 @@ use super::call::{Call, Content, Posted, Reply};
 use super::{Outcome, caller, own_lists, refuse};
 use crate::budget::Held;
 use crate::catalog::Kind as Kinds;
+use crate::clock::epoch_seconds;
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
@@ -30,7 +33,10 @@ use crate::upstream::http::{Request, Response};
 use crate::upstream::pipe::{Attachment, Caller, Child, Key, NoChild};
 use crate::upstream::quirks::Quirk;
 
+pub(crate) use expiry::Expiry;
 use greeting::{Greeting, Opened, greet, modern_versions, session_of};
+pub(crate) use kept::follow;
+pub(super) use kept::{begin, find, note_lists, remove, set_log_level};
 pub(super) use own::OwnSession;
 pub(super) use parts::{error_text, part, tell_part};
 
@@ -82,11 +88,17 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
         version: None,
         attachment,
         merged: None,
+        whole: None,
+        created: epoch_seconds(),
         account: Some(place.keep()),
         held: Some(held),
     };
-    let now = worker.node.clock.ms();
-    worker.node.sessions.insert(Arc::new(Session::new(session, opening, now))).await;
+    let session = Arc::new(Session::new(session, opening, worker.node.clock.ms()));
+    if let Err(reason) = begin(worker, Arc::clone(&session)).await {
+        let (worker, upstream) = (Rc::clone(worker), Arc::clone(&call.upstream));
+        tokio::task::spawn_local(async move { end_upstream(&worker, &upstream, &session).await });
+        return Err(refuse(&mut call, reason, Some(id)));
+    }
     call.record.outcome = "ok";
     Ok(Reply { status: StatusCode::OK, session: Some(sealed), content: Content::Json(body) })
 }
@@ -107,6 +119,10 @@ pub(super) fn admit<To>(
         }
         if worker.node.drain.phase() != crate::drain::Phase::Serving {
             return Err(Reason::Draining);
+        }
+        if worker.node.sessions.shared().is_some_and(|shared| !shared.is_up()) {
+            // before a server is asked
+            return Err(Reason::SessionStore);
         }
         let place = Place::take(&call.account, call.plane.snapshot.limits.sessions_per_principal)?;
         Ok((place, worker.node.hold(posted.body.len())?))
@@ -149,28 +165,40 @@ pub(super) fn declared(posted: &Posted) -> Declared {
 }
 
 /// Keeps what must be restored when the server forgets the session: log level and subscriptions.
-pub(super) fn remember(session: &Session, posted: &Posted) {
-    match posted.message.method {
-        _ if posted.body.len() > limit::REMEMBERED_BYTES => {}
-        Method::LoggingSetLevel => session.update(|state| state.log_level = Some(Bytes::copy_from_slice(&posted.body))),
-        Method::ResourcesSubscribe => {
-            if let Some(uri) = posted.sent(posted.message.p.uri) {
-                session.update(|state| {
-                    if state.subscriptions.len() < limit::SUBSCRIPTIONS {
-                        state.subscriptions.insert(Bytes::copy_from_slice(&uri));
-                    }
-                });
-            }
-        }
-        Method::ResourcesUnsubscribe => {
-            if let Some(uri) = posted.sent(posted.message.p.uri) {
-                session.update(|state| {
-                    state.subscriptions.remove(&uri);
-                });
-            }
-        }
-        _ => {}
+///
+/// # Errors
+/// It is not known to be kept.
+pub(super) async fn remember(worker: &Worker, session: &Arc<Session>, posted: &Posted) -> Result<(), Reason> {
+    if posted.body.len() > limit::REMEMBERED_BYTES {
+        return Ok(());
     }
+    let uri = || posted.sent(posted.message.p.uri);
+    let kept = match posted.message.method {
+        Method::LoggingSetLevel => {
+            let level = Bytes::copy_from_slice(&posted.body);
+            kept::change(worker, session, |state| state.log_level.replace(level.clone()).as_ref() != Some(&level)).await
+        }
+        Method::ResourcesSubscribe => match uri() {
+            Some(uri) => {
+                let uri = Bytes::copy_from_slice(&uri);
+                let has_room = |state: &State| state.subscriptions.len() < limit::SUBSCRIPTIONS;
+                kept::change(worker, session, |state| has_room(state) && state.subscriptions.insert(uri.clone())).await
+            }
+            None => Ok(false),
+        },
+        Method::ResourcesUnsubscribe => match uri() {
+            Some(uri) => kept::change(worker, session, |state| state.subscriptions.remove(&*uri)).await,
+            None => Ok(false),
+        },
+        _ => Ok(false),
+    };
+    kept.map(drop)
+}
+
+/// Whether something of a message must be restored when the server forgets the session.
+pub(super) fn is_remembered(posted: &Posted) -> bool {
+    use Method::{LoggingSetLevel, ResourcesSubscribe, ResourcesUnsubscribe};
+    matches!(posted.message.method, LoggingSetLevel | ResourcesSubscribe | ResourcesUnsubscribe)
 }
 
 /// Whether an answer means that the server no longer knows our session: 404, or 400 when it does not even take a ping; or
@@ -205,7 +233,7 @@ pub(super) async fn is_gone(worker: &Rc<Worker>, upstream: &Upstream, state: &St
 pub(super) async fn renew(
     worker: &Rc<Worker>,
     upstream: &Arc<Upstream>,
-    session: &Session,
+    session: &Arc<Session>,
     epoch: u64,
 ) -> Result<(), Reason> {
     let waiting = Instant::now();
@@ -220,6 +248,13 @@ pub(super) async fn renew(
     if failed.is_some_and(|at| at >= waiting) {
         return Err(Reason::ServerForgot);
     }
+    if session.tie.is_kept() || session.whole().is_some() {
+        // another node may have done it
+        find(worker, &session.id).await?;
+        if session.state().epoch != epoch {
+            return Ok(());
+        }
+    }
     let renewed = initialize_again(worker, upstream, session, epoch).await;
     if session.is_over() {
         // ended meanwhile: nobody else would end this one
@@ -233,7 +268,7 @@ pub(super) async fn renew(
 async fn initialize_again(
     worker: &Rc<Worker>,
     upstream: &Arc<Upstream>,
-    session: &Session,
+    session: &Arc<Session>,
     epoch: u64,
 ) -> Result<(), Reason> {
     tracing::info!(server = %upstream.name(), "the server forgot a session; initialising it again");
@@ -259,10 +294,20 @@ async fn initialize_again(
         }
     }
     upstream.catalogue.changed(&Kinds::ALL);
-    session.update(|state| {
+    let is_kept = kept::change(worker, session, |state| {
+        if state.epoch != epoch {
+            return false;
+        }
         state.epoch = epoch + 1;
         state.upstream = fresh.clone();
-    });
+        true
+    })
+    .await;
+    if is_kept != Ok(true) {
+        // another node was faster, or nobody will know of this one
+        end_state(worker, upstream, &renewed).await;
+        return is_kept.map(drop);
+    }
     session.leave_notes(changed_notes(result.of(&body)));
     Ok(())
 }
@@ -344,14 +389,10 @@ pub(crate) async fn end(worker: &Rc<Worker>, plane: &Plane, session: &Session) {
 pub(crate) async fn end_gone(worker: &Rc<Worker>, before: &Plane, now: &Plane) {
     let is_there = |session: &Session| now.server(&session.server).is_some_and(|u| u.id == session.definition);
     let mut gone = Vec::new();
-    for session in worker.node.sessions.all() {
+    for session in worker.node.sessions.those(|session| session.merged.is_some() || !is_there(session)) {
         match &session.merged {
-            Some(merged) => gone.extend(merged.take_gone(is_there)),
-            None if is_there(&session) => {}
-            None => {
-                worker.node.sessions.remove(&session.id).await;
-                gone.push(session);
-            }
+            Some(merged) => gone.extend(kept::take_out(worker, &session, merged.take_gone(is_there)).await),
+            None => gone.extend((kept::remove(worker, &session).await == Ok(true)).then_some(session)),
         }
     }
     for few in gone.chunks(limit::SESSIONS_ENDING) {
@@ -368,7 +409,11 @@ async fn end_upstream(worker: &Rc<Worker>, upstream: &Arc<Upstream>, session: &S
     if let Some(attachment) = session.take_attachment().await {
         upstream.children.release(&attachment, session.id.0);
     }
-    let state = session.state();
+    end_state(worker, upstream, &session.state()).await;
+}
+
+/// Ends what a server knows of a session.
+async fn end_state(worker: &Rc<Worker>, upstream: &Arc<Upstream>, state: &State) {
     let Some(id) = &state.upstream else { return };
     let mut request = Request::empty(Verb::DELETE);
     // it came as a field value

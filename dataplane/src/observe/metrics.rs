@@ -113,6 +113,8 @@ pub(crate) struct Metrics {
 pub(crate) struct Levels {
     /// Each server, and whether it could be reached when last tried.
     pub up: BTreeMap<Arc<str>, bool>,
+    /// What keeps sessions beyond the process, and whether it does.
+    pub store: Option<(&'static str, bool)>,
     pub sessions: usize,
     pub revision: u64,
 }
@@ -168,6 +170,11 @@ impl Metrics {
         );
         for (server, up) in &levels.up {
             let _ = writeln!(text, "sluice_server_up{{server=\"{server}\"}} {}", u8::from(*up));
+        }
+        if let Some((store, up)) = levels.store {
+            let name = "sluice_session_store_up";
+            let _ = write!(text, "# HELP {name} Whether sessions can be looked up and kept.\n# TYPE {name} gauge\n");
+            let _ = writeln!(text, "{name}{{store=\"{store}\"}} {}", u8::from(up));
         }
         let counters: [(&str, &str, &AtomicU64); 4] = [
             ("sluice_child_starts_total", "Child processes started.", &self.child_starts),

@@ -39,7 +39,7 @@ pub(crate) struct KeyFile {
 
 /// Why a file is not used. Nothing of what is in it is told.
 #[derive(Debug, thiserror::Error)]
-enum Unusable {
+pub(super) enum Unusable {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("line {0} is not `NUMBER:KEY` with a number from 1 to 255 and 32 bytes in base64")]
@@ -63,9 +63,10 @@ impl Keys {
         self.0.iter().rev()
     }
 
-    fn parse(text: &str) -> Result<Self, Unusable> {
+    /// Reads keys, one a line; a comma ends a line, too, for where a text has only one.
+    pub(super) fn parse(text: &str) -> Result<Self, Unusable> {
         let mut keys: Vec<Key> = Vec::new();
-        for (index, line) in text.lines().enumerate() {
+        for (index, line) in text.split(['\n', ',']).enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -104,6 +105,16 @@ impl KeyFile {
             Keys::one(random())
         });
         (file, keys)
+    }
+
+    /// Reads a file that must be there.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub(super) fn given(path: &Path) -> Result<(Self, Keys), String> {
+        let file = Self { path: path.to_owned(), seen: Mutex::new(state(path)) };
+        let keys = file.read().map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok((file, keys))
     }
 
     /// The keys, if the file has changed since it was last looked at, and can be used.

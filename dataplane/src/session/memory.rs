@@ -1,4 +1,4 @@
-//! The memory store: sessions of one process, gone with it.
+//! The sessions in a node's memory: all there are, or copies of what a store keeps.
 
 use std::sync::Arc;
 
@@ -13,8 +13,9 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn insert(&self, session: Arc<Session>) {
-        self.sessions.pin().insert(session.id, session);
+    /// Takes in a session; the one that is there already, if any, stays and is returned.
+    pub(super) fn insert(&self, session: Arc<Session>) -> Arc<Session> {
+        Arc::clone(self.sessions.pin().get_or_insert(session.id, session))
     }
 
     pub(super) fn get(&self, id: &SessionId) -> Option<Arc<Session>> {
@@ -25,21 +26,13 @@ impl Memory {
         self.sessions.pin().remove(id).cloned()
     }
 
-    pub(super) fn expire(&self, now: u64, idle_ms: u64) -> Vec<Arc<Session>> {
-        let sessions = self.sessions.pin();
-        let idle: Vec<_> = sessions.values().filter(|s| s.idle(now) >= idle_ms).cloned().collect();
-        idle.into_iter().filter(|session| sessions.remove(&session.id).is_some()).collect()
+    pub(super) fn those(&self, are: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
+        self.sessions.pin().values().filter(|session| are(session)).cloned().collect()
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Session>> {
-        self.sessions.pin().values().cloned().collect()
-    }
-
-    pub(super) fn drain(&self) -> Vec<Arc<Session>> {
-        let sessions = self.sessions.pin();
-        let all: Vec<_> = sessions.values().cloned().collect();
-        sessions.clear();
-        all
+    /// Those that are copies.
+    pub(super) fn kept(&self) -> Vec<SessionId> {
+        self.sessions.pin().values().filter(|session| session.tie.is_kept()).map(|session| session.id).collect()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::Session;
+use super::{Session, record};
 use crate::catalog::Audience;
 use crate::limit;
 use crate::reason::Reason;
@@ -29,6 +29,8 @@ pub(crate) struct Merged {
     pub missing: AtomicBool,
     /// The client's last `logging/setLevel`, as it came, for parts that open later.
     pub log_level: ArcSwapOption<Bytes>,
+    /// Parts whose servers this node does not have, or has configured otherwise: another node may.
+    elsewhere: Mutex<Vec<record::Part>>,
 }
 
 /// The place of one server in a merged session.
@@ -53,6 +55,7 @@ impl Merged {
             opened: Notify::new(),
             missing: AtomicBool::new(false),
             log_level: ArcSwapOption::empty(),
+            elsewhere: Mutex::default(),
         }
     }
 
@@ -71,6 +74,16 @@ impl Merged {
         self.lock().values().filter_map(|part| part.session.load_full()).collect()
     }
 
+    /// Parts that only other nodes can go on with.
+    pub(crate) fn elsewhere(&self) -> Vec<record::Part> {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// See [`Merged::elsewhere`].
+    pub(crate) fn set_elsewhere(&self, parts: Vec<record::Part>) {
+        *self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner) = parts;
+    }
+
     /// Takes out the sessions with servers that are not there any more, by their definitions.
     pub(crate) fn take_gone(&self, is_there: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
         let parts = self.lock();
@@ -82,6 +95,17 @@ impl Merged {
             Some(session)
         });
         gone.collect()
+    }
+
+    /// Takes out the open sessions that `stay` does not let stay.
+    pub(crate) fn take_closed(&self, stay: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
+        let parts = self.lock();
+        let closed = parts.values().filter_map(|part| {
+            let session = part.session.load_full().filter(|session| !stay(session))?;
+            part.session.store(None);
+            Some(session)
+        });
+        closed.collect()
     }
 
     /// Notes where a request went. Beyond [`limit::IN_FLIGHT_NOTED`] nothing is noted: a cancellation then asks all.

@@ -35,10 +35,44 @@ pub struct Snapshot {
     pub monitoring: Monitoring,
     /// How the merged door names tools and prompts.
     pub prefix: Prefix,
+    /// Where sessions are kept.
+    pub sessions: Sessions,
     /// What principals may do; `None`: everything.
     pub policies: Option<Policies>,
     /// The named secrets that servers refer to.
     pub secrets: HashMap<Arc<str>, NamedSecret>,
+}
+
+/// Where sessions are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Sessions {
+    /// In the memory of the process, with which they end.
+    #[default]
+    Memory,
+    /// In a file in the node's state folder: they outlive the process.
+    Sqlite,
+    /// In a Redis, where other nodes find them.
+    Redis(Redis),
+}
+
+/// A Redis that keeps sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redis {
+    /// `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or `rediss://…` for TLS.
+    pub url: Secret,
+    /// What the names of its keys begin with.
+    pub prefix: String,
+}
+
+impl Redis {
+    /// What the names of keys begin with unless told otherwise.
+    pub const PREFIX: &str = "sluice:";
+
+    /// With the usual names of keys.
+    #[must_use]
+    pub fn at(url: &str) -> Self {
+        Self { url: Secret::new(url), prefix: Self::PREFIX.to_owned() }
+    }
 }
 
 /// How tools and prompts are named on the merged door.

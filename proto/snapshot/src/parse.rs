@@ -16,6 +16,7 @@ mod policy;
 mod secrets;
 pub mod sensitive;
 mod server;
+mod sessions;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
@@ -62,14 +63,15 @@ pub fn parse(wire: &v1::Snapshot) -> Result<Snapshot, Vec<Fault>> {
         v1::Prefix::Never => Some(Prefix::Never),
         v1::Prefix::Unspecified => faults.note("prefix", "is not one this version knows"),
     };
+    let sessions = sessions::parse(wire.sessions.as_ref(), &mut faults);
     let policies = wire.policies.as_ref().map(|wire| policy::parse(wire, &mut faults));
     let secrets = secrets::parse(&wire.secrets, &servers, &mut faults);
     if let (Some(listener), Some(access)) = (&listener, &access) {
         listener::check_openness(listener, access, &mut faults);
         listener::check_audiences(listener, access, &mut faults);
     }
-    match (name, listener, access, limits, monitoring, prefix) {
-        (Some(name), Some(listener), Some(access), Some(limits), Some(monitoring), Some(prefix))
+    match (name, listener, access, limits, monitoring, prefix, sessions) {
+        (Some(name), Some(listener), Some(access), Some(limits), Some(monitoring), Some(prefix), Some(sessions))
             if faults.0.is_empty() =>
         {
             Ok(Snapshot {
@@ -81,6 +83,7 @@ pub fn parse(wire: &v1::Snapshot) -> Result<Snapshot, Vec<Fault>> {
                 limits,
                 monitoring,
                 prefix,
+                sessions,
                 policies,
                 secrets,
             })

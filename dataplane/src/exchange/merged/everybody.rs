@@ -1,7 +1,6 @@
 //! What concerns every server a session is open with: the log level, and that the client's roots changed.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -26,13 +25,16 @@ pub(super) async fn tell(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
     let merged = merged_of(&whole.session);
     let is_level = posted.message.method == Method::LoggingSetLevel;
     if is_level && posted.body.len() <= limit::REMEMBERED_BYTES {
-        merged.log_level.store(Some(Arc::new(Bytes::copy_from_slice(&posted.body))));
+        let kept = sessions::set_log_level(worker, &whole.session, Bytes::copy_from_slice(&posted.body)).await;
+        if let Err(reason) = kept {
+            let id = posted.id();
+            return Err(refuse(&mut arrival, reason, id));
+        }
     }
     let open = merged.parts();
     let is_request = posted.message.kind == Kind::Request;
     let telling = open.iter().filter_map(|part| {
         let upstream = arrival.plane.server(&part.server).filter(|upstream| upstream.id == part.definition)?;
-        sessions::remember(part, &posted);
         let caller = Caller { principal: part.principal, session: Some(part.id.0) };
         let body = posted.body.clone();
         let told = async move {

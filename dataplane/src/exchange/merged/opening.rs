@@ -16,7 +16,9 @@ use tokio::task::JoinSet;
 use super::asker::Asker;
 use super::lists::{self};
 use super::{Client, Stated, own_result, union};
+use crate::auth::PrincipalId;
 use crate::catalog::{Audience, Kind as Kinds};
+use crate::clock::epoch_seconds;
 use crate::exchange::call::{Arrival, Content, Posted, Reply};
 use crate::exchange::{Outcome, refuse, sessions};
 use crate::limit;
@@ -34,11 +36,7 @@ pub(super) async fn initialize(worker: &Rc<Worker>, mut arrival: Arrival, posted
     let owner = arrival.principal.id;
     arrival.principal.act_in(&session);
     let capabilities = posted.message.p.capabilities.map_or(&b"{}"[..], |span| span.of(&posted.body));
-    let audience = Audience {
-        era: Era::Legacy,
-        declared: declared_digest(capabilities),
-        holder: arrival.plane.holder(arrival.principal.id, session.0),
-    };
+    let audience = audience(&arrival.plane, arrival.principal.id, session, capabilities);
     let opening = Opening {
         owner,
         principal: arrival.principal.id,
@@ -50,6 +48,8 @@ pub(super) async fn initialize(worker: &Rc<Worker>, mut arrival: Arrival, posted
         version: None,
         attachment: None,
         merged: Some(Box::new(Merged::new(audience))),
+        whole: None,
+        created: epoch_seconds(),
         account: Some(place.keep()),
         held: Some(held),
     };
@@ -61,8 +61,12 @@ pub(super) async fn initialize(worker: &Rc<Worker>, mut arrival: Arrival, posted
         let requested = posted.text(posted.message.p.protocol_version).unwrap_or_default();
         return Err(refuse(&mut arrival, Reason::ServerIsModern { requested, supported }, Some(id)));
     }
+    if let Err(reason) = sessions::begin(worker, Arc::clone(&whole)).await {
+        let (worker, plane) = (Rc::clone(worker), Arc::clone(&arrival.plane));
+        tokio::task::spawn_local(async move { sessions::end(&worker, &plane, &whole).await });
+        return Err(refuse(&mut arrival, reason, Some(id)));
+    }
     unfinished.done();
-    worker.node.sessions.insert(whole).await;
     let requested = posted.text(posted.message.p.protocol_version).unwrap_or_default();
     let version = Version::parse(requested.as_bytes()).filter(|version| version.era() == Era::Legacy);
     let mut result = json!({
@@ -77,6 +81,16 @@ pub(super) async fn initialize(worker: &Rc<Worker>, mut arrival: Arrival, posted
     let body = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, String::from_utf8_lossy(&id));
     let sealed = session.sealed(&worker.node.seal, owner);
     Ok(Reply { status: StatusCode::OK, session: Some(sealed), content: Content::Json(body.into()) })
+}
+
+/// Whose lists a legacy client of this door sees.
+pub(in crate::exchange) fn audience(
+    plane: &Plane,
+    principal: PrincipalId,
+    session: SessionId,
+    capabilities: &[u8],
+) -> Audience {
+    Audience { era: Era::Legacy, declared: declared_digest(capabilities), holder: plane.holder(principal, session.0) }
 }
 
 /// A session that is not answered for yet: unless it is, it is over, and so is what servers were opened for it.

@@ -18,7 +18,7 @@ use crate::upstream::pipe::Caller;
 use crate::upstream::{Carrier, Upstream};
 
 use super::greeting::{Greeting, Opened, greet, modern_versions};
-use super::{attached, end_upstream, own, restoration};
+use super::{attached, end_upstream, kept, own, restoration};
 
 /// The part of a merged session that is with this server, opened with the client's own `initialize` if it is not open.
 /// One opening at a time; whoever waited for one that failed fails with it.
@@ -53,6 +53,17 @@ async fn open_part(
     let opened = greet_part(worker, upstream, whole, merged).await;
     *failed = opened.as_ref().err().map(|reason| (Instant::now(), reason.clone()));
     let part = opened?;
+    let is_ours = kept::add(worker, whole, &part).await;
+    if is_ours != Ok(true) {
+        // another node was faster, or nobody will know of this one
+        end_upstream(worker, upstream, &part).await;
+        is_ours?;
+        return place.session(upstream.id).ok_or(Reason::Busy);
+    }
+    if let Some(part) = place.session(upstream.id) {
+        // as it was added, it was found there and opened
+        return Ok(part);
+    }
     if let Some(before) = place.open(Arc::clone(&part)) {
         // the server is configured otherwise than it was: its old session is nobody's any more
         before.end();
@@ -104,6 +115,8 @@ async fn greet_part(
         version: version.filter(|version| version.bytes().all(|b| b.is_ascii_graphic())).map(Bytes::from),
         attachment,
         merged: None,
+        whole: Some(Arc::downgrade(whole)),
+        created: whole.created,
         account: None,
         held: None,
     };
@@ -119,11 +132,17 @@ async fn greet_part(
     }
     let left = merged.part(upstream.name()).take_subscriptions();
     if !left.is_empty() {
-        part.update(|state| state.subscriptions.extend(left.iter().cloned()));
+        part.update(|state| {
+            state.subscriptions.extend(left.iter().cloned());
+            true
+        });
     }
     let level = merged.log_level.load_full();
     if let Some(level) = &level {
-        part.update(|state| state.log_level = Some(Bytes::clone(level)));
+        part.update(|state| {
+            state.log_level = Some(Bytes::clone(level));
+            true
+        });
     }
     if upstream.carrier() == Carrier::Requests {
         let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);

@@ -43,7 +43,7 @@ impl Pipe {
         let Some(id) = SessionId::open(&self.worker.node.seal, self.principal.borrow().id, sealed.as_bytes()) else {
             return;
         };
-        let Some(session) = self.worker.node.sessions.get(&id).await else { return };
+        let Some(session) = self.worker.node.sessions.held(&id) else { return };
         let version = match &reply.content {
             Content::Json(body) => scan(body, ScanLimits::default()).ok().and_then(|m| {
                 // revisions before 2025-06-18 know no such header; sending it does no harm

@@ -119,6 +119,7 @@ fn wire() -> v1::Snapshot {
         }),
         monitoring: Some(v1::Monitoring::default()),
         prefix: v1::Prefix::Always.into(),
+        sessions: None,
         policies: Some(v1::Policies { policies: vec![reader] }),
         secrets: Vec::new(),
     }

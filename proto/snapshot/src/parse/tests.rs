@@ -85,6 +85,7 @@ pub(crate) fn good() -> v1::Snapshot {
             access_log: true,
             ..v1::Monitoring::default()
         }),
+        sessions: None,
         policies: None,
         secrets: Vec::new(),
     }

@@ -202,6 +202,12 @@ prop_compose! {
                 children_per_server: 1, children_per_principal: numbers[0], child_idle_ms: numbers[1].into(),
             }),
             monitoring: parts[3].then(|| v1::Monitoring { metrics_path: texts[5].clone(), access_log: flags[3], ..v1::Monitoring::default() }),
+            sessions: flags[4].then(|| v1::Sessions {
+                store: Some(v1::sessions::Store::Redis(v1::RedisSessions {
+                    url: Some(v1::Sensitive { source: Some(v1::sensitive::Source::Value(texts[1].clone())) }),
+                    prefix: texts[2].clone(),
+                })),
+            }),
             policies: policies.0,
             secrets: vec![v1::Secret { name: texts[0].clone(), version: 1, chunk: vec![1; 32], value: vec![b'x'] }],
         })

@@ -1,0 +1,269 @@
+//! Redis in trouble: verdicts come in time, what is at hand goes on, nobody is told to start over, and what does not need
+//! Redis does not notice. And what somebody who writes to Redis can do.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use redis::cmd;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use sluice_tests::gateway::Start;
+use sluice_tests::message;
+use sluice_tests::redis::KEYS;
+use sluice_tests::upstream::{Legacy, Modern};
+use sluice_tests::{Call, Gateway, Redis, Reply, Session, until, wait};
+
+const PATH: &str = "/servers/one/mcp";
+/// What is promised; and what a busy machine adds to it here.
+const VERDICT: Duration = Duration::from_millis(300 + 300);
+const RECOVERY: Duration = Duration::from_secs(1 + 1);
+
+fn config(server: &Legacy, modern: &Modern) -> Value {
+    json!({ "servers": { "one": server.config(), "modern": modern.config() } })
+}
+
+async fn timed(call: impl Future<Output = Reply>) -> (Reply, Duration) {
+    let begun = Instant::now();
+    let reply = call.await;
+    (reply, begun.elapsed())
+}
+
+async fn modern_works(gateway: &Gateway) {
+    let call = Call::modern("/servers/modern/mcp", "tools/call", 1, json!({ "name": "echo", "arguments": {} }));
+    let (reply, took) = timed(call.header("mcp-name", "echo").send(gateway.port)).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert!(took < VERDICT, "{took:?}");
+}
+
+async fn initialize(gateway: &Gateway) -> Reply {
+    Call::post(PATH, message::initialize(message::LEGACY, json!({})).to_string()).send(gateway.port).await
+}
+
+async fn health(gateway: &Gateway) -> Value {
+    serde_json::from_slice(&Call::get("/health").bare().send(gateway.port).await.body).unwrap()
+}
+
+/// A session elsewhere that this gateway has not seen gets 503, in time, and is told when to come again.
+async fn unseen_sessions_wait(gateway: &Gateway, unseen: &Session) {
+    let (reply, took) = timed(unseen.call("echo", json!({}))).await;
+    assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")), "{reply:?}");
+    assert!(took < VERDICT, "{took:?}");
+    let (reply, took) = timed(initialize(gateway)).await;
+    assert_eq!(reply.status, 503, "{reply:?}");
+    assert!(took < VERDICT, "{took:?}");
+    modern_works(gateway).await;
+    assert_eq!(gateway.admin("/readyz").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_redis_that_stops_is_waited_for_by_nobody() {
+    let (server, modern, redis) = (Legacy::start(), Modern::start(), Redis::start().await);
+    let config = config(&server, &modern);
+    let (here, there) = (redis.gateway(&config).await, redis.gateway(&config).await);
+    let (session, elsewhere) = (Session::open(here.port, PATH).await, Session::open(there.port, PATH).await);
+    assert_eq!(health(&here).await["status"], "ok");
+    redis.signal(Signal::STOP);
+    for _ in 0..4 {
+        let at_hand = join_all((0..20).map(|_| timed(session.call("echo", json!({}))))).await;
+        for (reply, took) in at_hand {
+            assert_eq!(reply.status, 200, "{reply:?}");
+            assert!(took < VERDICT, "{took:?}");
+        }
+        unseen_sessions_wait(&here, &elsewhere.at(here.port)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert_eq!(health(&here).await["status"], "degraded");
+    assert_eq!(here.metric("sluice_session_store_up", &[]).await, 0.0);
+    redis.signal(Signal::CONT);
+    let back = Instant::now();
+    let elsewhere = elsewhere.at(here.port);
+    wait::becomes(wait::SOON, "sessions again", async || elsewhere.call("echo", json!({})).await.status, |s| *s == 200)
+        .await;
+    assert!(back.elapsed() < RECOVERY, "{:?}", back.elapsed());
+    wait::becomes(wait::SOON, "well again", async || health(&here).await["status"].clone(), |s| *s == "ok").await;
+    let told = here.log().matches("sessions cannot be looked up or kept").count();
+    assert!((1..=2).contains(&told), "at transitions only: {told}");
+}
+
+#[tokio::test]
+async fn sessions_are_there_after_redis_was_killed() {
+    let (server, modern, mut redis) = (Legacy::start(), Modern::start(), Redis::start().await);
+    let config = config(&server, &modern);
+    let (here, there) = (redis.gateway(&config).await, redis.gateway(&config).await);
+    let sessions = join_all((0..100).map(|_| Session::open(here.port, PATH))).await;
+    for round in 0..3 {
+        redis.kill().await;
+        // noticed at once or by the next ping
+        assert_eq!(sessions[0].call("echo", json!({})).await.status, 200, "round {round}");
+        unseen_sessions_wait(&there, &sessions[1 + round].at(there.port)).await;
+        redis.again().await;
+        let back = Instant::now();
+        let other = sessions[1 + round].at(there.port);
+        wait::becomes(wait::SOON, "sessions again", async || other.call("echo", json!({})).await.status, |s| *s == 200)
+            .await;
+        assert!(back.elapsed() < RECOVERY, "round {round}: {:?}", back.elapsed());
+    }
+    let there = sessions.iter().map(|session| session.at(there.port)).collect::<Vec<_>>();
+    let replies = join_all(there.iter().map(|session| session.call("echo", json!({})))).await;
+    assert!(replies.iter().all(|reply| reply.status == 200), "{replies:?}");
+    let others = "no session was opened again; those that could not be kept were ended";
+    until(others, || (server.got("initialize").len() - server.verbs("DELETE").len() == 100).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_keeps_sessions_going() {
+    let (server, modern, redis) = (Legacy::start(), Modern::start(), Redis::start().await);
+    let config = config(&server, &modern);
+    let (here, there) = (redis.gateway(&config).await, redis.gateway(&config).await);
+    let session = Session::open(here.port, PATH).await;
+    let set = async |name: &str, value: &str| redis.ask::<String>(cmd("CONFIG").arg("SET").arg(name).arg(value)).await;
+    for (name, bad, good) in [("maxmemory", "1", "0"), ("min-replicas-to-write", "1", "0")] {
+        set(name, bad).await;
+        let (reply, took) = timed(initialize(&here)).await;
+        assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")), "{name}: {reply:?}");
+        assert!(took < VERDICT, "{name}: {took:?}");
+        for port in [here.port, there.port] {
+            assert_eq!(session.at(port).call("echo", json!({})).await.status, 200, "{name}");
+        }
+        modern_works(&here).await;
+        wait::becomes(wait::SOON, "told", async || health(&here).await["status"].clone(), |s| *s == "degraded").await;
+        set(name, good).await;
+        let what = "sessions begin again";
+        wait::becomes(wait::SOON, what, async || initialize(&here).await.status, |status| *status == 200).await;
+        assert_eq!(health(&here).await["status"], "ok");
+    }
+    // those that could not be kept were ended
+    let ended = server.verbs("DELETE").len();
+    assert_eq!(server.got("initialize").len() - ended, 3, "one, and one after each trouble");
+}
+
+#[tokio::test]
+async fn a_gateway_starts_without_redis_and_uses_it_when_it_comes() {
+    let (server, modern, mut redis) = (Legacy::start(), Modern::start(), Redis::start().await);
+    redis.kill().await;
+    let gateway = redis.gateway(&config(&server, &modern)).await;
+    modern_works(&gateway).await;
+    let (reply, took) = timed(initialize(&gateway)).await;
+    assert_eq!(reply.status, 503, "{reply:?}");
+    assert!(took < VERDICT, "{took:?}");
+    redis.again().await;
+    let back = Instant::now();
+    wait::becomes(wait::SOON, "sessions begin", async || initialize(&gateway).await.status, |s| *s == 200).await;
+    assert!(back.elapsed() < RECOVERY, "{:?}", back.elapsed());
+}
+
+#[tokio::test]
+async fn who_writes_to_redis_can_neither_make_nor_move_nor_change_a_session() {
+    let (server, redis) = (Legacy::start(), Redis::start().await);
+    let clients = json!({ "alice": { "api_key": "alice-key-0123456789abcdef" }, "bob": { "api_key": "bob-key-0123456789abcdef0" } });
+    let config = json!({ "servers": { "one": server.config() }, "clients": clients });
+    let here = redis.gateway(&config).await;
+    let alice = Session::with(here.port, PATH, json!({}), Some("alice-key-0123456789abcdef")).await;
+    let of_alice = redis.sessions().await.pop().unwrap();
+    let bob = Session::with(here.port, PATH, json!({}), Some("bob-key-0123456789abcdef0")).await;
+    let of_bob = redis.sessions().await.into_iter().find(|name| *name != of_alice).unwrap();
+    let record: Vec<u8> = redis.ask(cmd("GET").arg(&of_alice)).await;
+    assert!(memchr::memmem::find(&record, b"initialize").is_none(), "what is kept is sealed");
+    let set = async |name: &str, value: &[u8]| redis.ask::<String>(cmd("SET").arg(name).arg(value)).await;
+    let there = redis.gateway(&config).await;
+    // alice's record in the place of bob's: bob would go on with alice's session at the server
+    set(&of_bob, &record).await;
+    let is_unknown = async |what: &str| {
+        for port in [here.port, there.port] {
+            let (session, what) = (bob.at(port), format!("{what}: 404 at {port}"));
+            wait::becomes(wait::SOON, &what, async || session.call("echo", json!({})).await.status, |s| *s == 404)
+                .await;
+        }
+    };
+    is_unknown("moved").await;
+    let sent = server.received().len();
+    for at in (0..record.len()).step_by(7) {
+        let mut forged = record.clone();
+        forged[at] ^= 0x20;
+        set(&of_alice, &forged).await;
+        assert_eq!(alice.at(there.port).call("echo", json!({})).await.status, 404, "byte {at}");
+    }
+    for rubbish in [&b""[..], b"x", &[0; 8], &[0xff; 200]] {
+        set(&of_alice, rubbish).await;
+        assert_eq!(alice.at(there.port).call("echo", json!({})).await.status, 404, "{rubbish:?}");
+    }
+    assert_eq!(server.received().len(), sent, "nothing of it came to the server");
+}
+
+#[tokio::test]
+async fn gateways_with_other_keys_do_not_know_the_sessions() {
+    let (server, redis) = (Legacy::start(), Redis::start().await);
+    let config = json!({ "servers": { "one": server.config() } });
+    let here = redis.gateway(&config).await;
+    let other = KEYS.replace("1:AQID", "1:AQIE");
+    let start = Start::new(config).env("SLUICE_REDIS", &redis.url()).env("SLUICE_SESSION_KEYS", &other);
+    let there = start.ready().await;
+    let session = Session::open(here.port, PATH).await;
+    assert_eq!(session.at(there.port).call("echo", json!({})).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_session_takes_less_than_a_kilobyte_and_one_round_trip() {
+    let (server, redis) = (Legacy::start(), Redis::start().await);
+    let here = redis.gateway(&json!({ "servers": { "one": server.config() } })).await;
+    let calls = async || -> u64 {
+        let stats: String = redis.ask(cmd("INFO").arg("commandstats")).await;
+        let count = |line: &str| line.split_once("calls=")?.1.split(',').next()?.parse::<u64>().ok();
+        let ours =
+            ["cmdstat_set:", "cmdstat_get:", "cmdstat_eval:", "cmdstat_getdel:", "cmdstat_exists:", "cmdstat_pexpire:"];
+        stats.lines().filter(|line| ours.iter().any(|name| line.starts_with(name))).filter_map(count).sum()
+    };
+    let before = calls().await;
+    let session = Session::open(here.port, PATH).await;
+    assert_eq!(calls().await - before, 1, "a session begins with one command");
+    for _ in 0..50 {
+        assert_eq!(session.call("echo", json!({})).await.status, 200);
+    }
+    assert_eq!(calls().await - before, 1, "and is used without any");
+    let name = redis.sessions().await.pop().unwrap();
+    let bytes: u64 = redis.ask(cmd("MEMORY").arg("USAGE").arg(&name)).await;
+    assert!(bytes < 1024, "{bytes} bytes");
+}
+
+/// Starts where starting must fail; what was said.
+fn refused(start: Start) -> String {
+    let (status, said) = start.arg("--listen").arg("127.0.0.1:0").arg("--admin").arg("127.0.0.1:0").refused();
+    assert!(!status.success(), "{said}");
+    said
+}
+
+#[tokio::test]
+async fn a_shared_store_without_keys_is_refused_and_says_what_to_do() {
+    let start = || Start::new(json!({ "servers": {} }));
+    let said = refused(start().env("SLUICE_REDIS", "redis://127.0.0.1:1"));
+    assert!(said.contains("--session-keys") && said.contains("openssl rand"), "{said}");
+    let sessions = json!({ "store": "redis", "url": "redis://u:canary@127.0.0.1:1" });
+    let said = refused(Start::new(json!({ "servers": {}, "proxy": { "sessions": sessions } })));
+    assert!(said.contains("--session-keys") && !said.contains("canary"), "{said}");
+    for (keys, part) in [("nonsense", "line 1"), ("", "--session-keys"), ("1:c2hvcnQ=", "line 1")] {
+        let said = refused(start().env("SLUICE_REDIS", "redis://127.0.0.1:1").env("SLUICE_SESSION_KEYS", keys));
+        assert!(said.contains(part) && !said.contains("nonsense"), "{said}");
+    }
+    for url in ["http://127.0.0.1", "redis://", "canary"] {
+        let said = refused(start().env("SLUICE_REDIS", url).env("SLUICE_SESSION_KEYS", KEYS));
+        assert!(!said.contains("canary"), "{url}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn the_configuration_chooses_the_store_and_shows_no_password() {
+    let (server, redis) = (Legacy::start(), Redis::locked("canary-password").await);
+    let url = redis.url();
+    let sessions = json!({ "store": "redis", "url": "${STORE}", "prefix": "mine:" });
+    let config = json!({ "servers": { "one": server.config() }, "proxy": { "sessions": sessions } });
+    let start = || Start::new(config.clone()).env("STORE", &url).env("SLUICE_SESSION_KEYS", KEYS);
+    let (here, there) = (start().ready().await, start().ready().await);
+    let session = Session::open(here.port, PATH).await;
+    assert_eq!(session.at(there.port).call("echo", json!({})).await.status, 200);
+    let shown: Value = serde_json::from_slice(&here.admin("/config").await.body).unwrap();
+    assert_eq!((&shown["sessions"]["store"], &shown["sessions"]["prefix"]), (&json!("redis"), &json!("mine:")));
+    for text in [shown.to_string(), here.log(), there.log(), here.admin("/metrics").await.text()] {
+        assert!(!text.contains("canary"), "{text}");
+    }
+}
