@@ -140,6 +140,8 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         workers.push(std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?);
     }
     control.block_on(async {
+        // the first request may be one of a session that another node opened
+        node.sessions.opened().await;
         tokio::select! {
             () = site.listeners.open(listeners) => {}
             // a worker could not start

@@ -94,6 +94,7 @@ fn start(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let state_dir = args.state_dir.filter(|path| !path.as_os_str().is_empty()).or_else(usual_state_dir);
     let state_dir = state_dir.ok_or("there is no home folder for state; name one with --state-dir")?;
     let remote = Remote::new(&args.control_plane, &state_dir, args.join_token_file)?;
+    let redis = args.redis.as_deref().filter(|url| !url.is_empty());
     let settings = Settings {
         node: args.node,
         labels: args.labels.into_iter().collect::<BTreeMap<_, _>>(),
@@ -103,7 +104,7 @@ fn start(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         workers: args.workers.map_or(0, usize::from),
         state_dir,
         guard: std::env::current_exe().ok().map(|own| vec![own.into(), GUARD.into()]),
-        sessions: args.redis.as_deref().map(|url| Sessions::Redis(Redis::at(url))),
+        sessions: redis.map(|url| Sessions::Redis(Redis::at(url))),
         session_keys: SessionKeys::found(args.session_keys),
     };
     // a node without a state folder serves all the same; what it cannot keep, it says

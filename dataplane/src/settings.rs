@@ -55,7 +55,9 @@ impl SessionKeys {
     #[must_use]
     pub fn found(file: Option<PathBuf>) -> Option<Self> {
         let text = || std::env::var(Self::VARIABLE).ok().filter(|text| !text.is_empty());
-        file.map(Self::File).or_else(|| text().map(|text| Self::Text(zeroize::Zeroizing::new(text))))
+        file.filter(|file| !file.as_os_str().is_empty())
+            .map(Self::File)
+            .or_else(|| text().map(|text| Self::Text(zeroize::Zeroizing::new(text))))
     }
 }
 

@@ -76,6 +76,13 @@ pub(crate) struct Args {
     state: StateDir,
 }
 
+impl Args {
+    /// A variable that is there and empty says nothing.
+    fn redis(&self) -> Option<&str> {
+        self.redis.as_deref().filter(|url| !url.is_empty())
+    }
+}
+
 /// Runs until the process is told to stop.
 pub(crate) fn run(args: Args) -> ExitCode {
     output::exit(start(args))
@@ -83,7 +90,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
 
 fn start(args: Args) -> Result<(), Failure> {
     let session_keys = SessionKeys::found(args.session_keys.clone());
-    if args.redis.is_some() && session_keys.is_none() {
+    if args.redis().is_some() && session_keys.is_none() {
         return Err(Failure::input(StartError::NoSessionKeys));
     }
     let document = configuration::read(&args.config)?;
@@ -142,7 +149,7 @@ fn settings(args: &Args, session_keys: Option<SessionKeys>, first: &v1::Snapshot
         workers: args.workers.map_or(0, usize::from),
         state_dir: args.state.folder()?.path().to_owned(),
         guard,
-        sessions: args.redis.as_deref().map(|url| Sessions::Redis(Redis::at(url))),
+        sessions: args.redis().map(|url| Sessions::Redis(Redis::at(url))),
         session_keys,
     })
 }

@@ -132,6 +132,11 @@ impl Redis {
         self.line.is_up()
     }
 
+    /// Waits until Redis answers.
+    pub(super) async fn reached(&self) {
+        self.line.reached().await;
+    }
+
     pub(super) fn trouble(&self) -> Option<String> {
         self.line.trouble()
     }

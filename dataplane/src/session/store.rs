@@ -130,6 +130,13 @@ impl Store {
         self.near.len()
     }
 
+    /// Waits until what keeps sessions is there; not longer than it takes if all is well.
+    pub(crate) async fn opened(&self) {
+        if let Some(Shared { backend: Backend::Redis(redis), .. }) = &self.shared {
+            let _ = tokio::time::timeout(limit::STORE_CONNECT, redis.reached()).await;
+        }
+    }
+
     /// Why sessions cannot be looked up or kept at the moment, where that is so.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.shared.as_ref().and_then(Shared::trouble)

@@ -47,6 +47,8 @@ pub(super) struct Line {
     refusing: Mutex<Option<String>>,
     /// Another connection may lead to a Redis that takes writes.
     renew: Notify,
+    /// There is a connection.
+    connected: Notify,
 }
 
 /// What Redis tells of changes.
@@ -134,6 +136,7 @@ impl Line {
             broken: Mutex::new(Some("not connected yet".to_owned())),
             refusing: Mutex::default(),
             renew: Notify::new(),
+            connected: Notify::new(),
         })
     }
 
@@ -164,6 +167,19 @@ impl Line {
 
     pub(super) fn is_up(&self) -> bool {
         self.is_heard(Instant::now(), limit::STORE_SILENT) && self.connection.load().is_some()
+    }
+
+    /// Waits until there is a connection.
+    pub(super) async fn reached(&self) {
+        loop {
+            let mut connected = std::pin::pin!(self.connected.notified());
+            // listening before looking: a connection in between is not missed
+            connected.as_mut().enable();
+            if self.is_up() {
+                return;
+            }
+            connected.await;
+        }
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
@@ -279,6 +295,7 @@ impl Line {
                     }
                     self.answered.store(self.since_start(sent).max(1), Ordering::Release);
                     if std::mem::take(&mut is_first) {
+                        self.connected.notify_waiters();
                         self.heard.doubt_all();
                     }
                     self.set(&self.broken, None);
