@@ -22,6 +22,7 @@ mod operation;
 mod order;
 mod read;
 mod secret;
+mod session_key;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use crate::audit::Event;
 use crate::authority::Authority;
@@ -51,6 +53,7 @@ pub use judge::Judged;
 pub use operation::Operation;
 pub use read::{RevisionAbout, Shown};
 pub use secret::SecretAbout;
+pub(crate) use session_key::SessionKeys;
 pub use source::desired;
 pub use token::{CreateToken, CreatedToken, JOIN_SECONDS};
 
@@ -67,6 +70,8 @@ struct Inner {
     counters: Counters,
     /// Whose certificates nodes get; there is none where there are no nodes.
     authority: OnceLock<Arc<Authority>>,
+    /// Somebody made another key for sessions.
+    session_keys: Notify,
 }
 
 impl Service {
@@ -80,6 +85,7 @@ impl Service {
             attempts: Attempts::default(),
             counters: Counters::default(),
             authority: OnceLock::new(),
+            session_keys: Notify::new(),
         }))
     }
 

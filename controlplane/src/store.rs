@@ -12,6 +12,7 @@ pub(crate) mod nodes;
 pub mod objects;
 pub mod revisions;
 pub mod secrets;
+pub(crate) mod session_keys;
 #[cfg(test)]
 mod tests;
 pub mod tokens;

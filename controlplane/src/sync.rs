@@ -22,6 +22,8 @@ const HELLO: Duration = Duration::from_secs(10);
 const MESSAGE_BYTES: usize = 64 << 20;
 /// Longest name of a node, as in the contract.
 const NODE_NAME: usize = 63;
+/// Longest address of a node for links: the longest name of a host, and a port.
+const LINK: usize = 255 + 6;
 
 /// Serves nodes.
 pub struct Sync {
@@ -108,7 +110,21 @@ async fn hello(said: &mut Streaming<v1::FromNode>) -> Result<v1::Hello, Status> 
         return Err(Status::failed_precondition("the first message must be hello"));
     };
     check_name(&hello.node)?;
+    check_link(&hello.link)?;
     Ok(hello)
+}
+
+/// `HOST:PORT`, or nothing.
+fn check_link(link: &str) -> Result<(), Status> {
+    let is_usable = |(host, port): (&str, &str)| {
+        let port: Result<u16, _> = port.parse();
+        !host.is_empty() && link.len() <= LINK && link.bytes().all(|b| b.is_ascii_graphic()) && port.is_ok_and(|port| port > 0)
+    };
+    if link.is_empty() || link.rsplit_once(':').is_some_and(is_usable) {
+        return Ok(());
+    }
+    let shown: String = link.chars().take(NODE_NAME).flat_map(char::escape_debug).collect();
+    Err(Status::invalid_argument(format!("`{shown}` is no address for links: `HOST:PORT` is one")))
 }
 
 /// `[A-Za-z0-9][A-Za-z0-9._-]{0,62}`.

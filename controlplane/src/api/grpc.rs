@@ -2,12 +2,14 @@
 
 mod admin;
 mod answer;
+mod gate;
 pub(in crate::api) mod nodes;
 mod status;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use sluice_contract::v1::admin_server::AdminServer;
 use sluice_contract::v1::sync_server::SyncServer;
 use tonic::service::Routes;
@@ -24,7 +26,8 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// What is served over gRPC: the Admin service, and that for nodes.
 pub fn routes(service: Service, publisher: Arc<Publisher>, sync: SyncServer<Sync>) -> Router {
-    Routes::new(admin(service, publisher)).add_service(sync).prepare().into_axum_router()
+    let routes = Routes::new(admin(service.clone(), publisher)).add_service(sync).prepare().into_axum_router();
+    routes.layer(from_fn_with_state(service, gate::judge))
 }
 
 /// The Admin service, to be added to a server.

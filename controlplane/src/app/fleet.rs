@@ -8,13 +8,16 @@ use sluice_contract::v1::sync_server::SyncServer;
 
 use crate::authority::{Authority, Clock};
 use crate::publish::{Nodes, Publisher};
-use crate::service::Service;
+use crate::service::{Service, SessionKeys};
 use crate::sync::{Admission, Sync};
 
 use super::AppError;
 
 /// How often the authority looks whether something is due: its times are in weeks.
 const KEEP_UP: Duration = Duration::from_secs(3600);
+
+/// How soon after a failure of the store the keys of sessions are looked at again.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// The nodes' side of a control plane.
 pub(super) struct Fleet {
@@ -38,11 +41,33 @@ impl Fleet {
             // while authorities are exchanged, and what nodes know of that is forgotten with every start
             nodes.renew(false);
         }
+        nodes.seal_sessions_by(service.session_keys().await?.keys);
+        tokio::spawn(keep_session_keys(service.clone(), Arc::clone(&nodes)));
         let publisher = Publisher::new(service.follow().await?, Arc::clone(&nodes));
         let admission = Admission::new(store.clone(), Arc::clone(&authority), nodes);
         let sync = Sync::admitting(Arc::clone(&publisher), admission);
         tokio::spawn(keep_up(Arc::clone(&authority)));
         Ok(Self { authority, publisher, sync })
+    }
+}
+
+/// Tells nodes the keys of sessions that are due.
+async fn keep_session_keys(service: Service, nodes: Arc<Nodes>) {
+    loop {
+        let again = match service.session_keys().await {
+            Ok(SessionKeys { keys, again }) => {
+                nodes.seal_sessions_by(keys);
+                again
+            }
+            Err(error) => {
+                tracing::error!(%error, "the keys of sessions stay as they are");
+                AGAIN
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(again) => {}
+            () = service.session_keys_exchanged() => {}
+        }
     }
 }
 

@@ -24,6 +24,9 @@ const VERDICT: Duration = Duration::from_secs(60);
 /// How long until a node is sent again what it refused: what it lacked, a file or a port, may be there by then. The pause doubles
 /// with each refusal, because all chunks go over again.
 const AGAIN: Range<Duration> = Duration::from_secs(5)..Duration::from_secs(300);
+/// How long changes of the fleet are gathered: all nodes are told of each, so that one that comes back with many others is told with
+/// them.
+const FLEET_PAUSE: Duration = Duration::from_millis(200);
 /// Messages that wait for a node to read them: with pieces of 1 MiB, 4 MiB a node at most.
 pub(crate) const QUEUE: usize = 4;
 
@@ -39,6 +42,9 @@ pub(crate) struct Lane {
     last: Option<u64>,
     in_flight: Option<InFlight>,
     refused: Option<Refused>,
+    fleet: watch::Receiver<u64>,
+    /// When the node is to be told of the fleet again.
+    fleet_due: Option<Instant>,
 }
 
 /// What a node refused, which it is to be sent again.
@@ -67,7 +73,8 @@ impl Lane {
         let held = chunks.iter().filter_map(|name| Name::from_wire(name)).collect();
         let mut desired = publisher.desired.clone();
         desired.mark_changed();
-        Self { publisher, visit, desired, out, held, last: None, in_flight: None, refused: None }
+        let (fleet, fleet_due) = (visit.fleet(), None);
+        Self { publisher, visit, desired, out, held, last: None, in_flight: None, refused: None, fleet, fleet_due }
     }
 
     /// Serves the node until either side ends the stream.
@@ -75,6 +82,10 @@ impl Lane {
         let (mut farewell, mut authorities) = (self.visit.farewell(), self.visit.authorities());
         // those that are there already may be news to it
         authorities.mark_changed();
+        // before all else: what it is about to run may bring clients with sessions of others
+        if self.tell_fleet().await.is_none() {
+            return;
+        }
         let mut ended = pin!(async move { farewell.wait_for(Option::is_some).await.ok().and_then(|end| end.clone()) });
         loop {
             if self.in_flight.is_none() && self.is_due() {
@@ -95,6 +106,10 @@ impl Lane {
                         return;
                     }
                 }
+                Ok(()) = self.fleet.changed(), if self.fleet_due.is_none() => {
+                    self.fleet_due = Some(Instant::now() + FLEET_PAUSE);
+                }
+                () = due(self.fleet_due) => if self.tell_fleet().await.is_none() { return },
                 () = due(self.refused.as_ref().and_then(|refused| refused.again)), if deadline.is_none() => {
                     self.refused.iter_mut().for_each(|refused| refused.again = None);
                     self.last = None;
@@ -145,6 +160,16 @@ impl Lane {
         }
         self.in_flight = Some(InFlight { manifest, edition, deadline: Instant::now() + VERDICT });
         Some(())
+    }
+
+    /// Tells the node of the others.
+    async fn tell_fleet(&mut self) -> Option<()> {
+        self.fleet_due = None;
+        self.fleet.mark_unchanged();
+        match self.visit.others() {
+            Some(fleet) => self.tell(Told::Fleet(fleet)).await,
+            None => Some(()),
+        }
     }
 
     async fn tell(&self, message: Told) -> Option<()> {

@@ -1,6 +1,7 @@
 //! The nodes a control plane knows: who is connected, what each runs, and what it refused last.
 
 mod catalogue;
+mod fleet;
 mod inventories;
 mod status;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod visit;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use sluice_contract::v1;
@@ -20,6 +22,7 @@ use crate::audit::{self, Event};
 use crate::authority::Credential;
 use crate::store::{self, Store, StoreError};
 pub use catalogue::{Catalogue, OfferKind};
+use fleet::Fleet;
 use inventories::{Inventories, Offered};
 pub(crate) use visit::{Farewell, Visit};
 
@@ -42,6 +45,8 @@ pub(crate) struct Kept {
     pub seen_ms: u64,
     /// What it refused last.
     pub rejected: Option<Rejected>,
+    /// Where it takes links of other nodes; empty: it takes none.
+    pub link: String,
 }
 
 /// A refusal, whole.
@@ -68,6 +73,8 @@ struct Node {
     addresses: Vec<String>,
     /// The certificate it has, as far as is known.
     certificate: Option<Certificate>,
+    /// When it went, if it was connected to this process.
+    left: Option<Instant>,
     /// What is kept differs from what the store has.
     is_new: bool,
 }
@@ -97,6 +104,8 @@ pub struct Nodes {
     /// Counts visits: no two are ever taken for each other.
     visits: AtomicU64,
     inventories: Inventories,
+    /// What nodes are told of each other.
+    fleet: Fleet,
     /// Counts changes of the authorities.
     authorities: watch::Sender<u64>,
     /// Counts changes, for those who watch.
@@ -130,9 +139,9 @@ impl Nodes {
     fn of(store: Option<Store>, known: BTreeMap<String, Node>, revoked: BTreeMap<String, u64>) -> Arc<Self> {
         let (changes, _) = watch::channel(0);
         let (known, revoked) = (Mutex::new(known), Mutex::new(revoked));
-        let (visits, inventories) = (AtomicU64::new(0), Inventories::default());
+        let (visits, inventories, fleet) = (AtomicU64::new(0), Inventories::default(), Fleet::default());
         let (authorities, unwritten) = (watch::Sender::new(0), Notify::new());
-        Arc::new(Self { known, revoked, visits, inventories, authorities, changes, store, unwritten })
+        Arc::new(Self { known, revoked, visits, inventories, fleet, authorities, changes, store, unwritten })
     }
 
     /// Changes whenever something changed about any node.
@@ -181,10 +190,13 @@ impl Nodes {
                 Certificate { authority: shown.authority.clone(), authorities, ends: shown.ends }
             });
             node.addresses.clone_from(&hello.addresses);
+            node.kept.link.clone_from(&hello.link);
+            node.left = None;
             node.report = v1::Report::default();
             node.offers.clear();
         });
         tracing::info!(node = hello.node, version = hello.version, generation = hello.generation, "a node connected");
+        self.fleet.changed();
         Visit::new(Arc::clone(self), hello.node.clone(), labels, serial, farewell)
     }
 
@@ -201,6 +213,7 @@ impl Nodes {
         if let Some(visitor) = forgotten.and_then(|node| node.visitor) {
             visitor.end.send_replace(Some(Farewell::Dismissed("the node was revoked".to_owned())));
         }
+        self.fleet.changed();
         self.changes.send_modify(|count| *count += 1);
         if let Some(store) = &self.store {
             let node = node.to_owned();

@@ -10,12 +10,12 @@ use sluice_snapshot::sensitive::{MAX_SENSITIVE, is_secret_name};
 use zeroize::Zeroizing;
 
 use super::change::{Change, ChangeKind};
-use super::{Caller, Operation, Service, ServiceError, held, source};
+use super::{Caller, Operation, Service, ServiceError, held, session_key, source};
 use crate::audit::{self, Event};
 use crate::language::Config;
 use crate::secrets::{Ring, Sealed, SecretValue, Secrets};
 use crate::store::secrets::{self, StoredSecret};
-use crate::store::{StoreError, objects, revisions};
+use crate::store::{StoreError, objects, revisions, session_keys};
 
 /// Most secrets that are kept.
 const MAX_SECRETS: usize = 10_000;
@@ -137,7 +137,7 @@ fn context(name: &str, version: u64) -> String {
     format!("secret {name} version {version}")
 }
 
-fn decoded(context: &str, sealed: &[u8]) -> Result<Sealed, StoreError> {
+pub(super) fn decoded(context: &str, sealed: &[u8]) -> Result<Sealed, StoreError> {
     Sealed::decode(sealed).map_err(|_| StoreError::Broken(context.to_owned()))
 }
 
@@ -241,6 +241,11 @@ fn reseal(tx: &Connection, ring: &Ring) -> Result<u32, ServiceError> {
     for object in objects::sealed(tx)? {
         if let Some(sealed) = again(&held::context(&object.kind, &object.name), &object.sealed)? {
             objects::reseal(tx, &object, &sealed)?;
+        }
+    }
+    for key in session_keys::all(tx)? {
+        if let Some(sealed) = again(&session_key::context(key.number), &key.sealed)? {
+            session_keys::reseal(tx, key.number, &sealed)?;
         }
     }
     let (context, known) = RING;

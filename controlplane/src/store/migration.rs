@@ -27,7 +27,9 @@ const STEPS: &[Step] = &[
     step!(3, "0003_tokens"),
     step!(4, "0004_audit"),
     step!(100, "0100_nodes"),
+    step!(101, "0101_links"),
     step!(200, "0200_secrets"),
+    step!(201, "0201_session_keys"),
 ];
 
 /// Brings a database to the shape this version works with: all missing steps, or none.

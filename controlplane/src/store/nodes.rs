@@ -17,7 +17,7 @@ use crate::publish::{Kept, Rejected};
 /// The database fails.
 pub(crate) fn all(connection: &Connection) -> Result<Vec<(String, Kept)>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT name, labels, granted, version, generation, revision, since_ms, seen_ms, rejected FROM nodes ORDER BY name",
+        "SELECT name, labels, granted, version, generation, revision, since_ms, seen_ms, rejected, link FROM nodes ORDER BY name",
     )?;
     Ok(statement.query_map((), read)?.collect::<Result<_, _>>()?)
 }
@@ -39,7 +39,7 @@ pub(crate) fn keep(connection: &Connection, name: &str, kept: &Kept) -> Result<(
         };
         status.encode_to_vec()
     });
-    connection.prepare_cached("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(params![
+    connection.prepare_cached("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(params![
         name,
         labels,
         granted,
@@ -48,7 +48,8 @@ pub(crate) fn keep(connection: &Connection, name: &str, kept: &Kept) -> Result<(
         column::int(kept.revision),
         column::int(kept.since_ms),
         column::int(kept.seen_ms),
-        rejected
+        rejected,
+        kept.link
     ])?;
     Ok(())
 }
@@ -97,6 +98,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<(String, Kept)> {
             at_ms: status.rejected_ms,
             faults: status.rejected,
         }),
+        link: row.get(9)?,
     };
     Ok((row.get(0)?, kept))
 }

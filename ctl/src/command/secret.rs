@@ -49,8 +49,16 @@ The value is never an argument: those can be seen by everybody on the machine.")
         control_plane: ControlPlane,
     },
     /// Seal every secret with the newest key of the control plane's key ring
-    #[command(after_help = "Example:\n  sluice secret rotate-key")]
+    #[command(after_help = "\
+Examples:
+  sluice secret rotate-key
+  sluice secret rotate-key --sessions
+
+What was sealed before opens in either case: no client notices.")]
     RotateKey {
+        /// Exchange the key that seals the ids of sessions instead: nodes get another one, which seals from a minute on
+        #[arg(long)]
+        sessions: bool,
         #[command(flatten)]
         control_plane: ControlPlane,
     },
@@ -62,7 +70,7 @@ pub(crate) fn run(verb: &Verb) -> ExitCode {
         Verb::Set { name, control_plane } => set(name, control_plane),
         Verb::List { output, control_plane } => list(*output, control_plane),
         Verb::Delete { name, control_plane } => delete(name, control_plane),
-        Verb::RotateKey { control_plane } => rotate(control_plane),
+        Verb::RotateKey { sessions, control_plane } => rotate(*sessions, control_plane),
     })
 }
 
@@ -114,9 +122,13 @@ fn delete(name: &str, control_plane: &ControlPlane) -> Result<(), Failure> {
     Ok(())
 }
 
-fn rotate(control_plane: &ControlPlane) -> Result<(), Failure> {
+fn rotate(sessions: bool, control_plane: &ControlPlane) -> Result<(), Failure> {
     let mut connection = control_plane.connect()?;
-    let answer = connection.ask(async |admin| admin.rotate_key(RotateKeyRequest {}).await)?;
+    let answer = connection.ask(async |admin| admin.rotate_key(RotateKeyRequest { sessions }).await)?;
+    if sessions {
+        talk(&format!("sessions are sealed with key {} from a minute on\n", answer.key));
+        return Ok(());
+    }
     talk(&format!("{} sealed again, with key {}\n", count(answer.resealed), answer.key));
     Ok(())
 }

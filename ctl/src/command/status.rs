@@ -93,10 +93,11 @@ fn table(nodes: &[NodeStatus], version: &str, now: u64) -> String {
             Field::from(node.sessions.to_string()),
             Field::from(node.streams.to_string()),
             Field::from(if node.version == version { String::new() } else { node.version.clone() }),
+            Field::from(node.link.clone()),
             Field::from(labels(node)),
         ]
     };
-    let header = ["NODE", "STATE", "REVISION", "SINCE", "SEEN", "SESSIONS", "STREAMS", "VERSION", "LABELS"];
+    let header = ["NODE", "STATE", "REVISION", "SINCE", "SEEN", "SESSIONS", "STREAMS", "VERSION", "LINK", "LABELS"];
     output::table(header, nodes.iter().map(row))
 }
 
@@ -158,6 +159,7 @@ fn value(node: &NodeStatus) -> Value {
         "streams": node.streams,
         "servers": node.servers.iter().map(server).collect::<Vec<_>>(),
         "addresses": node.addresses,
+        "link": node.link,
         "certificate_expires": time::iso(node.certificate_expires_ms),
     })
 }

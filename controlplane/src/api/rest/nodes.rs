@@ -60,6 +60,9 @@ pub(super) struct Node {
     sessions: u64,
     streams: u64,
     addresses: Vec<String>,
+    /// Where it takes links of other nodes.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    link: String,
     servers: Vec<Server>,
 }
 
@@ -178,6 +181,7 @@ impl From<v1::NodeStatus> for Node {
             sessions: status.sessions,
             streams: status.streams,
             addresses: status.addresses,
+            link: status.link,
             servers: status.servers.into_iter().map(server).collect(),
         }
     }

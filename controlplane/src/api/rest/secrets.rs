@@ -1,9 +1,9 @@
 //! Credentials for servers. Their values go in and never come out.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use zeroize::Zeroizing;
 
 use super::asked::Body;
@@ -24,6 +24,15 @@ pub(super) struct Value {
 pub(super) struct Set {
     version: u64,
     revision: u64,
+}
+
+/// Which key is exchanged.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    /// The key that seals the ids of sessions: another one is made, and seals a minute later.
+    #[serde(default)]
+    sessions: bool,
 }
 
 /// Secrets, without their values.
@@ -95,10 +104,18 @@ pub(super) async fn delete(
     Ok(Json(Deleted { revision }))
 }
 
-/// Seals everything with the newest key of the ring. admin.
-#[utoipa::path(post, path = "/keys/rotate", operation_id = "RotateKey", tag = "secrets",
+/// Seals everything with the newest key of the ring, or makes another key for sessions. admin.
+#[utoipa::path(post, path = "/keys/rotate", operation_id = "RotateKey", tag = "secrets", params(Which),
     responses((status = 200, body = Rotated)))]
-pub(super) async fn rotate(State(service): State<Service>, Caller(caller): Caller) -> Result<Json<Rotated>, Problem> {
+pub(super) async fn rotate(
+    State(service): State<Service>,
+    Caller(caller): Caller,
+    Query(Which { sessions }): Query<Which>,
+) -> Result<Json<Rotated>, Problem> {
+    if sessions {
+        let key = service.rotate_session_keys(&caller).await?.to_string();
+        return Ok(Json(Rotated { key, resealed: 0 }));
+    }
     let (key, resealed) = service.rotate_key(&caller).await?;
     Ok(Json(Rotated { key, resealed }))
 }

@@ -33,6 +33,7 @@ fn status(name: &str, node: &Node, head: u64) -> v1::NodeStatus {
         streams: node.report.streams,
         servers: node.report.servers.iter().cloned().map(server).collect(),
         addresses: node.addresses.clone(),
+        link: kept.link.clone(),
         certificate_expires_ms: node
             .certificate
             .as_ref()

@@ -1,7 +1,7 @@
 //! A node while it is connected. What is said through a visit that another one has replaced is not recorded.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sluice_contract::v1;
 use sluice_snapshot::chunk::Name;
@@ -55,6 +55,16 @@ impl Visit {
     /// Tells when the authorities change.
     pub(crate) fn authorities(&self) -> watch::Receiver<u64> {
         self.nodes.authorities()
+    }
+
+    /// Tells when what the node is to know of the fleet changes.
+    pub(crate) fn fleet(&self) -> watch::Receiver<u64> {
+        self.nodes.fleet.changes()
+    }
+
+    /// What the node is to know of the fleet; `None`: it is alone.
+    pub(crate) fn others(&self) -> Option<v1::Fleet> {
+        self.nodes.fleet_around(&self.node)
     }
 
     /// Whether the node does not know the authorities there are.
@@ -176,6 +186,12 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        self.change(|node| node.visitor = None);
+        let left = self.change(|node| {
+            node.visitor = None;
+            node.left = Some(Instant::now());
+        });
+        if left.is_some() {
+            self.nodes.fleet.left();
+        }
     }
 }
