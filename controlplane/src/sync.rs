@@ -118,7 +118,10 @@ async fn hello(said: &mut Streaming<v1::FromNode>) -> Result<v1::Hello, Status> 
 fn check_link(link: &str) -> Result<(), Status> {
     let is_usable = |(host, port): (&str, &str)| {
         let port: Result<u16, _> = port.parse();
-        !host.is_empty() && link.len() <= LINK && link.bytes().all(|b| b.is_ascii_graphic()) && port.is_ok_and(|port| port > 0)
+        !host.is_empty()
+            && link.len() <= LINK
+            && link.bytes().all(|b| b.is_ascii_graphic())
+            && port.is_ok_and(|port| port > 0)
     };
     if link.is_empty() || link.rsplit_once(':').is_some_and(is_usable) {
         return Ok(());

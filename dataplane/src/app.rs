@@ -34,10 +34,11 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::denials::Denials;
 use crate::observe::metrics::Metrics;
 use crate::observe::traces::Spans;
+use crate::peer::Peers;
 use crate::plane::Ground;
 use crate::seal;
 use crate::settings::{Settings, StartError};
-use crate::uplink::{Held, Link, Offer, Uplink};
+use crate::uplink::{Fleet, Held, Link, Offer, Uplink};
 use crate::upstream::pipe::guard::Guard;
 use control::Control;
 use kept::Kept;
@@ -77,7 +78,18 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     // a node that is alone with its control plane in one process has no need to start without it
     let ledger = uplink.is_remote().then(|| Arc::new(Ledger::new(&settings.state_dir, &settings.node)));
     let held = ledger.as_ref().and_then(|ledger| ledger.read()).map(|(manifest, chunks)| Held { manifest, chunks });
+    let peers = Peers::new(&settings.node);
+    let linking = settings.link.map(|address| listen(address, "--link")).transpose()?.map(Arc::new);
+    let told = match (&settings.advertise, &linking) {
+        (_, None) => String::new(),
+        (Some(said), Some(_)) => said.clone(),
+        (None, Some(socket)) => socket.local_addr()?.to_string(),
+    };
+    let fleet = Fleet::new(&peers, ledger.as_ref());
+    fleet.recall();
     let link = Link {
+        fleet: fleet.clone(),
+        takes_links_at: told,
         node: settings.node.clone(),
         labels: settings.labels.clone(),
         addresses: settings.listen.iter().map(ToString::to_string).collect(),
@@ -98,7 +110,8 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         return Ok(());
     };
     let Opening { plane, held, listeners, verdict } = opening;
-    let seal = kept::seal(&settings, &plane.snapshot.sessions)?;
+    let seal = Arc::new(kept::seal(&settings, &plane.snapshot.sessions)?);
+    fleet.seal(&seal);
     let sessions = kept::sessions(&settings, &plane.snapshot.sessions, control.handle())?;
     let kept = Kept::new(&settings, &plane.snapshot.sessions);
 
@@ -108,6 +121,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         clock: Clock::start(),
         seal,
         sessions,
+        peers,
         quotas: Quotas::new(),
         meters: Meters::new(),
         log: AccessLog::start(Arc::clone(&metrics))?,
@@ -134,6 +148,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
             balance: Arc::clone(&balance),
             handed,
             entrances: Arc::clone(&site.listeners.entrances),
+            linking: linking.clone(),
             stdio: settings.stdio && index == 0,
             stopped: stopped.clone(),
         };

@@ -15,6 +15,7 @@ pub(crate) mod quota;
 pub(crate) mod resource;
 mod token;
 pub(crate) mod verified;
+mod vouched;
 
 pub(crate) use principal::{Principal, PrincipalId};
 

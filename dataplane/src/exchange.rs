@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method as Verb, StatusCode};
 use sluice_http1::Fields;
 use sluice_mcp::{Era, Kind, Method, Mirror, ScanLimits, decode_string, era_of, header};
 use sluice_snapshot::model::Protocol;
@@ -17,6 +17,7 @@ mod answered;
 mod ask;
 pub(crate) mod call;
 mod curation;
+pub(crate) mod handed;
 pub(crate) mod handles;
 mod http_server;
 pub(crate) mod json_stream;
@@ -117,6 +118,7 @@ async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome 
 async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
     let in_use = match find_session(worker, &call, call.upstream.id).await {
         Ok(in_use) => in_use,
+        Err(Reason::SessionElsewhere(home)) => return handed::post(worker, call, posted, home).await,
         Err(reason) => return Err(refuse(&mut call, reason, posted.id())),
     };
     call.principal.act_in(&in_use.session.id);
@@ -138,6 +140,7 @@ pub(crate) async fn get(worker: &Rc<Worker>, arrival: Arrival) -> Outcome {
     let mut call = arrival.towards(upstream);
     let in_use = match find_stream_session(worker, &call).await {
         Ok(in_use) => in_use,
+        Err(Reason::SessionElsewhere(home)) => return handed::bare(worker, call, Verb::GET, home).await,
         Err(reason) => return Err(refuse(&mut call, reason, None)),
     };
     call.principal.act_in(&in_use.session.id);
@@ -156,6 +159,7 @@ pub(crate) async fn delete(worker: &Rc<Worker>, arrival: Arrival) -> Outcome {
     let mut call = arrival.towards(upstream);
     let in_use = match find_stream_session(worker, &call).await {
         Ok(in_use) => in_use,
+        Err(Reason::SessionElsewhere(home)) => return handed::bare(worker, call, Verb::DELETE, home).await,
         Err(reason) => return Err(refuse(&mut call, reason, None)),
     };
     match sessions::remove(worker, &in_use.session).await {
@@ -235,7 +239,12 @@ async fn find_session<To>(worker: &Worker, call: &Call<To>, definition: u64) -> 
     let session = match store.near(&presented.id(), call.record.started()) {
         Some(session) => Some(session).filter(|session| session.is_genuine(&presented, seal)),
         // boxed: with memory never, else rarely needed, and every call's future would have room for it
-        None if presented.is_genuine(seal) => Box::pin(sessions::find(worker, &presented.id())).await?,
+        None if presented.is_genuine(seal) => match Box::pin(sessions::find(worker, &presented.id())).await? {
+            None if presented.id().home() != worker.node.peers.home => {
+                return Err(Reason::SessionElsewhere(presented.id().home().bytes()));
+            }
+            found => found,
+        },
         None => None,
     };
     let session = session.ok_or(Reason::SessionUnknown)?;

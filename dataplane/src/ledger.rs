@@ -1,37 +1,41 @@
-//! The ledger: the last configuration a node ran, on its disk, so that it starts without a control plane.
+//! The ledger: the last configuration a node ran, on its disk, so that it starts without a control plane; beside it, what it
+//! knows of its fleet.
 //!
 //! It holds credentials, so it is sealed with a key of the node's own, and bound to the node's name: copied to another node
 //! it opens nothing. A file that cannot be opened is set aside for whoever wants to know why, and the node goes on without.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+mod sealed;
+
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use bytes::{Buf as _, Bytes};
 use prost::Message as _;
 use sluice_contract::v1;
 use sluice_snapshot::chunk::{Chunks, Name};
 
-use crate::seal::{self, KeyFile, Keys};
+use crate::seal::{KeyFile, Keys};
+use sealed::SealedFile;
 
 /// What every ledger begins with; the number is that of the format.
 const HEADER: &[u8] = b"sluice ledger 1\n";
-/// Bytes of the nonce that follows. Random: a node writes a ledger a few times a day, far from where two would meet.
-const NONCE: usize = 12;
+/// The same of what is kept of the fleet.
+const FLEET_HEADER: &[u8] = b"sluice fleet 1\n";
 
 /// Where a node keeps what it runs.
 pub(crate) struct Ledger {
-    path: PathBuf,
-    file: KeyFile,
+    file: SealedFile,
+    fleet: SealedFile,
+    key_file: KeyFile,
     /// The newest first: it seals, and all open.
     keys: ArcSwap<Vec<LessSafeKey>>,
-    node: String,
     /// The newest generation that was written. Held while writing: one that waits for the disk is never written over a later one.
     newest: Mutex<u64>,
+    /// The same of what was told of the fleet, by its number.
+    newest_fleet: Mutex<u64>,
 }
 
 /// Why a ledger is not read.
@@ -48,52 +52,41 @@ enum Broken {
 impl Ledger {
     /// The ledger in a state folder, and what seals it; the key is made where there is none.
     pub(crate) fn new(state_dir: &Path, node: &str) -> Self {
-        let (file, keys) = KeyFile::open(&state_dir.join("ledger.key"));
-        let (path, node) = (state_dir.join("ledger"), node.to_owned());
-        Self { path, file, keys: ArcSwap::from_pointee(ready(&keys)), node, newest: Mutex::default() }
+        let (key_file, keys) = KeyFile::open(&state_dir.join("ledger.key"));
+        let file = SealedFile::new(state_dir.join("ledger"), HEADER, node);
+        let fleet = SealedFile::new(state_dir.join("fleet"), FLEET_HEADER, node);
+        Self {
+            file,
+            fleet,
+            key_file,
+            keys: ArcSwap::from_pointee(ready(&keys)),
+            newest: Mutex::default(),
+            newest_fleet: Mutex::default(),
+        }
     }
 
     /// The keys, if they have changed.
     pub(crate) fn new_keys(&self) -> Option<Keys> {
-        self.file.look()
+        self.key_file.look()
     }
 
     /// Goes by other keys, and seals what was written with the newest of them, so that the others can go. Waits for the disk.
     pub(crate) fn exchange(&self, keys: &Keys) {
         let before = self.keys.swap(Arc::new(ready(keys)));
-        let _writing = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        let resealed = match fs::read(&self.path) {
-            Ok(sealed) => self.plain(&sealed).or_else(|_| self.plain_by(&before, &sealed)).map_err(io::Error::other),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => Err(error),
-        };
-        match resealed.and_then(|content| self.replace(content)) {
-            Ok(()) => tracing::info!(path = %self.path.display(), "the ledger is sealed with the newest key"),
-            Err(error) => {
-                tracing::error!(path = %self.path.display(), %error, "the ledger could not be sealed with the newest key")
+        for (file, writing) in [(&self.file, &self.newest), (&self.fleet, &self.newest_fleet)] {
+            let _writing = writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let path = file.path.display();
+            match file.reseal(&self.keys.load(), &before) {
+                Ok(true) => tracing::info!(%path, "the ledger is sealed with the newest key"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%path, %error, "the ledger could not be sealed with the newest key"),
             }
         }
     }
 
     /// What was written last, or `None`. A file that is no ledger of this node's is set aside.
     pub(crate) fn read(&self) -> Option<(v1::Manifest, Chunks)> {
-        let sealed = match fs::read(&self.path) {
-            Ok(sealed) => sealed,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                tracing::error!(path = %self.path.display(), %error, "the ledger cannot be read");
-                return None;
-            }
-        };
-        match self.open(&sealed) {
-            Ok(content) => Some(content),
-            Err(reason) => {
-                let aside = self.path.with_extension("broken");
-                let moved = fs::rename(&self.path, &aside).is_ok();
-                tracing::error!(path = %self.path.display(), %reason, set_aside = moved, "the ledger is not used");
-                None
-            }
-        }
+        self.file.read(&self.keys.load(), open)
     }
 
     /// Replaces what was written, unless that is newer: whoever reads it sees the old content or the new one, also after a crash.
@@ -107,62 +100,37 @@ impl Ledger {
             let part = v1::Part { chunk: name.to_wire(), bytes: bytes.clone(), last: true };
             part.encode_length_delimited(&mut content).map_err(io::Error::other)?;
         }
-        self.replace(content)?;
+        self.file.replace(&self.keys.load(), content)?;
         *newest = manifest.generation;
         Ok(())
     }
 
-    /// Seals content and puts it in the place of what was written. To be called by who holds the lock.
-    fn replace(&self, mut content: Vec<u8>) -> io::Result<()> {
-        let nonce = seal::random::<NONCE>();
-        let keys = self.keys.load();
-        let newest = keys.first().ok_or_else(|| io::Error::other("there is no key"))?;
-        newest
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), self.bound(), &mut content)
-            .map_err(|_| io::Error::other("the ledger is too large to be sealed"))?;
-        let fresh = self.path.with_extension("new");
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        [HEADER, &nonce, &content].into_iter().try_for_each(|part| file.write_all(part))?;
-        file.sync_all()?;
-        fs::rename(&fresh, &self.path)?;
-        File::open(folder)?.sync_all()
+    /// What was last known of the fleet, or `None`.
+    pub(crate) fn fleet(&self) -> Option<v1::Fleet> {
+        self.fleet.read(&self.keys.load(), |content| v1::Fleet::decode(&*content).map_err(|_| Broken::Content))
     }
 
-    /// What is under the seal.
-    fn plain(&self, sealed: &[u8]) -> Result<Vec<u8>, Broken> {
-        self.plain_by(&self.keys.load(), sealed)
-    }
-
-    fn plain_by(&self, keys: &[LessSafeKey], sealed: &[u8]) -> Result<Vec<u8>, Broken> {
-        let rest = sealed.strip_prefix(HEADER).ok_or(Broken::Format)?;
-        let (nonce, content) = rest.split_first_chunk::<NONCE>().ok_or(Broken::Format)?;
-        let open = |key: &LessSafeKey| {
-            let mut content = content.to_vec();
-            let nonce = Nonce::assume_unique_for_key(*nonce);
-            let plain = key.open_in_place(nonce, self.bound(), &mut content).ok()?.len();
-            content.truncate(plain);
-            Some(content)
-        };
-        keys.iter().find_map(open).ok_or(Broken::Seal)
-    }
-
-    fn open(&self, sealed: &[u8]) -> Result<(v1::Manifest, Chunks), Broken> {
-        let mut content = Bytes::from(self.plain(sealed)?);
-        let manifest = v1::Manifest::decode_length_delimited(&mut content).map_err(|_| Broken::Content)?;
-        let mut chunks = Chunks::new();
-        while content.has_remaining() {
-            let part = v1::Part::decode_length_delimited(&mut content).map_err(|_| Broken::Content)?;
-            chunks.insert(Name::from_wire(&part.chunk).ok_or(Broken::Content)?, part.bytes);
+    /// Keeps what was told of the fleet, unless something later is kept; `number` counts what is told. Waits for the disk.
+    pub(crate) fn keep_fleet(&self, fleet: &v1::Fleet, number: u64) -> io::Result<()> {
+        let mut newest = self.newest_fleet.lock().unwrap_or_else(PoisonError::into_inner);
+        if number < *newest {
+            return Ok(());
         }
-        Ok((manifest, chunks))
+        self.fleet.replace(&self.keys.load(), fleet.encode_to_vec())?;
+        *newest = number;
+        Ok(())
     }
+}
 
-    /// What the seal is bound to.
-    fn bound(&self) -> Aad<Vec<u8>> {
-        Aad::from([HEADER, self.node.as_bytes()].concat())
+fn open(content: Vec<u8>) -> Result<(v1::Manifest, Chunks), Broken> {
+    let mut content = Bytes::from(content);
+    let manifest = v1::Manifest::decode_length_delimited(&mut content).map_err(|_| Broken::Content)?;
+    let mut chunks = Chunks::new();
+    while content.has_remaining() {
+        let part = v1::Part::decode_length_delimited(&mut content).map_err(|_| Broken::Content)?;
+        chunks.insert(Name::from_wire(&part.chunk).ok_or(Broken::Content)?, part.bytes);
     }
+    Ok((manifest, chunks))
 }
 
 /// The newest first.
@@ -173,6 +141,9 @@ fn ready(keys: &Keys) -> Vec<LessSafeKey> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
     use super::*;
 
     fn folder(name: &str) -> PathBuf {

@@ -19,6 +19,7 @@ mod limit;
 mod listen;
 mod node;
 mod observe;
+mod peer;
 mod plane;
 mod reason;
 mod seal;

@@ -422,3 +422,30 @@ pub(crate) const IDLE_NOTICED: Duration = Duration::from_secs(5);
 pub(crate) const SESSION_AGE: Duration = Duration::from_secs(30 * 86_400);
 /// When clients may come again whose sessions cannot be looked up.
 pub(crate) const STORE_RETRY_AFTER: u32 = 1;
+
+/// How long a link to another node may take to come about, to the word which life of it is there: some round trips. Whoever waits
+/// for more is better told to come again.
+pub(crate) const LINK_CONNECT: Duration = Duration::from_secs(1);
+/// How soon a node that could not be reached is dialled again: whoever comes meanwhile is told at once.
+pub(crate) const LINK_RETRY: Duration = Duration::from_millis(500);
+/// How often a node that says nothing is asked whether it is there, and how long it may take to answer: one that is gone without a
+/// word is noticed within 2 s.
+pub(crate) const LINK_PING: Duration = Duration::from_millis(700);
+/// See [`LINK_PING`].
+pub(crate) const LINK_PONG: Duration = Duration::from_millis(1_000);
+/// How long a link stays on which nothing is asked.
+pub(crate) const LINK_IDLE: Duration = Duration::from_secs(60);
+/// Exchanges at a time on one link; beyond it, another one is made.
+pub(crate) const LINK_STREAMS: u32 = 256;
+/// Bytes of an answer that are on their way over a link or wait for a client that reads slowly: what the round trip of a network of
+/// machines takes, and with all streams of a link 16 MiB, so that slow ones hold up nobody else.
+pub(crate) const LINK_WINDOW: u32 = 64 << 10;
+/// Links of a worker to one node: with [`LINK_STREAMS`], as many streams as a worker has connections.
+pub(crate) const LINKS_PER_NODE: usize = 64;
+/// Links that other nodes may have open at a time to one worker: those of a large fleet, and handshakes of strangers are few beside.
+pub(crate) const LINKS_TAKEN: usize = 4_096;
+/// How long after its end a node's certificate is good for links: as long as it may be renewed, so that a control plane that is away
+/// ends nothing between nodes.
+pub(crate) const LINK_RENEWABLE: Duration = Duration::from_secs(30 * 86_400);
+/// Bytes of what a node says of whom it hands on: roles and scopes of a token that is itself bounded.
+pub(crate) const VOUCHER_BYTES: usize = 24 << 10;

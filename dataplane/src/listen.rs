@@ -8,6 +8,7 @@ pub(crate) mod entrance;
 pub(crate) mod http;
 mod http1;
 mod http2;
+pub(crate) mod link;
 pub(crate) mod mailbox;
 mod outbox;
 mod path;

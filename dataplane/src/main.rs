@@ -28,6 +28,8 @@ const GUARD: &str = "child-guard";
 Example:
   sluice-dataplane --control-plane https://control:9400 --join-token-file join.token --node edge-1 --label region=eu
 
+With --link, nodes hand each other what belongs to sessions they hold: clients need not come back to the same node.
+
 The token is needed once (`sluice token create edge-1 --join` makes one): from then on the node has a certificate, which it
 renews by itself. What it ran last is kept, sealed, in the state folder: it starts without its control plane.
 Every option can be given as SLUICE_ and its name in capitals, such as SLUICE_CONTROL_PLANE; labels as `a=b,c=d`.")]
@@ -55,6 +57,14 @@ struct Args {
     /// Address of the admin port: health, metrics, configuration
     #[arg(long, value_name = "ADDR", env = "SLUICE_ADMIN", default_value_t = ADMIN)]
     admin: SocketAddr,
+
+    /// Address for links of other nodes, by which sessions are reached at every node; 9402 is the usual port [default: none]
+    #[arg(long, value_name = "ADDR", env = "SLUICE_LINK")]
+    link: Option<SocketAddr>,
+
+    /// Where other nodes reach that address, `HOST:PORT`, if it is not the one of --link
+    #[arg(long, value_name = "HOST:PORT", env = "SLUICE_ADVERTISE", requires = "link", value_parser = host_and_port)]
+    advertise: Option<String>,
 
     /// Folder for this node's identity and what it ran last [default: $XDG_STATE_HOME/sluice-dataplane or
     /// ~/.local/state/sluice-dataplane]
@@ -93,6 +103,12 @@ fn main() -> ExitCode {
 fn start(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     let state_dir = args.state_dir.filter(|path| !path.as_os_str().is_empty()).or_else(usual_state_dir);
     let state_dir = state_dir.ok_or("there is no home folder for state; name one with --state-dir")?;
+    let reached = args.link.is_none_or(|link| !link.ip().to_canonical().is_unspecified() || args.advertise.is_some());
+    if !reached {
+        return Err(
+            "--link is an address of all interfaces: say with --advertise HOST:PORT where other nodes reach it".into(),
+        );
+    }
     let remote = Remote::new(&args.control_plane, &state_dir, args.join_token_file)?;
     let redis = args.redis.as_deref().filter(|url| !url.is_empty());
     let settings = Settings {
@@ -100,6 +116,8 @@ fn start(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         labels: args.labels.into_iter().collect::<BTreeMap<_, _>>(),
         listen: args.listen,
         admin: Some(args.admin),
+        link: args.link,
+        advertise: args.advertise,
         stdio: false,
         workers: args.workers.map_or(0, usize::from),
         state_dir,
@@ -128,6 +146,14 @@ fn name(text: &str) -> Result<String, String> {
             Err("a node's name has letters, digits and `.-_`, begins with a letter or digit, and is at most 63 long"
                 .into())
         }
+    }
+}
+
+fn host_and_port(text: &str) -> Result<String, String> {
+    let is_usable = |(host, port): (&str, &str)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
+    match text.rsplit_once(':').is_some_and(is_usable) {
+        true => Ok(text.to_owned()),
+        false => Err("`HOST:PORT` is one, such as `edge-1.example.com:9402`".into()),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::observe::access_log::{AccessLog, Page};
 use crate::observe::denials::Denials;
 use crate::observe::metrics::{self, Metrics, Series};
 use crate::observe::traces::Spans;
+use crate::peer::{Lines, Peers};
 use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::seal::Seal;
@@ -32,7 +33,9 @@ use crate::upstream::http::Pools;
 /// What the workers of a node share.
 pub(crate) struct Node {
     pub clock: Clock,
-    pub seal: Seal,
+    pub seal: Arc<Seal>,
+    /// The other nodes of the fleet.
+    pub peers: Arc<Peers>,
     pub sessions: Store,
     pub quotas: Quotas,
     /// What the limits of policies count.
@@ -70,6 +73,8 @@ impl Node {
 pub(crate) struct Worker {
     pub node: Arc<Node>,
     pub pools: Rc<Pools>,
+    /// Connections to other nodes.
+    pub lines: Lines,
     /// Turns for what may start processes.
     pub asking: tokio::sync::Semaphore,
     /// Its lines of the access log.
@@ -93,6 +98,7 @@ impl Worker {
         node.adoptions.note(usize::from(index), plane.generation);
         Rc::new(Self {
             pools: Rc::new(Pools::new(Arc::clone(&node.metrics.upstream_connections))),
+            lines: Lines::new(Arc::clone(&node.peers)),
             asking: tokio::sync::Semaphore::new(limit::ASKED_AT_A_TIME),
             metrics: node.metrics.worker(),
             log: node.log.page(),
@@ -137,6 +143,7 @@ impl Worker {
                     self.day.set(day());
                     let plane = self.plane();
                     self.pools.sweep(|id| plane.has(id));
+                    self.lines.sweep();
                     self.tokens.sweep();
                 }
             }

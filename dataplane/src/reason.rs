@@ -54,6 +54,8 @@ pub(crate) enum Reason {
     SessionMissing,
     SessionRepeated,
     SessionUnknown,
+    /// It is held by another node, in this life of it.
+    SessionElsewhere([u8; 8]),
     HandleUnknown(&'static str),
     EventIdUnknown,
     ResponseNotAllowed,
@@ -90,6 +92,10 @@ pub(crate) enum Reason {
     SessionStore,
     MailboxFull,
     Draining,
+    /// The node that holds what is asked for cannot be reached, and may be there.
+    HolderAway,
+    /// It went away before it answered.
+    HolderLost,
     // the server's fault
     ServerUnreachable,
     ServerTimeout,
@@ -177,7 +183,7 @@ impl Reason {
             UnsupportedVersionHeader => row(S::BAD_REQUEST, code::INVALID_REQUEST, "unsupported_version"),
             SessionMissing => row(S::BAD_REQUEST, code::INVALID_REQUEST, "session_missing"),
             SessionRepeated => row(S::BAD_REQUEST, code::INVALID_REQUEST, "session_repeated"),
-            SessionUnknown => row(S::NOT_FOUND, code::INVALID_REQUEST, "session_unknown"),
+            SessionUnknown | SessionElsewhere(_) => row(S::NOT_FOUND, code::INVALID_REQUEST, "session_unknown"),
             // an answer of the protocol: legacy clients take other statuses for a broken transport
             HandleUnknown(_) => row(S::OK, code::INVALID_PARAMS, "handle_unknown"),
             EventIdUnknown => row(S::BAD_REQUEST, code::INVALID_REQUEST, "event_id_unknown"),
@@ -206,6 +212,8 @@ impl Reason {
                 ..row(S::SERVICE_UNAVAILABLE, code::INTERNAL, "session_store")
             },
             MailboxFull => retry(S::SERVICE_UNAVAILABLE, "mailbox_full"),
+            HolderAway => retry(S::SERVICE_UNAVAILABLE, "holder_away"),
+            HolderLost => row(S::BAD_GATEWAY, code::INTERNAL, "holder_lost"),
             Draining => retry(S::SERVICE_UNAVAILABLE, "draining"),
             ServerUnreachable => row(S::BAD_GATEWAY, code::INTERNAL, "server_unreachable"),
             ServerTimeout => row(S::GATEWAY_TIMEOUT, code::INTERNAL, "server_timeout"),
@@ -279,7 +287,7 @@ impl Reason {
             UnsupportedVersionHeader => "the MCP-Protocol-Version header names no version that is known here",
             SessionMissing => "the Mcp-Session-Id header is required; it comes with the answer to `initialize`",
             SessionRepeated => "the Mcp-Session-Id header must be sent once, with one value",
-            SessionUnknown => "no such session; start a new one with `initialize`",
+            SessionUnknown | SessionElsewhere(_) => "no such session; start a new one with `initialize`",
             HandleUnknown(what) => return format!("unknown or expired {what}").into(),
             EventIdUnknown => "the Last-Event-ID does not belong to this session",
             ResponseNotAllowed => "responses are not sent by clients of this protocol version",
@@ -316,6 +324,8 @@ impl Reason {
             SessionStore => "sessions cannot be looked up at the moment; send the request again with the same session",
             Busy => "the gateway is at its memory limit; try again shortly",
             MailboxFull => "messages come faster than they are taken; send this one again shortly",
+            HolderAway => "the node that holds this session cannot be reached at the moment; try again shortly",
+            HolderLost => "the node that holds this session went away before it answered; the request may have run",
             Draining => "the gateway is stopping; connect again",
             ServerUnreachable => "the server cannot be reached; nothing was sent to it",
             ServerTimeout => "the server did not answer in time; the request may have run",

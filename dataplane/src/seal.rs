@@ -7,10 +7,11 @@
 mod keys;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{hkdf, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -59,6 +60,14 @@ impl Binding<'_> {
 pub(crate) struct Seal {
     ring: ArcSwap<Ring>,
     file: Option<KeyFile>,
+    source: Mutex<Source>,
+}
+
+/// Where the keys are from. Those of the fleet seal where there are any, unless somebody gave this node its own; all open.
+struct Source {
+    fleet: Option<Keys>,
+    own: Keys,
+    own_seals: bool,
 }
 
 /// The newest first.
@@ -75,7 +84,7 @@ impl Seal {
     /// With the keys of a file, which is made where there is none. Nodes that serve the same sessions have the same keys.
     pub(crate) fn kept(path: &Path) -> Self {
         let (file, keys) = KeyFile::open(path);
-        Self { ring: ArcSwap::from_pointee(Ring::of(&keys)), file: Some(file) }
+        Self::of(Some(file), keys, false)
     }
 
     /// With keys that somebody else made, for all nodes that serve the same sessions.
@@ -87,24 +96,36 @@ impl Seal {
             SessionKeys::File(path) => KeyFile::given(path).map(|(file, keys)| (Some(file), keys)),
             SessionKeys::Text(text) => Keys::parse(text).map(|keys| (None, keys)).map_err(|error| error.to_string()),
         }?;
-        Ok(Self { ring: ArcSwap::from_pointee(Ring::of(&keys)), file })
+        Ok(Self::of(file, keys, true))
     }
 
     /// With one key.
     #[cfg(test)]
     pub(crate) fn new(secret: &[u8; 32]) -> Self {
-        Self { ring: ArcSwap::from_pointee(Ring::of(&Keys::one(*secret))), file: None }
+        Self::of(None, Keys::one(*secret), false)
+    }
+
+    fn of(file: Option<KeyFile>, own: Keys, own_seals: bool) -> Self {
+        let source = Source { fleet: None, own, own_seals };
+        Self { ring: ArcSwap::from_pointee(source.ring()), file, source: Mutex::new(source) }
+    }
+
+    /// These are the keys of the fleet from now on.
+    pub(crate) fn deliver(&self, keys: Keys) {
+        self.change(|source| source.fleet = Some(keys));
     }
 
     /// Looks at the file again.
     pub(crate) fn refresh(&self) {
         if let Some(keys) = self.file.as_ref().and_then(KeyFile::look) {
-            self.exchange(&keys);
+            self.change(|source| source.own = keys);
         }
     }
 
-    fn exchange(&self, keys: &Keys) {
-        self.ring.store(Arc::new(Ring::of(keys)));
+    fn change(&self, change: impl FnOnce(&mut Source)) {
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut source);
+        self.ring.store(Arc::new(source.ring()));
     }
 
     /// Seals `value`; `expires` is seconds since the epoch, 0 for never.
@@ -147,11 +168,9 @@ impl Seal {
     /// Opens what a store keeps; `None` when no key of these sealed it for this `context`.
     pub(crate) fn open_record(&self, context: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (id, sealed) = sealed.split_first()?;
-        let mut plain = sealed.to_vec();
-        let nonce = Nonce::assume_unique_for_key([0; 12]);
-        let length = self.key(*id)?.aead.open_in_place(nonce, Aad::from(of_record(context)), &mut plain).ok()?.len();
-        plain.truncate(length);
-        Some(plain)
+        let ring = self.ring.load();
+        // keys of the node's own and of the fleet may have the same number
+        ring.0.iter().filter(|key| key.id == *id).find_map(|key| key.opened(Aad::from(of_record(context)), sealed))
     }
 
     /// The key that authenticates what is new.
@@ -159,9 +178,11 @@ impl Seal {
         Arc::clone(self.ring.load().newest())
     }
 
-    /// The key of this number, if it is one of ours.
-    pub(crate) fn key(&self, id: u8) -> Option<Arc<Key>> {
-        self.ring.load().0.iter().find(|key| key.id == id).cloned()
+    /// Whether a key of this number made the MAC of `data`. Keys of the node's own and of the fleet may have the same number.
+    pub(crate) fn is_genuine(&self, id: u8, data: &[u8], mac: &[u8]) -> bool {
+        let ring = self.ring.load();
+        let mut named = ring.0.iter().filter(|key| key.id == id);
+        named.any(|key| verify_slices_are_equal(&key.mac(data), mac).is_ok())
     }
 
     /// Whether a key of this number is one of ours.
@@ -175,11 +196,17 @@ fn of_record(context: &[u8]) -> Vec<u8> {
     [&[Kind::Record as u8], context].concat()
 }
 
-impl Ring {
-    fn of(keys: &Keys) -> Self {
-        Self(keys.newest_first().map(|key| Arc::new(Key::new(key.id, &key.secret))).collect())
+impl Source {
+    fn ring(&self) -> Ring {
+        let (own, fleet) = ([&self.own], self.fleet.iter());
+        let order: Vec<&Keys> =
+            if self.own_seals { own.into_iter().chain(fleet).collect() } else { fleet.chain(own).collect() };
+        let keys = order.into_iter().flat_map(Keys::newest_first);
+        Ring(keys.map(|key| Arc::new(Key::new(key.id, &key.secret))).collect())
     }
+}
 
+impl Ring {
     fn newest(&self) -> &Arc<Key> {
         self.0.first().expect("a file without a key is not used")
     }
@@ -217,9 +244,13 @@ impl Key {
     }
 
     fn open(&self, binding: &Binding<'_>, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.opened(Aad::from(binding.aad()), sealed)
+    }
+
+    fn opened(&self, bound: Aad<Vec<u8>>, sealed: &[u8]) -> Option<Vec<u8>> {
         let mut plain = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key([0; 12]);
-        let length = self.aead.open_in_place(nonce, Aad::from(binding.aad()), &mut plain).ok()?.len();
+        let length = self.aead.open_in_place(nonce, bound, &mut plain).ok()?.len();
         plain.truncate(length);
         Some(plain)
     }

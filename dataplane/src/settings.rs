@@ -27,6 +27,10 @@ pub struct Settings {
     pub listen: Option<SocketAddr>,
     /// The admin listener; `None`: no admin port.
     pub admin: Option<SocketAddr>,
+    /// Where links of other nodes of the fleet are taken; `None`: there are none.
+    pub link: Option<SocketAddr>,
+    /// Where other nodes reach that, `HOST:PORT`, if it is not what is bound.
+    pub advertise: Option<String>,
     /// Serve MCP on stdin and stdout; their end ends the process.
     pub stdio: bool,
     /// Worker threads; 0: one per core.

@@ -2,6 +2,7 @@
 //! gathers manifests and their chunks, and answers with a verdict; what is made of a snapshot is decided above.
 
 mod backoff;
+mod fleet;
 mod identity;
 mod remote;
 mod report;
@@ -23,6 +24,7 @@ use tower::util::BoxCloneSyncService;
 
 use crate::drain::Phase;
 use crate::node::Node;
+pub(crate) use fleet::Fleet;
 pub use remote::{Remote, UplinkError};
 use stream::End;
 pub use tls::first_contact;
@@ -81,6 +83,10 @@ pub(crate) struct Held {
 /// What the uplink knows of its node.
 pub(crate) struct Link {
     pub node: String,
+    /// What is known of the other nodes.
+    pub fleet: Fleet,
+    /// Where this node takes links of others, `HOST:PORT`; empty: nowhere.
+    pub takes_links_at: String,
     pub labels: BTreeMap<String, String>,
     pub addresses: Vec<String>,
     /// What the node was last heard to run and keep.

@@ -4,6 +4,7 @@
 //! Helpers panic when what they wait for does not come: a test has no better answer to that.
 #![allow(clippy::unwrap_used, reason = "the whole crate is test code; a failed unwrap is a failed test")]
 
+pub mod balancer;
 pub mod binary;
 pub mod call;
 pub mod canary;
@@ -13,6 +14,7 @@ pub mod clock;
 pub mod control;
 pub mod door;
 pub mod events;
+pub mod fleet;
 pub mod flood;
 pub mod gateway;
 pub mod issuer;
@@ -35,6 +37,7 @@ pub mod upstream;
 pub mod wait;
 pub mod websocket;
 
+pub use balancer::Balancer;
 pub use call::{Call, Reply};
 pub use control::ControlPlane;
 pub use gateway::Gateway;

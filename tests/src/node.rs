@@ -24,6 +24,8 @@ pub struct Node {
     pub port: u16,
     /// The admin port.
     pub admin: u16,
+    /// The port for links of other nodes.
+    pub link: Option<u16>,
     folder: Folder,
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -36,6 +38,7 @@ pub struct Start {
     token: String,
     host: &'static str,
     port: Option<u16>,
+    link: Option<u16>,
     args: Vec<String>,
     env: Vec<(String, String)>,
 }
@@ -45,7 +48,16 @@ impl Start {
     #[must_use]
     pub fn new(name: &str, control_plane: u16, token: &str) -> Self {
         let (args, env) = (Vec::new(), Vec::new());
-        Self { name: name.into(), control_plane, token: token.into(), host: "127.0.0.1", port: None, args, env }
+        Self {
+            name: name.into(),
+            control_plane,
+            token: token.into(),
+            host: "127.0.0.1",
+            port: None,
+            link: None,
+            args,
+            env,
+        }
     }
 
     /// With a label.
@@ -59,6 +71,15 @@ impl Start {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Taking links of other nodes.
+    #[must_use]
+    pub fn linked(mut self) -> Self {
+        let link = port::free();
+        self.link = Some(link);
+        self.args.extend(["--link".into(), format!("127.0.0.1:{link}")]);
         self
     }
 
@@ -96,7 +117,7 @@ impl Start {
         }
         args.extend(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
         let program = Program::start(&format!("node {}", self.name), command(&folder, &args, &self.env));
-        Node { program, name: self.name, port, admin, folder, args, env: self.env }
+        Node { program, name: self.name, port, admin, link: self.link, folder, args, env: self.env }
     }
 
     /// Starts and waits until the node serves.

@@ -31,6 +31,7 @@ const DATAPLANE: &[&str] = &[
     "auth",
     "seal",
     "ledger",
+    "peer",
     "catalog",
     "upstream",
     "session",

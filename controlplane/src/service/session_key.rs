@@ -71,12 +71,12 @@ pub(super) fn context(number: u8) -> String {
 
 fn keep_up(tx: &Connection, ring: &Ring, now: Timestamp) -> Result<SessionKeys, ServiceError> {
     let kept = session_keys::all(tx)?;
-    match kept.last() {
-        None => drop(make(tx, ring, &kept, now, now)?),
-        Some(newest) if now.duration_since(newest.seals) >= LIFE => {
-            drop(make(tx, ring, &kept, now, now + ANNOUNCED)?);
-        }
-        Some(_) => {}
+    let due = match kept.last() {
+        None => Some(now),
+        Some(newest) => (now.duration_since(newest.seals) >= LIFE).then(|| now + ANNOUNCED),
+    };
+    if let Some(seals) = due {
+        make(tx, ring, &kept, now, seals)?;
     }
     let kept = session_keys::all(tx)?;
     // one that was followed for long opens nothing that anybody still has
@@ -90,7 +90,7 @@ fn keep_up(tx: &Connection, ring: &Ring, now: Timestamp) -> Result<SessionKeys, 
         let context = context(key.number);
         let value = ring.open(&context, &decoded(&context, &key.sealed)?)?;
         let seals = sealing == Some(key.number);
-        Ok(v1::SessionKey { number: key.number.into(), key: value.to_vec().into(), seals })
+        Ok(v1::SessionKey { number: key.number.into(), key: value.to_vec(), seals })
     };
     let next = kept.iter().map(|key| key.seals).filter(|seals| *seals > now).min();
     let again = next.map_or(LOOK, |next| next.duration_since(now).unsigned_abs().min(LOOK));
@@ -101,7 +101,11 @@ fn rotate(tx: &Connection, ring: &Ring, author: &str, now: Timestamp) -> Result<
     let kept = session_keys::all(tx)?;
     let number = make(tx, ring, &kept, now, now + ANNOUNCED_NOW)?;
     let detail = format!("sessions are sealed with key {number} from a minute on");
-    audit::record(tx, now, Event { actor: author.to_owned(), action: "session.rotate-key", detail, ..Event::default() })?;
+    audit::record(
+        tx,
+        now,
+        Event { actor: author.to_owned(), action: "session.rotate-key", detail, ..Event::default() },
+    )?;
     Ok(number)
 }
 

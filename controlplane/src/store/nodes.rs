@@ -39,18 +39,20 @@ pub(crate) fn keep(connection: &Connection, name: &str, kept: &Kept) -> Result<(
         };
         status.encode_to_vec()
     });
-    connection.prepare_cached("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(params![
-        name,
-        labels,
-        granted,
-        kept.version,
-        column::int(kept.generation),
-        column::int(kept.revision),
-        column::int(kept.since_ms),
-        column::int(kept.seen_ms),
-        rejected,
-        kept.link
-    ])?;
+    connection.prepare_cached("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(
+        params![
+            name,
+            labels,
+            granted,
+            kept.version,
+            column::int(kept.generation),
+            column::int(kept.revision),
+            column::int(kept.since_ms),
+            column::int(kept.seen_ms),
+            rejected,
+            kept.link
+        ],
+    )?;
     Ok(())
 }
 

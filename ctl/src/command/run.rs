@@ -145,6 +145,9 @@ fn settings(args: &Args, session_keys: Option<SessionKeys>, first: &v1::Snapshot
         labels: BTreeMap::new(),
         listen: args.listen,
         admin: args.admin.or(usual_admin),
+        // alone, with its control plane
+        link: None,
+        advertise: None,
         stdio: listener.stdio,
         workers: args.workers.map_or(0, usize::from),
         state_dir: args.state.folder()?.path().to_owned(),

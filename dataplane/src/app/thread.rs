@@ -1,5 +1,6 @@
 //! A worker's thread: its runtime, its share of the entrances, and what it looks after beside traffic.
 
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,6 +17,7 @@ use crate::listen::connection::Connections;
 use crate::listen::door::House;
 use crate::listen::entrance::Entrances;
 use crate::listen::http;
+use crate::listen::link;
 use crate::listen::mailbox::Mailboxes;
 use crate::listen::stdio;
 use crate::node::{Node, Worker};
@@ -30,6 +32,8 @@ pub(super) struct Thread {
     /// Connections that other workers accepted.
     pub handed: UnboundedReceiver<Handed>,
     pub entrances: Arc<Entrances>,
+    /// Where links of other nodes are taken.
+    pub linking: Option<Arc<TcpListener>>,
     pub stdio: bool,
     pub stopped: watch::Receiver<bool>,
 }
@@ -51,6 +55,9 @@ impl Thread {
             tokio::task::spawn_local(Rc::clone(&worker).keep_house());
             tokio::task::spawn_local(sweep(Rc::clone(&connections)));
             tokio::task::spawn_local(http::receive(Rc::clone(&house), Rc::clone(&connections), self.handed));
+            if let Some(socket) = self.linking.and_then(|socket| shared(&socket)) {
+                tokio::task::spawn_local(link::accept(Rc::clone(&house), socket));
+            }
             let porter = Porter { house, connections, balance: self.balance, entrances: self.entrances };
             tokio::task::spawn_local(porter.follow());
             if self.stdio {
@@ -65,6 +72,12 @@ impl Thread {
         // a read of stdin cannot be called back: it is left behind rather than waited for
         runtime.shutdown_background();
     }
+}
+
+/// A worker's own handle of a socket that all accept on.
+fn shared(socket: &TcpListener) -> Option<tokio::net::TcpListener> {
+    let socket = socket.try_clone().and_then(tokio::net::TcpListener::from_std);
+    socket.inspect_err(|error| tracing::error!(%error, "cannot take links")).ok()
 }
 
 async fn sweep(connections: Rc<Connections>) {

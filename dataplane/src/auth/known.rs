@@ -15,6 +15,7 @@ use super::principal::{Credential, Principal};
 use super::resource::{Approach, Resource};
 use super::token::Token;
 use super::verified::{Entry, Verified};
+use super::vouched::Voucher;
 use crate::reason::Reason;
 
 /// The principals there are, and how they prove it.
@@ -117,6 +118,15 @@ impl Known {
                 self.holder(names.into_iter(), principal.expires?)
             }
         }
+    }
+
+    /// Somebody whom another node of the fleet let in, as this configuration knows them; `None`: they would not come in here.
+    pub(crate) fn vouched(&self, text: &[u8]) -> Option<Principal> {
+        let issuer = |url: &str| {
+            let authority = self.issuers.iter().find(|authority| *authority.config.url == *url)?;
+            Some(Arc::clone(&authority.config))
+        };
+        self.again(&Voucher::read(text)?.principal(issuer)?)
     }
 
     /// The same, or as they were known before.

@@ -117,6 +117,11 @@ impl Principal {
         Self::of(&[name, name], anonymous, identity)
     }
 
+    /// As another node of the fleet knows it.
+    pub(super) fn vouched(id: PrincipalId, anonymous: bool, identity: Identity) -> Self {
+        Self { id, anonymous, identity: Arc::new(identity) }
+    }
+
     /// Inside a session an anonymous principal is that session: what belongs to it is nobody else's.
     pub(crate) fn act_in(&mut self, session: &SessionId) {
         if self.anonymous {

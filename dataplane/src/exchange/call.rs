@@ -9,6 +9,7 @@ use http::StatusCode;
 use sluice_http1::Fields;
 use sluice_mcp::{Chunks, Edit, Message, ScanLimits, Span, decode_string, scan_into};
 
+use super::handed::Handed;
 use super::json_stream::JsonStream;
 use super::record::Record;
 use super::relay::Relay;
@@ -179,6 +180,8 @@ pub(crate) enum Content {
     JsonStream(Box<JsonStream>),
     /// A stream of messages.
     Messages(Box<Relay>),
+    /// What another node answered.
+    Handed(Box<Handed>),
 }
 
 /// Pieces of one message.

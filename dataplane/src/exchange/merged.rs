@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method as Verb, StatusCode};
 use sluice_mcp::path::member;
 use sluice_mcp::{Era, Kind, Method, Span, Version, encode_string, error_body};
 
@@ -22,7 +22,9 @@ mod tasks;
 mod union;
 
 use super::call::{Arrival, Content, Posted, Refusal, Reply};
-use super::{Outcome, check_modern_message, find_session, http_server, permission, pipe_server, refuse, sessions};
+use super::{
+    Outcome, check_modern_message, find_session, handed, http_server, permission, pipe_server, refuse, sessions,
+};
 use crate::catalog::{Audience, Kind as Kinds};
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -84,6 +86,7 @@ pub(super) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
                 arrival.principal.act_in(&whole.session.id);
                 Client::Legacy(whole)
             }
+            Err(Reason::SessionElsewhere(home)) => return handed::post(worker, arrival, posted, home).await,
             Err(reason) => return Err(refuse(&mut arrival, reason, posted.id())),
         },
         Era::Modern => {
@@ -271,6 +274,7 @@ async fn forward(
 pub(super) async fn get(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
     let whole = match stream_session(worker, &arrival).await {
         Ok(whole) => whole,
+        Err(Reason::SessionElsewhere(home)) => return handed::bare(worker, arrival, Verb::GET, home).await,
         Err(reason) => return Err(refuse(&mut arrival, reason, None)),
     };
     arrival.principal.act_in(&whole.session.id);
@@ -301,6 +305,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
 pub(super) async fn delete(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
     let whole = match stream_session(worker, &arrival).await {
         Ok(whole) => whole,
+        Err(Reason::SessionElsewhere(home)) => return handed::bare(worker, arrival, Verb::DELETE, home).await,
         Err(reason) => return Err(refuse(&mut arrival, reason, None)),
     };
     match sessions::remove(worker, &whole.session).await {

@@ -49,7 +49,7 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
         return Err(refuse(&mut call, reason, id));
     }
     let (id, place, held) = admit(worker, &mut call, &posted)?;
-    let session = SessionId::random();
+    let session = SessionId::held_by(worker.node.peers.home);
     let owner = call.principal.id;
     call.principal.act_in(&session);
     let greeting = Greeting {

@@ -11,6 +11,7 @@ use sluice_mcp::encode_event;
 use super::connection::Busy;
 use super::sse;
 use crate::exchange::call::Pieces;
+use crate::exchange::handed::Handed;
 use crate::exchange::json_stream::JsonStream;
 use crate::exchange::relay::{Item, Relay};
 use crate::wire::MemoryFile;
@@ -28,6 +29,7 @@ pub(super) enum Inner {
     JsonStream(Box<JsonStream>),
     Events(Box<Relay>),
     Pipe(Box<sse::Stream>),
+    Handed(Box<Handed>),
 }
 
 impl Body {
@@ -57,7 +59,7 @@ impl Body {
         match &self.inner {
             Inner::Full(body) => Some(body.len() as u64),
             Inner::Pieces { left, .. } => Some(*left),
-            Inner::JsonStream(_) | Inner::Events(_) | Inner::Pipe(_) => None,
+            Inner::JsonStream(_) | Inner::Events(_) | Inner::Pipe(_) | Inner::Handed(_) => None,
         }
     }
 
@@ -83,7 +85,7 @@ impl Body {
                 }
                 None
             }
-            Inner::JsonStream(_) | Inner::Events(_) | Inner::Pipe(_) => None,
+            Inner::JsonStream(_) | Inner::Events(_) | Inner::Pipe(_) | Inner::Handed(_) => None,
         }
     }
 
@@ -97,6 +99,7 @@ impl Body {
             Inner::JsonStream(stream) => ready!(stream.poll_piece(cx)),
             Inner::Events(relay) => ready!(relay.poll_item(cx)).map(|item| Ok(event(item))),
             Inner::Pipe(stream) => ready!(stream.poll_event(cx)).map(Ok),
+            Inner::Handed(handed) => ready!(handed.poll_piece(cx)),
         };
         Poll::Ready(piece)
     }

@@ -12,8 +12,9 @@ use super::mailbox::Mailboxes;
 use super::path::{self, Door, Path};
 use super::received::Received;
 use super::request::{EVENTS, Head, Request, accepts, check_post, read};
-use super::response::{Response, accepted, allow_origin, events, http, json, preflight, refused, text};
+use super::response::{Response, allow_origin, events, http, json, preflight, refused, text};
 use super::{sse, websocket};
+use crate::auth::Principal;
 use crate::auth::certificate::Certificate;
 use crate::auth::challenge::challenge;
 use crate::auth::known::{Asking, Refused};
@@ -113,9 +114,7 @@ pub(super) async fn answer(house: &House, peer: &Peer, request: &mut Request) ->
                         sse::open(house, guest, head).map(|stream| events(Inner::Pipe(Box::new(stream))).into())
                     }
                     // boxed: each call's future would otherwise have room for it
-                    Door::Messages => {
-                        Box::pin(sse::deliver(house, guest, head, body)).await.map(|()| accepted().into())
-                    }
+                    Door::Messages => Box::pin(sse::deliver(house, guest, head, body)).await.map(Answer::from),
                     Door::WebSocket => websocket::upgrade(&house.worker, guest, head),
                 },
                 Err(reason) => Err(reason.into()),
@@ -150,7 +149,7 @@ async fn admit(
     approach: Approach<'_>,
     scope: Result<Scope, Reason>,
     headers: &Fields,
-    mut record: Record,
+    record: Record,
 ) -> Result<Guest, Reason> {
     let certificate = peer.certificate.as_deref();
     let asking = Asking { headers, address: peer.address, certificate, approach };
@@ -162,6 +161,18 @@ async fn admit(
             Box::pin(unproven.prove(&plane.known, &worker.tokens, plane.known.resource(approach))).await
         }
     };
+    enter(worker, plane, judged, scope, record)
+}
+
+/// Lets somebody in who was judged, and takes their place among their requests.
+#[inline]
+pub(super) fn enter(
+    worker: &Worker,
+    plane: &Arc<Plane>,
+    judged: Result<Principal, Reason>,
+    scope: Result<Scope, Reason>,
+    mut record: Record,
+) -> Result<Guest, Reason> {
     let admitted = (|| {
         let principal = judged?;
         record.principal = Some(Arc::clone(&principal.name));
@@ -194,7 +205,12 @@ async fn admit(
 }
 
 /// Streamable HTTP: reads the body where there is one, and sends the call down the path.
-async fn mcp(worker: &Rc<Worker>, guest: Guest, head: &mut Head, body: &mut Received) -> Result<Response, Refusal> {
+pub(super) async fn mcp(
+    worker: &Rc<Worker>,
+    guest: Guest,
+    head: &mut Head,
+    body: &mut Received,
+) -> Result<Response, Refusal> {
     let Guest { scope, mut base } = guest;
     base.record.other_method = match head.verb {
         // no message, and so no method of one

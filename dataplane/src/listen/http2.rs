@@ -74,7 +74,7 @@ async fn answer(
 }
 
 /// A request as the doors know it.
-fn taken(request: http::Request<Incoming>) -> Request {
+pub(super) fn taken(request: http::Request<Incoming>) -> Request {
     let (parts, body) = request.into_parts();
     let mut headers = Fields::with_capacity(512);
     for (name, value) in &parts.headers {
@@ -86,7 +86,7 @@ fn taken(request: http::Request<Incoming>) -> Request {
     Request { head, body: Received::Stream(body) }
 }
 
-fn given(response: Response) -> http::Response<Body> {
+pub(super) fn given(response: Response) -> http::Response<Body> {
     let mut given = http::Response::new(response.body);
     *given.status_mut() = response.status;
     for (name, value) in response.headers {
@@ -113,7 +113,7 @@ async fn discard(mut body: Received) {
 
 /// Runs streams on the worker's own thread.
 #[derive(Clone, Copy)]
-struct LocalExecutor;
+pub(super) struct LocalExecutor;
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {

@@ -12,8 +12,9 @@ use crate::auth::quota::Ticket;
 use crate::auth::{Principal, PrincipalId};
 use crate::budget::Held;
 use crate::limit;
+use crate::peer::Home;
 use crate::reason::Reason;
-use crate::seal::{self, Binding, Kind, Seal};
+use crate::seal::{Binding, Kind, Seal};
 
 /// A message of a client that was accepted: one message, the room it takes, and its place among the client's requests.
 pub(crate) struct Mail {
@@ -42,10 +43,10 @@ pub(crate) struct Registered {
 }
 
 impl Mailboxes {
-    /// Opens a mailbox at an address nobody can guess.
-    pub(crate) fn open(self: &Arc<Self>) -> (Registered, mpsc::Receiver<Mail>) {
+    /// Opens a mailbox at an address nobody can guess, which ends with the node it is at.
+    pub(crate) fn open(self: &Arc<Self>, home: Home) -> (Registered, mpsc::Receiver<Mail>) {
         let (sender, mails) = mpsc::channel(limit::MAILBOX_MESSAGES);
-        let address = Address(seal::random());
+        let address = Address(home.address());
         self.open.pin().insert(address, sender);
         (Registered { mailboxes: Arc::clone(self), address }, mails)
     }
@@ -77,6 +78,11 @@ impl Drop for Registered {
 }
 
 impl Address {
+    /// At which node the mailbox is.
+    pub(crate) fn home(self) -> Home {
+        Home::of(&self.0)
+    }
+
     /// The address as the client sees it. `server` is empty on the merged door.
     pub(crate) fn sealed(&self, seal: &Seal, principal: PrincipalId, server: &str) -> String {
         seal.seal(&Binding { kind: Kind::Mailbox, principal, server, context: b"" }, 0, &self.0)
@@ -97,7 +103,7 @@ mod tests {
     fn an_address_opens_only_for_its_owner_and_server() {
         let seal = Seal::new(&[7; 32]);
         let owner = PrincipalId([1; 16]);
-        let (registered, _mails) = Arc::new(Mailboxes::default()).open();
+        let (registered, _mails) = Arc::new(Mailboxes::default()).open(Home::begin("a"));
         let text = registered.address.sealed(&seal, owner, "one");
         assert_eq!(Address::open(&seal, owner, "one", text.as_bytes()), Some(registered.address));
         assert_eq!(Address::open(&seal, PrincipalId([2; 16]), "one", text.as_bytes()), None);
@@ -109,7 +115,7 @@ mod tests {
     #[test]
     fn a_mailbox_is_gone_with_its_stream() {
         let mailboxes = Arc::new(Mailboxes::default());
-        let (registered, _mails) = mailboxes.open();
+        let (registered, _mails) = mailboxes.open(Home::begin("a"));
         let address = registered.address;
         assert!(mailboxes.has(address));
         drop(registered);

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::body::{Body, Inner};
 use super::request::{EVENTS, JSON};
 use crate::exchange::call::{Content, Refusal, Reply};
+use crate::exchange::handed::Handed;
 use crate::reason::Reason;
 
 /// An answer.
@@ -60,11 +61,22 @@ pub(super) fn http(reply: Reply) -> Response {
         Content::Pieces(pieces) => typed(Body::pieces(pieces), JSON),
         Content::JsonStream(stream) => typed(Body::of(Inner::JsonStream(stream)), JSON),
         Content::Messages(relay) => Response { status, ..events(Inner::Events(relay)) },
+        Content::Handed(handed) => return handed_on(status, handed),
     };
     match reply.session {
         Some(id) => response.with(sluice_mcp::header::SESSION_ID, id),
         None => response,
     }
+}
+
+/// What another node answered.
+fn handed_on(status: StatusCode, mut handed: Box<Handed>) -> Response {
+    let headers = std::mem::take(&mut handed.headers);
+    let body = match handed.take_whole() {
+        Some(whole) => Body::full(whole),
+        None => Body::of(Inner::Handed(handed)),
+    };
+    headers.into_iter().fold(Response::new(status, body), |response, (name, value)| response.with(name, value))
 }
 
 /// An event stream.

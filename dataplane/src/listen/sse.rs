@@ -17,12 +17,15 @@ use super::path;
 use super::pipe::{End, Pipe};
 use super::received::Received;
 use super::request::{Head, accepts, check_json, read};
+use super::response::{Response, accepted, http};
 use crate::auth::quota::Ticket;
 use crate::drain::Phase;
 use crate::exchange::call::{Base, Refusal};
+use crate::exchange::handed;
 use crate::exchange::record::Record;
 use crate::limit;
 use crate::observe::metrics::Inside;
+use crate::peer::Home;
 use crate::reason::Reason;
 use crate::seal;
 
@@ -59,7 +62,7 @@ pub(super) fn open(house: &House, guest: Guest, head: &Head) -> Result<Stream, R
         }
     };
     let node = &house.worker.node;
-    let (mailbox, mails) = house.mailboxes.open();
+    let (mailbox, mails) = house.mailboxes.open(node.peers.home);
     let path = head.target.path();
     let address = mailbox.address.sealed(&node.seal, principal.id, &path::server_in(path));
     let (outbox, waiting) = outbox();
@@ -79,7 +82,20 @@ pub(super) fn open(house: &House, guest: Guest, head: &Head) -> Result<Stream, R
 }
 
 /// A POST: hands a message in.
-pub(super) async fn deliver(house: &House, guest: Guest, head: &Head, body: &mut Received) -> Result<(), Refusal> {
+pub(super) async fn deliver(
+    house: &House,
+    guest: Guest,
+    head: &mut Head,
+    body: &mut Received,
+) -> Result<Response, Refusal> {
+    let address = address(house, &guest.base, head);
+    if let Ok(address) = address
+        && head.verb == Verb::POST
+        && !house.mailboxes.has(address)
+        && address.home() != house.worker.node.peers.home
+    {
+        return hand_on(house, guest, head, body, address.home()).await;
+    }
     let Base { plane, principal, ticket, mut record, .. } = *guest.base;
     record.other_method = Some("POST /messages".to_owned());
     let limits = &plane.snapshot.limits;
@@ -88,11 +104,7 @@ pub(super) async fn deliver(house: &House, guest: Guest, head: &Head, body: &mut
             return Err(Reason::MethodNotAllowed("POST").into());
         }
         check_json(&head.headers)?;
-        let text = session_id(head.target.query().unwrap_or_default()).ok_or(Reason::StreamMissing)?;
-        let server = path::server_in(head.target.path());
-        let address = Address::open(&house.worker.node.seal, principal.id, &server, text.as_bytes())
-            .filter(|address| house.mailboxes.has(*address))
-            .ok_or(Reason::StreamUnknown)?;
+        let address = Some(address?).filter(|address| house.mailboxes.has(*address)).ok_or(Reason::StreamUnknown)?;
         let (body, held) = read(&house.worker, limits.body_bytes, &head.headers, body).await?;
         let message = scan(&body, ScanLimits { depth: limits.json_depth }).map_err(|error| {
             let id = error.id.map(|s| body.slice(s.range()));
@@ -112,7 +124,36 @@ pub(super) async fn deliver(house: &House, guest: Guest, head: &Head, body: &mut
         }
         Err(refusal) => record.fail(&refusal.reason),
     }
-    delivered
+    delivered.map(|()| accepted())
+}
+
+/// The mailbox a POST names.
+fn address(house: &House, base: &Base, head: &Head) -> Result<Address, Reason> {
+    let text = session_id(head.target.query().unwrap_or_default()).ok_or(Reason::StreamMissing)?;
+    let server = path::server_in(head.target.path());
+    let address = Address::open(&house.worker.node.seal, base.principal.id, &server, text.as_bytes());
+    address.ok_or(Reason::StreamUnknown)
+}
+
+/// Hands a message in at the node that holds the stream.
+async fn hand_on(
+    house: &House,
+    guest: Guest,
+    head: &mut Head,
+    body: &mut Received,
+    home: Home,
+) -> Result<Response, Refusal> {
+    let mut base = guest.base;
+    base.record.other_method = Some("POST /messages".to_owned());
+    let limit = base.plane.snapshot.limits.body_bytes;
+    let read = match check_json(&head.headers) {
+        Ok(()) => read(&house.worker, limit, &head.headers, body).await,
+        Err(reason) => Err(reason),
+    };
+    let (body, _held) = read.inspect_err(|reason| base.record.fail(reason))?;
+    base.headers = std::mem::take(&mut head.headers);
+    let path = format!("{}?{}", head.target.path(), head.target.query().unwrap_or_default());
+    handed::post_at(&house.worker, base, &path, body, None, home).await.map(http)
 }
 
 /// The session a POST names, by either spelling of the parameter.

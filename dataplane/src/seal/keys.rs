@@ -58,6 +58,13 @@ impl Keys {
         Self(vec![Key { id: FIRST, secret: Zeroizing::new(secret) }])
     }
 
+    /// Keys that somebody else keeps, the one that seals last; `None` where they are none that can be used.
+    pub(crate) fn given(keys: impl IntoIterator<Item = (u8, [u8; KEY])>) -> Option<Self> {
+        let key = |(id, secret)| Key { id, secret: Zeroizing::new(secret) };
+        let keys: Vec<Key> = keys.into_iter().map(key).collect();
+        (1..=MOST).contains(&keys.len()).then_some(Self(keys))
+    }
+
     /// The one that seals first.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Key> {
         self.0.iter().rev()

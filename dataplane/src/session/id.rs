@@ -1,7 +1,7 @@
 //! Session ids: opaque, sealed. A forged one is refused by its MAC, before any store is asked.
 //!
-//! Form: base64url of key id (1 byte), random (16), owner (8: the first bytes of the principal's id), MAC (16): 55 visible
-//! ASCII characters (2025-11-25 *Session Management*).
+//! Form: base64url of key id (1 byte), random (8), the life of the node that holds the session (8), owner (8: the first bytes of the
+//! principal's id), MAC (16): 55 visible ASCII characters (2025-11-25 *Session Management*).
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
@@ -9,7 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::auth::PrincipalId;
 pub(crate) use crate::auth::SessionId;
-use crate::seal::{self, Seal};
+use crate::peer::Home;
+use crate::seal::Seal;
 
 const BODY: usize = 1 + 16 + 8;
 /// Bytes of the MAC.
@@ -19,9 +20,20 @@ const WHOLE: usize = BODY + MAC;
 pub(crate) const TEXT: usize = (WHOLE * 4).div_ceil(3);
 
 impl SessionId {
-    /// A new id from the operating system's random generator.
+    /// A new id of a session that is held here: its random part is followed by who holds it.
+    pub(crate) fn held_by(home: Home) -> Self {
+        Self(home.address())
+    }
+
+    /// A new id of a session that anybody may hold.
+    #[cfg(test)]
     pub(crate) fn random() -> Self {
-        Self(seal::random())
+        Self::held_by(Home::begin("anybody"))
+    }
+
+    /// Who holds the session.
+    pub(crate) fn home(&self) -> Home {
+        Home::of(&self.0)
     }
 
     /// The id as clients see it.
@@ -66,8 +78,7 @@ impl Presented {
 
     /// Whether it was given out by a node with a key of these.
     pub(crate) fn is_genuine(&self, seal: &Seal) -> bool {
-        let key = seal.key(self.0[0]);
-        key.is_some_and(|key| verify_slices_are_equal(&key.mac(&self.0[..BODY]), &self.0[BODY..]).is_ok())
+        seal.is_genuine(self.0[0], &self.0[..BODY], &self.0[BODY..])
     }
 
     /// The same, where it was found before what a genuine one of this session ends in; the key may be gone since.
@@ -91,7 +102,7 @@ mod tests {
     fn only_the_genuine_id_of_the_owner_opens() {
         let seal = Seal::new(&[3; 32]);
         let owner = PrincipalId([1; 16]);
-        let id = SessionId::random();
+        let id = SessionId::held_by(Home::begin("a"));
         let text = id.sealed(&seal, owner);
         assert_eq!(text.len(), TEXT);
         assert_eq!(SessionId::open(&seal, owner, text.as_bytes()), Some(id));

@@ -22,7 +22,7 @@ use super::backoff::Backoff;
 use super::identity::{self, Identity};
 use super::stream::{End, converse};
 use super::token::JoinToken;
-use super::{Link, tls};
+use super::{Fleet, Link, tls};
 use crate::limit;
 
 /// The port of a control plane's gRPC listener, where a URL says none.
@@ -85,11 +85,14 @@ impl Remote {
     /// Serves the node over one connection after the other, as long as it lives.
     pub(super) async fn serve(&self, link: &mut Link) {
         let mut way = Way { remote: self, identity: Identity::load(&self.identity).ok().flatten(), tried: None };
+        way.identity.iter().for_each(|identity| link.fleet.identify(identity));
         let mut backoff = Backoff::new();
         let mut left = pin!(link.left());
         loop {
             let began = Instant::now();
-            let reason = match way.visit(link).await {
+            let end = way.visit(link).await;
+            link.fleet.unheard();
+            let reason = match end {
                 End::Leaving => return,
                 End::Dismissed(reason) => {
                     tracing::error!(
@@ -185,12 +188,13 @@ impl Way<'_> {
             Some(identity) => identity,
         };
         let identity = self.identity.insert(identity);
+        link.fleet.identify(identity);
         let channel = self.remote.connect(tls::known(identity).map_err(internal)?).await?;
         tracing::info!(control_plane = self.remote.host, "connected to the control plane");
-        let asked = Arc::clone(&link.renewal);
+        let (asked, fleet) = (Arc::clone(&link.renewal), link.fleet.clone());
         tokio::select! {
             end = converse(channel.clone(), link) => Ok(end),
-            never = keep_renewing(identity, &asked, &channel, &self.remote.identity) => match never {},
+            never = keep_renewing(identity, &asked, &channel, (&self.remote.identity, &fleet)) => match never {},
         }
     }
 
@@ -222,7 +226,7 @@ async fn keep_renewing(
     identity: &mut Identity,
     asked: &Notify,
     channel: &Channel,
-    file: &std::path::Path,
+    (file, fleet): (&std::path::Path, &Fleet),
 ) -> std::convert::Infallible {
     loop {
         // in steps, because clocks are set and machines sleep
@@ -234,7 +238,10 @@ async fn keep_renewing(
             }
         }
         match renew(identity, channel.clone(), file).await {
-            Ok(renewed) => *identity = renewed,
+            Ok(renewed) => {
+                fleet.identify(&renewed);
+                *identity = renewed;
+            }
             Err(status) => {
                 tracing::warn!(reason = status.message(), "the certificate of this node could not be renewed yet");
                 tokio::time::sleep(limit::RENEWAL_LOOK).await;

@@ -68,6 +68,7 @@ fn hello(link: &Link) -> v1::Hello {
         generation: link.generation(),
         chunks: link.held.chunks.keys().map(|name| name.to_wire()).collect(),
         addresses: link.addresses.clone(),
+        link: link.takes_links_at.clone(),
     }
 }
 
@@ -110,6 +111,10 @@ impl Stream<'_> {
             Some(Told::Wanted(wanted)) => self.tell_inventory(&wanted.server).await,
             Some(Told::Renewal(v1::Renewal {})) => {
                 self.link.renewal.notify_one();
+                Ok(())
+            }
+            Some(Told::Fleet(fleet)) => {
+                self.link.fleet.told(fleet);
                 Ok(())
             }
             Some(Told::Dismissal(dismissal)) => Err(End::Dismissed(dismissal.reason)),

@@ -35,10 +35,16 @@ pub(super) async fn judge(State(service): State<Service>, mut request: Request, 
         Err(refused) => return refused.into_http(),
     };
     let (head, body) = request.into_parts();
-    let request = Request::from_parts(head, room.map_or(body, |room| Body::new(room.around(body))));
+    let body = match room {
+        Some(room) => Body::new(room.around(body)),
+        None => body,
+    };
+    let request = Request::from_parts(head, body);
     let Some(deadline) = deadline else { return next.run(request).await };
     match timeout_at(deadline, next.run(request)).await {
-        Ok(response) => response.map(|body| Body::new(Until { body, over: Box::pin(sleep_until(deadline)), told: false })),
+        Ok(response) => {
+            response.map(|body| Body::new(Until { body, over: Box::pin(sleep_until(deadline)), told: false }))
+        }
         Err(_) => late().into_http(),
     }
 }

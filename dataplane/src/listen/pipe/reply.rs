@@ -47,6 +47,8 @@ impl Pipe {
                 }
                 Err(reason) => Some(reason),
             },
+            // a pipe holds its session itself
+            Content::Handed(_) => Some(Reason::SessionUnknown),
             Content::Messages(relay) => (!self.stream(*relay).await).then_some(Reason::ServerClosed),
         };
         if let (Some(reason), Some(id)) = (failed, id) {

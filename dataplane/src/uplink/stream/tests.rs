@@ -6,6 +6,8 @@ use tokio::sync::{Mutex, watch};
 use tonic::{Request, Response, Streaming};
 
 use super::*;
+use crate::peer::Peers;
+use crate::uplink::Fleet;
 
 /// A control plane that says what it is told to, and tells what it hears.
 struct Scripted {
@@ -53,6 +55,8 @@ impl Desk {
         let (_, stage) = watch::channel(None);
         let mut link = Link {
             node: "a".to_owned(),
+            fleet: Fleet::new(&Peers::new("a"), None),
+            takes_links_at: String::new(),
             labels: Default::default(),
             addresses: Vec::new(),
             held,

@@ -1,0 +1,127 @@
+//! One worker's connections to other nodes: made when they are needed, few to each, and given up when they idle.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Mutex;
+
+use super::line::{Line, Undialled};
+use super::roster::Peer;
+use super::{Home, Peers};
+use crate::limit;
+
+/// A worker's connections to other nodes.
+pub(crate) struct Lines {
+    peers: Arc<Peers>,
+    to: RefCell<HashMap<Arc<str>, Rc<Slot>, foldhash::fast::RandomState>>,
+}
+
+/// Those to one node. Who waits for the lock waits for somebody who dials.
+type Slot = Mutex<Open>;
+
+#[derive(Default)]
+struct Open {
+    lines: Vec<Rc<Line>>,
+    /// When it could not be dialled, and what that meant.
+    failed: Option<(Instant, Away)>,
+}
+
+/// Why what is held elsewhere cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Away {
+    /// It is nowhere any more.
+    Gone,
+    /// Whether it is still there is not known.
+    Unreachable,
+    /// As much goes to that node as may at a time.
+    Busy,
+}
+
+impl Lines {
+    pub(crate) fn new(peers: Arc<Peers>) -> Self {
+        Self { peers, to: RefCell::default() }
+    }
+
+    /// A connection to this life of a node.
+    ///
+    /// # Errors
+    /// There is none to be had, within [`limit::LINK_CONNECT`].
+    pub(crate) async fn to(&self, home: Home) -> Result<Rc<Line>, Away> {
+        let roster = self.peers.roster();
+        let Some(peer) = roster.of_home(home) else {
+            // an earlier life of this node, or a node that was sent away; one that came while nobody told is not known here
+            let is_over = home.is_of(&self.peers.name) || roster.is_current;
+            return Err(if is_over { Away::Gone } else { Away::Unreachable });
+        };
+        let slot = Rc::clone(self.to.borrow_mut().entry(Arc::clone(&peer.name)).or_default());
+        let mut open = slot.lock().await;
+        let line = open.line(&self.peers, peer, roster.is_current).await?;
+        if line.leads_to(home) {
+            return Ok(line);
+        }
+        // it lives again, or what was connected to is not there any more and that was not noticed yet
+        let is_fresh = line.opened.elapsed() < limit::LINK_CONNECT;
+        if is_fresh || line.hello().await.is_some() {
+            return Err(Away::Gone);
+        }
+        open.lines.retain(|other| !Rc::ptr_eq(other, &line));
+        let line = open.line(&self.peers, peer, roster.is_current).await?;
+        if line.leads_to(home) { Ok(line) } else { Err(Away::Gone) }
+    }
+
+    /// Gives up what is not used any more.
+    pub(crate) fn sweep(&self) {
+        let is_used = |line: &Rc<Line>| {
+            !line.is_closed() && (Rc::strong_count(line) > 1 || line.used.get().elapsed() < limit::LINK_IDLE)
+        };
+        self.to.borrow_mut().retain(|_, slot| match slot.try_lock() {
+            Ok(mut open) => {
+                open.lines.retain(is_used);
+                !open.lines.is_empty()
+            }
+            // somebody dials
+            Err(_) => true,
+        });
+    }
+}
+
+impl Open {
+    /// A connection with room for one more exchange.
+    async fn line(&mut self, peers: &Arc<Peers>, peer: &Peer, is_current: bool) -> Result<Rc<Line>, Away> {
+        self.lines.retain(|line| !line.is_closed());
+        // each exchange under way holds its line
+        let has_room = |line: &&Rc<Line>| Rc::strong_count(line) <= limit::LINK_STREAMS as usize;
+        if let Some(line) = self.lines.iter().find(has_room) {
+            return Ok(Rc::clone(line));
+        }
+        if self.lines.len() >= limit::LINKS_PER_NODE {
+            return Err(Away::Busy);
+        }
+        if let Some((at, away)) = self.failed
+            && at.elapsed() < limit::LINK_RETRY
+        {
+            return Err(away);
+        }
+        match Line::dial(peers, peer).await {
+            Ok(line) => {
+                self.failed = None;
+                self.lines.push(Rc::clone(&line));
+                Ok(line)
+            }
+            Err(error) => {
+                let away = match error {
+                    Undialled::Refused(_) => Away::Gone,
+                    // neither the control plane nor this node hears of it
+                    Undialled::Unreachable(_) if peer.is_absent && is_current => Away::Gone,
+                    Undialled::Unreachable(_) => Away::Unreachable,
+                };
+                tracing::warn!(peer = %peer.name, address = %peer.address, %error, ?away, "no link to another node");
+                self.failed = Some((Instant::now(), away));
+                Err(away)
+            }
+        }
+    }
+}
