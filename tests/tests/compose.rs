@@ -44,6 +44,9 @@ async fn the_fleet_of_the_compose_file_comes_up_and_serves() {
     }
     assert_eq!(ask("node-b", "/servers/legacy/mcp", key.trim()).await, 404, "it is of zone a");
     assert_eq!(ask("node-b", "/servers/modern/mcp", "nobody").await, 401);
+    // they know each other
+    let links = engine.run("sluice", &["status", "-o", "json"]).1;
+    assert_eq!(links.matches(":9402\"").count(), 2, "{links}");
     drop(control);
     assert_eq!(ask("node-a", "/servers/modern/mcp", key.trim()).await, 200, "without its control plane");
 }

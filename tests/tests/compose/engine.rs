@@ -107,6 +107,9 @@ impl Engine {
         let mut text = text.replace("$$", "$").replace("0.0.0.0", &self.addresses[service]);
         for (name, address) in &self.addresses {
             text = text.replace(&format!("//{name}:"), &format!("//{address}:"));
+            if let Some(port) = text.strip_prefix(&format!("{name}:")) {
+                text = format!("{address}:{port}");
+            }
         }
         for volume in self.file["services"][service]["volumes"].as_array().into_iter().flatten() {
             let mut parts = volume.as_str().unwrap().split(':');
