@@ -78,7 +78,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     // a node that is alone with its control plane in one process has no need to start without it
     let ledger = uplink.is_remote().then(|| Arc::new(Ledger::new(&settings.state_dir, &settings.node)));
     let held = ledger.as_ref().and_then(|ledger| ledger.read()).map(|(manifest, chunks)| Held { manifest, chunks });
-    let peers = Peers::new(&settings.node);
+    let peers = Peers::new(&settings.node, settings.link.is_some());
     let linking = settings.link.map(|address| listen(address, "--link")).transpose()?.map(Arc::new);
     let told = match (&settings.advertise, &linking) {
         (_, None) => String::new(),

@@ -423,8 +423,7 @@ pub(crate) const SESSION_AGE: Duration = Duration::from_secs(30 * 86_400);
 /// When clients may come again whose sessions cannot be looked up.
 pub(crate) const STORE_RETRY_AFTER: u32 = 1;
 
-/// How long a link to another node may take to come about, to the word which life of it is there: some round trips. Whoever waits
-/// for more is better told to come again.
+/// How long a link to another node may take to come about: some round trips. Whoever waits for more is better told to come again.
 pub(crate) const LINK_CONNECT: Duration = Duration::from_secs(1);
 /// How soon a node that could not be reached is dialled again: whoever comes meanwhile is told at once.
 pub(crate) const LINK_RETRY: Duration = Duration::from_millis(500);

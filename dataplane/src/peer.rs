@@ -23,19 +23,15 @@ pub(crate) use lines::{Away, Lines};
 pub(crate) use roster::Roster;
 pub(crate) use tls::Tls;
 
-/// The path at which a node says which life of it is there, in the header field of the same name.
-pub(crate) const HELLO: &str = "/sluice-home";
-/// The header field by which a node says which life of it answers.
-pub(crate) const HOME: &str = "sluice-home";
 /// The header field by which a node vouches for whom it hands on.
 pub(crate) const VOUCHER: &str = "sluice-principal";
 
 /// What a node knows of the others. None are known where there is no fleet.
 pub(crate) struct Peers {
-    /// What this node is called.
-    pub name: Arc<str>,
-    /// This life of it.
+    /// What this node is called, in what it hands out.
     pub home: Home,
+    /// It hands on what others hold, and takes what they hand on.
+    pub links: bool,
     roster: watch::Sender<Arc<Roster>>,
     /// With the certificate of now; none before the node has joined.
     tls: ArcSwapOption<Tls>,
@@ -43,10 +39,10 @@ pub(crate) struct Peers {
 
 impl Peers {
     /// Nobody, as yet.
-    pub(crate) fn new(node: &str) -> Arc<Self> {
+    pub(crate) fn new(node: &str, links: bool) -> Arc<Self> {
         Arc::new(Self {
-            name: node.into(),
-            home: Home::begin(node),
+            home: Home::of_node(node),
+            links,
             roster: watch::Sender::default(),
             tls: ArcSwapOption::empty(),
         })

@@ -54,7 +54,7 @@ pub(crate) enum Reason {
     SessionMissing,
     SessionRepeated,
     SessionUnknown,
-    /// It is held by another node, in this life of it.
+    /// It is held by another node, if there is one of that home.
     SessionElsewhere([u8; 8]),
     HandleUnknown(&'static str),
     EventIdUnknown,

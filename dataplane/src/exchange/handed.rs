@@ -162,6 +162,8 @@ async fn ask(
     for _ in 0..2 {
         let line = worker.lines.to(home).await.map_err(|away| match away {
             Away::Gone => Reason::SessionUnknown,
+            Away::Ended if !worker.node.sessions.returns_with_its_node() => Reason::SessionUnknown,
+            Away::Ended => Reason::HolderAway,
             Away::Unreachable => Reason::HolderAway,
             Away::Busy => Reason::Busy,
         })?;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -29,7 +28,7 @@ use super::sse;
 use crate::drain::Open;
 use crate::exchange::record::Record;
 use crate::limit;
-use crate::peer::{HELLO, HOME, Shown, VOUCHER};
+use crate::peer::{Shown, VOUCHER};
 use crate::reason::Reason;
 
 /// Accepts links, as long as the node lives: what is held here is reached until it is let go.
@@ -95,8 +94,7 @@ async fn serve(house: Rc<House>, stream: TcpStream) -> Result<(), String> {
     };
     let served = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
-        // one more, to ask which life of this node is here
-        .max_concurrent_streams(limit::LINK_STREAMS + 1)
+        .max_concurrent_streams(limit::LINK_STREAMS)
         .max_header_list_size(2 * limit::HEAD_BYTES as u32)
         .keep_alive_interval(limit::LINK_PING)
         .keep_alive_timeout(limit::LINK_PONG)
@@ -118,14 +116,7 @@ async fn answer(
     let node = &house.worker.node;
     // who ends waits for what is under way
     let open = node.drain.open();
-    let mut response = match request.uri().path() {
-        HELLO => given(Response::empty(StatusCode::NO_CONTENT)),
-        _ => given(exchange(&house, &peer, taken(request)).await),
-    };
-    // lowercase hexadecimal digits are a field value
-    if let Ok(home) = HeaderValue::from_str(&node.peers.home.text()) {
-        response.headers_mut().insert(HOME, home);
-    }
+    let response = given(exchange(&house, &peer, taken(request)).await);
     Ok(response.map(|body| Counted { body, _open: open }))
 }
 

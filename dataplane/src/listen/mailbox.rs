@@ -103,7 +103,7 @@ mod tests {
     fn an_address_opens_only_for_its_owner_and_server() {
         let seal = Seal::new(&[7; 32]);
         let owner = PrincipalId([1; 16]);
-        let (registered, _mails) = Arc::new(Mailboxes::default()).open(Home::begin("a"));
+        let (registered, _mails) = Arc::new(Mailboxes::default()).open(Home::of_node("a"));
         let text = registered.address.sealed(&seal, owner, "one");
         assert_eq!(Address::open(&seal, owner, "one", text.as_bytes()), Some(registered.address));
         assert_eq!(Address::open(&seal, PrincipalId([2; 16]), "one", text.as_bytes()), None);
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_mailbox_is_gone_with_its_stream() {
         let mailboxes = Arc::new(Mailboxes::default());
-        let (registered, _mails) = mailboxes.open(Home::begin("a"));
+        let (registered, _mails) = mailboxes.open(Home::of_node("a"));
         let address = registered.address;
         assert!(mailboxes.has(address));
         drop(registered);

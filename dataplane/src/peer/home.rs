@@ -1,27 +1,22 @@
-//! Where something is that cannot move: a node, in one of its lives. It stands at the end of what the node hands out for that.
+//! Where something is that cannot move: at a node, which is named at the end of what it hands out for that.
 
 use aws_lc_rs::digest;
 
 use crate::seal;
 
-/// Bytes by which a node is known: of a thousand nodes, no two are alike, but once in ten thousand fleets.
-const NODE: usize = 4;
-/// Bytes by which its lives are told apart.
-const LIFE: usize = 4;
-
-/// A node from one start to its end.
+/// A node, as it is named there: the beginning of its name's digest, so that no two of a fleet are alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Home([u8; Home::BYTES]);
 
 impl Home {
     /// How many bytes it takes.
-    pub(crate) const BYTES: usize = NODE + LIFE;
+    pub(crate) const BYTES: usize = 8;
 
-    /// A new life of a node.
-    pub(crate) fn begin(node: &str) -> Self {
-        let mut home = Self(seal::random());
-        home.0[..NODE].copy_from_slice(&digest_of(node));
-        home
+    /// That of a node.
+    pub(crate) fn of_node(name: &str) -> Self {
+        let mut home = [0; Self::BYTES];
+        home.copy_from_slice(&digest::digest(&digest::SHA256, name.as_bytes()).as_ref()[..Self::BYTES]);
+        Self(home)
     }
 
     /// What an address ends with.
@@ -38,19 +33,9 @@ impl Home {
         address
     }
 
-    /// Whether it is a life of this node.
-    pub(crate) fn is_of(self, node: &str) -> bool {
-        self.0[..NODE] == digest_of(node)
-    }
-
     /// Its bytes; as [`From`] takes them.
     pub(crate) fn bytes(self) -> [u8; Self::BYTES] {
         self.0
-    }
-
-    /// As a header field says it.
-    pub(crate) fn text(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -60,23 +45,16 @@ impl From<[u8; Home::BYTES]> for Home {
     }
 }
 
-fn digest_of(node: &str) -> [u8; NODE] {
-    let mut short = [0; NODE];
-    short.copy_from_slice(&digest::digest(&digest::SHA256, node.as_bytes()).as_ref()[..NODE]);
-    short
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_address_tells_the_node_and_the_life_it_is_of() {
-        let (one, again, other) = (Home::begin("edge-1"), Home::begin("edge-1"), Home::begin("edge-2"));
+    fn an_address_tells_the_node_it_is_of() {
+        let (one, other) = (Home::of_node("edge-1"), Home::of_node("edge-2"));
         assert_eq!(Home::of(&one.address()), one);
         assert_ne!(one.address(), one.address(), "nobody guesses the rest");
-        assert_ne!(one, again);
-        assert!(one.is_of("edge-1") && again.is_of("edge-1") && !other.is_of("edge-1"));
-        assert_eq!(one.text().len(), 2 * Home::BYTES);
+        assert_ne!(one, other);
+        assert_eq!(Home::from(one.bytes()), Home::of_node("edge-1"));
     }
 }

@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use super::roster::Peer;
 use super::severable::Severable;
-use super::{HELLO, HOME, Home, Peers, Shown};
+use super::{Peers, Shown};
 use crate::limit;
 
 /// What nodes call each other in TLS, where names are asked for: who they are stands elsewhere in their certificates.
@@ -28,10 +28,7 @@ const NAME: &str = "node.sluice";
 pub(crate) struct Line {
     /// Whom it leads to.
     pub peer: Arc<str>,
-    /// Which life of it said to be there.
-    pub home: String,
     send: RefCell<SendRequest<Full<Bytes>>>,
-    pub(super) opened: Instant,
     pub(super) used: Cell<Instant>,
 }
 
@@ -92,34 +89,13 @@ impl Line {
                 }
             }
         });
-        let now = Instant::now();
-        let mut line = Self {
-            peer: Arc::clone(&peer.name),
-            home: String::new(),
-            send: RefCell::new(send),
-            opened: now,
-            used: Cell::new(now),
-        };
-        line.home = line.hello().await.ok_or_else(|| wrong("it does not say which life of it is there"))?;
-        tracing::debug!(peer = %line.peer, home = line.home, "linked");
-        Ok(Rc::new(line))
-    }
-
-    /// Whether it leads to this life of its node.
-    pub(crate) fn leads_to(&self, home: Home) -> bool {
-        self.home == home.text()
+        tracing::debug!(peer = %peer.name, address = %peer.address, "linked");
+        Ok(Rc::new(Self { peer: Arc::clone(&peer.name), send: RefCell::new(send), used: Cell::new(Instant::now()) }))
     }
 
     /// Whether it can still be used.
     pub(super) fn is_closed(&self) -> bool {
         self.send.borrow().is_closed()
-    }
-
-    /// Asks which life of the node is there; `None`: there is none any more.
-    pub(super) async fn hello(&self) -> Option<String> {
-        let request = Request::get(format!("http://{NAME}{HELLO}")).body(Full::default()).ok()?;
-        let answered = tokio::time::timeout(limit::LINK_CONNECT, self.ask(request)).await.ok()?.ok()?;
-        answered.headers().get(HOME)?.to_str().ok().map(str::to_owned)
     }
 
     /// Sends a request; its answer is there with its head.

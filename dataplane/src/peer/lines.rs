@@ -32,8 +32,10 @@ struct Open {
 /// Why what is held elsewhere cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Away {
-    /// It is nowhere any more.
+    /// The node is none of the fleet any more, or has not been heard of by anybody for a while.
     Gone,
+    /// Nobody listens there: what was in the node's memory is nowhere any more.
+    Ended,
     /// Whether it is still there is not known.
     Unreachable,
     /// As much goes to that node as may at a time.
@@ -45,31 +47,19 @@ impl Lines {
         Self { peers, to: RefCell::default() }
     }
 
-    /// A connection to this life of a node.
+    /// A connection to a node.
     ///
     /// # Errors
     /// There is none to be had, within [`limit::LINK_CONNECT`].
     pub(crate) async fn to(&self, home: Home) -> Result<Rc<Line>, Away> {
         let roster = self.peers.roster();
         let Some(peer) = roster.of_home(home) else {
-            // an earlier life of this node, or a node that was sent away; one that came while nobody told is not known here
-            let is_over = home.is_of(&self.peers.name) || roster.is_current;
-            return Err(if is_over { Away::Gone } else { Away::Unreachable });
+            // one that was sent away, or never was; one that came while nobody told is not known here
+            let is_known = roster.is_current || !self.peers.links;
+            return Err(if is_known { Away::Gone } else { Away::Unreachable });
         };
         let slot = Rc::clone(self.to.borrow_mut().entry(Arc::clone(&peer.name)).or_default());
-        let mut open = slot.lock().await;
-        let line = open.line(&self.peers, peer, roster.is_current).await?;
-        if line.leads_to(home) {
-            return Ok(line);
-        }
-        // it lives again, or what was connected to is not there any more and that was not noticed yet
-        let is_fresh = line.opened.elapsed() < limit::LINK_CONNECT;
-        if is_fresh || line.hello().await.is_some() {
-            return Err(Away::Gone);
-        }
-        open.lines.retain(|other| !Rc::ptr_eq(other, &line));
-        let line = open.line(&self.peers, peer, roster.is_current).await?;
-        if line.leads_to(home) { Ok(line) } else { Err(Away::Gone) }
+        slot.lock().await.line(&self.peers, peer, roster.is_current).await
     }
 
     /// Gives up what is not used any more.
@@ -113,9 +103,9 @@ impl Open {
             }
             Err(error) => {
                 let away = match error {
-                    Undialled::Refused(_) => Away::Gone,
                     // neither the control plane nor this node hears of it
-                    Undialled::Unreachable(_) if peer.is_absent && is_current => Away::Gone,
+                    _ if peer.is_absent && is_current => Away::Gone,
+                    Undialled::Refused(_) => Away::Ended,
                     Undialled::Unreachable(_) => Away::Unreachable,
                 };
                 tracing::warn!(peer = %peer.name, address = %peer.address, %error, ?away, "no link to another node");

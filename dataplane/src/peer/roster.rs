@@ -43,9 +43,9 @@ impl Roster {
         Self { peers: self.peers.clone(), is_current: false }
     }
 
-    /// Whose life this is or was.
+    /// Which of them is named so.
     pub(crate) fn of_home(&self, home: Home) -> Option<&Peer> {
-        self.peers.iter().find(|peer| home.is_of(&peer.name))
+        self.peers.iter().find(|peer| Home::of_node(&peer.name) == home)
     }
 
     /// Whether whoever showed this certificate is a node of the fleet.
@@ -79,8 +79,8 @@ mod tests {
         let roster = Roster::of(&fleet, true);
         assert!(roster.admits(&shown("a", 1)) && roster.admits(&shown("b", 501)));
         assert!(!roster.admits(&shown("b", 500)) && !roster.admits(&shown("c", 1)));
-        assert!(roster.of_home(Home::begin("b")).is_some_and(|peer| &*peer.name == "b"));
-        assert!(roster.of_home(Home::begin("c")).is_none());
+        assert!(roster.of_home(Home::of_node("b")).is_some_and(|peer| &*peer.name == "b"));
+        assert!(roster.of_home(Home::of_node("c")).is_none());
         assert!(!roster.stale().is_current && roster.stale().len() == 2);
     }
 }

@@ -1,6 +1,6 @@
 //! Session ids: opaque, sealed. A forged one is refused by its MAC, before any store is asked.
 //!
-//! Form: base64url of key id (1 byte), random (8), the life of the node that holds the session (8), owner (8: the first bytes of the
+//! Form: base64url of key id (1 byte), random (8), the node that holds the session (8), owner (8: the first bytes of the
 //! principal's id), MAC (16): 55 visible ASCII characters (2025-11-25 *Session Management*).
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -28,7 +28,7 @@ impl SessionId {
     /// A new id of a session that anybody may hold.
     #[cfg(test)]
     pub(crate) fn random() -> Self {
-        Self::held_by(Home::begin("anybody"))
+        Self::held_by(Home::of_node("anybody"))
     }
 
     /// Who holds the session.
@@ -102,7 +102,7 @@ mod tests {
     fn only_the_genuine_id_of_the_owner_opens() {
         let seal = Seal::new(&[3; 32]);
         let owner = PrincipalId([1; 16]);
-        let id = SessionId::held_by(Home::begin("a"));
+        let id = SessionId::held_by(Home::of_node("a"));
         let text = id.sealed(&seal, owner);
         assert_eq!(text.len(), TEXT);
         assert_eq!(SessionId::open(&seal, owner, text.as_bytes()), Some(id));

@@ -125,6 +125,11 @@ impl Store {
         self.near.those(are)
     }
 
+    /// Whether sessions of a node that ended are there again when it is.
+    pub(crate) fn returns_with_its_node(&self) -> bool {
+        matches!(&self.shared, Some(Shared { backend: Backend::Sqlite(_), .. }))
+    }
+
     /// How many sessions this node has.
     pub(crate) fn len(&self) -> usize {
         self.near.len()

@@ -55,7 +55,7 @@ impl Desk {
         let (_, stage) = watch::channel(None);
         let mut link = Link {
             node: "a".to_owned(),
-            fleet: Fleet::new(&Peers::new("a"), None),
+            fleet: Fleet::new(&Peers::new("a", false), None),
             takes_links_at: String::new(),
             labels: Default::default(),
             addresses: Vec::new(),
