@@ -23,6 +23,8 @@ pub(crate) use lines::{Away, Lines};
 pub(crate) use roster::Roster;
 pub(crate) use tls::Tls;
 
+/// Where a node is asked whether it takes a link: whoever dialled has shown its certificate, and not heard what became of it.
+pub(crate) const HELLO: &str = "/sluice-hello";
 /// The header field by which a node vouches for whom it hands on.
 pub(crate) const VOUCHER: &str = "sluice-principal";
 

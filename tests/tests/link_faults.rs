@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use sluice_contract::v1;
 use sluice_tests::events::Events;
-use sluice_tests::fleet::Fleet;
+use sluice_tests::fleet::{Fleet, apply, object};
 use sluice_tests::node::{join_token, seen};
 use sluice_tests::peer::Peer;
 use sluice_tests::upstream::Legacy;
@@ -114,6 +114,34 @@ async fn without_a_control_plane_nodes_find_each_other_also_after_restarts() {
     for node in &fleet.nodes {
         assert_eq!(ping(&new).send(node.port).await.status, 200, "{}", node.name);
     }
+}
+
+#[tokio::test]
+async fn sessions_that_are_kept_in_a_file_are_waited_for_until_their_node_is_back() {
+    let http = Legacy::start();
+    let mut fleet = Fleet::of(&NAMES, &[("http", http.config())]).await;
+    let revision =
+        apply(&fleet.control, vec![object("proxy", "proxy", &json!({ "sessions": { "store": "sqlite" } }))]).await;
+    for name in NAMES {
+        // where sessions are kept is chosen at the start
+        seen(&fleet.control, name, "current", |seen| seen.revision == revision).await;
+        fleet.node(name).kill().await;
+        fleet.node(name).again();
+        fleet.node(name).is_ready().await;
+    }
+    let held = Session::open(fleet.nodes[0].port, HTTP).await;
+    let third = fleet.nodes[2].port;
+    assert_eq!(ping(&held).send(third).await.status, 200);
+    fleet.node("edge-1").kill().await;
+    wait::eventually("it is waited for", async || {
+        let told = verdict(ping(&held), third).await;
+        assert_ne!(told.status, 404, "{told:?}");
+        (told.status == 503).then_some(())
+    })
+    .await;
+    fleet.node("edge-1").again();
+    fleet.node("edge-1").is_ready().await;
+    wait::eventually("it goes on", async || (ping(&held).send(third).await.status == 200).then_some(())).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -28,7 +29,7 @@ use super::sse;
 use crate::drain::Open;
 use crate::exchange::record::Record;
 use crate::limit;
-use crate::peer::{Shown, VOUCHER};
+use crate::peer::{HELLO, Shown, VOUCHER};
 use crate::reason::Reason;
 
 /// Accepts links, as long as the node lives: what is held here is reached until it is let go.
@@ -116,7 +117,10 @@ async fn answer(
     let node = &house.worker.node;
     // who ends waits for what is under way
     let open = node.drain.open();
-    let response = given(exchange(&house, &peer, taken(request)).await);
+    let response = match request.uri().path() {
+        HELLO => given(Response::empty(StatusCode::NO_CONTENT)),
+        _ => given(exchange(&house, &peer, taken(request)).await),
+    };
     Ok(response.map(|body| Counted { body, _open: open }))
 }
 

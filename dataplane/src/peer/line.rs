@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use super::roster::Peer;
 use super::severable::Severable;
-use super::{Peers, Shown};
+use super::{HELLO, Peers, Shown};
 use crate::limit;
 
 /// What nodes call each other in TLS, where names are asked for: who they are stands elsewhere in their certificates.
@@ -89,8 +89,19 @@ impl Line {
                 }
             }
         });
-        tracing::debug!(peer = %peer.name, address = %peer.address, "linked");
-        Ok(Rc::new(Self { peer: Arc::clone(&peer.name), send: RefCell::new(send), used: Cell::new(Instant::now()) }))
+        let (peer, send, used) = (Arc::clone(&peer.name), RefCell::new(send), Cell::new(Instant::now()));
+        let line = Self { peer, send, used };
+        if !line.is_taken().await {
+            return Err(wrong("it does not take links of this node"));
+        }
+        tracing::debug!(peer = %line.peer, "linked");
+        Ok(Rc::new(line))
+    }
+
+    /// Whether the other node lets this one in: in TLS, who dials does not hear of it.
+    async fn is_taken(&self) -> bool {
+        let Ok(request) = Request::get(Self::url(HELLO)).body(Full::default()) else { return false };
+        self.ask(request).await.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// Whether it can still be used.
