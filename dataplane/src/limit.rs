@@ -394,6 +394,8 @@ pub(crate) const KEYS_KEPT: Duration = Duration::from_secs(7 * 86_400);
 pub(crate) const STORE_DEADLINE: Duration = Duration::from_millis(250);
 /// Time for a connection to it to stand, TLS and names included.
 pub(crate) const STORE_CONNECT: Duration = Duration::from_millis(500);
+/// Time for a sentinel to say where Redis is: three of them are asked within the time for a connection.
+pub(crate) const SENTINEL: Duration = Duration::from_millis(150);
 /// How often it is asked whether it is there.
 pub(crate) const STORE_PING: Duration = Duration::from_millis(250);
 /// Silent for so long (two questions), it is not asked anything else: nobody waits for what will not come.

@@ -32,6 +32,7 @@ pub mod redis;
 pub mod server;
 pub mod session;
 pub mod sse;
+pub mod tls;
 pub mod traffic;
 pub mod upstream;
 pub mod wait;

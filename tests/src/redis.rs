@@ -52,6 +52,31 @@ impl Redis {
         Self::with(&["--requirepass", password], Some(password)).await
     }
 
+    /// One that follows another.
+    pub async fn following(other: &Self) -> Self {
+        Self::with(&["--replicaof", "127.0.0.1", &other.port.to_string()], None).await
+    }
+
+    /// One that watches over another, and makes one that follows it its successor when it is gone for half a second.
+    pub async fn watching(other: &Self) -> Self {
+        let (folder, port) = (Folder::default(), port::free());
+        let of = ["mine", "127.0.0.1", &other.port.to_string()].join(" ");
+        let own = folder.path().join("sentinel.conf");
+        let settings = [
+            format!("port {port}"),
+            format!("sentinel monitor {of} 1"),
+            "sentinel down-after-milliseconds mine 500".to_owned(),
+            "sentinel failover-timeout mine 2000".to_owned(),
+        ];
+        std::fs::write(&own, settings.join("\n")).unwrap();
+        let mut command = Command::new("redis-server");
+        command.arg(&own).arg("--sentinel").stdout(Stdio::null());
+        let program = Program::start("sentinel", command);
+        let sentinel = Self { program, port, folder, options: Vec::new(), password: None };
+        sentinel.is_ready().await;
+        sentinel
+    }
+
     async fn with(options: &[&str], password: Option<&str>) -> Self {
         let (folder, port) = (Folder::default(), port::free());
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();

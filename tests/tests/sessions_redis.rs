@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use sluice_tests::gateway::Start;
 use sluice_tests::message;
 use sluice_tests::redis::KEYS;
+use sluice_tests::tls::encrypted;
 use sluice_tests::upstream::{Legacy, Modern};
 use sluice_tests::{Call, Gateway, Redis, Reply, Session, until, wait};
 
@@ -266,4 +267,51 @@ async fn the_configuration_chooses_the_store_and_shows_no_password() {
     for text in [shown.to_string(), here.log(), there.log(), here.admin("/metrics").await.text()] {
         assert!(!text.contains("canary"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_redis_behind_tls_is_known_by_its_name_and_certificate() {
+    let (server, redis) = (Legacy::start(), Redis::start().await);
+    let (port, certificate) = encrypted(redis.port).await;
+    for (host, status) in [("localhost", 200), ("127.0.0.1", 503)] {
+        let start = Start::new(json!({ "servers": { "one": server.config() } })).env("SLUICE_SESSION_KEYS", KEYS);
+        let trusted = start.folder().join("trusted.pem");
+        std::fs::write(&trusted, &certificate).unwrap();
+        let start = start.env("SSL_CERT_FILE", trusted.to_str().unwrap());
+        let gateway = start.env("SLUICE_REDIS", &format!("rediss://{host}:{port}")).ready().await;
+        assert_eq!(initialize(&gateway).await.status, status, "{host}");
+    }
+    assert_eq!(redis.sessions().await.len(), 1);
+}
+
+#[tokio::test]
+async fn sentinels_say_where_redis_is_also_after_a_failover() {
+    let (server, mut redis) = (Legacy::start(), Redis::start().await);
+    let (follower, sentinel) = (Redis::following(&redis).await, Redis::watching(&redis).await);
+    let follows = async || redis.ask::<String>(cmd("INFO").arg("replication")).await.contains("state=online");
+    wait::becomes(wait::SOON, "it is followed", follows, |follows| *follows).await;
+    let known = async || -> String {
+        let slaves: Vec<Vec<String>> = sentinel.ask(cmd("SENTINEL").arg("REPLICAS").arg("mine")).await;
+        format!("{slaves:?}")
+    };
+    let at = follower.port.to_string();
+    wait::becomes(Duration::from_secs(30), "the sentinel knows", known, |known| known.contains(&at)).await;
+    let config = json!({ "servers": { "one": server.config() } });
+    let url = format!("redis+sentinel://127.0.0.1:{}/mine", sentinel.port);
+    let start = || Start::new(config.clone()).env("SLUICE_REDIS", &url).env("SLUICE_SESSION_KEYS", KEYS);
+    let (here, there) = (start().ready().await, start().ready().await);
+    let sessions = join_all((0..20).map(|_| Session::open(here.port, PATH))).await;
+    assert_eq!(redis.ask::<i64>(cmd("WAIT").arg(1).arg(5_000)).await, 1);
+    redis.kill().await;
+    let (killed, other) = (Instant::now(), sessions[0].at(there.port));
+    let again = async || {
+        assert_eq!(sessions[1].call("echo", json!({})).await.status, 200, "at hand: {:?}", killed.elapsed());
+        other.call("echo", json!({})).await.status
+    };
+    wait::becomes(Duration::from_secs(20), "sessions at the follower", again, |status| *status == 200).await;
+    let there = sessions.iter().map(|session| session.at(there.port)).collect::<Vec<_>>();
+    let replies = join_all(there.iter().map(|session| session.call("echo", json!({})))).await;
+    assert!(replies.iter().all(|reply| reply.status == 200), "{replies:?}");
+    wait::becomes(wait::SOON, "new ones", async || initialize(&here).await.status, |status| *status == 200).await;
+    assert_eq!(follower.sessions().await.len(), 21);
 }

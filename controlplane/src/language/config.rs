@@ -85,7 +85,8 @@ pub struct Proxy {
 pub struct Sessions {
     /// What keeps them.
     pub store: SessionStore,
-    /// Of Redis: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or `rediss://…` for TLS; better as `${VARIABLE}` than in the file.
+    /// Of Redis: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or by its sentinels,
+    /// `redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,…]/NAME[/DB]`; `rediss` for TLS. Better as `${VARIABLE}` than in the file.
     pub url: Option<Secret>,
     /// Of Redis: what the names of keys begin with. Default: `sluice:`.
     pub prefix: Option<String>,

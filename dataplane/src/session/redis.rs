@@ -6,6 +6,7 @@
 //! node has read: Redis then remembers nothing for each key, and no change falls between reading and asking to be told.
 
 mod line;
+mod place;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -10,16 +10,14 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, IntoConnectionInfo as _, Pipeline, ProtocolVersion, PushInfo,
-    PushKind,
-};
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, PushInfo, PushKind};
 use redis::{RedisError, RedisResult, Value, cmd};
 use sluice_snapshot::model;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use super::id_of;
+use super::place::Place;
 use crate::limit;
 use crate::session::SessionId;
 use crate::session::memory::Memory;
@@ -30,9 +28,7 @@ use crate::session::tie::Tie;
 const HEAPS: usize = 1024;
 
 pub(super) struct Line {
-    client: Client,
-    /// What is said of where it leads: no user, no password.
-    place: String,
+    place: Place,
     heard: Arc<Heard>,
     connection: ArcSwapOption<MultiplexedConnection>,
     places: Semaphore,
@@ -111,11 +107,7 @@ impl Heard {
 
 impl Line {
     pub(super) fn new(settings: &model::Redis, near: Arc<Memory>, doubted: Arc<Doubted>) -> Result<Self, String> {
-        let wrong = |error: RedisError| format!("the address of Redis is not usable: {}", error.category());
-        let info = settings.url.expose().into_connection_info().map_err(wrong)?;
-        let settings_of = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let place = info.addr().to_string();
-        let client = Client::open(info.set_redis_settings(settings_of)).map_err(wrong)?;
+        let place = Place::of(settings.url.expose())?;
         let heard = Heard {
             prefix: settings.prefix.clone(),
             near,
@@ -125,7 +117,6 @@ impl Line {
             generation: AtomicU64::new(2),
         };
         Ok(Self {
-            client,
             place,
             heard: Arc::new(heard),
             connection: ArcSwapOption::empty(),
@@ -272,7 +263,15 @@ impl Line {
                 heard.hear(&info);
                 Ok::<(), ()>(())
             });
-        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let client = self.place.find().await?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        if self.place.has_sentinels() {
+            // they may say where it was before they noticed
+            let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
+            if role.first() != Some(&Value::BulkString(b"master".to_vec())) {
+                return Err((ErrorKind::Client, "the Redis that the sentinels name takes no writes yet").into());
+            }
+        }
         let mut track = cmd("CLIENT");
         track.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(&self.heard.prefix).arg("NOLOOP");
         track.exec_async(&mut connection).await?;
@@ -323,8 +322,10 @@ impl Line {
     fn set(&self, trouble: &Mutex<Option<String>>, now: Option<String>) {
         let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*trouble, &now) {
-            (None, Some(cause)) => tracing::warn!(redis = self.place, %cause, "sessions cannot be looked up or kept"),
-            (Some(_), None) => tracing::info!(redis = self.place, "sessions are kept in Redis"),
+            (None, Some(cause)) => {
+                tracing::warn!(redis = self.place.shown(), %cause, "sessions cannot be looked up or kept")
+            }
+            (Some(_), None) => tracing::info!(redis = self.place.shown(), "sessions are kept in Redis"),
             _ => {}
         }
         *trouble = now;

@@ -36,10 +36,11 @@ fn redis(wire: &v1::RedisSessions, faults: &mut Faults) -> Option<Redis> {
 
 /// The address is not quoted in a fault: it may hold a password.
 fn url(url: &str, faults: &mut Faults) -> Option<Secret> {
-    let rest = ["redis://", "rediss://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+    let schemes = ["redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://"];
+    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
     let plain = url.bytes().all(|b| b.is_ascii_graphic());
     match rest.filter(|rest| plain && !rest.split('/').next().unwrap_or_default().is_empty()) {
         Some(_) => Some(Secret::new(url)),
-        None => faults.note("sessions.redis.url", "is `redis://HOST`, or `rediss://HOST` for TLS, with `USER:PASSWORD@` before the host where Redis asks for it"),
+        None => faults.note("sessions.redis.url", "is `redis://HOST`, `rediss://HOST` for TLS, or `redis+sentinel://HOST,HOST/NAME`, with `USER:PASSWORD@` before the host where Redis asks for it"),
     }
 }
