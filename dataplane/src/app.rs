@@ -110,10 +110,10 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         return Ok(());
     };
     let Opening { plane, held, listeners, verdict } = opening;
-    let seal = Arc::new(kept::seal(&settings, &plane.snapshot.sessions)?);
+    let kept = Kept::new(&settings, &plane.snapshot.sessions, fleet.has_keys());
+    let seal = Arc::new(kept.seal(&settings, &plane.snapshot.sessions)?);
     fleet.seal(&seal);
     let sessions = kept::sessions(&settings, &plane.snapshot.sessions, control.handle())?;
-    let kept = Kept::new(&settings, &plane.snapshot.sessions);
 
     let (spans, ended_spans) = Spans::new(Arc::clone(&metrics));
     let (adopt, planes) = watch::channel(plane);

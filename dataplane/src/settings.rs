@@ -98,7 +98,7 @@ pub enum StartError {
     Faults(Vec<sluice_snapshot::Fault>),
     /// Other nodes could not open what this one seals.
     #[error(
-        "sessions in Redis need keys that all nodes share; make them with `(printf 1:; openssl rand -base64 32) > session.keys`, and name the file with --session-keys, or put its text into SLUICE_SESSION_KEYS"
+        "sessions in Redis need keys that all gateways share; a control plane gives them to its nodes, others get them from you: make them with `(printf 1:; openssl rand -base64 32) > session.keys`, and name the file with --session-keys, or put its text into SLUICE_SESSION_KEYS"
     )]
     NoSessionKeys,
     /// The keys cannot be used.

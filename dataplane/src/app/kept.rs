@@ -14,13 +14,28 @@ use crate::settings::{Settings, StartError};
 pub(super) struct Kept {
     /// `None`: the command line says where sessions are kept.
     configured: Option<Sessions>,
+    /// There are keys that all nodes share: given to each, or by their control plane.
     has_keys: bool,
 }
 
 impl Kept {
-    pub(super) fn new(settings: &Settings, configured: &Sessions) -> Self {
+    /// `told`: the control plane told keys.
+    pub(super) fn new(settings: &Settings, configured: &Sessions, told: bool) -> Self {
         let configured = settings.sessions.is_none().then(|| configured.clone());
-        Self { configured, has_keys: settings.session_keys.is_some() }
+        Self { configured, has_keys: settings.session_keys.is_some() || told }
+    }
+
+    /// What seals session ids and handles.
+    ///
+    /// # Errors
+    /// There are no keys, or they cannot be used.
+    pub(super) fn seal(&self, settings: &Settings, configured: &Sessions) -> Result<Seal, StartError> {
+        match (&settings.session_keys, chosen(settings, configured)) {
+            (Some(keys), _) => Seal::given(keys).map_err(StartError::SessionKeys),
+            // each node would refuse what the others sealed
+            (None, Sessions::Redis(_)) if !self.has_keys => Err(StartError::NoSessionKeys),
+            (None, _) => Ok(Seal::kept(&settings.state_dir.join("session.key"))),
+        }
     }
 
     /// Judges where a later configuration keeps sessions: what the node has to be started again for is told.
@@ -44,19 +59,6 @@ impl Kept {
 /// What is said on the command line counts more than what the configuration says.
 fn chosen<'a>(settings: &'a Settings, configured: &'a Sessions) -> &'a Sessions {
     settings.sessions.as_ref().unwrap_or(configured)
-}
-
-/// What seals session ids and handles.
-///
-/// # Errors
-/// There are no keys, or they cannot be used.
-pub(super) fn seal(settings: &Settings, configured: &Sessions) -> Result<Seal, StartError> {
-    match (&settings.session_keys, chosen(settings, configured)) {
-        (Some(keys), _) => Seal::given(keys).map_err(StartError::SessionKeys),
-        // each node would refuse what the others sealed
-        (None, Sessions::Redis(_)) => Err(StartError::NoSessionKeys),
-        (None, Sessions::Memory | Sessions::Sqlite) => Ok(Seal::kept(&settings.state_dir.join("session.key"))),
-    }
 }
 
 /// Where sessions are kept.

@@ -45,6 +45,11 @@ impl Fleet {
         delivery.to = Some(Arc::clone(seal));
     }
 
+    /// Whether keys of sessions were told, now or in an earlier life.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).waiting.is_some()
+    }
+
     fn deliver(&self, keys: Keys) {
         let mut delivery = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         match &delivery.to {

@@ -268,7 +268,8 @@ async fn compare(worker: &Worker, shared: &Shared, ids: &[SessionId]) -> Result<
     for ((id, look), revision) in ids.iter().zip(looks).zip(shared.revisions(ids.to_vec()).await?) {
         let Some(copy) = worker.node.sessions.held(id) else { continue };
         match revision {
-            Some(revision) if revision == copy.tie.revision() => shared.confirm(&copy, look),
+            // what was changed is read: its revision is not sealed
+            Some(revision) if revision == copy.tie.revision() && !copy.tie.is_doubted() => shared.confirm(&copy, look),
             // when it is used next
             Some(_) if !copy.is_in_use() => {}
             _ => drop(find(worker, id).await?),
