@@ -145,6 +145,32 @@ async fn sessions_that_are_kept_in_a_file_are_waited_for_until_their_node_is_bac
 }
 
 #[tokio::test]
+async fn a_node_that_is_told_to_end_finishes_what_came_in_elsewhere() {
+    let pipe = Peer::new("legacy");
+    let mut fleet = Fleet::of(&NAMES, &[("pipe", pipe.config())]).await;
+    let held = Session::open(fleet.nodes[0].port, PIPE).await;
+    let third = fleet.nodes[2].port;
+    let mut stream = held.dressed(Call::get(PIPE)).open(third).await;
+    let call = held.post(&message::call("hang", 70, json!({})));
+    let call = tokio::spawn(async move { call.send_patiently(third).await });
+    sluice_tests::until("the call at the server", || (!pipe.got("tools/call").is_empty()).then_some(())).await;
+    fleet.nodes[0].signal(Signal::TERM);
+    fleet.nodes[0].logged("stopping").await;
+    ends(&mut stream).await;
+    // its doors are closed by now, and what it holds is still reached
+    wait::eventually("its door is closed", async || {
+        std::net::TcpStream::connect(("127.0.0.1", fleet.nodes[0].port)).is_err().then_some(())
+    })
+    .await;
+    let released = held.post(&message::call("release", 71, json!({}))).send(third).await;
+    assert_eq!(released.status, 200, "{released:?}");
+    let finished = call.await.unwrap();
+    assert!(finished.text().contains("released"), "{finished:?}");
+    fleet.node("edge-1").ended().await;
+    wait::eventually("it is over", async || (verdict(ping(&held), third).await.status == 404).then_some(())).await;
+}
+
+#[tokio::test]
 async fn a_revoked_node_is_cut_off_and_refused_until_it_joins_again() {
     let http = Legacy::start();
     let mut fleet = Fleet::of(&NAMES, &[("http", http.config())]).await;
