@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use sluice_snapshot::model::{Client, Pattern};
 
+use super::super::principal::Grant;
 use super::*;
 
 const REMOTE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -129,4 +130,45 @@ fn a_certificate_is_known_by_the_first_name_that_fits() {
     for nobody in [made(&["evil.example"]), made(&[])] {
         assert_eq!(comes_in(&named, REMOTE, &[], Some(&nobody)).err(), Some(Reason::BadCredential(CERTIFICATE)));
     }
+}
+
+#[test]
+fn whom_another_node_let_in_is_judged_by_what_is_known_here() {
+    let there = comes_in(&with_key(true, "k1", None), REMOTE, &[("x-api-key", "k1")], None).unwrap();
+    let told = there.voucher();
+    let here = with_key(true, "k1", None).vouched(told.as_bytes()).unwrap();
+    assert_eq!((here.id, &*here.roles[0]), (there.id, "reader"));
+    assert!(known(true).vouched(told.as_bytes()).is_none(), "its key was revoked here");
+    assert!(known(true).vouched(Principal::local().voucher().as_bytes()).is_none(), "a credential is required here");
+
+    let issuer = Arc::new(Issuer {
+        name: "corp".into(),
+        url: "https://a.example".into(),
+        keys: sluice_snapshot::model::KeySource::File("keys".into()),
+        audiences: Vec::new(),
+        algorithms: Vec::new(),
+        roles_claim: None,
+        scopes_claim: "scope".into(),
+        claims: Vec::new(),
+        leeway: Duration::ZERO,
+        authorization_servers: Vec::new(),
+        required_scopes: Arc::default(),
+        scopes_supported: Arc::default(),
+        scopes: Default::default(),
+    });
+    let grant = |expires| Grant {
+        subject: "alice".into(),
+        client: "app".into(),
+        roles: Arc::from(["reader".into()]),
+        scopes: Arc::from(["tools".into()]),
+        expires,
+    };
+    let knows = Known { issuers: vec![Authority::new(&issuer)], ..known(true) };
+    let there = Principal::token(&issuer, grant(SystemTime::now() + HOUR));
+    let here = knows.vouched(there.voucher().as_bytes()).unwrap();
+    assert_eq!((here.id, &*here.subject), (there.id, "jwt:corp:alice"));
+    assert_eq!(here.scopes.as_deref(), there.scopes.as_deref());
+    assert!(known(true).vouched(there.voucher().as_bytes()).is_none(), "nobody's tokens are taken here");
+    let ended = Principal::token(&issuer, grant(SystemTime::now() - HOUR));
+    assert!(knows.vouched(ended.voucher().as_bytes()).is_none(), "the token has ended");
 }
