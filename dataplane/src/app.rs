@@ -5,6 +5,7 @@
 //! the admin listener and the push stream, adopts snapshots and sweeps what idles; `access-log` writes.
 
 mod control;
+mod handover;
 mod kept;
 mod listeners;
 mod opening;
@@ -14,6 +15,7 @@ mod sockets;
 mod thread;
 mod waiting;
 
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -41,6 +43,7 @@ use crate::settings::{Settings, StartError};
 use crate::uplink::{Fleet, Held, Link, Offer, Uplink};
 use crate::upstream::pipe::guard::Guard;
 use control::Control;
+use handover::{Estate, Inherited};
 use kept::Kept;
 use listeners::Listeners;
 use opening::Opening;
@@ -57,12 +60,23 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     // a second provider in the process would have been installed by the caller on purpose
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let admin = settings.admin.map(|address| listen(address, "--admin")).transpose()?;
+    let inherited = inherit(&settings)?;
+    let doors = inherited.as_ref().map_or(&[][..], |inherited| &inherited.sockets);
+    let admin = settings.admin.map(|address| match sockets::at(address, doors) {
+        Some(door) => door.try_clone().map_err(StartError::Io),
+        None => listen(address, "--admin"),
+    });
+    let admin = admin.transpose()?;
     let (staged, stage) = watch::channel(None);
     let trouble = watch::Sender::new("the configuration has not come yet".to_owned());
-    if let Some(admin) = admin {
-        control.spawn(crate::admin::serve(stage.clone(), trouble.subscribe(), admin));
-    }
+    let serve_admin = || {
+        let socket = admin.as_ref().map(TcpListener::try_clone).transpose()?;
+        let serving =
+            socket.map(|socket| control.spawn(crate::admin::serve(stage.clone(), trouble.subscribe(), socket)));
+        Ok::<_, StartError>(serving)
+    };
+    // where another process serves, it is asked until this one does
+    let mut serving_admin = if inherited.is_none() { serve_admin()? } else { None };
     let (offer, mut offers) = mpsc::channel(1);
     let metrics = Arc::new(Metrics::default());
     let guard = Arc::new(Guard::new(settings.guard.clone()));
@@ -95,7 +109,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         addresses: settings.listen.iter().map(ToString::to_string).collect(),
         held: held.clone().unwrap_or_default(),
         offers: offer,
-        stage,
+        stage: stage.clone(),
         renewal: Arc::default(),
         trouble: trouble.clone(),
     };
@@ -106,7 +120,9 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     };
     let (balance, handed) = Balance::new(count);
     let site = Site { ground, listeners: Listeners::new(&settings, Arc::clone(&balance)) };
-    let Some(opening) = control.block_on(open(&settings, &site, held.as_ref(), &ledger, &mut offers, &trouble))? else {
+    let Some(opening) =
+        control.block_on(open(&settings, &site, held.as_ref(), &ledger, &mut offers, &trouble, doors))?
+    else {
         return Ok(());
     };
     let Opening { plane, held, listeners, verdict } = opening;
@@ -164,6 +180,21 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         }
     });
     staged.send_replace(Some(Arc::clone(&node)));
+    if let Some(inherited) = inherited {
+        serving_admin = serve_admin()?;
+        if let Err(error) = inherited.ready() {
+            tracing::warn!(%error, "the process before this one is gone already");
+        }
+    }
+    if ledger.is_some() {
+        let estate = Estate {
+            entrances: Arc::clone(&site.listeners.entrances),
+            admin,
+            serving_admin: serving_admin.map(|serving| serving.abort_handle()),
+            drain: node.drain.clone(),
+        };
+        control.spawn(estate.hand_over(settings.state_dir.clone()));
+    }
 
     let log = node.log.clone();
     let run = Control { node, adopt, offers, site, kept, ledger, ended_spans: Some(ended_spans) };
@@ -183,6 +214,19 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     Ok(())
 }
 
+/// What the process before this one gives, if this one is to take its place.
+fn inherit(settings: &Settings) -> Result<Option<Inherited>, StartError> {
+    if !settings.take_over {
+        return Ok(None);
+    }
+    let inherited = Inherited::ask(&settings.state_dir).map_err(StartError::TakeOver)?;
+    match &inherited {
+        Some(inherited) => tracing::info!(sockets = inherited.sockets.len(), "taking over from the process that runs"),
+        None => tracing::info!("no process runs with this state folder: there is nothing to take over"),
+    }
+    Ok(inherited)
+}
+
 /// What the node starts with: what it ran last, or the first that can be run; `None`: it is to end before that.
 async fn open(
     settings: &Settings,
@@ -191,12 +235,13 @@ async fn open(
     ledger: &Option<Arc<Ledger>>,
     offers: &mut mpsc::Receiver<Offer>,
     trouble: &watch::Sender<String>,
+    doors: &[TcpListener],
 ) -> Result<Option<Opening>, StartError> {
     if ledger.is_none() {
         return opening::only(site, offers, trouble).await.map(Some);
     }
     if let Some(held) = held {
-        match Opening::of_ledger(site, held, None) {
+        match Opening::of_ledger(site, held, doors) {
             Ok(opening) => return Ok(Some(opening)),
             Err(error) => {
                 tracing::error!(%error, "what was run last cannot be run now");
@@ -205,7 +250,7 @@ async fn open(
         }
     }
     tokio::select! {
-        first = opening::first(settings, site, held, offers, trouble) => first.map(Some),
+        first = opening::first(settings, site, held, offers, trouble, doors) => first.map(Some),
         () = control::signal() => Ok(None),
     }
 }

@@ -23,11 +23,13 @@ pub(crate) enum Phase {
 pub(crate) struct Drain {
     phase: Arc<watch::Sender<Phase>>,
     open: Arc<AtomicUsize>,
+    succeeded: Arc<watch::Sender<bool>>,
 }
 
 impl Drain {
     pub(crate) fn new() -> Self {
-        Self { phase: Arc::new(watch::Sender::new(Phase::Serving)), open: Arc::default() }
+        let phase = Arc::new(watch::Sender::new(Phase::Serving));
+        Self { phase, open: Arc::default(), succeeded: Arc::default() }
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
@@ -38,6 +40,23 @@ impl Drain {
             }
             later
         });
+    }
+
+    /// Another process has the place of this one, and its listening sockets.
+    pub(crate) fn succeeded(&self) {
+        self.succeeded.send_replace(true);
+        self.enter(Phase::Leaving);
+    }
+
+    /// Whether it has.
+    pub(crate) fn has_successor(&self) -> bool {
+        *self.succeeded.borrow()
+    }
+
+    /// Waits until it has.
+    pub(crate) async fn successor(&self) {
+        // the sender lives in self: waiting cannot fail
+        let _ = self.succeeded.subscribe().wait_for(|has| *has).await;
     }
 
     pub(crate) fn phase(&self) -> Phase {

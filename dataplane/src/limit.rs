@@ -168,6 +168,10 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(20);
 pub(crate) const SESSIONS_END: Duration = Duration::from_secs(2);
 /// Sessions ended at a time.
 pub(crate) const SESSIONS_ENDING: usize = 64;
+/// A process that takes the place of another is told the sockets within this time: the other one has them at hand.
+pub(crate) const HANDOVER_ANSWER: Duration = Duration::from_secs(5);
+/// How long the other one waits for it to serve: it may have to start from nothing, with a control plane far away.
+pub(crate) const HANDOVER_READY: Duration = Duration::from_secs(60);
 /// Between readiness going off and listeners closing, so that balancers see it first.
 pub(crate) const DRAIN_LEAD: Duration = Duration::from_millis(500);
 /// Bytes of the access log that wait for the writer, of each worker; beyond it lines are counted as lost, traffic goes on. A

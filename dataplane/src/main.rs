@@ -79,6 +79,10 @@ struct Args {
     /// File with the session keys that all nodes on that Redis share; SLUICE_SESSION_KEYS may hold its text instead
     #[arg(long, value_name = "FILE", env = "SLUICE_SESSION_KEYS_FILE")]
     session_keys: Option<PathBuf>,
+    /// Take over from the process that runs with the same state folder: this one gets its listening sockets, and that one stops
+    /// when this one serves. Nobody who connects is refused. Where none runs, start as usual
+    #[arg(long, env = "SLUICE_TAKE_OVER")]
+    take_over: bool,
 
     /// Threads that serve clients [default: one per processor]
     #[arg(long, value_name = "N", env = "SLUICE_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -119,6 +123,7 @@ fn start(args: Args) -> Result<(), Box<dyn std::error::Error>> {
         link: args.link,
         advertise: args.advertise,
         stdio: false,
+        take_over: args.take_over,
         workers: args.workers.map_or(0, usize::from),
         state_dir,
         guard: std::env::current_exe().ok().map(|own| vec![own.into(), GUARD.into()]),

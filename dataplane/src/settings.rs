@@ -33,6 +33,8 @@ pub struct Settings {
     pub advertise: Option<String>,
     /// Serve MCP on stdin and stdout; their end ends the process.
     pub stdio: bool,
+    /// Take the listening sockets of the process that runs with the same state folder, which leaves when this one serves.
+    pub take_over: bool,
     /// Worker threads; 0: one per core.
     pub workers: usize,
     /// Where the node's own session key is kept (mode 0600).
@@ -107,6 +109,11 @@ pub enum StartError {
     /// What keeps sessions cannot be used.
     #[error("sessions cannot be kept: {0}")]
     Sessions(String),
+    /// The process whose place this one is to take does not give it.
+    #[error(
+        "the process that runs with this state folder does not hand over ({0}); stop it, or start without --take-over"
+    )]
+    TakeOver(std::io::Error),
     /// No snapshot will come.
     #[error("there is no configuration: {0}")]
     NoConfiguration(String),

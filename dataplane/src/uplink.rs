@@ -113,7 +113,11 @@ impl Link {
         async move {
             let node = stage.wait_for(Option::is_some).await.ok().and_then(|node| node.clone());
             match node {
-                Some(node) => node.drain.reached(Phase::Emptying).await,
+                Some(node) => tokio::select! {
+                    () = node.drain.reached(Phase::Emptying) => {}
+                    // the control plane is another process's now
+                    () = node.drain.successor() => {}
+                },
                 // it ends before it serves
                 None => std::future::pending().await,
             }

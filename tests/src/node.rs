@@ -223,6 +223,14 @@ impl Node {
         wait::within(SOON, "its port is free", || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(())).await;
     }
 
+    /// Starts a process beside it that is to take its place: from now on that is this node. What is returned was before.
+    #[must_use]
+    pub fn succeed(&mut self) -> Program {
+        let args = [&self.args[..], &["--take-over".to_owned()]].concat();
+        let successor = Program::start(&format!("node {}", self.name), command(&self.folder, &args, &self.env));
+        std::mem::replace(&mut self.program, successor)
+    }
+
     /// Starts it again after it ended, with the same state.
     pub fn again(&mut self) {
         self.program.again(command(&self.folder, &self.args, &self.env));

@@ -149,6 +149,7 @@ fn settings(args: &Args, session_keys: Option<SessionKeys>, first: &v1::Snapshot
         link: None,
         advertise: None,
         stdio: listener.stdio,
+        take_over: false,
         workers: args.workers.map_or(0, usize::from),
         state_dir: args.state.folder()?.path().to_owned(),
         guard,

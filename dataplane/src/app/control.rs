@@ -88,7 +88,7 @@ impl Control {
     async fn judge(&self, offer: Offer) {
         let Offer { snapshot, held, verdict } = offer;
         let previous = Arc::clone(&self.adopt.borrow());
-        match self.site.prove(&snapshot, held.manifest.generation, Some(&previous), None) {
+        match self.site.prove(&snapshot, held.manifest.generation, Some(&previous), &[]) {
             Ok(proof) => {
                 let mut faults = proof.listeners.faults();
                 match self.kept.judge(&proof.built.snapshot().sessions) {
@@ -159,6 +159,10 @@ impl Control {
         tracing::info!("stopping: not ready, calls in flight finish");
         let already = drain.phase() >= Phase::Closing;
         drain.enter(Phase::Leaving);
+        if drain.has_successor() {
+            // others come in there from now on; who is in is told to come again
+            self.site.listeners.end();
+        }
         if !already {
             tokio::time::sleep(limit::DRAIN_LEAD).await;
         }

@@ -38,7 +38,7 @@ impl Listeners {
         Self { told: settings.listen, stdio: settings.stdio, tls: Tls::new(), entrances, balance }
     }
 
-    /// Reads and binds what a snapshot says. `is_locked`: not everybody may come in, or it was said that everybody may. `door` is
+    /// Reads and binds what a snapshot says. `is_locked`: not everybody may come in, or it was said that everybody may. `doors` are
     /// open already. `is_sound`: the rest of the snapshot can be run.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Listeners {
         &self,
         listener: &Listener,
         is_locked: bool,
-        door: Option<&TcpListener>,
+        doors: &[TcpListener],
         is_sound: bool,
     ) -> Result<Prepared, Vec<StartError>> {
         let mut errors = Vec::new();
@@ -56,7 +56,7 @@ impl Listeners {
         errors.extend(reached.filter(|_| !is_locked).map(|address| StartError::Open(*address)));
         let tls = self.tls.prepare(listener).map_err(|faults| errors.push(StartError::Faults(faults)));
         let is_sound = is_sound && errors.is_empty();
-        let (open, leaving) = self.bind(&addresses, door, is_sound, &mut errors);
+        let (open, leaving) = self.bind(&addresses, doors, is_sound, &mut errors);
         match tls {
             Ok(tls) if errors.is_empty() => Ok(Prepared { open, leaving, tls, is_locked }),
             _ => Err(errors),
@@ -75,7 +75,7 @@ impl Listeners {
     fn bind(
         &self,
         addresses: &[SocketAddr],
-        door: Option<&TcpListener>,
+        doors: &[TcpListener],
         is_sound: bool,
         errors: &mut Vec<StartError>,
     ) -> (Vec<Open>, Vec<Open>) {
@@ -93,8 +93,7 @@ impl Listeners {
                 // it would take connections from the old one, and be dropped with them
                 continue;
             }
-            let door = door.filter(|door| door.local_addr().is_ok_and(|open| open == asked));
-            let socket = match door {
+            let socket = match sockets::at(asked, doors) {
                 Some(door) => door.try_clone().map_err(StartError::Io),
                 None => listen_beside(asked, "--listen", &beside),
             };

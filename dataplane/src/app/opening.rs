@@ -1,5 +1,6 @@
 //! The first snapshot of a process: what it asks for is opened before anything of the node is there.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use sluice_snapshot::chunk::assemble;
@@ -27,15 +28,14 @@ impl Opening {
         Self { plane: built.adopt(), held, listeners, verdict }
     }
 
-    /// What the ledger has, if it can be run.
+    /// What the ledger has, if it can be run. `doors` are open already.
     ///
     /// # Errors
     /// Why not. The control plane may have something better.
-    pub(super) fn of_ledger(site: &Site, held: &Held, waiting: Option<&Waiting>) -> Result<Self, StartError> {
+    pub(super) fn of_ledger(site: &Site, held: &Held, doors: &[TcpListener]) -> Result<Self, StartError> {
         let snapshot = assemble(&held.manifest, &held.chunks).map_err(StartError::Faults)?;
         let (revision, generation) = (held.manifest.revision, held.manifest.generation);
-        let door = waiting.and_then(|waiting| waiting.socket.as_ref());
-        let proof = site.prove(&snapshot, generation, None, door).map_err(together)?;
+        let proof = site.prove(&snapshot, generation, None, doors).map_err(together)?;
         tracing::info!(revision, generation, "starting with what was run last");
         Ok(Self::of(proof, held.clone(), None))
     }
@@ -53,12 +53,12 @@ pub(super) async fn only(
     let Some(Offer { snapshot, held, verdict }) = offers.recv().await else {
         return Err(StartError::NoConfiguration(trouble.borrow().clone()));
     };
-    let proof = site.prove(&snapshot, held.manifest.generation, None, None).map_err(together)?;
+    let proof = site.prove(&snapshot, held.manifest.generation, None, &[]).map_err(together)?;
     Ok(Opening::of(proof, held, Some(verdict)))
 }
 
 /// Waits for the first snapshot that can be run, for however long, and refuses the others. What the ledger has is tried again and
-/// again: a file that was not there may be.
+/// again: a file that was not there may be. `doors` are open already; where there are none, one is opened that says so.
 ///
 /// # Errors
 /// The address that was asked for cannot be bound.
@@ -68,15 +68,17 @@ pub(super) async fn first(
     ledger: Option<&Held>,
     offers: &mut mpsc::Receiver<Offer>,
     trouble: &watch::Sender<String>,
+    doors: &[TcpListener],
 ) -> Result<Opening, StartError> {
-    let waiting = Waiting::open(settings)?;
+    let waiting = doors.is_empty().then(|| Waiting::open(settings)).transpose()?;
+    let doors = waiting.as_ref().map_or(doors, |waiting| &waiting.sockets);
     tracing::info!("not ready: waiting for a configuration");
     let mut tick = tokio::time::interval(limit::SWEEP);
     let mut fed = true;
     loop {
         let offer = tokio::select! {
             offer = offers.recv(), if fed => offer,
-            _ = tick.tick() => match ledger.map(|held| Opening::of_ledger(site, held, Some(&waiting))) {
+            _ = tick.tick() => match ledger.map(|held| Opening::of_ledger(site, held, doors)) {
                 Some(Ok(opening)) => return Ok(opening),
                 _ => continue,
             },
@@ -86,7 +88,7 @@ pub(super) async fn first(
             fed = false;
             continue;
         };
-        match site.prove(&snapshot, held.manifest.generation, None, waiting.socket.as_ref()) {
+        match site.prove(&snapshot, held.manifest.generation, None, doors) {
             Ok(proof) => return Ok(Opening::of(proof, held, Some(verdict))),
             Err(errors) => {
                 let faults = faults(errors);

@@ -23,7 +23,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Builds a plane beside the previous one, and binds and reads what is listened with. `door` is open already.
+    /// Builds a plane beside the previous one, and binds and reads what is listened with. `doors` are open already.
     ///
     /// # Errors
     /// Everything that is wrong.
@@ -32,13 +32,13 @@ impl Site {
         snapshot: &v1::Snapshot,
         generation: u64,
         previous: Option<&Plane>,
-        door: Option<&TcpListener>,
+        doors: &[TcpListener],
     ) -> Result<Proof, Vec<StartError>> {
         let snapshot = parse(snapshot).map_err(|faults| vec![StartError::Faults(faults)])?;
         let listener = snapshot.listener.clone();
         let is_locked = snapshot.access.required || snapshot.access.explicitly_open;
         let built = Plane::build(snapshot, generation, previous, &self.ground);
-        match (self.listeners.prepare(&listener, is_locked, door, built.is_ok()), built) {
+        match (self.listeners.prepare(&listener, is_locked, doors, built.is_ok()), built) {
             (Ok(listeners), Ok(built)) => Ok(Proof { built, listeners }),
             (listeners, built) => {
                 let errors = built.err().map(StartError::Faults).into_iter();
@@ -66,7 +66,7 @@ fn fault(error: StartError) -> Vec<Fault> {
             ("access", format!("{open}: {LOCKS}"))
         }
         StartError::NoSessionKeys | StartError::SessionKeys(_) | StartError::Sessions(_) => ("sessions", reason),
-        StartError::NoConfiguration(_) | StartError::Io(_) => ("", reason),
+        StartError::NoConfiguration(_) | StartError::TakeOver(_) | StartError::Io(_) => ("", reason),
     };
     vec![Fault { path: path.to_owned(), reason }]
 }

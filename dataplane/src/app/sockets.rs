@@ -15,6 +15,11 @@ const BACKLOG: i32 = 1024;
 #[cfg(target_os = "linux")]
 const DROP: SockFilter = SockFilter::new(0x06, 0, 0, 0);
 
+/// The one of these that is bound to an address.
+pub(super) fn at(address: SocketAddr, doors: &[TcpListener]) -> Option<&TcpListener> {
+    doors.iter().find(|door| door.local_addr().is_ok_and(|open| open == address))
+}
+
 /// Binds an address; `flag` is the one that changes it.
 pub(super) fn listen(address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
     listen_beside(address, flag, &[])

@@ -22,7 +22,7 @@ const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHO
 /// A door behind which there is nothing yet. Dropped: nobody answers there any more.
 pub(super) struct Waiting {
     /// To be handed on when there is.
-    pub socket: Option<TcpListener>,
+    pub sockets: Vec<TcpListener>,
     answering: Option<JoinHandle<()>>,
 }
 
@@ -41,7 +41,7 @@ impl Waiting {
             Some(socket) => Some(tokio::spawn(answer(tokio::net::TcpListener::from_std(socket.try_clone()?)?))),
             None => None,
         };
-        Ok(Self { socket, answering })
+        Ok(Self { sockets: socket.into_iter().collect(), answering })
     }
 }
 

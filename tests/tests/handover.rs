@@ -1,0 +1,130 @@
+//! A process that takes the place of another on the same machine: nobody who connects meanwhile is refused, what is in flight
+//! finishes, and a successor that fails changes nothing.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::os::unix::net::UnixStream;
+
+use rustix::process::Signal;
+use serde_json::json;
+use sluice_contract::v1;
+use sluice_tests::catalogue::Catalogue;
+use sluice_tests::client::Era;
+use sluice_tests::control::messages;
+use sluice_tests::message;
+use sluice_tests::server::Server;
+use sluice_tests::traffic::{Caller, Traffic};
+use sluice_tests::upstream::{Answer, Pipe};
+use sluice_tests::{Call, ControlPlane, Node, Session, until};
+
+/// What the process that leaves writes when the other one serves.
+const SUCCEEDED: &str = "another process serves in the place of this one";
+
+async fn fleet(server: &Server) -> (ControlPlane, Node) {
+    let control = ControlPlane::empty().await;
+    let spec_json = server.config().to_string();
+    let objects = vec![v1::Object { kind: "server".into(), name: "one".into(), spec_json, revision: 0 }];
+    let applied = control.admin().await.apply(v1::ApplyRequest { objects, ..Default::default() }).await.unwrap();
+    assert!(applied.faults.is_empty(), "{:?}", messages(&applied.faults));
+    let node = Node::of(&control, "edge", &[]).await.ready().await;
+    (control, node)
+}
+
+/// Callers that keep their connections, and as many that connect for each call.
+fn traffic(port: u16) -> Traffic {
+    let params = json!({ "name": "tool-000", "arguments": {} });
+    let call = Call::modern("/servers/one/mcp", "tools/call", 1, params).header("connection", "close");
+    let once = Caller::new(port, call);
+    Traffic::of([Caller::of_server(port, "one"), Caller::of_server(port, "one"), once.clone(), once])
+}
+
+#[tokio::test]
+async fn no_connection_is_refused_or_reset_while_one_process_after_the_other_takes_over() {
+    let server = Server::start(Era::Modern, &Catalogue::new("one").tools(1));
+    let (_control, mut node) = fleet(&server).await;
+    let traffic = traffic(node.port);
+    for round in 0..4 {
+        traffic.goes_on(100).await;
+        let mut before = node.succeed();
+        assert_eq!(before.ended().await.code(), Some(0), "round {round}");
+        assert!(before.log().contains(SUCCEEDED), "{}", before.log());
+        // whoever is asked there now is the other one
+        assert_eq!(node.readiness().await, Some(200), "round {round}");
+    }
+    traffic.goes_on(100).await;
+    let records = traffic.was_well().await;
+    assert!(records.iter().all(|record| record.connections > 1), "each of them had to connect again");
+    node.logged("connected to the control plane").await;
+}
+
+#[tokio::test]
+async fn what_is_in_flight_finishes_where_it_began_and_streams_say_when_to_come_back() {
+    let (calls, mut called) = tokio::sync::mpsc::unbounded_channel::<(serde_json::Value, Pipe)>();
+    let server = Server::scripted(Era::Legacy, &Catalogue::new("one").tool("wait").tool("echo"), move |received| {
+        (received.tool() == "wait").then(|| {
+            let (pipe, answer) = Answer::stream("application/json");
+            calls.send((received.message()["id"].clone(), pipe)).unwrap();
+            answer
+        })
+    });
+    let (_control, mut node) = fleet(&server).await;
+    let session = Session::open(node.port, "/servers/one/mcp").await;
+    let mut stream = session.listen(None).await;
+    let port = node.port;
+    let call = session.post(&message::call("wait", 7, json!({})));
+    let waiting = tokio::spawn(async move { call.send_patiently(port).await });
+    let (id, pipe) = called.recv().await.unwrap();
+    let mut before = node.succeed();
+    before.logged(SUCCEEDED).await;
+    let mut retry = None;
+    while let Some(event) = stream.event().await {
+        retry = event.retry.or(retry);
+    }
+    assert!(retry.is_some(), "it says when to come back");
+    assert!(!waiting.is_finished());
+    assert_eq!(node.readiness().await, Some(200));
+    pipe.send(message::response(&id, message::text("waited")).to_string()).await;
+    drop(pipe);
+    assert_eq!(waiting.await.unwrap().result()["content"][0]["text"], "waited");
+    assert_eq!(before.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_successor_that_comes_to_nothing_changes_nothing() {
+    let server = Server::start(Era::Modern, &Catalogue::new("one").tools(1));
+    let (mut control, mut node) = fleet(&server).await;
+    let traffic = traffic(node.port);
+    // it hangs up
+    drop(UnixStream::connect(node.state().join("handover.sock")).unwrap());
+    node.logged("and did not").await;
+    // it has nothing to start with, and is killed while it waits for that
+    control.signal(Signal::KILL);
+    control.ended().await;
+    let ledger = node.state().join("ledger");
+    std::fs::rename(&ledger, ledger.with_extension("away")).unwrap();
+    let before = node.succeed();
+    node.logged("not ready: waiting for a configuration").await;
+    traffic.goes_on(100).await;
+    assert_eq!(node.readiness().await, Some(200), "the process that serves is asked");
+    node.signal(Signal::KILL);
+    node.ended().await;
+    until("the process that serves hears of it", || (before.log().matches("and did not").count() == 2).then_some(()))
+        .await;
+    std::fs::rename(ledger.with_extension("away"), &ledger).unwrap();
+    // and now one that can
+    drop(std::mem::replace(&mut *node, before));
+    let mut before = node.succeed();
+    assert_eq!(before.ended().await.code(), Some(0));
+    traffic.goes_on(100).await;
+    traffic.was_well().await;
+}
+
+#[tokio::test]
+async fn where_there_is_nobody_to_take_over_from_it_starts_as_usual() {
+    let server = Server::start(Era::Modern, &Catalogue::new("one").tools(1));
+    let (_control, mut node) = fleet(&server).await;
+    node.kill().await;
+    drop(node.succeed());
+    node.is_ready().await;
+    assert!(node.log().contains("there is nothing to take over"), "{}", node.log());
+    traffic(node.port).was_well().await;
+}
