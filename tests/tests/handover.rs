@@ -126,5 +126,7 @@ async fn where_there_is_nobody_to_take_over_from_it_starts_as_usual() {
     drop(node.succeed());
     node.is_ready().await;
     assert!(node.log().contains("there is nothing to take over"), "{}", node.log());
-    traffic(node.port).was_well().await;
+    let traffic = traffic(node.port);
+    traffic.goes_on(20).await;
+    traffic.was_well().await;
 }
