@@ -62,11 +62,11 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let inherited = inherit(&settings)?;
     let doors = inherited.as_ref().map_or(&[][..], |inherited| &inherited.sockets);
-    let admin = settings.admin.map(|address| match sockets::at(address, doors) {
+    let bound = |address, flag| match sockets::at(address, doors) {
         Some(door) => door.try_clone().map_err(StartError::Io),
-        None => listen(address, "--admin"),
-    });
-    let admin = admin.transpose()?;
+        None => listen(address, flag),
+    };
+    let admin = settings.admin.map(|address| bound(address, "--admin")).transpose()?;
     let (staged, stage) = watch::channel(None);
     let trouble = watch::Sender::new("the configuration has not come yet".to_owned());
     let serve_admin = || {
@@ -93,7 +93,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     let ledger = uplink.is_remote().then(|| Arc::new(Ledger::new(&settings.state_dir, &settings.node)));
     let held = ledger.as_ref().and_then(|ledger| ledger.read()).map(|(manifest, chunks)| Held { manifest, chunks });
     let peers = Peers::new(&settings.node, settings.link.is_some());
-    let linking = settings.link.map(|address| listen(address, "--link")).transpose()?.map(Arc::new);
+    let linking = settings.link.map(|address| bound(address, "--link")).transpose()?.map(Arc::new);
     let told = match (&settings.advertise, &linking) {
         (_, None) => String::new(),
         (Some(said), Some(_)) => said.clone(),
@@ -189,6 +189,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     if ledger.is_some() {
         let estate = Estate {
             entrances: Arc::clone(&site.listeners.entrances),
+            linking,
             admin,
             serving_admin: serving_admin.map(|serving| serving.abort_handle()),
             drain: node.drain.clone(),

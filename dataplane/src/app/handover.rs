@@ -96,6 +96,7 @@ fn receive(from: &UnixStream, bytes: &mut Vec<u8>, descriptors: &mut Vec<OwnedFd
 /// What a process hands over.
 pub(super) struct Estate {
     pub entrances: Arc<Entrances>,
+    pub linking: Option<Arc<TcpListener>>,
     pub admin: Option<TcpListener>,
     /// Answers there until another process does.
     pub serving_admin: Option<AbortHandle>,
@@ -135,6 +136,7 @@ impl Estate {
         }
         let entrances = self.entrances.open();
         let mut sockets: Vec<_> = entrances.iter().map(|open| open.socket.as_fd()).collect();
+        sockets.extend(self.linking.as_ref().map(|linking| linking.as_fd()));
         sockets.extend(self.admin.as_ref().map(|admin| admin.as_fd()));
         tracing::info!(sockets = sockets.len(), "another process is given the sockets of this one");
         let send = || {

@@ -36,7 +36,12 @@ use crate::reason::Reason;
 pub(crate) async fn accept(house: Rc<House>, socket: TcpListener) {
     let open = Rc::new(Cell::new(0_usize));
     loop {
-        let (stream, from) = match socket.accept().await {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            // they come to the process that has the place of this one
+            () = house.worker.node.drain.successor() => return,
+        };
+        let (stream, from) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a link");
