@@ -142,6 +142,11 @@ impl Call {
         Events::new(response.unwrap())
     }
 
+    /// As [`Call::open`]; `None` when there is no connection or it breaks before the answer's head.
+    pub async fn try_open(&self, port: u16) -> Option<Events> {
+        self.response(port).await.ok().map(Events::new)
+    }
+
     async fn response(&self, port: u16) -> Result<http::Response<Incoming>, Box<dyn std::error::Error>> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;

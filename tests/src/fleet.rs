@@ -1,9 +1,9 @@
 //! A control plane and nodes that are linked with each other, behind a balancer that knows nothing of sessions.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sluice_contract::v1;
 
-use crate::{Balancer, ControlPlane, Node};
+use crate::{Balancer, ControlPlane, Node, Redis};
 
 /// A fleet.
 pub struct Fleet {
@@ -18,9 +18,21 @@ pub struct Fleet {
 impl Fleet {
     /// Nodes of these names that serve these servers, and know each other.
     pub async fn of(names: &[&str], servers: &[(&str, Value)]) -> Self {
-        let control = ControlPlane::empty().await;
         let object = |(name, spec): &(&str, Value)| object("server", name, spec);
-        apply(&control, servers.iter().map(object).collect()).await;
+        Self::running(names, servers.iter().map(object).collect()).await
+    }
+
+    /// The same, with their sessions in a Redis, so that any of them may be killed.
+    pub async fn keeping(redis: &Redis, names: &[&str], mut objects: Vec<v1::Object>) -> Self {
+        let sessions = json!({ "sessions": { "store": "redis", "url": redis.url() } });
+        objects.push(object("proxy", "proxy", &sessions));
+        Self::running(names, objects).await
+    }
+
+    /// Nodes of these names that run this configuration, and know each other.
+    pub async fn running(names: &[&str], objects: Vec<v1::Object>) -> Self {
+        let control = ControlPlane::empty().await;
+        apply(&control, objects).await;
         let mut nodes = Vec::new();
         for name in names {
             nodes.push(Node::of(&control, name, &[]).await.linked().start());

@@ -58,6 +58,12 @@ impl Session {
         }
     }
 
+    /// The door it is a session of.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// A POST of this session with any body.
     #[must_use]
     pub fn post(&self, body: &Value) -> Call {
