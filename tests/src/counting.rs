@@ -1,4 +1,4 @@
-//! A legacy server that knows what it did: how often each call ran, by the mark in its arguments, and each of its events by
+//! A legacy server that knows what it did: which calls ran in which session, by the mark in their arguments, and each of its events by
 //! its number. It forgets no event: whoever resumes is told the rest.
 //!
 //! Tools: `count` runs once, after a pause where `wait_ms` asks for one; `report` tells `steps` numbered messages on the stream of the
@@ -31,8 +31,8 @@ pub struct Counting {
 }
 
 struct State {
-    /// How often calls ran, by mark.
-    runs: Mutex<HashMap<String, usize>>,
+    /// The sessions in which calls ran, by mark.
+    runs: Mutex<HashMap<String, Vec<String>>>,
     /// Reports by mark.
     reports: Mutex<HashMap<String, Report>>,
     /// Sessions that subscribed.
@@ -82,9 +82,9 @@ impl Counting {
         *self.state.happened.borrow()
     }
 
-    /// How often each call ran, by its mark.
+    /// The sessions of its own in which each call ran, by its mark: one for each time.
     #[must_use]
-    pub fn runs(&self) -> HashMap<String, usize> {
+    pub fn runs(&self) -> HashMap<String, Vec<String>> {
         self.state.runs.lock().unwrap().clone()
     }
 }
@@ -106,15 +106,15 @@ impl State {
                 let tools = json!({ "tools": [tool("count"), tool("report")] });
                 Some(Answer::message(&message::response(&message["id"], tools)))
             }
-            "tools/call" => self.run(&message),
+            "tools/call" => self.run(session, &message),
             _ => None,
         }
     }
 
-    fn run(self: &Arc<Self>, message: &Value) -> Option<Answer> {
+    fn run(&self, session: String, message: &Value) -> Option<Answer> {
         let arguments = &message["params"]["arguments"];
         let mark = arguments["mark"].as_str()?.to_owned();
-        *self.runs.lock().unwrap().entry(mark.clone()).or_default() += 1;
+        self.runs.lock().unwrap().entry(mark.clone()).or_default().push(session);
         if message["params"]["name"] == "report" {
             let steps = arguments["steps"].as_u64().unwrap();
             let report = Report { id: message["id"].clone(), began: Instant::now(), steps };

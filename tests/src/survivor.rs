@@ -204,12 +204,18 @@ impl Survivor {
     async fn open(&self, last: Option<&str>) -> Events {
         let call = self.session.dressed(Call::get(self.session.path()));
         let call = last.iter().fold(call, |call, last| call.header("last-event-id", last));
-        wait::eventually_within(PATIENCE, "a stream", async || {
-            let stream = call.try_open(self.port).await?;
-            assert!(matches!(stream.status, 200 | 503), "{}: {} after {last:?}", self.name, stream.status);
-            (stream.status == 200).then_some(stream)
-        })
-        .await
+        let opening = async {
+            loop {
+                if let Some(stream) = call.try_open(self.port).await {
+                    assert!(matches!(stream.status, 200 | 503), "{}: {} after {last:?}", self.name, stream.status);
+                    if stream.status == 200 {
+                        return stream;
+                    }
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, opening).await.unwrap_or_else(|_| panic!("{}: no stream", self.name))
     }
 }
 

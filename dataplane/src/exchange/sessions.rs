@@ -28,10 +28,10 @@ use crate::node::Worker;
 use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::session::{Declared, Opening, Session, SessionId, State};
-use crate::upstream::Upstream;
 use crate::upstream::http::{Request, Response};
 use crate::upstream::pipe::{Attachment, Caller, Child, Key, NoChild};
 use crate::upstream::quirks::Quirk;
+use crate::upstream::{Carrier, Upstream};
 
 pub(crate) use expiry::Expiry;
 use greeting::{Greeting, Opened, greet, modern_versions, session_of};
@@ -48,7 +48,8 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
         let id = posted.id();
         return Err(refuse(&mut call, reason, id));
     }
-    let (id, place, held) = admit(worker, &mut call, &posted)?;
+    let goes_on = call.upstream.carrier() == Carrier::Requests;
+    let (id, place, held) = admit(worker, &mut call, &posted, goes_on)?;
     let session = SessionId::held_by(worker.node.peers.home);
     let owner = call.principal.id;
     call.principal.act_in(&session);
@@ -104,11 +105,12 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
 }
 
 /// What a session must satisfy before it begins, on any door: the id to answer to, its place in the principal's limit, and
-/// the room that what it keeps takes.
+/// the room that what it keeps takes. `goes_on`: nothing of it is bound to this process, should it be kept elsewhere.
 pub(super) fn admit<To>(
     worker: &Worker,
     call: &mut Call<To>,
     posted: &Posted,
+    goes_on: bool,
 ) -> Result<(Bytes, Place, Held), super::Refusal> {
     let Some(id) = posted.id() else {
         return Err(refuse(call, Reason::Message { code: -32600, text: "`initialize` needs an id".into() }, None));
@@ -117,7 +119,9 @@ pub(super) fn admit<To>(
         if posted.body.len() > limit::INITIALIZE_BYTES {
             return Err(Reason::BodyTooLarge { limit: limit::INITIALIZE_BYTES });
         }
-        if worker.node.drain.phase() != crate::drain::Phase::Serving {
+        // who comes to a node that leaves, and begins what outlives it, need not come again
+        let outlives = goes_on && worker.node.sessions.shared().is_some();
+        if worker.node.drain.phase() != crate::drain::Phase::Serving && !outlives {
             return Err(Reason::Draining);
         }
         if worker.node.sessions.shared().is_some_and(|shared| !shared.is_up()) {

@@ -31,7 +31,7 @@ use crate::upstream::{Carrier, Upstream};
 
 /// `initialize`: a session begins here; servers are opened as they are needed, but those nothing is known of are asked now.
 pub(super) async fn initialize(worker: &Rc<Worker>, mut arrival: Arrival, posted: Posted) -> Outcome {
-    let (id, place, held) = sessions::admit(worker, &mut arrival, &posted)?;
+    let (id, place, held) = sessions::admit(worker, &mut arrival, &posted, true)?;
     let session = SessionId::held_by(worker.node.peers.home);
     let owner = arrival.principal.id;
     arrival.principal.act_in(&session);
