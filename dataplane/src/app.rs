@@ -12,6 +12,7 @@ mod opening;
 mod porter;
 mod proof;
 mod sockets;
+mod tenancy;
 mod thread;
 mod waiting;
 
@@ -50,6 +51,7 @@ use opening::Opening;
 use proof::Site;
 use sockets::listen;
 use thread::Thread;
+use tenancy::Tenancy;
 
 /// Runs a node until a signal, or the end of stdin where stdio is served. What it runs comes by the uplink; each snapshot is
 /// adopted whole.
@@ -60,7 +62,14 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     // a second provider in the process would have been installed by the caller on purpose
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let control = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let inherited = inherit(&settings)?;
+    let mut inherited = inherit(&settings)?;
+    // a node that is alone with its control plane in one process may share its folder: it keeps nothing there that another one writes
+    let tenancy = match inherited.as_mut().and_then(|inherited| inherited.tenancy.take()) {
+        Some(tenancy) => Some(tenancy),
+        None if uplink.is_remote() => Tenancy::take(&settings.state_dir)?,
+        None => None,
+    };
+    let tenancy = tenancy.map(Arc::new);
     let doors = inherited.as_ref().map_or(&[][..], |inherited| &inherited.sockets);
     let bound = |address, flag| match sockets::at(address, doors) {
         Some(door) => door.try_clone().map_err(StartError::Io),
@@ -190,9 +199,13 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         let estate = Estate {
             entrances: Arc::clone(&site.listeners.entrances),
             linking,
+        if let Some(tenancy) = &tenancy {
+            tenancy.sign();
+        }
             admin,
             serving_admin: serving_admin.map(|serving| serving.abort_handle()),
             drain: node.drain.clone(),
+            tenancy: tenancy.clone(),
         };
         control.spawn(estate.hand_over(settings.state_dir.clone()));
     }

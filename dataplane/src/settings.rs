@@ -116,6 +116,17 @@ pub enum StartError {
     TakeOver(std::io::Error),
     /// No snapshot will come.
     #[error("there is no configuration: {0}")]
+    /// Another process runs with the state folder.
+    #[error(
+        "the state folder {} is in use by {}: two nodes cannot share one. Name another with --state-dir, stop that process, or take its place with --take-over",
+        folder.display(), holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    )]
+    StateTaken {
+        /// The folder.
+        folder: PathBuf,
+        /// That process, as far as it is known.
+        holder: Option<u32>,
+    },
     NoConfiguration(String),
     /// Threads or runtimes cannot be made.
     #[error("cannot start: {0}")]

@@ -231,6 +231,19 @@ impl Node {
         std::mem::replace(&mut self.program, successor)
     }
 
+    /// Starts another process beside it with the same state, on other ports.
+    #[must_use]
+    pub fn beside(&self) -> Program {
+        let ports = ["--listen", "--admin", "--link"];
+        let mut args = self.args.clone();
+        for at in 1..args.len() {
+            if ports.contains(&args[at - 1].as_str()) {
+                args[at] = format!("127.0.0.1:{}", port::free());
+            }
+        }
+        Program::start(&format!("beside node {}", self.name), command(&self.folder, &args, &self.env))
+    }
+
     /// Starts it again after it ended, with the same state.
     pub fn again(&mut self) {
         self.program.again(command(&self.folder, &self.args, &self.env));

@@ -130,3 +130,23 @@ async fn where_there_is_nobody_to_take_over_from_it_starts_as_usual() {
     traffic.goes_on(20).await;
     traffic.was_well().await;
 }
+
+#[tokio::test]
+async fn a_state_folder_is_one_process_s_until_it_ends_however_it_ends() {
+    let server = Server::start(Era::Modern, &Catalogue::new("one").tools(1));
+    let (_control, mut node) = fleet(&server).await;
+    for round in 0..2 {
+        let mut second = node.beside();
+        assert_eq!(second.ended().await.code(), Some(1), "round {round}: {}", second.log());
+        let taken = format!("is in use by process {}: two nodes cannot share one", node.pid());
+        assert!(second.log().contains(&taken), "{}", second.log());
+        assert_eq!(node.readiness().await, Some(200));
+        // the folder goes over with the sockets
+        let mut before = node.succeed();
+        assert_eq!(before.ended().await.code(), Some(0));
+    }
+    // nobody who was killed is in the way
+    node.kill().await;
+    node.again();
+    node.is_ready().await;
+}

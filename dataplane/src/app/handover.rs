@@ -2,7 +2,7 @@
 //! meanwhile is refused, and says when it serves. Only then does the other one leave, as it does when it is told to stop.
 //!
 //! The two meet at a Unix socket in the state folder. The successor connects, and is sent `sockets`, and with that the sockets as
-//! descriptors (`SCM_RIGHTS`, unix(7)). It answers `ready`. If it goes away before, nothing has happened.
+//! descriptors (`SCM_RIGHTS`, unix(7)), and the lock of the state folder. It answers `ready`. If it goes away before, nothing has happened.
 
 use std::io::{Error, ErrorKind, IoSlice, IoSliceMut, Result};
 use std::mem::MaybeUninit;
@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{FileType, fstat};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
@@ -20,6 +21,7 @@ use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::net::UnixListener;
 use tokio::task::AbortHandle;
 
+use super::tenancy::Tenancy;
 use crate::drain::Drain;
 use crate::limit;
 use crate::listen::entrance::Entrances;
@@ -40,6 +42,8 @@ fn place(state: &Path) -> PathBuf {
 /// What was given by the process before.
 pub(super) struct Inherited {
     pub sockets: Vec<TcpListener>,
+    /// The right to the state folder.
+    pub tenancy: Option<Tenancy>,
     before: UnixStream,
 }
 
@@ -57,16 +61,22 @@ impl Inherited {
             Err(error) => return Err(error),
         };
         before.set_read_timeout(Some(limit::HANDOVER_ANSWER))?;
-        let (mut said, mut sockets) = (Vec::new(), Vec::new());
+        let (mut said, mut given) = (Vec::new(), Vec::new());
         while said.len() < SOCKETS.len() {
-            if receive(&before, &mut said, &mut sockets)? == 0 {
+            if receive(&before, &mut said, &mut given)? == 0 {
                 return Err(Error::new(ErrorKind::UnexpectedEof, "it gives no sockets"));
             }
         }
         if said != SOCKETS {
             return Err(Error::new(ErrorKind::InvalidData, "it gives something else"));
         }
-        Ok(Some(Self { sockets: sockets.into_iter().map(TcpListener::from).collect(), before }))
+        // the lock is a file among sockets
+        let is_file = |given: &mut OwnedFd| {
+            fstat(&*given).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+        };
+        let lock = given.extract_if(.., is_file).last();
+        let (sockets, tenancy) = (given.into_iter().map(TcpListener::from).collect(), lock.map(Tenancy::inherited));
+        Ok(Some(Self { sockets, tenancy, before }))
     }
 
     /// Whoever was there before can leave.
@@ -95,6 +105,8 @@ fn receive(from: &UnixStream, bytes: &mut Vec<u8>, descriptors: &mut Vec<OwnedFd
 
 /// What a process hands over.
 pub(super) struct Estate {
+    /// The right to the state folder.
+    pub tenancy: Option<Arc<Tenancy>>,
     pub entrances: Arc<Entrances>,
     pub linking: Option<Arc<TcpListener>>,
     pub admin: Option<TcpListener>,
@@ -138,7 +150,8 @@ impl Estate {
         let mut sockets: Vec<_> = entrances.iter().map(|open| open.socket.as_fd()).collect();
         sockets.extend(self.linking.as_ref().map(|linking| linking.as_fd()));
         sockets.extend(self.admin.as_ref().map(|admin| admin.as_fd()));
-        tracing::info!(sockets = sockets.len(), "another process is given the sockets of this one");
+        sockets.extend(self.tenancy.as_ref().map(|tenancy| tenancy.as_fd()));
+        tracing::info!(descriptors = sockets.len(), "another process is given the sockets of this one");
         let send = || {
             let message = SendAncillaryMessage::ScmRights(&sockets);
             let mut room = vec![MaybeUninit::uninit(); message.size()];

@@ -66,7 +66,10 @@ fn fault(error: StartError) -> Vec<Fault> {
             ("access", format!("{open}: {LOCKS}"))
         }
         StartError::NoSessionKeys | StartError::SessionKeys(_) | StartError::Sessions(_) => ("sessions", reason),
-        StartError::NoConfiguration(_) | StartError::TakeOver(_) | StartError::Io(_) => ("", reason),
+        StartError::NoConfiguration(_)
+        | StartError::TakeOver(_)
+        | StartError::StateTaken { .. }
+        | StartError::Io(_) => ("", reason),
     };
     vec![Fault { path: path.to_owned(), reason }]
 }
