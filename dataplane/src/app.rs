@@ -211,7 +211,16 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     }
 
     let log = node.log.clone();
-    let run = Control { node, adopt, offers, site, kept, ledger, ended_spans: Some(ended_spans) };
+    let run = Control {
+        node,
+        adopt,
+        offers,
+        site,
+        kept,
+        ledger,
+        ended_spans: Some(ended_spans),
+        set_log_level: settings.set_log_level,
+    };
     control.block_on(async move {
         if let Some(verdict) = verdict {
             run.settle(held, Vec::new(), verdict);

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use sluice_dataplane::{ADMIN, Remote, SessionKeys, Settings, Uplink};
-use sluice_snapshot::model::{Redis, Sessions};
+use sluice_snapshot::model::{LogLevel, Redis, Sessions};
 
 /// Many small buffers live and die on the path of a call, across threads; this allocator is made for that.
 #[global_allocator]
@@ -84,6 +84,10 @@ struct Args {
     #[arg(long, env = "SLUICE_TAKE_OVER")]
     take_over: bool,
 
+    /// How much is logged, whatever the configuration says: trace, debug, info, warn or error. RUST_LOG counts more
+    #[arg(long, value_name = "LEVEL", env = "SLUICE_LOG_LEVEL", value_parser = log::level)]
+    log_level: Option<LogLevel>,
+
     /// Threads that serve clients [default: one per processor]
     #[arg(long, value_name = "N", env = "SLUICE_WORKERS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: Option<u16>,
@@ -115,7 +119,9 @@ fn start(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     }
     let remote = Remote::new(&args.control_plane, &state_dir, args.join_token_file)?;
     let redis = args.redis.as_deref().filter(|url| !url.is_empty());
+    let log = log::start(args.log_level);
     let settings = Settings {
+        set_log_level: log.follows.then_some(log::set_level),
         node: args.node,
         labels: args.labels.into_iter().collect::<BTreeMap<_, _>>(),
         listen: args.listen,
@@ -132,7 +138,6 @@ fn start(args: Args) -> Result<(), Box<dyn std::error::Error>> {
     };
     // a node without a state folder serves all the same; what it cannot keep, it says
     let _ = DirBuilder::new().recursive(true).mode(0o700).create(&settings.state_dir);
-    let _written = log::start();
     Ok(sluice_dataplane::run(settings, Uplink::remote(remote))?)
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use sluice_snapshot::model::Sessions;
+use sluice_snapshot::model::{LogLevel, Sessions};
 
 /// Where the admin listener is bound unless told otherwise.
 pub const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8001);
@@ -37,6 +37,8 @@ pub struct Settings {
     pub take_over: bool,
     /// Worker threads; 0: one per core.
     pub workers: usize,
+    /// Sets how much the process says of itself, as configurations want it; `None` there: nobody said. `None`: they are not asked.
+    pub set_log_level: Option<fn(Option<LogLevel>)>,
     /// Where the node's own session key is kept (mode 0600).
     pub state_dir: PathBuf,
     /// The command line of a process that runs [`crate::guard_main`]; without it, children of a killed gateway may stay.

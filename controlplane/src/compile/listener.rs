@@ -8,7 +8,7 @@ use sluice_contract::v1;
 use sluice_snapshot::model::Limits;
 
 use super::{DEFAULT_NAME, Node, Notes, sensitive};
-use crate::language::{Config, Door, Fault, Path, Proxy, Seconds, Secret, TlsClients, Tracing};
+use crate::language::{Config, Door, Fault, LogLevel, Path, Proxy, Seconds, Secret, TlsClients, Tracing};
 
 const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const DEFAULT_PORT: u16 = 8000;
@@ -149,6 +149,17 @@ pub(super) fn monitoring(config: &Config, notes: &mut Notes) -> v1::Monitoring {
         metrics_path: if enabled { metrics_path.to_owned() } else { String::new() },
         access_log: config.proxy.access_log.unwrap_or(true),
         traces: config.features.tracing.as_ref().map(|said| traces(said, config, notes)),
+        log_level: config.proxy.log_level.map_or(v1::LogLevel::Unspecified, log_level).into(),
+    }
+}
+
+fn log_level(said: LogLevel) -> v1::LogLevel {
+    match said {
+        LogLevel::Trace => v1::LogLevel::Trace,
+        LogLevel::Debug => v1::LogLevel::Debug,
+        LogLevel::Info => v1::LogLevel::Info,
+        LogLevel::Warn => v1::LogLevel::Warn,
+        LogLevel::Error => v1::LogLevel::Error,
     }
 }
 

@@ -53,7 +53,7 @@ pub struct Proxy {
     pub host: Option<String>,
     /// Port to listen on. Default: 8000.
     pub port: Option<u16>,
-    /// How much is logged. Default: `info`.
+    /// How much is logged. Default: `info`. `RUST_LOG`, and `--log-level` of a node, count more.
     pub log_level: Option<LogLevel>,
     /// `none` says in words that anybody who reaches the address may come in.
     pub authentication: Option<Authentication>,

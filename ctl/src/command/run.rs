@@ -150,6 +150,8 @@ fn settings(args: &Args, session_keys: Option<SessionKeys>, first: &v1::Snapshot
         advertise: None,
         stdio: listener.stdio,
         take_over: false,
+        // that of the process is set where the file is read
+        set_log_level: None,
         workers: args.workers.map_or(0, usize::from),
         state_dir: args.state.folder()?.path().to_owned(),
         guard,

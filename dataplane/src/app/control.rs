@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use sluice_snapshot::Fault;
 use tokio::sync::{mpsc, oneshot, watch};
+use sluice_snapshot::model::LogLevel;
 
 use super::kept::Kept;
 use super::proof::{Proof, Site, faults};
@@ -31,12 +32,15 @@ pub(super) struct Control {
     pub ended_spans: Option<mpsc::Receiver<Span>>,
 }
 
+    /// Sets how much the process says of itself.
+    pub set_log_level: Option<fn(Option<LogLevel>)>,
 impl Control {
     /// Serves until the node is to end, and lets it end.
     pub(super) async fn run(mut self) {
         self.keep_keys();
         let (end_spans, spans_end) = oneshot::channel::<()>();
         let exporter = self.ended_spans.take().map(|ended| {
+        self.follow_log_level(None);
             let (planes, metrics) = (self.node.planes.clone(), Arc::clone(&self.node.metrics));
             let settings = move || planes.borrow().snapshot.monitoring.traces.clone();
             tokio::spawn(otlp::run(ended, settings, metrics, async move { drop(spans_end.await) }))
@@ -146,6 +150,7 @@ impl Control {
         }
         self.node.adoptions.reached(generation).await;
         self.site.listeners.open(listeners).await;
+        self.follow_log_level(old.snapshot.monitoring.log_level);
     }
 
     /// Sees to it that somebody minds the keys of each issuer.
@@ -158,6 +163,14 @@ impl Control {
         let drain = &self.node.drain;
         tracing::info!("stopping: not ready, calls in flight finish");
         let already = drain.phase() >= Phase::Closing;
+    /// Logs as much as the configuration says, where that is something else than before.
+    fn follow_log_level(&self, before: Option<LogLevel>) {
+        let now = self.adopt.borrow().snapshot.monitoring.log_level;
+        if let Some(set) = self.set_log_level.filter(|_| now != before) {
+            set(now);
+        }
+    }
+
         drain.enter(Phase::Leaving);
         if drain.has_successor() {
             // others come in there from now on; who is in is told to come again

@@ -519,6 +519,23 @@ pub struct Monitoring {
     pub access_log: bool,
     /// Where spans go; `None`: no traces.
     pub traces: Option<Traces>,
+    /// How much the process says of itself; `None`: nobody said.
+    pub log_level: Option<LogLevel>,
+}
+
+/// How much a process says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Everything, also what only helps to find a fault in the gateway.
+    Trace,
+    /// What the gateway decides.
+    Debug,
+    /// What an operator wants to know.
+    Info,
+    /// What may need attention.
+    Warn,
+    /// What failed.
+    Error,
 }
 
 /// Where spans of requests go, by OTLP over gRPC.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sluice_contract::v1;
 
 use super::{Faults, endpoint, text};
-use crate::model::{Limits, Monitoring, Sensitive, Traces};
+use crate::model::{Limits, LogLevel, Monitoring, Sensitive, Traces};
 
 /// The largest body that may be configured: the byte budget of a whole node, which one body must not exceed.
 const MAX_BODY_BYTES: u64 = 256 << 20;
@@ -50,7 +50,22 @@ pub(super) fn parse_monitoring(wire: &v1::Monitoring, faults: &mut Faults) -> Op
         Some(wire) => Some(traces(wire, faults)?),
         None => None,
     };
-    Some(Monitoring { metrics_path, access_log: wire.access_log, traces })
+    let log_level = match v1::LogLevel::try_from(wire.log_level) {
+        Ok(level) => log_level(level),
+        Err(_) => return faults.note("monitoring.log_level", "is none that this version knows"),
+    };
+    Some(Monitoring { metrics_path, access_log: wire.access_log, traces, log_level })
+}
+
+fn log_level(wire: v1::LogLevel) -> Option<LogLevel> {
+    match wire {
+        v1::LogLevel::Unspecified => None,
+        v1::LogLevel::Trace => Some(LogLevel::Trace),
+        v1::LogLevel::Debug => Some(LogLevel::Debug),
+        v1::LogLevel::Info => Some(LogLevel::Info),
+        v1::LogLevel::Warn => Some(LogLevel::Warn),
+        v1::LogLevel::Error => Some(LogLevel::Error),
+    }
 }
 
 fn traces(wire: &v1::Traces, faults: &mut Faults) -> Option<Traces> {

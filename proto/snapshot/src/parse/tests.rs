@@ -8,7 +8,7 @@ mod properties;
 use sluice_contract::v1;
 
 use super::parse;
-use crate::model::{Protocol, Transport};
+use crate::model::{LogLevel, Protocol, Transport};
 
 /// A value that is written in place.
 fn said(value: &str) -> Option<v1::Sensitive> {
@@ -287,4 +287,16 @@ fn further_transports_are_parsed_with_what_belongs_to_them() {
     assert!(parsed(v1::server::Transport::Http(handshake.clone())).is_ok());
     let found = refused(v1::server::Transport::Websocket(handshake));
     assert!(found[0].contains("is set by the gateway"), "{found:?}");
+}
+
+#[test]
+fn a_log_level_is_one_of_those_that_are_known_or_none() {
+    let level = |level: i32| {
+        let mut wire = good();
+        wire.monitoring.as_mut().unwrap().log_level = level;
+        parse(&wire).map(|snapshot| snapshot.monitoring.log_level)
+    };
+    assert_eq!(level(0).ok(), Some(None));
+    assert_eq!(level(v1::LogLevel::Warn.into()).ok(), Some(Some(LogLevel::Warn)));
+    assert!(level(99).is_err_and(|faults| faults[0].path == "monitoring.log_level"));
 }
