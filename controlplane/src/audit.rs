@@ -7,4 +7,4 @@ mod chain;
 mod log;
 
 pub use chain::{Entry, GENESIS};
-pub use log::{Event, Verdict, before, record, verify};
+pub use log::{DENIED, Event, Verdict, before, record, verify};

@@ -6,6 +6,7 @@
 pub(crate) mod column;
 mod database;
 mod folder;
+pub(crate) mod heard;
 mod keys;
 mod migration;
 pub(crate) mod nodes;

@@ -18,6 +18,7 @@ mod waiting;
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::sync::{mpsc, watch};
 
@@ -26,7 +27,7 @@ use crate::auth::issuer;
 use crate::auth::meters::Meters;
 use crate::auth::quota::Quotas;
 use crate::catalog::{Changes, Offers, memory};
-use crate::clock::Clock;
+use crate::clock::{Clock, epoch_ms};
 use crate::drain::{Drain, Phase};
 use crate::ledger::Ledger;
 use crate::limit;
@@ -50,8 +51,8 @@ use listeners::Listeners;
 use opening::Opening;
 use proof::Site;
 use sockets::listen;
-use thread::Thread;
 use tenancy::Tenancy;
+use thread::Thread;
 
 /// Runs a node until a signal, or the end of stdin where stdio is served. What it runs comes by the uplink; each snapshot is
 /// adopted whole.
@@ -110,7 +111,10 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     };
     let fleet = Fleet::new(&peers, ledger.as_ref());
     fleet.recall();
+    let denials = Arc::new(Denials::new(u64::from_be_bytes(seal::random())));
     let link = Link {
+        incarnation: epoch_ms(),
+        denials: Arc::clone(&denials),
         fleet: fleet.clone(),
         takes_links_at: told,
         node: settings.node.clone(),
@@ -151,7 +155,8 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         meters: Meters::new(),
         log: AccessLog::start(Arc::clone(&metrics))?,
         spans,
-        denials: Denials::default(),
+        denials,
+        since_ms: AtomicU64::new(epoch_ms()),
         drain: Drain::new(),
         boot: u32::from_be_bytes(seal::random()),
         planes,
@@ -194,18 +199,18 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         if let Err(error) = inherited.ready() {
             tracing::warn!(%error, "the process before this one is gone already");
         }
-    }
-    if ledger.is_some() {
-        let estate = Estate {
-            entrances: Arc::clone(&site.listeners.entrances),
-            linking,
         if let Some(tenancy) = &tenancy {
             tenancy.sign();
         }
+    }
+    if ledger.is_some() {
+        let estate = Estate {
+            tenancy: tenancy.clone(),
+            entrances: Arc::clone(&site.listeners.entrances),
+            linking,
             admin,
             serving_admin: serving_admin.map(|serving| serving.abort_handle()),
             drain: node.drain.clone(),
-            tenancy: tenancy.clone(),
         };
         control.spawn(estate.hand_over(settings.state_dir.clone()));
     }

@@ -214,8 +214,16 @@ pub(crate) const VERDICTS: usize = 8_192;
 pub(crate) const VERDICT_NAME_BYTES: usize = 512;
 /// Counts of limits kept. Beyond it, those are forgotten that would be the same anew.
 pub(crate) const METERS: usize = 100_000;
-/// Different denials kept until the next report to the control plane: seconds of them, each with how often it was.
-pub(crate) const DENIALS: usize = 1_024;
+/// How long denials of one kind are counted before the count is told: a flood is two lines of the audit log a minute.
+pub(crate) const DENIALS_WINDOW: Duration = Duration::from_secs(60);
+/// Kinds of denials told apart at a time: with twice as many lines a minute an audit log can live.
+pub(crate) const DENIALS: usize = 256;
+/// Kinds told apart of one principal, the others being counted together: who tries everything leaves others their room.
+pub(crate) const DENIALS_OF_ONE: usize = 32;
+/// Lines about denials kept until the control plane has heard them, some hundred bytes each: days of the ordinary, minutes of a flood.
+pub(crate) const DENIALS_KEPT: usize = 4_096;
+/// Lines said at a time: one transaction of the control plane.
+pub(crate) const DENIALS_AT_ONCE: usize = 256;
 /// Audiences whose lists are kept per server: as many kinds of clients as a fleet has. Beyond it, those nobody watches are
 /// fetched again when they are needed.
 pub(crate) const AUDIENCES: usize = 256;

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Instant, UNIX_EPOCH};
 
 use sluice_mcp::Method;
@@ -41,7 +42,7 @@ pub(crate) struct Node {
     /// What the limits of policies count.
     pub meters: Meters,
     /// What was denied, for the audit log.
-    pub denials: Denials,
+    pub denials: Arc<Denials>,
     pub metrics: Arc<Metrics>,
     pub log: AccessLog,
     pub spans: Spans,
@@ -49,6 +50,8 @@ pub(crate) struct Node {
     /// Distinguishes this process in request ids.
     pub boot: u32,
     pub planes: watch::Receiver<Arc<Plane>>,
+    /// Since when this process runs the revision of the plane, in milliseconds since 1970.
+    pub since_ms: AtomicU64,
     /// Which of them each worker serves from.
     pub adoptions: Adoptions,
     /// All sessions were ended towards their servers.

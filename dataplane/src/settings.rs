@@ -116,8 +116,6 @@ pub enum StartError {
         "the process that runs with this state folder does not hand over ({0}); stop it, or start without --take-over"
     )]
     TakeOver(std::io::Error),
-    /// No snapshot will come.
-    #[error("there is no configuration: {0}")]
     /// Another process runs with the state folder.
     #[error(
         "the state folder {} is in use by {}: two nodes cannot share one. Name another with --state-dir, stop that process, or take its place with --take-over",
@@ -129,6 +127,8 @@ pub enum StartError {
         /// That process, as far as it is known.
         holder: Option<u32>,
     },
+    /// No snapshot will come.
+    #[error("there is no configuration: {0}")]
     NoConfiguration(String),
     /// Threads or runtimes cannot be made.
     #[error("cannot start: {0}")]

@@ -24,6 +24,7 @@ use tower::util::BoxCloneSyncService;
 
 use crate::drain::Phase;
 use crate::node::Node;
+use crate::observe::denials::Denials;
 pub(crate) use fleet::Fleet;
 pub use remote::{Remote, UplinkError};
 use stream::End;
@@ -83,6 +84,8 @@ pub(crate) struct Held {
 /// What the uplink knows of its node.
 pub(crate) struct Link {
     pub node: String,
+    /// When the process started, in milliseconds since 1970.
+    pub incarnation: u64,
     /// What is known of the other nodes.
     pub fleet: Fleet,
     /// Where this node takes links of others, `HOST:PORT`; empty: nowhere.
@@ -92,6 +95,8 @@ pub(crate) struct Link {
     /// What the node was last heard to run and keep.
     pub held: Held,
     pub offers: mpsc::Sender<Offer>,
+    /// Who was refused, and what of that was not heard yet.
+    pub denials: Arc<Denials>,
     /// The node, once it serves.
     pub stage: watch::Receiver<Option<Arc<Node>>>,
     /// The certificate is to be renewed now.

@@ -171,6 +171,7 @@ impl Upstream {
         let shown = self.shown();
         let text = |field: &str| shown[field].as_str().unwrap_or_default().to_owned();
         let count = |field: &str| shown[field].as_u64().unwrap_or_default() as u32;
+        let trouble = self.credentials.trouble();
         v1::ServerHealth {
             server: self.name().to_string(),
             available: !self.is_down(),
@@ -181,6 +182,8 @@ impl Upstream {
             prompts: count("prompts"),
             resources: count("resources"),
             inventory: self.inventory_digest().map(Name::to_wire).unwrap_or_default(),
+            credential_since_ms: trouble.as_ref().map_or(0, |trouble| trouble.since_ms),
+            credential_trouble: trouble.map(|trouble| trouble.cause).unwrap_or_default(),
         }
     }
 
@@ -222,6 +225,9 @@ impl Upstream {
             "prompts": prompts,
             "resources": resources,
             "resource_templates": templates,
+            "credential": self.credentials.trouble().map(|trouble| {
+                serde_json::json!({ "trouble": trouble.cause, "since_ms": trouble.since_ms })
+            }),
             "trouble": self.catalogue.trouble().map(|reason| reason.text().into_owned()),
             "quirks": self.quirks.words(),
         })

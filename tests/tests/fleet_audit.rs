@@ -10,7 +10,7 @@ use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::{Client, Era};
 use sluice_tests::node::seen;
 use sluice_tests::server::Server;
-use sluice_tests::{ControlPlane, Node, wait};
+use sluice_tests::{Call, ControlPlane, Node, wait};
 
 const ALICE: &str = "alice-key-0123456789abcdef";
 /// Nodes tell every few seconds.
@@ -81,19 +81,68 @@ async fn a_refusal_is_told_with_who_what_and_why() {
         assert_eq!(house.call("tool-001").await, Some(-32602));
     }
     assert_eq!(house.call("tool-002").await, Some(-32602));
-    for (tool, times, why) in [("tool-001", 3, "policies"), ("tool-002", 1, "policies.few.deny[0]")] {
+    for (tool, why) in [("tool-001", "policies"), ("tool-002", "policies.few.deny[0]")] {
         let entries = house.told(tool).await;
-        let counted = |entry: &Value| {
-            let detail = entry["detail"].as_str().unwrap();
-            let (_, count) = detail.split_once(", ").unwrap();
-            assert!(entry["actor"] == "client:alice" && detail.starts_with("tools/call: "), "{entry}");
-            assert!(detail.contains(&format!("by {why},")) && detail.ends_with("times on node edge"), "{entry}");
-            count.split(' ').next().unwrap().parse::<u32>().unwrap()
-        };
-        // a report may fall between two calls
-        assert_eq!(entries.iter().map(counted).sum::<u32>(), times, "{entries:?}");
+        let detail = entries[0]["detail"].as_str().unwrap();
+        assert!(entries[0]["actor"] == "client:alice" && detail.starts_with("tools/call: "), "{entries:?}");
+        assert!(detail.contains(&format!("by {why}, at ")) && detail.ends_with("on node edge"), "{detail}");
     }
     assert!(house.refusals("tool-000").is_empty());
+    let typed = house.control.sluice(&["audit", "list", "--denials", "-o", "json"]);
+    let denials: Vec<Value> = serde_json::from_slice(&typed.stdout).unwrap();
+    let (_, asked) = house.control.rest("GET", "/audit?denials=true", Value::Null).await;
+    assert_eq!(asked["entries"].as_array().unwrap().len(), denials.len());
+    assert!(denials.len() == 2 && denials.iter().all(|entry| entry["action"] == "denied"), "{denials:?}");
+    house.is_whole();
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_costs_few_entries_and_none_is_lost_from_the_count() {
+    const FLOOD: u64 = 300;
+    let mut house = house().await;
+    for _ in 0..FLOOD {
+        assert_eq!(house.call("tool-001").await, Some(-32602));
+    }
+    // a node that ends tells what it counted
+    house.node.signal(Signal::TERM);
+    assert_eq!(house.node.ended().await.code(), Some(0));
+    let counted = || {
+        let told = house.refusals("tool-001");
+        (told.iter().map(times).sum::<u64>(), told.len())
+    };
+    let (_, entries) = wait::becomes(TOLD, "all are counted", async || counted(), |(times, _)| *times == FLOOD).await;
+    // the first, and a sum each minute
+    assert!(entries <= 4, "{entries} entries");
+    house.is_whole();
+}
+
+/// How many refusals an entry stands for.
+fn times(entry: &Value) -> u64 {
+    let detail = entry["detail"].as_str().unwrap();
+    let (_, times) = detail.rsplit_once(", ").unwrap();
+    times.split_once(" times until").map_or(1, |(times, _)| times.parse().unwrap())
+}
+
+#[tokio::test]
+async fn who_does_not_come_in_is_told_once_however_often_the_node_comes_back() {
+    let mut house = house().await;
+    let call = Call::modern("/servers/one/mcp", "tools/call", 1, json!({ "name": "tool-000", "arguments": {} }));
+    assert_eq!(call.clone().key("wrong-key-0123456789abcdef").send(house.node.port).await.status, 401);
+    let nobody = |house: &House| {
+        let told = house.control.sluice(&["audit", "--denials", "-o", "json"]);
+        let entries: Vec<Value> = serde_json::from_slice(&told.stdout).unwrap();
+        entries.into_iter().filter(|entry| entry["actor"] == "nobody").collect::<Vec<_>>()
+    };
+    wait::becomes(TOLD, "it is told", async || nobody(&house), |told| !told.is_empty()).await;
+    for _ in 0..2 {
+        house.control.signal(Signal::KILL);
+        house.control.again().await;
+        seen(&house.control, "edge", "back", |seen| seen.connected && seen.ready).await;
+    }
+    // told after what was said again, if it was
+    assert_eq!(house.call("tool-001").await, Some(-32602));
+    house.told("tool-001").await;
+    assert_eq!(nobody(&house).len(), 1, "{:?}", nobody(&house));
     house.is_whole();
 }
 

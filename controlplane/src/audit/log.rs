@@ -9,6 +9,9 @@ use crate::store::{StoreError, column};
 /// Longest text of an entry, in bytes: names and reasons are shorter, and what others send must not fill the disk.
 const MAX_TEXT: usize = 2_000;
 
+/// The action of an entry about somebody who was refused.
+pub const DENIED: &str = "denied";
+
 /// What is to be remembered; the log adds number, time and hash.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
@@ -74,14 +77,18 @@ pub fn record(connection: &Connection, now: Timestamp, event: Event) -> Result<(
     Ok(())
 }
 
-/// Entries before one, newest first.
+/// Entries before one, newest first; with `denials`, only those of somebody who was refused.
 ///
 /// # Errors
 ///
 /// The database fails.
-pub fn before(connection: &Connection, before: u64, limit: u32) -> Result<Vec<Entry>, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT * FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?")?;
+pub fn before(connection: &Connection, before: u64, limit: u32, denials: bool) -> Result<Vec<Entry>, StoreError> {
+    let mut statement = connection.prepare_cached(if denials {
+        // the word itself, so that the index of denials is used
+        "SELECT * FROM audit WHERE action = 'denied' AND number < ? ORDER BY number DESC LIMIT ?"
+    } else {
+        "SELECT * FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?"
+    })?;
     Ok(statement.query_map(params![column::int(before), limit], read)?.collect::<Result<_, _>>()?)
 }
 
@@ -147,7 +154,7 @@ mod tests {
         let good = store.read_now(verify).unwrap();
         assert_eq!((good.entries, good.broken_at), (5, None));
         let objects: Vec<_> =
-            store.read_now(|db| before(db, 4, 2)).unwrap().into_iter().map(|entry| entry.object).collect();
+            store.read_now(|db| before(db, 4, 2, false)).unwrap().into_iter().map(|entry| entry.object).collect();
         assert_eq!(objects, ["server/2", "server/1"]);
         for (damage, broken) in [
             ("UPDATE audit SET object = 'server/9' WHERE number = 3", Some(3)),

@@ -190,6 +190,14 @@ impl Lane {
                     return self.ask().await;
                 }
             }
+            Some(Said::Denials(denials)) => match self.visit.refused(denials).await {
+                Ok(heard) => return self.tell(Told::Heard(v1::Heard { denials: heard })).await,
+                // nothing that comes later may be heard before this: the node says it all again on its next stream
+                Err(error) => {
+                    tracing::error!(%error, "whom a node refused cannot be written to the audit log");
+                    return None;
+                }
+            },
             // a message of a later version, or a hello too many: nothing depends on it
             Some(Said::Hello(_)) | None => {}
         }

@@ -1,6 +1,7 @@
 //! The nodes a control plane knows: who is connected, what each runs, and what it refused last.
 
 mod catalogue;
+mod denials;
 mod fleet;
 mod inventories;
 mod status;
@@ -18,12 +19,11 @@ use sluice_contract::v1;
 use tokio::sync::{Notify, watch};
 
 use super::edition::Labels;
-use crate::audit::{self, Event};
 use crate::authority::Credential;
 use crate::store::{self, Store, StoreError};
 pub use catalogue::{Catalogue, OfferKind};
 use fleet::Fleet;
-use inventories::{Inventories, Offered};
+use inventories::{Inventories, Told};
 pub(crate) use visit::{Farewell, Visit};
 
 /// What is kept of a node over a restart of the control plane.
@@ -67,9 +67,13 @@ struct Node {
     visitor: Option<Visitor>,
     /// The newest revision it was sent.
     sent: u64,
+    /// It took something since it came.
+    accepted: bool,
+    /// It refused what it was sent last since it came.
+    refuses: bool,
     report: v1::Report,
-    /// What its servers offer, as far as it was told, by their names.
-    offers: BTreeMap<String, Offered>,
+    /// What its servers offer, as it was last told, by their names.
+    offers: BTreeMap<String, Told>,
     addresses: Vec<String>,
     /// The certificate it has, as far as is known.
     certificate: Option<Certificate>,
@@ -193,7 +197,8 @@ impl Nodes {
             node.kept.link.clone_from(&hello.link);
             node.left = None;
             node.report = v1::Report::default();
-            node.offers.clear();
+            (node.accepted, node.refuses) = (false, false);
+            node.offers.values_mut().for_each(|told| told.stands = false);
         });
         tracing::info!(node = hello.node, version = hello.version, generation = hello.generation, "a node connected");
         self.fleet.changed();
@@ -268,17 +273,15 @@ impl Nodes {
         self.known().get(node).map(|node| node.kept.granted.clone()).unwrap_or_default()
     }
 
-    /// Writes refusals to the audit log.
-    fn remember(&self, node: &str, denials: Vec<v1::Denial>, lost: u64) {
-        let Some(store) = self.store.clone().filter(|_| !denials.is_empty()) else { return };
-        let events: Vec<_> = denials.into_iter().map(|denial| refusal(node, denial, lost)).collect();
-        tokio::spawn(async move {
-            let now = Timestamp::now();
-            let write = store.write(move |db| events.into_iter().try_for_each(|event| audit::record(db, now, event)));
-            if let Err(error) = write.await {
-                tracing::error!(%error, "refusals of a node cannot be written to the audit log");
-            }
-        });
+    /// Writes whom a node refused to the audit log, unless that is in it; tells up to which number it is.
+    async fn remember(&self, node: &str, denials: v1::Denials) -> Result<u64, StoreError> {
+        let last = (denials.first + denials.denials.len() as u64).saturating_sub(1);
+        // a node in this process has its own log, and nobody else to tell
+        let Some(store) = self.store.clone() else { return Ok(last) };
+        let node = node.to_owned();
+        let now = Timestamp::now();
+        store.write(move |db| denials::remember(db, now, &node, denials)).await?;
+        Ok(last)
     }
 
     /// Changes a node, which is made if it is not known, and tells those who watch.
@@ -321,18 +324,6 @@ impl Nodes {
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Node>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn refusal(node: &str, denial: v1::Denial, lost: u64) -> Event {
-    let v1::Denial { principal, method, server, object, reason, count, .. } = denial;
-    let more = if lost > 0 { format!("; {lost} others are not listed") } else { String::new() };
-    Event {
-        actor: if principal.is_empty() { "nobody".to_owned() } else { principal },
-        action: "denied",
-        object: format!("{server}/{object}").trim_matches('/').to_owned(),
-        detail: format!("{method}: {reason}, {count} times on node {node}{more}"),
-        ..Event::default()
     }
 }
 

@@ -111,15 +111,22 @@ impl Service {
         rows.into_iter().map(about).collect()
     }
 
-    /// Entries of the audit log before one (0: from the newest), newest first.
+    /// Entries of the audit log before one (0: from the newest), newest first; with `denials`, only those of somebody who was
+    /// refused.
     ///
     /// # Errors
     ///
     /// Not allowed, or the store fails.
-    pub async fn audit(&self, caller: &Caller, limit: u32, before: u64) -> Result<Vec<Entry>, ServiceError> {
+    pub async fn audit(
+        &self,
+        caller: &Caller,
+        limit: u32,
+        before: u64,
+        denials: bool,
+    ) -> Result<Vec<Entry>, ServiceError> {
         self.allow(caller, Operation::Audit).await?;
         let (limit, before) = page(limit, AUDIT, before);
-        self.store().read(move |db| Ok(audit::before(db, before, limit)?)).await
+        self.store().read(move |db| Ok(audit::before(db, before, limit, denials)?)).await
     }
 
     /// Checks the audit log from its beginning.

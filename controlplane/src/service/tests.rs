@@ -226,8 +226,8 @@ async fn roles_bound_what_is_done_and_every_change_and_denial_is_remembered() {
     assert_eq!(denied.to_string(), "Apply takes the role `editor`, and this token has `viewer`");
     apply(&service, &[("server", "a", r#"{"command":"x"}"#)]).await;
     apply(&service, &[("server", "a", r#"{"command":"y"}"#)]).await;
-    assert!(service.audit(&editor(), 0, 0).await.is_err());
-    let entries = service.audit(&caller(Role::Admin), 0, 0).await.unwrap();
+    assert!(service.audit(&editor(), 0, 0, false).await.is_err());
+    let entries = service.audit(&caller(Role::Admin), 0, 0, false).await.unwrap();
     let lines: Vec<_> = entries.iter().map(|e| format!("{} {} {} {}", e.actor, e.action, e.object, e.detail)).collect();
     assert_eq!(
         lines,

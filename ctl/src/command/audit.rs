@@ -16,10 +16,14 @@ use crate::page::Page;
 Examples:
   sluice audit
   sluice audit list --limit 1000 -o json
+  sluice audit --denials                   who was refused, here and on the nodes
   sluice audit verify
 
 Every change and every denial is an entry, and each entry holds the hash of the one before, so that none can be \
-taken out or altered unseen.")]
+taken out or altered unseen.
+
+A node tells the first denial of a kind (who, what, why) at once, and how often it came again as one entry a minute; also of \
+what it denied while the control plane was away, as far as it has room.")]
 pub(crate) struct Args {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -51,6 +55,10 @@ struct List {
     #[command(flatten)]
     page: Page,
 
+    /// Only who was refused
+    #[arg(long)]
+    denials: bool,
+
     /// How to show them
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
     output: Format,
@@ -70,7 +78,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 fn list(args: &List) -> Result<(), Failure> {
     let mut connection = args.control_plane.connect()?;
-    let request = AuditRequest { limit: args.page.limit, before: args.page.before };
+    let request = AuditRequest { limit: args.page.limit, before: args.page.before, denials: args.denials };
     let entries = connection.ask(async |admin| admin.audit(request).await)?.entries;
     let now = time::now();
     let row = |entry: &AuditEntry| {
@@ -84,8 +92,9 @@ fn list(args: &List) -> Result<(), Failure> {
             Field::from(entry.detail.clone()),
         ]
     };
+    let none = if args.denials { "nobody was refused" } else { "nobody has done anything yet" };
     let header = ["NUMBER", "WHEN", "WHO", "DID", "TO", "DETAIL"];
-    output::list(args.output, &entries, "nobody has done anything yet", header, row, value)
+    output::list(args.output, &entries, none, header, row, value)
 }
 
 fn value(entry: &AuditEntry) -> Value {

@@ -9,10 +9,11 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use sluice_contract::v1::GetRequest;
+use sluice_contract::v1::{GetRequest, StatusRequest};
 use sluice_controlplane::language::Kind;
 
 use crate::client::{Connection, ControlPlane};
+use crate::command::status::trouble;
 use crate::kind;
 use crate::output::{self, Failure, Format, talk};
 use offered::Offered;
@@ -139,5 +140,11 @@ fn configured(mut connection: Connection, kind: Option<Kind>, args: &Args) -> Re
         talk(&format!("revision {} has none\n", answer.revision));
         return Ok(());
     }
-    output::data(object::table(&answer.objects))
+    let table = object::table(&answer.objects);
+    if kind != Some(Kind::Server) || args.revision != 0 {
+        return output::data(table);
+    }
+    let status = connection.ask(async |admin| admin.status(StatusRequest {}).await)?;
+    let troubles = trouble::with_servers(&status.nodes, args.name.as_deref(), status.at_ms);
+    output::data(std::iter::once(table).chain(troubles).collect::<Vec<_>>().join("\n\n"))
 }

@@ -1,6 +1,6 @@
 //! `sluice status`: who runs what since when, and what is wrong where.
 
-mod trouble;
+pub(super) mod trouble;
 
 use std::process::ExitCode;
 
@@ -20,7 +20,8 @@ Examples:
 
 STATE: `current` runs the newest revision; `updating` was sent it and has not answered; `rejected` refused it and goes on \
 with what it had; `stale` is not connected and goes on with what it had. Below the table: \
-the last refusal in full, servers that are down, and certificates about to end.
+the last refusal in full, servers that are down or whose credential cannot be had, and certificates about to end. SINCE: when \
+the node's process began to run its revision; to come back to the control plane is no new beginning.
 
 Exit code 0: the control plane answered, whatever it said.")]
 pub(crate) struct Args {
@@ -141,6 +142,8 @@ fn value(node: &NodeStatus) -> Value {
             "tools": server.tools,
             "prompts": server.prompts,
             "resources": server.resources,
+            "credential_trouble": server.credential_trouble,
+            "credential_since": time::iso(server.credential_since_ms),
         })
     };
     json!({

@@ -1,15 +1,17 @@
 //! The control runtime's work while the node serves: it adopts what is offered, sweeps what idles, and leads the way out.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sluice_snapshot::Fault;
-use tokio::sync::{mpsc, oneshot, watch};
 use sluice_snapshot::model::LogLevel;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::kept::Kept;
 use super::proof::{Proof, Site, faults};
 use crate::catalog::Kind;
+use crate::clock::epoch_ms;
 use crate::drain::Phase;
 use crate::ledger::Ledger;
 use crate::limit;
@@ -30,17 +32,17 @@ pub(super) struct Control {
     pub ledger: Option<Arc<Ledger>>,
     /// Spans of requests that have ended, to be sent on.
     pub ended_spans: Option<mpsc::Receiver<Span>>,
-}
-
     /// Sets how much the process says of itself.
     pub set_log_level: Option<fn(Option<LogLevel>)>,
+}
+
 impl Control {
     /// Serves until the node is to end, and lets it end.
     pub(super) async fn run(mut self) {
         self.keep_keys();
+        self.follow_log_level(None);
         let (end_spans, spans_end) = oneshot::channel::<()>();
         let exporter = self.ended_spans.take().map(|ended| {
-        self.follow_log_level(None);
             let (planes, metrics) = (self.node.planes.clone(), Arc::clone(&self.node.metrics));
             let settings = move || planes.borrow().snapshot.monitoring.traces.clone();
             tokio::spawn(otlp::run(ended, settings, metrics, async move { drop(spans_end.await) }))
@@ -143,14 +145,17 @@ impl Control {
             plane.servers().for_each(|upstream| upstream.catalogue.changed(&Kind::ALL));
         }
         let generation = plane.generation;
+        if plane.snapshot.revision != old.snapshot.revision {
+            self.node.since_ms.store(epoch_ms(), Ordering::Relaxed);
+        }
         self.adopt.send_replace(plane);
         self.keep_keys();
+        self.follow_log_level(old.snapshot.monitoring.log_level);
         if differs {
             self.node.changes.tell(&Kind::ALL);
         }
         self.node.adoptions.reached(generation).await;
         self.site.listeners.open(listeners).await;
-        self.follow_log_level(old.snapshot.monitoring.log_level);
     }
 
     /// Sees to it that somebody minds the keys of each issuer.
@@ -158,11 +163,6 @@ impl Control {
         self.adopt.borrow().known.issuers().iter().for_each(|issuer| issuer.keep(&self.site.ground.kept_keys));
     }
 
-    /// The way out; see [`crate::drain`].
-    async fn leave(self) {
-        let drain = &self.node.drain;
-        tracing::info!("stopping: not ready, calls in flight finish");
-        let already = drain.phase() >= Phase::Closing;
     /// Logs as much as the configuration says, where that is something else than before.
     fn follow_log_level(&self, before: Option<LogLevel>) {
         let now = self.adopt.borrow().snapshot.monitoring.log_level;
@@ -171,6 +171,11 @@ impl Control {
         }
     }
 
+    /// The way out; see [`crate::drain`].
+    async fn leave(self) {
+        let drain = &self.node.drain;
+        tracing::info!("stopping: not ready, calls in flight finish");
+        let already = drain.phase() >= Phase::Closing;
         drain.enter(Phase::Leaving);
         if drain.has_successor() {
             // others come in there from now on; who is in is told to come again

@@ -39,6 +39,8 @@ pub(crate) struct Record {
     pub trace: Option<Box<Trace>>,
     /// Where the rule stands that denied it.
     pub rule: Option<Arc<str>>,
+    /// Whoever asked was refused by the gateway.
+    refused: bool,
 }
 
 impl Record {
@@ -68,6 +70,7 @@ impl Record {
             cause: None,
             trace: None,
             rule: None,
+            refused: false,
         }
     }
 
@@ -85,6 +88,8 @@ impl Record {
         let row = reason.row();
         self.status = row.status;
         self.outcome = row.outcome;
+        self.refused =
+            matches!(row.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
     }
 
     fn span(&self, trace: Trace) -> Span {
@@ -102,7 +107,7 @@ impl Record {
         Span { trace, ended: std::time::SystemTime::now(), about }
     }
 
-    /// Notes that somebody did not come in. What policies deny is noted where they do.
+    /// Notes that somebody did not come in, or came too often. What policies deny is noted where they do.
     fn deny(&self) {
         self.worker.node.denials.note(Denied {
             principal: self.principal.clone().unwrap_or_else(|| Arc::from("")),
@@ -153,7 +158,7 @@ impl Drop for Record {
             let span = self.span(*trace);
             self.worker.node.spans.record(span);
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.refused && self.rule.is_none() {
             self.deny();
         }
         if self.logged {

@@ -266,11 +266,13 @@ fn resource(plane: &Plane, asked: Resource<'_>, head: &Head, mut record: Record)
 fn health(worker: &Worker, plane: &Plane, mut record: Record) -> Response {
     record.outcome = "ok";
     let down = plane.servers().filter(|u| u.is_down()).count();
+    let unproven = plane.servers().filter(|u| u.credentials.trouble().is_some()).count();
     let keeps_sessions = worker.node.sessions.trouble().is_none();
     let body = serde_json::json!({
-        "status": if down == 0 && keeps_sessions { "ok" } else { "degraded" },
+        "status": if down + unproven == 0 && keeps_sessions { "ok" } else { "degraded" },
         "servers": plane.snapshot.servers.len(),
         "servers_down": down,
+        "servers_without_credential": unproven,
         "sessions": worker.node.sessions.len(),
     });
     json(StatusCode::OK, body.to_string().into())
@@ -285,6 +287,14 @@ fn metrics(worker: &Worker, plane: &Plane, mut record: Record) -> Response {
 /// The metrics of a node, as both doors show them.
 pub(crate) fn render_metrics(node: &crate::node::Node, plane: &Plane) -> String {
     let up = plane.servers().map(|u| (Arc::clone(u.name()), !u.is_down())).collect();
+    let sought = plane.servers().filter(|u| u.credentials.are_elsewhere());
+    let credentials = sought.map(|u| (Arc::clone(u.name()), u.credentials.trouble().is_none())).collect();
     let store = node.sessions.shared().map(|shared| (shared.word(), node.sessions.trouble().is_none()));
-    node.metrics.render(&Levels { up, store, sessions: node.sessions.len(), revision: plane.snapshot.revision })
+    node.metrics.render(&Levels {
+        up,
+        credentials,
+        store,
+        sessions: node.sessions.len(),
+        revision: plane.snapshot.revision,
+    })
 }

@@ -113,6 +113,8 @@ pub(crate) struct Metrics {
 pub(crate) struct Levels {
     /// Each server, and whether it could be reached when last tried.
     pub up: BTreeMap<Arc<str>, bool>,
+    /// Each server that is shown something from elsewhere than the configuration, and whether that can be had.
+    pub credentials: BTreeMap<Arc<str>, bool>,
     /// What keeps sessions beyond the process, and whether it does.
     pub store: Option<(&'static str, bool)>,
     pub sessions: usize,
@@ -170,6 +172,11 @@ impl Metrics {
         );
         for (server, up) in &levels.up {
             let _ = writeln!(text, "sluice_server_up{{server=\"{server}\"}} {}", u8::from(*up));
+        }
+        text.push_str("# HELP sluice_credential_up Whether what the server is shown could be had when last tried.\n");
+        text.push_str("# TYPE sluice_credential_up gauge\n");
+        for (server, up) in &levels.credentials {
+            let _ = writeln!(text, "sluice_credential_up{{server=\"{server}\"}} {}", u8::from(*up));
         }
         if let Some((store, up)) = levels.store {
             let name = "sluice_session_store_up";

@@ -1,18 +1,18 @@
 //! How the node is, for its control plane.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use sluice_contract::v1;
 
 use crate::drain::Phase;
 use crate::node::Node;
-use crate::observe::denials::Denied;
+use crate::observe::denials::{Denials, Line};
 
 /// A report of this moment.
 pub(super) fn of(node: &Node) -> v1::Report {
     let plane = Arc::clone(&node.planes.borrow());
     let phase = node.drain.phase();
-    let taken = node.denials.take();
     v1::Report {
         ready: phase == Phase::Serving,
         draining: phase != Phase::Serving,
@@ -20,8 +20,8 @@ pub(super) fn of(node: &Node) -> v1::Report {
         streams: u64::try_from(node.metrics.streams.get()).unwrap_or_default(),
         requests: node.metrics.finished(),
         servers: plane.servers().map(|upstream| upstream.health()).collect(),
-        denials: taken.denials.into_iter().map(denial).collect(),
-        denials_lost: taken.lost,
+        revision: plane.snapshot.revision,
+        since_ms: node.since_ms.load(Ordering::Relaxed),
     }
 }
 
@@ -31,15 +31,28 @@ pub(super) fn inventory(node: &Node, server: &str) -> Option<v1::Inventory> {
     plane.servers().find(|upstream| &**upstream.name() == server)?.inventory()
 }
 
-fn denial((denied, at_ms, count): (Denied, u64, u64)) -> v1::Denial {
-    let Denied { principal, method, server, object, why, rule } = denied;
+/// Lines about denials from this number on, as many as are said at a time; `None`: there are none.
+pub(super) fn denials(denials: &Denials, from: u64) -> Option<v1::Denials> {
+    let told = denials.lines(from)?;
+    Some(v1::Denials { life: denials.life, first: told.first, denials: told.lines.into_iter().map(denial).collect() })
+}
+
+fn denial(Line { denied, at_ms, count }: Line) -> v1::Denial {
+    let Some(denied) = denied else {
+        return v1::Denial { at_ms, count, unlisted: true, ..v1::Denial::default() };
+    };
     v1::Denial {
         at_ms,
-        principal: principal.to_string(),
-        method: method.to_owned(),
-        server: server.to_string(),
-        object: object.into(),
-        reason: if rule.is_empty() { why.to_owned() } else { format!("{why} by {rule}") },
+        principal: denied.principal.to_string(),
+        method: denied.method.to_owned(),
+        server: denied.server.to_string(),
+        object: denied.object.into(),
+        reason: if denied.rule.is_empty() {
+            denied.why.to_owned()
+        } else {
+            format!("{} by {}", denied.why, denied.rule)
+        },
         count,
+        unlisted: false,
     }
 }

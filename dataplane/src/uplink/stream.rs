@@ -1,7 +1,8 @@
 //! One push stream, from hello to its end (`sync.proto`).
 
 use std::pin::pin;
-use std::time::{Instant, SystemTime};
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use sluice_contract::v1;
@@ -53,7 +54,7 @@ where
     // the queue is empty, so there is room
     let _ = say.try_send(hello);
     match client.connect(ReceiverStream::new(said)).await {
-        Ok(told) => Stream { link, say, incoming: None, judging: None }.serve(told.into_inner()).await,
+        Ok(told) => Stream { link, say, incoming: None, judging: None, denials: 1 }.serve(told.into_inner()).await,
         Err(status) => End::Broken(status),
     }
 }
@@ -61,7 +62,7 @@ where
 fn hello(link: &Link) -> v1::Hello {
     v1::Hello {
         node: link.node.clone(),
-        incarnation: SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64),
+        incarnation: link.incarnation,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         labels: link.labels.clone(),
         features: feature::known().map(str::to_owned).collect(),
@@ -77,12 +78,15 @@ struct Stream<'l> {
     say: mpsc::Sender<v1::FromNode>,
     incoming: Option<Incoming>,
     judging: Option<Judging>,
+    /// The number of the next line about denials to be said: on a new stream, the first that is kept.
+    denials: u64,
 }
 
 impl Stream<'_> {
     async fn serve(mut self, mut told: tonic::Streaming<v1::ToNode>) -> End {
         let mut tick = tokio::time::interval(limit::REPORT);
         let mut left = pin!(self.link.left());
+        let denials = Arc::clone(&self.link.denials);
         loop {
             let step = tokio::select! {
                 () = &mut left => return self.take_leave(told).await,
@@ -92,7 +96,14 @@ impl Stream<'_> {
                     Err(status) => Err(End::Broken(status)),
                 },
                 verdict = judged(&mut self.judging) => self.judge(verdict).await,
-                _ = tick.tick() => self.report().await,
+                () = denials.news.notified() => self.tell_denials().await,
+                _ = tick.tick() => {
+                    denials.sum_up(false);
+                    match self.tell_denials().await {
+                        Ok(()) => self.report().await,
+                        end => end,
+                    }
+                }
             };
             if let Err(end) = step {
                 return end;
@@ -115,6 +126,10 @@ impl Stream<'_> {
             }
             Some(Told::Fleet(fleet)) => {
                 self.link.fleet.told(fleet);
+                Ok(())
+            }
+            Some(Told::Heard(heard)) => {
+                self.link.denials.heard(heard.denials);
                 Ok(())
             }
             Some(Told::Dismissal(dismissal)) => Err(End::Dismissed(dismissal.reason)),
@@ -199,9 +214,20 @@ impl Stream<'_> {
         }
     }
 
+    /// Tells who was refused since.
+    async fn tell_denials(&mut self) -> Result<(), End> {
+        while let Some(denials) = report::denials(&self.link.denials, self.denials) {
+            let next = denials.first + denials.denials.len() as u64;
+            self.say(Said::Denials(denials)).await?;
+            self.denials = next;
+        }
+        Ok(())
+    }
+
     /// Tells how the node was, and above all whom it refused last, and waits until that was heard.
-    async fn take_leave(self, mut told: tonic::Streaming<v1::ToNode>) -> End {
-        if self.report().await.is_ok() {
+    async fn take_leave(mut self, mut told: tonic::Streaming<v1::ToNode>) -> End {
+        self.link.denials.sum_up(true);
+        if self.tell_denials().await.is_ok() && self.report().await.is_ok() {
             drop(self.say);
             while let Ok(Some(_)) = told.message().await {}
         }

@@ -42,6 +42,15 @@ pub(crate) struct Credentials {
     generation: AtomicU64,
 }
 
+/// Why what a server is shown cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// For people who see the node from inside; no secret.
+    pub cause: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
 /// Values that were found, for when the configuration that needs them is adopted.
 pub(crate) struct Prepared {
     credentials: Arc<Credentials>,
@@ -100,6 +109,17 @@ impl Credentials {
     /// The token it is shown, where we obtain one.
     pub(super) fn grant(&self) -> Option<&Arc<Grant>> {
         self.grant.as_ref()
+    }
+
+    /// Why some of it cannot be had, as of the last attempt; `None`: it can, or it was not needed yet.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        let of_file = self.found().iter().find_map(|found| found.trouble().cloned());
+        of_file.or_else(|| self.grant.as_ref()?.failing())
+    }
+
+    /// Whether any of it is written elsewhere than in the configuration, or obtained.
+    pub(crate) fn are_elsewhere(&self) -> bool {
+        self.grant.is_some() || self.found().iter().any(Found::is_elsewhere)
     }
 
     /// The environment of the server's process.

@@ -214,7 +214,7 @@ impl admin_server::Admin for Admin {
 
     async fn audit(&self, request: Request<v1::AuditRequest>) -> Answer<v1::AuditResponse> {
         let (caller, asked) = self.open(request).await?;
-        let entries = self.service.audit(&caller, asked.limit, asked.before).await.map_err(status)?;
+        let entries = self.service.audit(&caller, asked.limit, asked.before, asked.denials).await.map_err(status)?;
         Ok(Response::new(v1::AuditResponse { entries: entries.into_iter().map(answer::entry).collect() }))
     }
 

@@ -3,15 +3,27 @@
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::asked::Parameters;
 use super::caller::Caller;
 use super::problem::Problem;
-use super::words::Page;
 use crate::hex;
 use crate::service::Service;
+
+/// Which entries.
+#[derive(Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// At most so many; 0: the usual number.
+    limit: u32,
+    /// Only those before this one; 0: from the newest.
+    before: u64,
+    /// Only those of somebody who was refused.
+    denials: bool,
+}
 
 /// Entries, newest first.
 #[derive(Serialize, ToSchema)]
@@ -49,14 +61,14 @@ pub(super) struct Verdict {
 }
 
 /// Who did what, newest first. admin.
-#[utoipa::path(get, path = "/audit", operation_id = "Audit", tag = "audit", params(Page),
+#[utoipa::path(get, path = "/audit", operation_id = "Audit", tag = "audit", params(Which),
     responses((status = 200, body = Entries)))]
 pub(super) async fn entries(
     State(service): State<Service>,
     Caller(caller): Caller,
-    Parameters(page): Parameters<Page>,
+    Parameters(which): Parameters<Which>,
 ) -> Result<Json<Entries>, Problem> {
-    let entries = service.audit(&caller, page.limit, page.before).await?;
+    let entries = service.audit(&caller, which.limit, which.before, which.denials).await?;
     Ok(Json(Entries { entries: entries.into_iter().map(Entry::from).collect() }))
 }
 

@@ -41,8 +41,10 @@ pub(super) struct Item {
     description: String,
     /// A resource that is made from a template.
     template: bool,
-    /// How many connected nodes offer it.
+    /// How many connected nodes offer it. 0: those that did are away, or have started again and not heard of it since.
     nodes: u32,
+    /// When a node last said so.
+    heard_ms: u64,
 }
 
 /// Which of a kind.
@@ -67,7 +69,7 @@ pub(super) struct Where {
     server: String,
 }
 
-/// What servers offer of a kind (`tool`, `prompt`, `resource`), as the connected nodes last heard them. Servers that are one for
+/// What servers offer of a kind (`tool`, `prompt`, `resource`), as the nodes last heard them. Servers that are one for
 /// each client (`isolation`) are only counted. viewer.
 #[utoipa::path(get, path = "/catalogue/{kind}", operation_id = "Catalogue", tag = "catalogue", params(Which),
     responses((status = 200, body = Catalogue), (status = 400, body = Problem)))]
@@ -159,7 +161,7 @@ impl From<v1::CatalogueResponse> for Catalogue {
 
 impl From<v1::CatalogueItem> for Item {
     fn from(item: v1::CatalogueItem) -> Self {
-        let v1::CatalogueItem { name, own, server, title, description, template, nodes } = item;
-        Self { name, own, server, title, description, template, nodes }
+        let v1::CatalogueItem { name, own, server, title, description, template, nodes, heard_ms } = item;
+        Self { name, own, server, title, description, template, nodes, heard_ms }
     }
 }

@@ -1,16 +1,23 @@
 //! Servers under the name that MCP support asks for, integrations: the same objects, the same operations.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sluice_contract::v1;
 use utoipa::ToSchema;
 
 use super::asked::{Body, Parameters};
 use super::caller::Caller;
+use super::nodes::CredentialTrouble;
 use super::objects::{self, Object};
 use super::problem::Problem;
 use super::words::{How, Outcome};
+use crate::api::grpc::nodes as answers;
+use crate::publish::Publisher;
 use crate::service::Service;
 
 const KIND: &str = "server";
@@ -30,17 +37,50 @@ pub(super) struct New {
 pub(super) struct Integrations {
     integrations: Vec<Object>,
     revision: u64,
+    /// By name, those that something is wrong with.
+    troubles: BTreeMap<String, Vec<ServerTrouble>>,
 }
 
-/// All servers. viewer.
+/// What is wrong with a server, as a connected node sees it.
+#[derive(Serialize, ToSchema)]
+struct ServerTrouble {
+    node: String,
+    available: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+    /// Why what it is shown to let the node in cannot be had, and since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<CredentialTrouble>,
+}
+
+fn troubles(nodes: Vec<v1::NodeStatus>) -> BTreeMap<String, Vec<ServerTrouble>> {
+    let mut troubles: BTreeMap<String, Vec<ServerTrouble>> = BTreeMap::new();
+    for node in nodes.into_iter().filter(|node| node.connected) {
+        for server in node.servers {
+            let credential = CredentialTrouble::of(&server);
+            if server.available && credential.is_none() {
+                continue;
+            }
+            let v1::ServerStatus { server, available, reason, .. } = server;
+            let trouble = ServerTrouble { node: node.node.clone(), available, reason, credential };
+            troubles.entry(server).or_default().push(trouble);
+        }
+    }
+    troubles
+}
+
+/// All servers, and what is wrong with them. viewer.
 #[utoipa::path(get, path = "/integrations", operation_id = "ListIntegrations", tag = "integrations",
     responses((status = 200, body = Integrations)))]
 pub(super) async fn list(
     State(service): State<Service>,
+    State(publisher): State<Arc<Publisher>>,
     Caller(caller): Caller,
 ) -> Result<Json<Integrations>, Problem> {
     let (revision, shown) = service.get(&caller, KIND, "", 0).await?;
-    Ok(Json(Integrations { integrations: shown.into_iter().map(Object::from).collect(), revision }))
+    let troubles = troubles(answers::status(&publisher).nodes);
+    Ok(Json(Integrations { integrations: shown.into_iter().map(Object::from).collect(), revision, troubles }))
 }
 
 /// Creates a server; one of that name must not exist. editor.

@@ -44,7 +44,7 @@ pub(super) async fn logs(
     Caller(caller): Caller,
     Parameters(page): Parameters<Page>,
 ) -> Result<Json<Logs>, Problem> {
-    let entries = service.audit(&caller, page.limit, page.before).await?;
+    let entries = service.audit(&caller, page.limit, page.before, false).await?;
     let rejected = answers::status(&publisher).nodes.into_iter().filter_map(|status| {
         let rejection = Rejection::of(status.rejected_revision, status.rejected_ms, status.rejected)?;
         Some(Rejected { node: status.node, rejection })

@@ -86,6 +86,24 @@ pub(super) struct Server {
     tools: u32,
     prompts: u32,
     resources: u32,
+    /// Why what it is shown to let the node in cannot be had, and since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<CredentialTrouble>,
+}
+
+/// A credential cannot be had.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CredentialTrouble {
+    trouble: String,
+    since_ms: u64,
+}
+
+impl CredentialTrouble {
+    /// What is wrong with the credential of a server on a node; `None`: nothing.
+    pub(super) fn of(server: &v1::ServerStatus) -> Option<Self> {
+        let (trouble, since_ms) = (server.credential_trouble.clone(), server.credential_since_ms);
+        (!trouble.is_empty()).then_some(Self { trouble, since_ms })
+    }
 }
 
 /// Nodes, what they run, and what they last refused. viewer.
@@ -157,6 +175,7 @@ impl From<v1::NodeStatus> for Node {
         let faults = std::mem::take(&mut status.rejected);
         let rejected = Rejection::of(status.rejected_revision, status.rejected_ms, faults);
         let server = |server: v1::ServerStatus| Server {
+            credential: CredentialTrouble::of(&server),
             server: server.server,
             available: server.available,
             reason: server.reason,

@@ -28,6 +28,8 @@ pub(super) struct Summary {
     offered: Offered,
     /// Servers that some connected node cannot reach.
     unavailable: BTreeSet<String>,
+    /// Servers for which some connected node cannot have the credential.
+    without_credential: BTreeSet<String>,
 }
 
 /// How many there are, as the connected nodes last heard.
@@ -52,13 +54,16 @@ pub(super) async fn summary(
         *objects.entry(shown.kind).or_default() += 1;
     }
     let mut nodes: BTreeMap<&'static str, u64> = BTreeMap::new();
-    let mut unavailable = BTreeSet::new();
+    let (mut unavailable, mut without_credential) = (BTreeSet::new(), BTreeSet::new());
     let mut offered: BTreeMap<String, Offered> = BTreeMap::new();
     for node in answers::status(&publisher).nodes {
         *nodes.entry(state(node.state())).or_default() += 1;
         for server in node.servers.into_iter().filter(|_| node.connected) {
             if !server.available {
                 unavailable.insert(server.server.clone());
+            }
+            if !server.credential_trouble.is_empty() {
+                without_credential.insert(server.server.clone());
             }
             let most = offered.entry(server.server).or_default();
             most.tools = most.tools.max(server.tools.into());
@@ -71,5 +76,6 @@ pub(super) async fn summary(
         prompts: sum.prompts + server.prompts,
         resources: sum.resources + server.resources,
     });
-    Ok(Json(Summary { version: env!("CARGO_PKG_VERSION"), revision, objects, nodes, offered, unavailable }))
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(Json(Summary { version, revision, objects, nodes, offered, unavailable, without_credential }))
 }

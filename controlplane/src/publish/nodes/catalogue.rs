@@ -61,48 +61,88 @@ pub struct Catalogue {
     pub left_out: u32,
 }
 
+/// What one server offers, as nodes told it.
+struct Known {
+    inventory: Arc<v1::Inventory>,
+    /// Connected nodes that say so.
+    nodes: u32,
+    /// When one of them last did.
+    at_ms: u64,
+}
+
 impl Nodes {
-    /// What the connected nodes' servers offer. Empty texts stand for all.
+    /// What servers offer: as connected nodes say, or where none does, as it was last said. Empty texts stand for all.
     #[must_use]
     pub fn catalogue(&self, kind: OfferKind, server: &str, name: &str) -> Catalogue {
         let mut items: BTreeMap<(String, String), v1::CatalogueItem> = BTreeMap::new();
         let mut left_out = BTreeMap::new();
-        for (inventory, nodes) in self.inventories_of(server) {
+        for Known { inventory, nodes, at_ms } in self.inventories_of(server) {
             let most = left_out.entry(inventory.server.clone()).or_default();
             *most = inventory.left_out.max(*most);
             for (template, item) in kind.of(&inventory) {
-                let own = if item.own.is_empty() { &item.name } else { &item.own };
+                let own = own_name(item);
                 if !name.is_empty() && name != item.name && name != own {
                     continue;
                 }
                 let key = (inventory.server.clone(), item.name.clone());
                 let told = items.entry(key).or_insert_with(|| v1::CatalogueItem {
                     name: item.name.clone(),
-                    own: own.clone(),
+                    own: own.to_owned(),
                     server: inventory.server.clone(),
                     title: item.title.clone(),
                     description: item.description.clone(),
                     template,
                     nodes: 0,
+                    heard_ms: 0,
                 });
                 told.nodes += nodes;
+                told.heard_ms = told.heard_ms.max(at_ms);
             }
         }
         Catalogue { items: items.into_values().collect(), left_out: left_out.into_values().sum() }
     }
 
-    /// What connected nodes have of a server, or of all: each inventory once, with how many have it.
-    fn inventories_of(&self, server: &str) -> Vec<(Arc<v1::Inventory>, u32)> {
+    /// When a node last said what a server offers of a kind, where that is known and this, by the server's own name, is not
+    /// among it.
+    pub(crate) fn lack(&self, node: &str, server: &str, kind: OfferKind, name: &str) -> Option<u64> {
         let known = self.known();
-        let mut found = HashMap::new();
-        for node in known.values().filter(|node| node.visitor.is_some()) {
-            for offered in node.offers.values() {
-                if server.is_empty() || offered.inventory.server == server {
-                    let (_, nodes) = found.entry(offered.digest).or_insert((Arc::clone(&offered.inventory), 0));
-                    *nodes += 1;
+        let told = known.get(node)?.offers.get(server)?;
+        let mut items = kind.of(&told.offered.inventory).peekable();
+        // what was not listed, or not told in full, may be there
+        let is_known = items.peek().is_some() && told.offered.inventory.left_out == 0;
+        (is_known && items.all(|(_, item)| own_name(item) != name)).then_some(told.at_ms)
+    }
+
+    /// What is known of a server, or of all: each inventory once.
+    fn inventories_of(&self, server: &str) -> Vec<Known> {
+        let known = self.known();
+        let mut standing: HashMap<_, Known> = HashMap::new();
+        let mut last: BTreeMap<&str, Known> = BTreeMap::new();
+        for node in known.values() {
+            for told in node.offers.values() {
+                let inventory = &told.offered.inventory;
+                if !server.is_empty() && inventory.server != server {
+                    continue;
+                }
+                let once = || Known { inventory: Arc::clone(inventory), nodes: 0, at_ms: told.at_ms };
+                if node.visitor.is_some() && told.stands {
+                    let same = standing.entry(told.offered.digest).or_insert_with(once);
+                    same.nodes += 1;
+                    same.at_ms = same.at_ms.max(told.at_ms);
+                } else {
+                    let newest = last.entry(&inventory.server).or_insert_with(once);
+                    if newest.at_ms < told.at_ms {
+                        *newest = once();
+                    }
                 }
             }
         }
-        found.into_values().collect()
+        last.retain(|server, _| !standing.values().any(|known| known.inventory.server == *server));
+        standing.into_values().chain(last.into_values()).collect()
     }
+}
+
+/// As the server itself calls it.
+fn own_name(item: &v1::InventoryItem) -> &str {
+    if item.own.is_empty() { &item.name } else { &item.own }
 }

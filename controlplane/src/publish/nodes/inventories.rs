@@ -7,6 +7,8 @@ use prost::Message;
 use sluice_contract::v1;
 use sluice_snapshot::chunk::Name;
 
+use super::now_ms;
+
 /// Bytes of all that are kept: a thousand servers with a hundred tools each take a tenth of it.
 const ROOM: usize = 256 << 20;
 
@@ -24,6 +26,22 @@ struct Known {
 pub(super) struct Offered {
     pub digest: Name,
     pub inventory: Arc<v1::Inventory>,
+}
+
+/// What a node told of one server, last.
+pub(super) struct Told {
+    pub offered: Offered,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The node still says so; otherwise it has gone or started again, and not heard of it since.
+    pub stands: bool,
+}
+
+impl Told {
+    /// What a node tells at this moment.
+    pub(super) fn now(offered: Offered) -> Self {
+        Self { offered, at_ms: now_ms(), stands: true }
+    }
 }
 
 impl Inventories {

@@ -20,7 +20,7 @@ fn status(name: &str, node: &Node, head: u64) -> v1::NodeStatus {
         state: state(node, head).into(),
         labels: kept.labels.clone(),
         version: kept.version.clone(),
-        revision: kept.revision,
+        revision: if runs_nothing(node) { 0 } else { kept.revision },
         since_ms: kept.since_ms,
         connected: node.visitor.is_some(),
         seen_ms: kept.seen_ms,
@@ -45,10 +45,17 @@ fn state(node: &Node, head: u64) -> v1::NodeState {
     let refused = node.kept.rejected.as_ref().map_or(0, |rejected| rejected.revision);
     match () {
         () if node.visitor.is_none() => v1::NodeState::Stale,
+        // started again, it may lack what it had when it took the same before
+        () if node.refuses && refused >= node.sent && node.report.revision != head => v1::NodeState::Rejected,
         () if node.kept.revision == head => v1::NodeState::Current,
         () if refused > node.kept.revision && refused >= node.sent => v1::NodeState::Rejected,
         () => v1::NodeState::Updating,
     }
+}
+
+/// What it ran is known from before it started again; since then it has refused it, and served nothing.
+fn runs_nothing(node: &Node) -> bool {
+    node.visitor.is_some() && node.refuses && !node.accepted && node.report == v1::Report::default()
 }
 
 fn server(health: v1::ServerHealth) -> v1::ServerStatus {
@@ -61,5 +68,7 @@ fn server(health: v1::ServerHealth) -> v1::ServerStatus {
         tools: health.tools,
         prompts: health.prompts,
         resources: health.resources,
+        credential_trouble: health.credential_trouble,
+        credential_since_ms: health.credential_since_ms,
     }
 }

@@ -105,3 +105,33 @@ async fn what_nodes_run_and_refused_is_known_after_a_restart() {
     let rejected = kept.rejected.as_ref().unwrap();
     assert_eq!((rejected.revision, rejected.faults[0].path.join(".")), (10, "servers.x".to_owned()));
 }
+
+#[test]
+fn a_node_that_started_again_and_lacks_what_it_had_runs_nothing_until_it_says_otherwise() {
+    let nodes = Nodes::in_memory();
+    let before = nodes.greet(&hello("a", 0), Labels::new(), None);
+    before.accepted(1, Vec::new(), std::time::Duration::ZERO);
+    drop(before);
+    let visit = nodes.greet(&hello("a", 1), Labels::new(), None);
+    visit.rejected(1, Vec::new());
+    let status = nodes.status(1).remove(0);
+    assert_eq!((status.state().as_str_name(), status.revision), ("NODE_STATE_REJECTED", 0));
+    visit.reported(v1::Report { ready: true, revision: 1, since_ms: 7, ..v1::Report::default() });
+    let status = nodes.status(1).remove(0);
+    assert_eq!((status.state().as_str_name(), status.revision, status.since_ms), ("NODE_STATE_CURRENT", 1, 7));
+}
+
+#[test]
+fn since_when_a_revision_is_run_is_the_nodes_to_say_and_a_new_stream_changes_nothing() {
+    let nodes = Nodes::in_memory();
+    let since = || nodes.status(1).remove(0).since_ms;
+    let visit = nodes.greet(&hello("a", 0), Labels::new(), None);
+    visit.accepted(1, Vec::new(), std::time::Duration::ZERO);
+    visit.reported(v1::Report { revision: 1, since_ms: 5, ..v1::Report::default() });
+    assert_eq!(since(), 5);
+    let again = nodes.greet(&hello("a", 1), Labels::new(), None);
+    again.accepted(1, Vec::new(), std::time::Duration::ZERO);
+    assert_eq!(since(), 5);
+    again.reported(v1::Report { revision: 1, since_ms: u64::MAX, ..v1::Report::default() });
+    assert!(since() <= now_ms(), "the node's clock may be wrong");
+}

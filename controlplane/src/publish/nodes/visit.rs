@@ -7,9 +7,11 @@ use sluice_contract::v1;
 use sluice_snapshot::chunk::Name;
 use tokio::sync::watch;
 
+use super::inventories::Told;
 use super::{Labels, Node, Nodes, Rejected, now_ms};
 use crate::language::Fault;
 use crate::publish::wire;
+use crate::store::StoreError;
 
 /// Why a stream ends from here.
 #[derive(Clone)]
@@ -29,6 +31,16 @@ pub(crate) struct Visit {
     labels: Labels,
     serial: u64,
     farewell: watch::Receiver<Option<Farewell>>,
+}
+
+impl Node {
+    /// Takes the node's word for since when it runs its revision, as far as it has given it.
+    fn follow_since(&mut self) {
+        if self.report.revision == self.kept.revision && self.report.since_ms > 0 {
+            // by the node's clock, which may be ahead of this one
+            self.kept.since_ms = self.report.since_ms.min(now_ms());
+        }
+    }
 }
 
 impl Visit {
@@ -92,14 +104,20 @@ impl Visit {
             tracing::warn!(node = self.node, revision, path = fault.path.join("."), "{}", fault.message);
         }
         self.change(|node| {
+            // one that comes back is sent the same again, which is no new beginning
+            if node.kept.revision != revision {
+                node.kept.since_ms = now_ms();
+            }
             node.kept.revision = revision;
-            node.kept.since_ms = now_ms();
+            node.follow_since();
+            (node.accepted, node.refuses) = (true, false);
         });
     }
 
     /// The node refused a revision. What it refused before for the same reasons is said once.
     pub(crate) fn rejected(&self, revision: u64, faults: Vec<v1::ConfigurationFault>) {
         self.change(|node| {
+            node.refuses = true;
             let before = node.kept.rejected.as_ref();
             if before.is_some_and(|before| before.revision == revision && before.faults == faults) {
                 return;
@@ -123,21 +141,34 @@ impl Visit {
         self.rejected(revision, faults.iter().cloned().map(wire::fault).collect());
     }
 
-    /// How the node is, and whom it refused.
-    pub(crate) fn reported(&self, mut report: v1::Report) {
-        let (denials, lost) = (std::mem::take(&mut report.denials), std::mem::take(&mut report.denials_lost));
-        self.nodes.remember(&self.node, denials, lost);
+    /// Whom the node refused: in the audit log from then on, up to the number that is told.
+    ///
+    /// # Errors
+    ///
+    /// The database fails; the node says it again.
+    pub(crate) async fn refused(&self, denials: v1::Denials) -> Result<u64, StoreError> {
+        self.nodes.remember(&self.node, denials).await
+    }
+
+    /// How the node is.
+    pub(crate) fn reported(&self, report: v1::Report) {
         let inventories = &self.nodes.inventories;
         self.change(|node| {
             let mut before = std::mem::take(&mut node.offers);
             for server in &report.servers {
-                let Some(digest) = Name::from_wire(&server.inventory) else { continue };
-                let same = before.remove(&server.server).filter(|offered| offered.digest == digest);
-                if let Some(offered) = same.or_else(|| inventories.find(digest)) {
-                    node.offers.insert(server.server.clone(), offered);
+                let before = before.remove(&server.server);
+                let told = Name::from_wire(&server.inventory).and_then(|digest| {
+                    let same = before.as_ref().map(|told| &told.offered).filter(|offered| offered.digest == digest);
+                    same.cloned().or_else(|| inventories.find(digest)).map(Told::now)
+                });
+                // until a node has heard of it again, what it said before it started anew is the best that is known
+                let last = || before.map(|told| Told { stands: false, ..told });
+                if let Some(told) = told.or_else(last) {
+                    node.offers.insert(server.server.clone(), told);
                 }
             }
             node.report = report;
+            node.follow_since();
         });
     }
 
@@ -148,7 +179,7 @@ impl Visit {
         let node = known.get(&self.node)?;
         let is_unknown = |server: &&v1::ServerHealth| {
             let digest = Name::from_wire(&server.inventory);
-            digest.is_some() && node.offers.get(&server.server).map(|offered| offered.digest) != digest
+            digest.is_some() && node.offers.get(&server.server).map(|told| told.offered.digest) != digest
         };
         node.report.servers.iter().find(is_unknown).map(|server| server.server.clone())
     }
@@ -163,7 +194,7 @@ impl Visit {
             };
             let fits = node.report.servers.iter().any(is_so);
             if fits {
-                node.offers.insert(server, offered);
+                node.offers.insert(server, Told::now(offered));
             }
             fits
         };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sluice_contract::v1::{CatalogueItem, CatalogueRequest, CatalogueResponse};
 
 use crate::client::Connection;
-use crate::output::{self, Failure, Field, Format, Tone, talk};
+use crate::output::{self, Failure, Field, Format, Tone, talk, time};
 
 /// Items asked for at a time.
 const PAGE: u32 = 10_000;
@@ -61,7 +61,8 @@ pub(super) fn show(
     }
     let none =
         format!("no node has heard of any {word} yet: servers are asked when the first client lists what they offer");
-    output::list(format, &items, &none, ["NAME", "SERVER", "NODES", "WHAT IT IS"], row, value)?;
+    let (now, header) = (time::now(), ["NAME", "SERVER", "NODES", "HEARD", "WHAT IT IS"]);
+    output::list(format, &items, &none, header, |item| row(item, now), value)?;
     if left_out > 0 {
         talk(&format!("{left_out} more of all kinds are not listed: nodes report at most 10,000 of a server\n"));
     }
@@ -83,18 +84,21 @@ fn all(connection: &mut Connection, asked: &CatalogueRequest) -> Result<(Vec<Cat
     }
 }
 
-fn row(item: &CatalogueItem) -> [Field; 4] {
+/// What a connected node says is so now; of the rest it is told when a node last said so.
+fn row(item: &CatalogueItem, now: u64) -> [Field; 5] {
+    let heard = if item.nodes > 0 { String::new() } else { time::relative(item.heard_ms, now) };
     let said = if item.title.is_empty() { &item.description } else { &item.title };
     [
         Field::from(item.name.clone()),
         Field::from(item.server.clone()),
         Field::new(item.nodes.to_string(), Tone::Quiet),
+        Field::new(heard, Tone::Notice),
         Field::from(output::cut(said.split_whitespace().collect::<Vec<_>>().join(" "), SAYS)),
     ]
 }
 
 fn value(item: &CatalogueItem) -> Value {
-    let CatalogueItem { name, own, server, title, description, template, nodes } = item;
+    let CatalogueItem { name, own, server, title, description, template, nodes, heard_ms } = item;
     json!({"name": name, "own": own, "server": server, "title": title, "description": description,
-        "template": template, "nodes": nodes})
+        "template": template, "nodes": nodes, "heard": time::iso(*heard_ms)})
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::output::{self, Failure, Field, Format};
+use crate::output::{self, Failure, Field, Format, time};
 
 /// An answer that takes longer comes from something that is not well.
 const WAIT: Duration = Duration::from_secs(5);
@@ -46,9 +46,16 @@ fn row(server: &Value) -> [Field; 9] {
         text("prompts"),
         text("resources"),
         quirks.collect::<Vec<_>>().join(" "),
-        text("trouble"),
+        credential(server).unwrap_or_else(|| text("trouble")),
     ]
     .map(Field::from)
+}
+
+/// Why what the server is shown cannot be had, and since when; `None`: it can.
+fn credential(server: &Value) -> Option<String> {
+    let credential = &server["credential"];
+    let since = time::iso(credential["since_ms"].as_u64()?)?;
+    Some(format!("{}, since {since}", credential["trouble"].as_str()?))
 }
 
 /// Asks the admin port. It is on this machine and answers one small request: no HTTP client is needed for that.

@@ -1,8 +1,8 @@
-//! What is wrong with nodes, in words: refusals, absences, certificates, servers that are down.
+//! What is wrong with nodes, in words: refusals, absences, certificates, servers that are down, credentials that cannot be had.
 
 use std::time::Duration;
 
-use sluice_contract::v1::{NodeState, NodeStatus};
+use sluice_contract::v1::{NodeState, NodeStatus, ServerStatus};
 
 use crate::fault;
 use crate::output::{Paint, Stream, Tone, time};
@@ -12,9 +12,20 @@ const SOON: Duration = Duration::from_secs(3600);
 
 /// A paragraph per trouble.
 pub(super) fn lines(nodes: &[NodeStatus], now: u64) -> Vec<String> {
-    let troubles = [refused, away, certificate, servers];
+    let troubles = [refused, away, certificate, servers, credentials];
     let paint = Paint::on(Stream::Stdout);
     nodes.iter().flat_map(|node| troubles.iter().filter_map(move |trouble| trouble(node, now, paint))).collect()
+}
+
+/// A paragraph per trouble that connected nodes have with servers: with all, or with the one of this name.
+pub(in crate::command) fn with_servers(nodes: &[NodeStatus], name: Option<&str>, now: u64) -> Vec<String> {
+    let paint = Paint::on(Stream::Stdout);
+    let of = |node: &NodeStatus| {
+        let mut node = node.clone();
+        node.servers.retain(|server| name.is_none_or(|name| server.server == name));
+        [servers, credentials].into_iter().filter_map(|trouble| trouble(&node, now, paint)).collect::<Vec<_>>()
+    };
+    nodes.iter().filter(|node| node.connected).flat_map(of).collect()
 }
 
 fn refused(node: &NodeStatus, now: u64, paint: Paint) -> Option<String> {
@@ -62,5 +73,16 @@ fn servers(node: &NodeStatus, _: u64, paint: Paint) -> Option<String> {
         format!("{}: server {} is {}{reason}", node.node, server.server, paint.text(Tone::Bad, "down"))
     };
     let lines: Vec<String> = down.map(line).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn credentials(node: &NodeStatus, _: u64, paint: Paint) -> Option<String> {
+    let troubled = node.servers.iter().filter(|server| !server.credential_trouble.is_empty());
+    let line = |server: &ServerStatus| {
+        let lacks = paint.text(Tone::Bad, "lacks its credential");
+        let since = time::iso(server.credential_since_ms).unwrap_or_default();
+        format!("{}: server {} {lacks} since {since}: {}", node.node, server.server, server.credential_trouble)
+    };
+    let lines: Vec<String> = troubled.map(line).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }

@@ -6,6 +6,7 @@ use tokio::sync::{Mutex, watch};
 use tonic::{Request, Response, Streaming};
 
 use super::*;
+use crate::observe::denials::{Denials, Denied};
 use crate::peer::Peers;
 use crate::uplink::Fleet;
 
@@ -48,6 +49,10 @@ struct Desk {
 
 impl Desk {
     async fn new(held: Held) -> (Self, v1::Hello) {
+        Self::of(held, &Arc::new(Denials::new(1))).await
+    }
+
+    async fn of(held: Held, denials: &Arc<Denials>) -> (Self, v1::Hello) {
         let (tell, told) = mpsc::channel(64);
         let (hear, mut heard) = mpsc::channel(64);
         let (offer, offers) = mpsc::channel(1);
@@ -55,6 +60,8 @@ impl Desk {
         let (_, stage) = watch::channel(None);
         let mut link = Link {
             node: "a".to_owned(),
+            incarnation: 1,
+            denials: Arc::clone(denials),
             fleet: Fleet::new(&Peers::new("a", false), None),
             takes_links_at: String::new(),
             labels: Default::default(),
@@ -154,4 +161,37 @@ async fn a_stream_that_cannot_be_trusted_is_ended() {
     let (desk, _) = Desk::new(Held::default()).await;
     desk.tell(Told::Dismissal(v1::Dismissal { reason: "revoked".to_owned() })).await;
     assert!(matches!(desk.end.await.unwrap(), End::Dismissed(reason) if reason == "revoked"));
+}
+
+#[tokio::test]
+async fn denials_are_said_again_on_every_stream_until_they_were_heard() {
+    let denials = Arc::new(Denials::new(1));
+    let note = |object: &str| {
+        denials.note(Denied {
+            principal: "client:a".into(),
+            method: "tools/call",
+            server: "s".into(),
+            object: object.into(),
+            why: "hidden",
+            rule: "policies".into(),
+        });
+    };
+    let said = async |desk: &mut Desk| {
+        let Some(Said::Denials(said)) = desk.heard.recv().await.unwrap().message else { panic!("no denials") };
+        (said.first, said.denials.into_iter().map(|denial| denial.object).collect::<Vec<_>>())
+    };
+    note("one");
+    let (mut lost, _) = Desk::of(Held::default(), &denials).await;
+    assert_eq!(said(&mut lost).await, (1, vec!["one".to_owned()]));
+    note("two");
+    assert_eq!(said(&mut lost).await, (2, vec!["two".to_owned()]), "each once on a stream");
+    drop(lost);
+    let (mut desk, _) = Desk::of(Held::default(), &denials).await;
+    assert_eq!(said(&mut desk).await, (1, vec!["one".to_owned(), "two".to_owned()]));
+    desk.tell(Told::Heard(v1::Heard { denials: 1 })).await;
+    // what is answered after it was heard after it
+    desk.send(&v1::Manifest::default(), &Chunks::default()).await;
+    desk.verdict().await;
+    let (mut last, _) = Desk::of(Held::default(), &denials).await;
+    assert_eq!(said(&mut last).await, (2, vec!["two".to_owned()]));
 }

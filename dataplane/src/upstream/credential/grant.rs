@@ -1,8 +1,9 @@
 //! The token of one server: obtained when it is first needed, by one request however many wait for it, and again before it
 //! expires, as long as it is used. Requests read the ready header line without a lock.
 //!
-//! A task on the control runtime keeps it; it ends when the token is not used any more, or cannot be had, and the next request that
-//! needs one starts it again.
+//! A task on the control runtime keeps it. Where the token cannot be had it goes on asking, ever more seldom, so that what is told of
+//! that is true, and the token there when it can; it ends when the token is not used any more, and the next request that needs one
+//! starts it again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,7 +15,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
+use super::Trouble;
 use super::token::{Token, obtain};
+use crate::clock::epoch_ms;
 use crate::limit;
 
 /// A token of one server, and how it is had.
@@ -50,6 +53,8 @@ struct State {
     number: u64,
     /// Failures in a row.
     failures: u32,
+    /// The last of them, and when the first was.
+    failing: Option<Trouble>,
     /// Why there is none, and until when nobody is asked again.
     trouble: Option<(Arc<str>, Instant)>,
     /// When a server's refusal last made us ask for another.
@@ -87,7 +92,7 @@ impl Grant {
         }
         self.proof.store(Arc::new(proof.clone()));
         let mut state = self.state();
-        (state.trouble, state.failures) = (None, 0);
+        (state.trouble, state.failures, state.failing) = (None, 0, None);
         self.again.notify_one();
     }
 
@@ -147,6 +152,11 @@ impl Grant {
         true
     }
 
+    /// Why the last attempt to have one failed, and since when attempts do; `None`: it did not.
+    pub(super) fn failing(&self) -> Option<Trouble> {
+        self.state().failing.clone()
+    }
+
     /// Sees to it that somebody sees to it.
     fn keep(self: &Arc<Self>) -> Result<(), Unavailable> {
         let mut state = self.state();
@@ -167,7 +177,7 @@ impl Grant {
         text.extend_from_slice(b"\r\n");
         let mut state = self.state();
         state.number += 1;
-        (state.failures, state.trouble) = (0, None);
+        (state.failures, state.trouble, state.failing) = (0, None, None);
         self.used.store(false, Ordering::Relaxed);
         self.line.store(Some(Arc::new(Line { number: state.number, text })));
         drop(state);
@@ -181,6 +191,8 @@ impl Grant {
         let pause = limit::TOKEN_BACKOFF_FIRST * 2u32.saturating_pow(state.failures.min(16) - 1);
         let pause = pause.min(limit::TOKEN_BACKOFF_MAX);
         tracing::warn!(credential = %self.name, cause, retry_ms = pause.as_millis() as u64, "no token for a server");
+        let since_ms = state.failing.as_ref().map_or_else(epoch_ms, |failing| failing.since_ms);
+        state.failing = Some(Trouble { cause: format!("credential `{}`: {cause}", self.name), since_ms });
         if self.number().is_none() {
             state.trouble = Some((cause.into(), Instant::now() + pause));
         }
@@ -193,7 +205,7 @@ impl Grant {
     fn leave(&self) {
         let mut state = self.state();
         self.line.store(None);
-        state.kept = false;
+        (state.kept, state.failing) = (false, None);
         drop(state);
         // whoever came in between looks again
         self.settled.send_modify(|count| *count += 1);
@@ -221,7 +233,7 @@ async fn keep(grant: Weak<Grant>, again: Arc<Notify>) {
             Err(cause) => {
                 let pause = asking.fail(&cause);
                 if asking.number().is_none() {
-                    return asking.leave();
+                    good = None;
                 }
                 Instant::now() + pause
             }
@@ -233,7 +245,9 @@ async fn keep(grant: Weak<Grant>, again: Arc<Notify>) {
             () = tokio::time::sleep_until(next.min(until).into()) => {}
         }
         let Some(looking) = grant.upgrade() else { return };
-        if Instant::now() >= until {
+        if good.is_none() {
+            // there is none: on with it
+        } else if Instant::now() >= until {
             // it could not be had anew in time
             looking.line.store(None);
         } else if !looking.used.load(Ordering::Relaxed) {

@@ -12,7 +12,8 @@ use sluice_snapshot::model::{CredentialKind, Secret, Sensitive, Server, Transpor
 use sluice_snapshot::sensitive::{MAX_SENSITIVE, as_text, in_header};
 use zeroize::Zeroizing;
 
-use super::Secrets;
+use super::{Secrets, Trouble};
+use crate::clock::epoch_ms;
 
 /// A file that changed less than this ago may change again without looking different: file systems' clocks tick.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -25,6 +26,8 @@ pub(super) struct Found {
     taken: Taken,
     /// How the file was when it was last looked at.
     stamp: Option<Stamp>,
+    /// Why it could not be used then.
+    trouble: Option<Trouble>,
 }
 
 impl PartialEq for Found {
@@ -117,8 +120,18 @@ impl Found {
         };
         match objection(&value, taken) {
             Some(reason) => Err(reason.to_owned()),
-            None => Ok(Self { value, source: source.clone(), taken, stamp }),
+            None => Ok(Self { value, source: source.clone(), taken, stamp, trouble: None }),
         }
+    }
+
+    /// Why it could not be used when it was last looked at.
+    pub(super) fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    /// Whether it is written elsewhere than in the configuration.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        !matches!(self.source, Sensitive::Value(_))
     }
 
     /// Reads the file anew if it changed; `true`: there is another value.
@@ -135,6 +148,9 @@ impl Found {
         match outcome {
             Ok((value, stamp)) => {
                 self.stamp = Some(stamp);
+                if self.trouble.take().is_some() {
+                    tracing::info!(server = %server.name, file = %path.display(), "the credential can be read again");
+                }
                 let differs = value != self.value;
                 self.value = value;
                 differs
@@ -148,6 +164,9 @@ impl Found {
                     tracing::warn!(server = %server.name, %file, reason, "a credential cannot be read; the last one is used");
                 }
                 self.stamp = Some(now);
+                let since_ms = self.trouble.as_ref().map_or_else(epoch_ms, |trouble| trouble.since_ms);
+                let cause = format!("{} {reason}; what it was last is used", self.source.source());
+                self.trouble = Some(Trouble { cause, since_ms });
                 false
             }
         }
