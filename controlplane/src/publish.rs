@@ -21,6 +21,8 @@ use edition::Editions;
 pub use edition::Labels;
 pub(crate) use lane::{Lane, QUEUE};
 pub(crate) use nodes::Kept;
+#[cfg(test)]
+pub(crate) use nodes::Visit;
 pub use nodes::{Catalogue, Nodes, OfferKind, Rejected};
 
 /// Brings nodes to what is desired.

@@ -86,6 +86,14 @@ async fn what_servers_offer_is_known_by_every_door_alike() {
     let table = String::from_utf8(control.sluice(&["get", "tool", "one_tool-000"]).stdout).unwrap();
     assert!(table.contains("one_tool-000") && table.contains("does tool-000"), "{table}");
     assert_eq!(control.sluice(&["get", "tool", "nothing"]).status.code(), Some(2));
+    // what nodes heard counts for what is explained
+    for (tool, verdict) in [("one_tool-000", "allowed"), ("one_tool-009", "unknown")] {
+        let explained = control.sluice(&["explain", "call", tool]);
+        let shown = String::from_utf8(explained.stdout).unwrap();
+        assert!(explained.status.success() && shown.starts_with(&format!("{verdict} on a by revision")), "{shown}");
+        assert!(shown.contains("transport http, era modern: as a, b found out"), "{shown}");
+    }
+    assert_eq!(control.sluice(&["explain", "call", "one_tool-000", "--as", "client:nobody"]).status.code(), Some(1));
     let (_, summary) = control.rest("GET", "/summary", Value::Null).await;
     let offered = json!({ "tools": 3, "prompts": 1, "resources": 1 });
     assert_eq!((&summary["offered"], &summary["nodes"]["current"]), (&offered, &2.into()), "counts are everybody's");
@@ -108,9 +116,24 @@ async fn what_changes_is_told_anew_and_what_goes_is_forgotten() {
     control.signal(rustix::process::Signal::TERM);
     control.again().await;
     becomes(&control, "/tools", |tools| tools["total"] == 2).await;
+    // what a node knew is not forgotten with it, and said to be of then
     node.kill().await;
     seen(&control, "a", "gone", |seen| !seen.connected).await;
+    let kept = |tools: &Value| tools["total"] == 2 && tools["items"][0]["nodes"] == 0;
+    let heard = becomes(&control, "/tools", kept).await["items"][0]["heard_ms"].clone();
+    node.again();
+    seen(&control, "a", "back", |seen| seen.connected && seen.ready).await;
+    let tools = becomes(&control, "/tools", kept).await;
+    assert!(tools["items"][0]["heard_ms"] == heard && heard.as_u64() > Some(0), "{tools}");
+    let table = String::from_utf8(control.sluice(&["get", "tools"]).stdout).unwrap();
+    assert!(table.contains("HEARD") && table.contains("one_another"), "{table}");
+    list_all(&node).await;
+    becomes(&control, "/tools", |tools| tools["total"] == 2 && tools["items"][0]["nodes"] == 1).await;
+    // what no server that is configured offers is
+    assert!(control.sluice(&["delete", "server", "one"]).status.success());
     becomes(&control, "/tools", |tools| tools["total"] == 0).await;
+    let (_, explained) = control.rest("POST", "/explain", json!({ "tool": "one_another" })).await;
+    assert_eq!(explained["verdict"], "unknown", "{explained}");
 }
 
 #[tokio::test]

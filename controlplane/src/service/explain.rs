@@ -1,14 +1,19 @@
-//! What would become of a call, by the code the nodes run and what is desired of them.
+//! What would become of a call, by the code the nodes run, what is desired of them, and what they know of their servers.
+
+mod heard;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde_json::value::RawValue;
 use sluice_contract::v1;
-use sluice_snapshot::explain::{self, Action, Question, Step};
+use sluice_snapshot::explain::{self, Action, Question, Step, Target};
 
 use super::{Caller, Operation, Service, ServiceError};
-use crate::publish::Desired;
+use crate::publish::{Desired, Nodes};
+
+/// The verdict where nothing is called so.
+const UNKNOWN: &str = explain::Verdict::Unknown.as_str();
 
 /// A question, checked.
 pub struct Asked {
@@ -66,6 +71,11 @@ fn arguments(json: &str) -> Result<Vec<String>, String> {
 ///
 /// The snapshot is none that a node would run.
 pub fn explained(snapshot: &v1::Snapshot, asked: &Asked) -> Result<v1::ExplainResponse, String> {
+    judged(snapshot, asked).map(|(answer, _)| answer)
+}
+
+/// The same, with what it would be done to.
+fn judged(snapshot: &v1::Snapshot, asked: &Asked) -> Result<(v1::ExplainResponse, Option<Target>), String> {
     let parsed = sluice_snapshot::parse(snapshot)
         .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     let question = Question {
@@ -79,12 +89,13 @@ pub fn explained(snapshot: &v1::Snapshot, asked: &Asked) -> Result<v1::ExplainRe
     };
     let answer = explain::explain(&parsed, &question);
     let step = |step: Step| v1::Step { name: step.name.to_owned(), value: step.value, source: step.source };
-    Ok(v1::ExplainResponse {
+    let explained = v1::ExplainResponse {
         verdict: answer.verdict.as_str().to_owned(),
         steps: answer.steps.into_iter().map(step).collect(),
         revision: parsed.revision,
         node: String::new(),
-    })
+    };
+    Ok((explained, answer.target))
 }
 
 impl Service {
@@ -97,33 +108,58 @@ impl Service {
         &self,
         caller: &Caller,
         asked: &Asked,
-        nodes: &[v1::NodeStatus],
+        known: &Nodes,
     ) -> Result<v1::ExplainResponse, ServiceError> {
         self.allow(caller, Operation::Explain).await?;
+        let desired = self.desired().await?;
+        let nodes = &known.status(desired.revision)[..];
         if !asked.node.is_empty() && !nodes.iter().any(|node| node.node == asked.node) {
             let node = asked.node.escape_debug();
             return Err(ServiceError::NotFound(format!("no node is called `{node}`; `sluice status` lists them")));
         }
-        let desired = self.desired().await?;
         let mut first = None;
         for node in nodes.iter().filter(|node| asked.node.is_empty() || node.node == asked.node) {
-            let answer = on_node(&desired, node, asked)?;
-            if answer.verdict != explain::Verdict::Unknown.as_str() {
-                return Ok(answer);
-            }
-            first.get_or_insert(answer);
+            let (mut answer, target) = compiled(&desired, &node.labels, asked)?;
+            answer.node.clone_from(&node.node);
+            let Some(target) = target else {
+                answer.steps.extend(said(node, desired.revision));
+                if answer.verdict != UNKNOWN {
+                    return Ok(answer);
+                }
+                first.get_or_insert(answer);
+                continue;
+            };
+            heard::add(&mut answer, asked.action, &target, node, nodes, known);
+            answer.steps.extend(said(node, desired.revision));
+            return Ok(answer);
         }
         // Without nodes: what one without labels would do.
-        first.map_or_else(|| compiled(&desired, &BTreeMap::new(), asked), Ok)
+        let mut answer = match first {
+            Some(answer) => answer,
+            None => compiled(&desired, &BTreeMap::new(), asked)?.0,
+        };
+        if answer.verdict == UNKNOWN && asked.node.is_empty() {
+            elsewhere(&mut answer, &desired, &asked.name);
+        }
+        Ok(answer)
     }
 }
 
-/// What a node would do, and what it says of itself.
-fn on_node(desired: &Desired, node: &v1::NodeStatus, asked: &Asked) -> Result<v1::ExplainResponse, ServiceError> {
-    let mut answer = compiled(desired, &node.labels, asked)?;
-    answer.node.clone_from(&node.node);
-    answer.steps.extend(said(node, desired.revision));
-    Ok(answer)
+/// What it says where no node has the server, although it is configured: for other nodes than there are.
+fn elsewhere(answer: &mut v1::ExplainResponse, desired: &Desired, name: &str) {
+    // no server has either in its name
+    let server = name.split_once(['/', '_']).map(|(server, _)| server);
+    let Some((name, server)) = server.and_then(|name| desired.config.servers.get_key_value(name)) else { return };
+    if server.nodes.is_empty() {
+        return;
+    }
+    let labels = server.nodes.iter().map(|(label, value)| format!("{label}={value}")).collect::<Vec<_>>().join(" ");
+    answer.steps.retain(|step| step.name != "route");
+    answer.steps.push(v1::Step {
+        name: "route".to_owned(),
+        value: format!("server {name} is configured, but no connected node carries labels {labels}"),
+        source: format!("servers.{name}.nodes"),
+    });
 }
 
 /// That a node is not as it should be, which makes the answer one about the future.
@@ -141,10 +177,10 @@ fn compiled(
     desired: &Desired,
     labels: &BTreeMap<String, String>,
     asked: &Asked,
-) -> Result<v1::ExplainResponse, ServiceError> {
+) -> Result<(v1::ExplainResponse, Option<Target>), ServiceError> {
     let compiled = desired.compile(labels).map_err(|faults| {
         let told: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect();
         ServiceError::Impossible(format!("such a node cannot run the configuration: {}", told.join("; ")))
     })?;
-    explained(&compiled.snapshot, asked).map_err(ServiceError::Impossible)
+    judged(&compiled.snapshot, asked).map_err(ServiceError::Impossible)
 }

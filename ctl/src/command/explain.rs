@@ -32,7 +32,7 @@ The first word is the verdict: `allowed`; `hidden`: not listed, and answered lik
 refused; `insufficient_scope`: a token for more scopes would do; `unknown`: no server has it; `unauthenticated`: whoever \
 asks does not come in.
 
-Exit code 0: there is a verdict, whatever it is.")]
+Exit code 0: there is a verdict on the call, whatever it is; 1: whoever asks does not come in, or is none that could.")]
     Call(Args),
     /// Of a prompt
     #[command(after_help = "Example:\n  sluice explain prompt github_review --as client:alice")]
@@ -79,6 +79,9 @@ pub(crate) struct Args {
     control_plane: ControlPlane,
 }
 
+/// The verdict where the question is nobody's to ask.
+const UNAUTHENTICATED: &str = "unauthenticated";
+
 /// Asks, and shows the answer.
 pub(crate) fn run(verb: &Verb) -> ExitCode {
     let (method, args) = match verb {
@@ -104,10 +107,15 @@ fn explain(method: &str, args: &Args) -> Result<(), Failure> {
         None => args.control_plane.connect()?.ask(async |admin| admin.explain(request).await)?,
     };
     if args.output == Format::Table {
-        output::data(shown(&answer))
+        output::data(shown(&answer))?;
     } else {
-        output::values(args.output, &value(&answer))
+        output::values(args.output, &value(&answer))?;
     }
+    if answer.verdict != UNAUTHENTICATED {
+        return Ok(());
+    }
+    let why = answer.steps.iter().find(|step| step.name == "principal").map_or(&args.principal, |step| &step.value);
+    Err(Failure::other(format_args!("unauthenticated as {why}")))
 }
 
 fn shown(answer: &ExplainResponse) -> String {

@@ -48,7 +48,8 @@ fn a_file_is_explained_without_a_control_plane() {
     let explained =
         |args: &[&str]| finished(home.path(), &[&["explain", "call", "weather_get", "-f", "mcp.yaml"], args].concat());
     let (code, shown, talk) = explained(&[]);
-    assert!(code == 0 && shown.starts_with("unauthenticated\n"), "{shown}{talk}");
+    assert!(code == 1 && shown.starts_with("unauthenticated\n"), "{shown}{talk}");
+    assert!(talk.contains("unauthenticated as local: nobody comes in without a credential"), "{talk}");
     assert_eq!(finished(home.path(), &["token", "create", "alice"]).0, 0);
     let (_, shown, talk) = explained(&["--as", "client:alice"]);
     assert!(shown.starts_with("allowed\n") && shown.contains("header x-key"), "{shown}{talk}");

@@ -86,8 +86,17 @@ pub struct Answer {
     pub verdict: Verdict,
     /// How that came about.
     pub steps: Vec<Step>,
-    /// The server it would go to.
-    pub server: Option<Arc<str>>,
+    /// Where it would go.
+    pub target: Option<Target>,
+}
+
+/// Something of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The server.
+    pub server: Arc<str>,
+    /// What the server itself calls it.
+    pub name: String,
 }
 
 /// What would become of it, in one word.
@@ -110,7 +119,7 @@ pub enum Verdict {
 impl Verdict {
     /// The word.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
             Self::Unauthenticated => "unauthenticated",
@@ -147,18 +156,18 @@ impl Steps {
 #[must_use]
 pub fn explain(snapshot: &Snapshot, question: &Question<'_>) -> Answer {
     let mut steps = Steps::default();
-    let mut server = None;
-    let verdict = follow(snapshot, question, &mut steps, &mut server);
-    Answer { verdict, steps: steps.0, server }
+    let mut target = None;
+    let verdict = follow(snapshot, question, &mut steps, &mut target);
+    Answer { verdict, steps: steps.0, target }
 }
 
-fn follow(snapshot: &Snapshot, question: &Question<'_>, steps: &mut Steps, server: &mut Option<Arc<str>>) -> Verdict {
+fn follow(snapshot: &Snapshot, question: &Question<'_>, steps: &mut Steps, target: &mut Option<Target>) -> Verdict {
     let principal = match principal::find(snapshot, question, steps) {
         Ok(principal) => principal,
         Err(verdict) => return verdict,
     };
     let Some(route) = route::find(snapshot, question, steps) else { return Verdict::Unknown };
-    *server = Some(Arc::clone(&route.server.name));
+    *target = Some(Target { server: Arc::clone(&route.server.name), name: route.name.clone() });
     server::describe(route.server, steps);
     if !curation::shows(&route, question, steps) {
         return Verdict::Hidden;
@@ -207,9 +216,18 @@ fn judge(
             );
             Verdict::Hidden
         }
-        Decision::Denied { by } => {
-            let why = if by.is_some() { "denies it" } else { "no rule of any policy allows the call" };
-            steps.note("rule", format!("{why}; the {noun} is listed"), source);
+        Decision::Denied { by: Some(_) } => {
+            steps.note("rule", format!("denies it; the {noun} is listed"), source);
+            Verdict::Denied
+        }
+        Decision::Denied { by: None } => {
+            // the rule that lists it and stops there is the one to look at
+            let lists = judged.listed_by().map(|rule| rule.source.to_string()).unwrap_or_default();
+            steps.note(
+                "rule",
+                format!("lets the {noun} be listed, and not called; no other rule allows the call"),
+                lists,
+            );
             Verdict::Denied
         }
         Decision::InsufficientScope { by } => {

@@ -112,11 +112,7 @@ impl admin_server::Admin for Admin {
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answer<v1::ExplainResponse> {
         let (caller, asked) = self.open(request).await?;
         let asked = Asked::new(&asked).map_err(Status::invalid_argument)?;
-        let answer = self
-            .service
-            .explain(&caller, &asked, &self.publisher.nodes().status(self.publisher.head()))
-            .await
-            .map_err(status)?;
+        let answer = self.service.explain(&caller, &asked, self.publisher.nodes()).await.map_err(status)?;
         Ok(Response::new(answer))
     }
 

@@ -80,7 +80,7 @@ pub(super) async fn explain(
         method: call.method,
     };
     let asked = Asked::new(&asked).map_err(Problem::bad_request)?;
-    let answer = service.explain(&caller, &asked, &publisher.nodes().status(publisher.head())).await?;
+    let answer = service.explain(&caller, &asked, publisher.nodes()).await?;
     let step = |v1::Step { name, value, source }| Step { name, value, source };
     let steps = answer.steps.into_iter().map(step).collect();
     Ok(Json(Explanation { verdict: answer.verdict, steps, revision: answer.revision, node: answer.node }))

@@ -1,8 +1,13 @@
 //! Calls are explained as the node they come to would do them.
 
+use std::time::Duration;
+
+use prost::Message as _;
 use sluice_contract::v1;
+use sluice_snapshot::chunk::Name;
 
 use super::*;
+use crate::publish::{Labels, Nodes, Visit};
 use crate::service::Asked;
 
 fn asked(tool: &str, node: &str) -> Asked {
@@ -10,14 +15,19 @@ fn asked(tool: &str, node: &str) -> Asked {
     Asked::new(&request).unwrap()
 }
 
-fn node(name: &str, zone: &str, revision: u64) -> v1::NodeStatus {
-    v1::NodeStatus {
-        node: name.to_owned(),
-        labels: [("zone".to_owned(), zone.to_owned())].into(),
-        revision,
-        connected: true,
-        ..v1::NodeStatus::default()
+/// A node that runs a revision, or none yet.
+fn node(nodes: &Arc<Nodes>, name: &str, zone: &str, revision: u64) -> Visit {
+    let labels: Labels = [("zone".to_owned(), zone.to_owned())].into();
+    let hello = v1::Hello { node: name.to_owned(), ..v1::Hello::default() };
+    let visit = nodes.greet(&hello, labels, None);
+    if revision > 0 {
+        visit.accepted(revision, Vec::new(), Duration::ZERO);
     }
+    visit
+}
+
+fn step<'a>(answer: &'a v1::ExplainResponse, name: &str) -> &'a str {
+    answer.steps.iter().find(|step| step.name == name).map_or("", |step| &step.value)
 }
 
 #[tokio::test]
@@ -25,17 +35,66 @@ async fn the_first_node_that_has_the_server_answers() {
     let folder = tempfile::tempdir().unwrap();
     let service = service(folder.path());
     apply(&service, &[("server", "w", r#"{"url":"http://w/mcp","nodes":{"zone":"eu"}}"#)]).await;
-    let nodes = [node("us-1", "us", 1), node("eu-1", "eu", 0)];
+    let nodes = Nodes::in_memory();
+    let _visits = [node(&nodes, "a-us", "us", 1), node(&nodes, "b-eu", "eu", 0)];
     let viewer = caller(Role::Viewer);
     let answer = service.explain(&viewer, &asked("w_get", ""), &nodes).await.unwrap();
-    assert_eq!((answer.verdict.as_str(), answer.node.as_str(), answer.revision), ("allowed", "eu-1", 1));
-    assert_eq!(answer.steps.last().unwrap().value, "eu-1 runs nothing yet");
-    let elsewhere = service.explain(&viewer, &asked("w_get", "us-1"), &nodes).await.unwrap();
-    assert_eq!((elsewhere.verdict.as_str(), elsewhere.node.as_str()), ("unknown", "us-1"));
-    let nowhere = service.explain(&viewer, &asked("w_get", "us-2"), &nodes).await;
+    assert_eq!((answer.verdict.as_str(), answer.node.as_str(), answer.revision), ("allowed", "b-eu", 1));
+    assert_eq!(answer.steps.last().unwrap().value, "b-eu runs nothing yet");
+    let elsewhere = service.explain(&viewer, &asked("w_get", "a-us"), &nodes).await.unwrap();
+    assert_eq!((elsewhere.verdict.as_str(), elsewhere.node.as_str()), ("unknown", "a-us"));
+    let nowhere = service.explain(&viewer, &asked("w_get", "c-us"), &nodes).await;
     assert!(matches!(nowhere, Err(ServiceError::NotFound(_))));
-    let alone = service.explain(&viewer, &asked("w_get", ""), &[]).await.unwrap();
+    let alone = service.explain(&viewer, &asked("w_get", ""), &Nodes::in_memory()).await.unwrap();
     assert_eq!((alone.verdict.as_str(), alone.node.as_str()), ("unknown", ""), "no node without labels has it");
+}
+
+#[tokio::test]
+async fn a_server_for_other_nodes_than_there_are_is_said_to_be_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(folder.path());
+    apply(&service, &[("server", "w", r#"{"url":"http://w/mcp","nodes":{"zone":"mars"}}"#)]).await;
+    let nodes = Nodes::in_memory();
+    let _visit = node(&nodes, "a", "eu", 1);
+    for name in ["w_get", "w/get"] {
+        let answer = service.explain(&caller(Role::Viewer), &asked(name, ""), &nodes).await.unwrap();
+        assert_eq!(answer.verdict, "unknown");
+        assert_eq!(
+            step(&answer, "route"),
+            "server w is configured, but no connected node carries labels zone=mars",
+            "{name}"
+        );
+    }
+    let answer = service.explain(&caller(Role::Viewer), &asked("nothing_get", ""), &nodes).await.unwrap();
+    assert!(step(&answer, "route").contains("no server is called by its beginning"), "{}", step(&answer, "route"));
+}
+
+#[tokio::test]
+async fn what_nodes_heard_of_a_server_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(folder.path());
+    apply(&service, &[("server", "w", r#"{"url":"http://w/mcp"}"#)]).await;
+    let nodes = Nodes::in_memory();
+    let visit = node(&nodes, "a", "eu", 1);
+    let item = v1::InventoryItem { name: "w_get".to_owned(), own: "get".to_owned(), ..v1::InventoryItem::default() };
+    let inventory = v1::Inventory { server: "w".to_owned(), tools: vec![item], ..v1::Inventory::default() };
+    let health = v1::ServerHealth {
+        server: "w".to_owned(),
+        available: true,
+        transport: "http".to_owned(),
+        era: "modern".to_owned(),
+        inventory: Name::of(&inventory.encode_to_vec()).to_wire(),
+        ..v1::ServerHealth::default()
+    };
+    visit.reported(v1::Report { servers: vec![health], ..v1::Report::default() });
+    let ask = async |tool: &str| service.explain(&caller(Role::Viewer), &asked(tool, ""), &nodes).await.unwrap();
+    assert_eq!(ask("w_nothing").await.verdict, "allowed", "nothing is known of its tools yet");
+    assert!(visit.told(inventory));
+    assert_eq!(ask("w_get").await.verdict, "allowed");
+    let answer = ask("w_nothing").await;
+    assert_eq!(answer.verdict, "unknown");
+    assert!(step(&answer, "offered").starts_with("the server has no tool `nothing`, as a heard at "));
+    assert_eq!(step(&answer, "found"), "transport http, era modern: as a found out");
 }
 
 #[test]

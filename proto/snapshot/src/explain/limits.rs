@@ -19,8 +19,8 @@ pub(super) fn describe(snapshot: &Snapshot, steps: &mut Steps) {
 /// One of a policy.
 pub(super) fn of_policy(limit: &Limit, steps: &mut Steps) {
     let per = match limit.per {
-        Per::Principal => "of one principal, all that the rule covers together",
-        Per::Tool => "of one principal",
+        Per::Principal => "of one principal, counted together for all that the limit covers",
+        Per::Tool => "of one principal, counted apart for each tool, prompt and resource",
     };
     if let Some(requests) = limit.requests_per_minute {
         steps.note("limit", format!("{requests} calls a minute {per}"), &*limit.source);

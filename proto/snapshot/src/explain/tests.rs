@@ -163,8 +163,10 @@ fn an_allowed_call_is_told_from_who_to_where() {
     assert_eq!(step(&answer, "name"), ("clients know it as `forecast`", "servers.weather.tools.get.name"));
     assert_eq!(step(&answer, "argument").0, "`token` is set, whatever the caller says");
     assert_eq!(step(&answer, "rule"), ("allows it", "policies.readers.allow[0]"));
-    assert_eq!(step(&answer, "limit"), ("7 calls a minute of one principal", "policies.readers.limit[0]"));
-    assert_eq!(answer.server.as_deref(), Some("weather"));
+    let each = "7 calls a minute of one principal, counted apart for each tool, prompt and resource";
+    assert_eq!(step(&answer, "limit"), (each, "policies.readers.limit[0]"));
+    let target = answer.target.as_ref().map(|target| (&*target.server, target.name.as_str()));
+    assert_eq!(target, Some(("weather", "get")), "by the server's own name");
     let own = ask(&snapshot, "weather/get", "client:alice", &[]);
     assert_eq!(
         (own.verdict, step(&own, "route").0),
@@ -191,6 +193,13 @@ fn what_is_not_allowed_is_told_with_its_reason() {
         assert_eq!(answer.verdict, verdict, "{name} {principal}: {answer:#?}");
         assert_eq!(answer.steps.last().unwrap().name, reason, "{name} {principal}: {answer:#?}");
     }
+}
+
+#[test]
+fn a_rule_that_only_lists_is_named_where_no_rule_allows_the_call() {
+    let answer = ask(&snapshot(&wire()), "git_log", "client:alice", &[]);
+    let expected = "lets the tool be listed, and not called; no other rule allows the call";
+    assert_eq!(step(&answer, "rule"), (expected, "policies.readers.allow[2]"));
 }
 
 #[test]
