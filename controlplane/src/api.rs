@@ -1,10 +1,12 @@
 //! The doors: each translates between its words and those of [`crate::service`], and decides nothing.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
 
 use crate::authority::Authority;
+use crate::log::Recent;
 use crate::publish::Publisher;
 use crate::service::Service;
 
@@ -21,6 +23,19 @@ pub struct Control {
     pub publisher: Arc<Publisher>,
     /// By whom the control plane is known.
     pub authority: Arc<Authority>,
+    /// What it logged last.
+    pub log: Recent,
+    /// Where the doors are.
+    pub doors: Doors,
+}
+
+/// Where each door is, for who stands before the wrong one.
+#[derive(Debug, Clone, Copy)]
+pub struct Doors {
+    /// gRPC.
+    pub grpc: SocketAddr,
+    /// HTTP.
+    pub http: SocketAddr,
 }
 
 impl FromRef<Control> for Service {
@@ -38,5 +53,11 @@ impl FromRef<Control> for Arc<Publisher> {
 impl FromRef<Control> for Arc<Authority> {
     fn from_ref(control: &Control) -> Self {
         Arc::clone(&control.authority)
+    }
+}
+
+impl FromRef<Control> for Recent {
+    fn from_ref(control: &Control) -> Self {
+        control.log.clone()
     }
 }

@@ -1,6 +1,8 @@
 //! The control plane as a process: opened, served, ended in order.
 
+mod anew;
 mod fleet;
+mod trouble;
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -16,18 +18,20 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::api;
-use crate::authority::AuthorityError;
-use crate::listen::{self, Certificate, CertificateError, Given, Incoming, Speech};
-use crate::log;
-use crate::secrets::{RingSource, SourceError};
+use crate::authority::{AUTHORITY, AuthorityError};
+use crate::listen::{self, Certificate, CertificateError, Given, Incoming};
+use crate::log::{self, Recent};
+use crate::secrets::{Ring, RingSource, SourceError};
 use crate::service::{ADMIN_TOKEN, Service, ServiceError};
 use crate::settings::Settings;
-use crate::store::{Folder, Store, StoreError};
+use crate::store::{DATABASE, Folder, Store, StoreError};
+pub use anew::{Lost, make_anew};
 use fleet::Fleet;
+pub use trouble::Trouble;
 
 /// The variable that may hold the key ring.
 const KEYS_VARIABLE: &str = "SLUICE_SECRET_KEYS";
-/// How long requests may take to end when the process is told to; what lasts longer is a stream, whose other end comes back.
+/// How long requests may take to end when the process is told to: a write waits for the disk. Streams are ended at once.
 const GRACE: Duration = Duration::from_secs(5);
 /// How often refusals beyond those written one by one are summed up.
 const SUMS: Duration = Duration::from_secs(60);
@@ -63,6 +67,9 @@ pub enum AppError {
     /// The first token.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// A file of the state folder.
+    #[error(transparent)]
+    Trouble(Trouble),
     /// The runtime or a listener.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -74,17 +81,17 @@ pub enum AppError {
 ///
 /// It cannot start, or a listener fails.
 pub fn run(settings: Settings) -> Result<(), AppError> {
-    let _written = log::start("info");
+    let (_written, recent) = log::start_kept("info");
     raise_descriptors();
     // Answers are small and the work is the database's, which has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(settings));
+    let result = runtime.block_on(serve(settings.clone(), recent)).map_err(|error| trouble::told(error, &settings));
     // A read or write under way ends; whoever waits for its answer has been told.
     runtime.shutdown_timeout(GRACE);
     result
 }
 
-async fn serve(settings: Settings) -> Result<(), AppError> {
+async fn serve(settings: Settings, recent: Recent) -> Result<(), AppError> {
     // a second provider in the process would have been installed by the caller on purpose
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // Before anything is made: a second start by mistake leaves nothing behind.
@@ -94,9 +101,12 @@ async fn serve(settings: Settings) -> Result<(), AppError> {
     let names = reached_by(settings.names, &[settings.grpc, settings.http]);
     let folder = Folder::new(&settings.state_dir);
     let now = Timestamp::now();
+    if folder.file(AUTHORITY).exists() && !folder.file(DATABASE).exists() {
+        return Err(AppError::Trouble(trouble::lost_database("is not there".to_owned(), folder.path())));
+    }
     let store = Store::open(folder.clone(), now)?;
-    let source = ring(settings.secret_keys, &folder);
-    let service = Service::new(store, Arc::new(source.load()?));
+    let (ring, source) = open_ring(settings.secret_keys, &store)?;
+    let service = Service::new(store, Arc::new(ring));
     service.ring_from(source);
     service.check_ring()?;
     let (stop, stopped) = watch::channel(false);
@@ -104,28 +114,39 @@ async fn serve(settings: Settings) -> Result<(), AppError> {
         // An error is that the sender is gone, which is an end as well.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    let fleet = Fleet::start(&service, names).await?;
+    let fleet = Fleet::start(&service, names.clone()).await?;
     // only now: it carries the fingerprint of the authority
     if service.first_token(now)? {
         let file = folder.file(ADMIN_TOKEN).display().to_string();
         tracing::info!(file, "there was no token of an admin: the one in this file counts");
+    } else if !service.has_first_token(now)? {
+        let file = folder.file(ADMIN_TOKEN).display().to_string();
+        tracing::warn!(
+            file,
+            "this file has no token that counts; other tokens do. While the control plane is stopped, \
+             `sluice-controlplane --state-dir DIR --make-anew admin.token` makes one"
+        );
     }
     if let Some(given) = &given {
         tokio::spawn(Arc::clone(given).follow());
     }
-    tracing::info!(grpc = %grpc.local_addr()?, http = %http.local_addr()?, "serving");
+    let doors = api::Doors { grpc: grpc.local_addr()?, http: http.local_addr()? };
+    tracing::info!(grpc = %doors.grpc, http = %doors.http, "serving");
     let for_nodes = Incoming::new(grpc, Certificate::grpc(Arc::clone(&fleet.authority), given.clone()));
     let for_people = Incoming::new(http, Certificate::web(Arc::clone(&fleet.authority), given)?);
     let control = api::Control {
         service: service.clone(),
         publisher: Arc::clone(&fleet.publisher),
         authority: Arc::clone(&fleet.authority),
+        log: recent,
+        doors,
     };
-    let over_grpc = api::grpc::routes(service.clone(), Arc::clone(&fleet.publisher), fleet.sync);
+    let over_grpc = api::grpc::routes(service.clone(), Arc::clone(&fleet.publisher), fleet.sync, doors);
+    let over_http = api::http::routes(control, api::http::Site::new(names));
     let served = async {
         tokio::join!(
-            listen::serve(for_nodes, Speech::Grpc, over_grpc, until(stopped.clone())),
-            listen::serve(for_people, Speech::Web, api::http::routes(control), until(stopped.clone())),
+            listen::serve(for_nodes, over_grpc, until(stopped.clone())),
+            listen::serve(for_people, over_http, until(stopped.clone())),
         )
     };
     tokio::pin!(served);
@@ -135,6 +156,7 @@ async fn serve(settings: Settings) -> Result<(), AppError> {
         () = told_to_stop()? => {
             tracing::info!("stopping");
             stop.send_replace(true);
+            fleet.publisher.nodes().end();
             // what lasts longer is cut
             let _ = tokio::time::timeout(GRACE, served).await;
             Ok(())
@@ -168,6 +190,13 @@ fn raise_descriptors() {
 
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, AppError> {
     TcpListener::bind(address).await.map_err(|source| AppError::Bind { address, flag, source })
+}
+
+/// The key ring, and where it is from. It is made only where nothing was sealed yet.
+fn open_ring(file: Option<PathBuf>, store: &Store) -> Result<(Ring, RingSource), AppError> {
+    let source = ring(file, store.folder());
+    let ring = if Service::has_ring(store)? { source.load()? } else { source.first()? };
+    Ok((ring, source))
 }
 
 /// Where the key ring is: a file that was named, the environment, or the state folder.

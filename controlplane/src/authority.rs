@@ -27,6 +27,7 @@ use crate::secrets::{OpenError, Ring};
 use crate::store::Folder;
 pub use clock::Clock;
 pub use credential::Credential;
+pub(crate) use kept::AUTHORITY;
 use root::Root;
 pub use rotation::About;
 

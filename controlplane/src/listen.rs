@@ -7,7 +7,7 @@ mod places;
 mod serve;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::authority::Credential;
 pub use certificate::{Certificate, CertificateError, CertificateFiles, Given};
 pub use connection::{Connection, Peer};
 use places::{Guest, Place, Places};
-pub use serve::{Speech, serve};
+pub use serve::serve;
 
 /// How long it may take until a connection can be spoken on: two round trips, on a very bad network.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -115,4 +115,10 @@ async fn turn_away(stream: &mut TcpStream) -> io::Result<()> {
     stream.shutdown().await?;
     tokio::io::copy(&mut stream.take(PLAIN_REQUEST), &mut tokio::io::sink()).await?;
     Ok(())
+}
+
+/// Whether a name or an address stands for this machine alone.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let is_one = |address: IpAddr| address.to_canonical().is_loopback();
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_one)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use sluice_controlplane::app;
+use sluice_controlplane::app::{self, Lost};
 use sluice_controlplane::listen::CertificateFiles;
 use sluice_controlplane::settings::{GRPC, HTTP, Settings};
 
@@ -28,7 +28,13 @@ The first start writes STATE_DIR/admin.token, readable by its owner only: with i
 Beyond loopback both ports speak TLS only, with a certificate of its own authority: `sluice` knows that by its token, and
 others by https://HOST:9401/authority.pem; the SHA-256 of that certificate (DER) is the end of every token.
 Secrets in the database are sealed with the keys of --secret-keys, of SLUICE_SECRET_KEYS, or of STATE_DIR/secret.keys,
-which is made at the first start: whoever keeps a backup of the database needs them, and should keep them elsewhere.")]
+which is made at the first start: whoever keeps a backup of the database needs them, and should keep them elsewhere.
+
+A backup has controlplane.db (`sqlite3 controlplane.db \".backup FILE\"`) and authority.json, and elsewhere the key ring. When a
+file is lost, the control plane does not start, and says what leads out; what it made once it makes anew only when told:
+  sluice-controlplane --state-dir /var/lib/sluice --make-anew admin.token       another token for an admin
+  sluice-controlplane --state-dir /var/lib/sluice --make-anew authority.json    another authority: nodes join again
+  sluice-controlplane --state-dir /var/lib/sluice --make-anew controlplane.db   an empty database")]
 struct Args {
     /// Folder for the database, the key ring and the first token; made where it does not exist
     #[arg(long, value_name = "DIR", env = "SLUICE_STATE_DIR")]
@@ -54,22 +60,31 @@ struct Args {
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
 
+    /// Makes a file of the state folder anew that is lost, and ends; while the control plane is stopped
+    #[arg(long, value_name = "FILE")]
+    make_anew: Option<Lost>,
+
     /// File of the keys that seal secrets, one `id:base64` a line, the newest last
     #[arg(long, value_name = "FILE")]
     secret_keys: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    let Args { state_dir, grpc, http, names, tls_certificate, tls_key, secret_keys } = Args::parse();
+    let Args { state_dir, grpc, http, names, tls_certificate, tls_key, make_anew, secret_keys } = Args::parse();
     let certificate = tls_certificate.zip(tls_key).map(|(certificate, key)| CertificateFiles { certificate, key });
-    match app::run(Settings { state_dir, grpc, http, names, certificate, secret_keys }) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Nobody may be listening, and that stops nothing.
-            let _ = writeln!(std::io::stderr().lock(), "error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let settings = Settings { state_dir, grpc, http, names, certificate, secret_keys };
+    let done = match make_anew {
+        Some(lost) => app::make_anew(&settings, lost).map(Some),
+        None => app::run(settings).map(|()| None),
+    };
+    let (told, code) = match done {
+        Ok(None) => return ExitCode::SUCCESS,
+        Ok(Some(told)) => (told, ExitCode::SUCCESS),
+        Err(error) => (format!("error: {error}"), ExitCode::FAILURE),
+    };
+    // Nobody may be listening, and that stops nothing.
+    let _ = writeln!(std::io::stderr().lock(), "{told}");
+    code
 }
 
 /// A name that a certificate can have.

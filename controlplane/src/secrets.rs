@@ -11,4 +11,5 @@ mod source;
 pub use named::{SecretValue, Secrets};
 pub use ring::{OpenError, Ring, RingError};
 pub use sealed::{Sealed, Unreadable};
+pub(crate) use source::RING;
 pub use source::{RingSource, SourceError};

@@ -51,7 +51,7 @@ pub use explain::{Asked, explained};
 pub use first::ADMIN_TOKEN;
 pub use judge::Judged;
 pub use operation::Operation;
-pub use read::{RevisionAbout, Shown};
+pub use read::{MAX_ROWS, RevisionAbout, Shown};
 pub use secret::SecretAbout;
 pub(crate) use session_key::SessionKeys;
 pub use source::desired;

@@ -18,6 +18,7 @@ pub(crate) mod session_keys;
 mod tests;
 pub mod tokens;
 
+pub(crate) use database::{DATABASE, lock};
 pub use database::{Store, StoreError};
 pub use folder::Folder;
 pub use keys::{Fingerprint, KeyError, Keys, NewKey, StoredKey};

@@ -6,6 +6,10 @@
 mod applied;
 #[path = "control_plane/killed.rs"]
 mod killed;
+#[path = "control_plane/lost.rs"]
+mod lost;
+#[path = "control_plane/openapi.rs"]
+mod openapi;
 #[path = "control_plane/process.rs"]
 mod process;
 #[path = "control_plane/rest.rs"]

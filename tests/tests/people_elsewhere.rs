@@ -58,6 +58,10 @@ async fn rest_is_served_over_https_by_the_authority_that_tokens_name() {
     let bare = plane.token().split('.').next().unwrap().to_owned();
     assert_eq!(https(plane.http(), &name, &authority, "/api/v1/summary", &bare).await.unwrap().0, 200);
     assert_eq!(https(plane.http(), &name, &authority, "/api/v1/summary", "nobody").await.unwrap().0, 401);
+    for path in ["/metrics", "/api/v1/metrics"] {
+        assert_eq!(https(plane.http(), &name, &authority, path, &plane.token()).await.unwrap().0, 200, "{path}");
+        assert_eq!(https(plane.http(), &name, &authority, path, "nobody").await.unwrap().0, 401, "{path}");
+    }
     let other = Issuer::new().certificate;
     assert!(https(plane.http(), &name, &other, "/api/v1/summary", &plane.token()).await.is_err());
 }

@@ -3,15 +3,17 @@
 mod asked;
 mod audit;
 mod authorities;
-mod caller;
+pub(in crate::api) mod caller;
 mod catalogue;
+mod document;
 mod explain;
 mod health;
 mod integrations;
 mod logs;
+mod misread;
 mod nodes;
 mod objects;
-mod problem;
+pub(in crate::api) mod problem;
 mod revisions;
 mod secrets;
 mod summary;
@@ -24,7 +26,6 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 use axum::{Json, Router};
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -83,8 +84,6 @@ fn described() -> (Router<Control>, utoipa::openapi::OpenApi) {
         .routes(routes!(logs::logs))
         .routes(routes!(health::health))
         .routes(routes!(health::metrics));
-    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts();
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-    document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(bearer));
-    (router, document)
+    let (router, document) = OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", v1).split_for_parts();
+    (router, document::complete(document))
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sluice_contract::v1::sync_server::SyncServer;
 
-use crate::authority::{Authority, Clock};
+use crate::authority::{AUTHORITY, Authority, Clock};
 use crate::publish::{Nodes, Publisher};
 use crate::service::{Service, SessionKeys};
+use crate::store::{self, tokens};
 use crate::sync::{Admission, Sync};
 
-use super::AppError;
+use super::{AppError, trouble};
 
 /// How often the authority looks whether something is due: its times are in weeks.
 const KEEP_UP: Duration = Duration::from_secs(3600);
@@ -34,6 +35,11 @@ impl Fleet {
     /// The store or the authority's file cannot be read.
     pub(super) async fn start(service: &Service, names: Vec<String>) -> Result<Self, AppError> {
         let store = service.store();
+        // its first start made one, before any token and any node
+        let is_known = !store.read_now(tokens::all)?.is_empty() || !store.read_now(store::nodes::all)?.is_empty();
+        if is_known && !store.folder().file(AUTHORITY).exists() {
+            return Err(AppError::Trouble(trouble::authority("is not there".to_owned(), store.folder().path())));
+        }
         let authority = Authority::open(store.folder().clone(), service.ring(), Clock::system(), names)?;
         service.admit_by(&authority);
         let nodes = Nodes::open(store.clone())?;

@@ -12,7 +12,7 @@ use crate::secrets::{Ring, Sealed};
 use crate::store::Folder;
 
 /// The file in the state folder.
-const FILE: &str = "authority.json";
+pub(crate) const AUTHORITY: &str = "authority.json";
 /// What the keys are sealed for.
 const CONTEXT: &str = "key of the authority";
 
@@ -31,7 +31,7 @@ struct Kept {
 /// Those that are kept, none where there is no file; and whether the newest key of the ring seals all of them, so that older ones
 /// can leave the ring.
 pub(super) fn read(folder: &Folder, ring: &Ring) -> Result<(Vec<Root>, bool), AuthorityError> {
-    let Some(text) = folder.read(FILE)? else { return Ok((Vec::new(), true)) };
+    let Some(text) = folder.read(AUTHORITY)? else { return Ok((Vec::new(), true)) };
     let kept: Vec<Kept> = serde_json::from_str(&text).map_err(|error| AuthorityError::Broken(error.to_string()))?;
     let mut is_newest = true;
     let mut roots = Vec::with_capacity(kept.len());
@@ -52,7 +52,7 @@ pub(super) fn write(folder: &Folder, ring: &Ring, roots: &[Root]) -> Result<(), 
     });
     let text = serde_json::to_string_pretty(&kept.collect::<Vec<_>>());
     let text = text.map_err(|error| AuthorityError::Broken(error.to_string()))?;
-    Ok(folder.write(FILE, text.as_bytes())?)
+    Ok(folder.write(AUTHORITY, text.as_bytes())?)
 }
 
 /// An authority, and the id of the key that seals it.

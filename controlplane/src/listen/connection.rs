@@ -23,6 +23,12 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// It is on this machine, by an address that no other machine has.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.address.ip().to_canonical().is_loopback()
+    }
+
     /// Whose places it takes.
     pub(super) fn guest(&self) -> Guest {
         match &self.credential {

@@ -33,32 +33,22 @@ const HEAD_BYTES: u16 = 32 << 10;
 /// Requests at a time on a connection of HTTP/2: what a page loads at once, and little to have under way for one who sends heads only.
 const STREAMS: u32 = 64;
 
-/// What a door speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speech {
-    /// HTTP/2 only.
-    Grpc,
-    /// HTTP/1.1 or HTTP/2, whichever the client begins with.
-    Web,
-}
+/// How long a connection stays when the process ends, once nothing is under way on it: the last bytes of an answer are on their way.
+const PARTING: Duration = Duration::from_millis(200);
 
-impl Speech {
-    fn http(self) -> Builder<TokioExecutor> {
-        let mut http = Builder::new(TokioExecutor::new());
-        http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES.into());
-        let mut second = http.http2();
-        second.timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PONG);
-        second.max_header_list_size(HEAD_BYTES.into()).max_concurrent_streams(STREAMS);
-        match self {
-            Self::Grpc => http.http2_only(),
-            Self::Web => http,
-        }
-    }
+/// HTTP/1.1 or HTTP/2, whichever a client begins with: one that begins with the wrong one can be told so.
+fn http() -> Builder<TokioExecutor> {
+    let mut http = Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES.into());
+    let mut second = http.http2();
+    second.timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PONG);
+    second.max_header_list_size(HEAD_BYTES.into()).max_concurrent_streams(STREAMS);
+    http
 }
 
 /// Serves what comes in, each request with the [`super::Peer`] that sent it, until it is told to stop; then lets requests end.
-pub async fn serve(mut incoming: Incoming, speech: Speech, routes: Router, until: impl Future<Output = ()>) {
-    let http = speech.http();
+pub async fn serve(mut incoming: Incoming, routes: Router, until: impl Future<Output = ()>) {
+    let http = http();
     let (stop, stopping) = watch::channel(false);
     let mut open = JoinSet::new();
     let mut until = pin!(until);
@@ -98,13 +88,17 @@ async fn speak(http: Builder<TokioExecutor>, welcomed: Welcomed, routes: Router,
         }
         () = told(stopping) => {
             spoken.as_mut().graceful_shutdown();
-            Some(spoken.await)
+            tokio::select! {
+                ended = &mut spoken => Some(ended),
+                // it has been told, and there is nothing to wait for
+                () = calls.idle(PARTING) => None,
+            }
         }
     };
     match ended {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::debug!(%address, %error, "a connection ended"),
-        None => tracing::debug!(%address, "a connection on which nothing was asked was closed"),
+        None => tracing::debug!(%address, "a connection on which nothing was under way was closed"),
     }
     drop(place);
 }

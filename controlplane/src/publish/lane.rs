@@ -245,7 +245,7 @@ impl Lane {
                 let _ = self.tell(Told::Dismissal(v1::Dismissal { reason: reason.clone() })).await;
                 Status::permission_denied(reason)
             }
-            None => Status::unavailable("the control plane is stopping"),
+            Some(Farewell::Ending) | None => Status::unavailable("the control plane is stopping"),
         };
         let _ = self.out.send(Err(status)).await;
     }

@@ -117,6 +117,8 @@ pub struct Nodes {
     store: Option<Store>,
     /// Something is to be written.
     unwritten: Notify,
+    /// The process ends: nodes and those who watch them are sent away.
+    ending: watch::Sender<bool>,
 }
 
 impl Nodes {
@@ -144,8 +146,8 @@ impl Nodes {
         let (changes, _) = watch::channel(0);
         let (known, revoked) = (Mutex::new(known), Mutex::new(revoked));
         let (visits, inventories, fleet) = (AtomicU64::new(0), Inventories::default(), Fleet::default());
-        let (authorities, unwritten) = (watch::Sender::new(0), Notify::new());
-        Arc::new(Self { known, revoked, visits, inventories, fleet, authorities, changes, store, unwritten })
+        let (authorities, unwritten, ending) = (watch::Sender::new(0), Notify::new(), watch::Sender::new(false));
+        Arc::new(Self { known, revoked, visits, inventories, fleet, authorities, changes, store, unwritten, ending })
     }
 
     /// Changes whenever something changed about any node.
@@ -169,7 +171,7 @@ impl Nodes {
         labels: Labels,
         certificate: Option<&Credential>,
     ) -> Visit {
-        let (end, farewell) = watch::channel(None);
+        let (end, farewell) = watch::channel(self.ending.borrow().then_some(Farewell::Ending));
         let serial = self.visits.fetch_add(1, Ordering::Relaxed);
         self.change(&hello.node, |node| {
             if let Some(before) = node.visitor.replace(Visitor { serial, end }) {
@@ -203,6 +205,21 @@ impl Nodes {
         tracing::info!(node = hello.node, version = hello.version, generation = hello.generation, "a node connected");
         self.fleet.changed();
         Visit::new(Arc::clone(self), hello.node.clone(), labels, serial, farewell)
+    }
+
+    /// Says goodbye to all nodes, and to those that come from now on: the process ends.
+    pub(crate) fn end(&self) {
+        self.ending.send_replace(true);
+        for node in self.known().values() {
+            if let Some(visitor) = &node.visitor {
+                visitor.end.send_replace(Some(Farewell::Ending));
+            }
+        }
+    }
+
+    /// Tells when the process ends.
+    pub(crate) fn ending(&self) -> watch::Receiver<bool> {
+        self.ending.subscribe()
     }
 
     /// Sends a node away, forgets it, and refuses the certificates it has. `false`: there is no such node.

@@ -11,7 +11,7 @@ use super::ring::{Ring, RingError};
 use crate::store::Folder;
 
 /// The file of the state folder.
-const FILE: &str = "secret.keys";
+pub(crate) const RING: &str = "secret.keys";
 /// The id of the key that is made there.
 const FIRST_KEY: &str = "k1";
 /// Longest text of a ring: 64 keys with ids of 64 characters, and comments.
@@ -23,7 +23,7 @@ pub enum RingSource {
     File(PathBuf),
     /// The text itself, from a variable of the environment; spaces and commas are as good as line breaks there.
     Text(Zeroizing<String>),
-    /// `secret.keys` of the state folder, made at random where it is not there.
+    /// `secret.keys` of the state folder, made at random before anything is sealed by it.
     State(Folder),
 }
 
@@ -82,22 +82,31 @@ impl RingSource {
                 let place = "in the environment".to_owned();
                 Ring::parse(&lines).map_err(|source| SourceError::Ring { place, source })
             }
-            Self::State(folder) => {
-                make(folder).map_err(|source| io_error(&folder.file(FILE), source))?;
-                read(&folder.file(FILE))
-            }
+            Self::State(folder) => read(&folder.file(RING)),
         }
+    }
+
+    /// The ring for what nothing is sealed in yet: where it is to be in the state folder and is not there, it is made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`], or it cannot be made.
+    pub fn first(&self) -> Result<Ring, SourceError> {
+        if let Self::State(folder) = self {
+            make(folder).map_err(|source| io_error(&folder.file(RING), source))?;
+        }
+        self.load()
     }
 }
 
 /// Makes the ring of a state folder that has none.
 fn make(folder: &Folder) -> io::Result<()> {
-    if folder.file(FILE).try_exists()? {
+    if folder.file(RING).try_exists()? {
         return Ok(());
     }
     let _lock = folder.lock()?;
     // Again, now that nobody else can be doing the same.
-    if folder.file(FILE).try_exists()? { Ok(()) } else { folder.write(FILE, Ring::generate(FIRST_KEY).as_bytes()) }
+    if folder.file(RING).try_exists()? { Ok(()) } else { folder.write(RING, Ring::generate(FIRST_KEY).as_bytes()) }
 }
 
 fn read(path: &Path) -> Result<Ring, SourceError> {
@@ -136,12 +145,13 @@ mod tests {
     fn the_state_folder_gets_a_ring_once() {
         let place = tempfile::tempdir().unwrap();
         let state = RingSource::State(Folder::new(place.path().join("state")));
-        let sealed = state.load().unwrap().seal("a", b"value");
-        assert_eq!(state.load().unwrap().open("a", &sealed).unwrap().as_slice(), b"value");
-        let file = place.path().join("state").join(FILE);
+        assert!(state.load().is_err(), "one that is lost is not made again");
+        let sealed = state.first().unwrap().seal("a", b"value");
+        assert_eq!(state.first().unwrap().open("a", &sealed).unwrap().as_slice(), b"value");
+        let file = place.path().join("state").join(RING);
         assert_eq!(file.metadata().unwrap().mode() & 0o7777, 0o600);
         let other = RingSource::State(Folder::new(place.path().join("other")));
-        assert!(other.load().unwrap().open("a", &sealed).is_err(), "no key is built in");
+        assert!(other.first().unwrap().open("a", &sealed).is_err(), "no key is built in");
     }
 
     #[test]

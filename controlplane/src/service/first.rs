@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::authenticate::bare;
-use super::token::{CreateToken, add, make};
+use super::token::{CreateToken, add, end, make};
 use super::{Role, Service, ServiceError};
 use crate::store::tokens::{self, StoredToken, TokenKind};
 use crate::store::{StoreError, digest};
@@ -12,6 +12,8 @@ use crate::store::{StoreError, digest};
 pub const ADMIN_TOKEN: &str = "admin.token";
 /// Its name.
 const NAME: &str = "admin";
+/// Who made it, as the audit log shows it.
+const FIRST_START: &str = "first start";
 
 impl Service {
     /// Sees to it that somebody can get in: where no token has the role of an admin, takes that of the file `admin.token`, or makes
@@ -28,14 +30,7 @@ impl Service {
         }
         let folder = self.store().folder();
         let io = |error| StoreError::Io(folder.path().to_owned(), error);
-        let create = CreateToken {
-            kind: TokenKind::Person,
-            name: NAME.to_owned(),
-            role: Some(Role::Admin),
-            expires_in: None,
-            labels: Default::default(),
-        };
-        let mut made = make(create, "first start", now)?;
+        let mut made = make(wanted(), FIRST_START, now)?;
         match folder.read(ADMIN_TOKEN).map_err(io)?.as_deref().map(str::trim).filter(|token| !token.is_empty()) {
             // Written by us before a crash, or put there by whoever installs this machine.
             Some(token) => made.about.sha256 = digest(bare(token)),
@@ -52,5 +47,49 @@ impl Service {
             add(tx, &made.about)
         })?;
         Ok(true)
+    }
+
+    /// Makes another token for an admin and writes it to the file `admin.token`; the one of the first start counts no more: what is
+    /// lost may have been found.
+    ///
+    /// # Errors
+    ///
+    /// The state folder fails.
+    pub fn another_first_token(&self, now: Timestamp) -> Result<(), ServiceError> {
+        let folder = self.store().folder();
+        let made = make(wanted(), FIRST_START, now)?;
+        // before it is written down: a token that counts nowhere does no harm
+        let token = self.marked(made.token);
+        let written = folder.write(ADMIN_TOKEN, format!("{}\n", &*token).as_bytes());
+        written.map_err(|error| StoreError::Io(folder.path().to_owned(), error))?;
+        self.store().write_now(|tx| {
+            for old in tokens::all(tx)?.iter().filter(|old| old.name == NAME && old.author == FIRST_START) {
+                end(tx, old, FIRST_START, now)?;
+            }
+            add(tx, &made.about)
+        })
+    }
+
+    /// Whether the file `admin.token` holds a token that counts.
+    ///
+    /// # Errors
+    ///
+    /// The state folder fails.
+    pub fn has_first_token(&self, now: Timestamp) -> Result<bool, ServiceError> {
+        let folder = self.store().folder();
+        let written = folder.read(ADMIN_TOKEN).map_err(|error| StoreError::Io(folder.path().to_owned(), error))?;
+        let Some(token) = written else { return Ok(false) };
+        let known = self.store().read_now(|db| tokens::by_digest(db, &digest(bare(token.trim()))))?;
+        Ok(known.is_some_and(|known| known.is_valid(now)))
+    }
+}
+
+fn wanted() -> CreateToken {
+    CreateToken {
+        kind: TokenKind::Person,
+        name: NAME.to_owned(),
+        role: Some(Role::Admin),
+        expires_in: None,
+        labels: Default::default(),
     }
 }

@@ -13,7 +13,7 @@ const HISTORY: u32 = 50;
 /// Entries of the audit log that are listed where nobody says how many.
 const AUDIT: u32 = 100;
 /// Most rows of either in one answer: the next ones are asked for with `before`.
-const MAX_ROWS: u32 = 1_000;
+pub const MAX_ROWS: u32 = 1_000;
 
 /// An object as it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Service {
     /// Not allowed, or the store fails.
     pub async fn history(&self, caller: &Caller, limit: u32, before: u64) -> Result<Vec<RevisionAbout>, ServiceError> {
         self.allow(caller, Operation::History).await?;
-        let (limit, before) = page(limit, HISTORY, before);
+        let (limit, before) = page(limit, HISTORY, before)?;
         let rows = self.store().read(move |db| revisions::before(db, before, limit)).await?;
         let about = |row: revisions::Revision| {
             let changes = serde_json::from_str(&row.changes).map_err(|error| StoreError::Broken(error.to_string()))?;
@@ -125,7 +125,7 @@ impl Service {
         denials: bool,
     ) -> Result<Vec<Entry>, ServiceError> {
         self.allow(caller, Operation::Audit).await?;
-        let (limit, before) = page(limit, AUDIT, before);
+        let (limit, before) = page(limit, AUDIT, before)?;
         self.store().read(move |db| Ok(audit::before(db, before, limit, denials)?)).await
     }
 
@@ -140,7 +140,10 @@ impl Service {
     }
 }
 
-fn page(limit: u32, usual: u32, before: u64) -> (u32, u64) {
-    let limit = if limit == 0 { usual } else { limit.min(MAX_ROWS) };
-    (limit, if before == 0 { u64::MAX } else { before })
+fn page(limit: u32, usual: u32, before: u64) -> Result<(u32, u64), ServiceError> {
+    if limit > MAX_ROWS {
+        let reason = format!("at most {MAX_ROWS} are listed at a time; the next ones are asked for with `before`");
+        return Err(ServiceError::Invalid(reason));
+    }
+    Ok((if limit == 0 { usual } else { limit }, if before == 0 { u64::MAX } else { before }))
 }

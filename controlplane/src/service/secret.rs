@@ -15,7 +15,7 @@ use crate::audit::{self, Event};
 use crate::language::Config;
 use crate::secrets::{Ring, Sealed, SecretValue, Secrets};
 use crate::store::secrets::{self, StoredSecret};
-use crate::store::{StoreError, objects, revisions, session_keys};
+use crate::store::{Store, StoreError, objects, revisions, session_keys};
 
 /// Most secrets that are kept.
 const MAX_SECRETS: usize = 10_000;
@@ -104,6 +104,15 @@ impl Service {
         // what was under way meanwhile was sealed by the ring of before
         let late = self.store().write(move |tx| reseal(tx, &ring)).await?;
         Ok((rotated.0, rotated.1 + late))
+    }
+
+    /// Whether something is sealed already, so that the key ring has to be the one it was sealed with.
+    ///
+    /// # Errors
+    ///
+    /// The database fails.
+    pub fn has_ring(store: &Store) -> Result<bool, ServiceError> {
+        store.read_now(|db| Ok(secrets::ring(db)?.is_some()))
     }
 
     /// Finds out whether the key ring is that of the database. Nothing works with another one, so nothing starts with it.

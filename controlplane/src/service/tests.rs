@@ -13,7 +13,7 @@ use crate::store::Folder;
 
 fn service(folder: &Path) -> Service {
     let folder = Folder::new(folder);
-    let ring = RingSource::State(folder.clone()).load().unwrap();
+    let ring = RingSource::State(folder.clone()).first().unwrap();
     Service::new(Store::open(folder, Timestamp::now()).unwrap(), Arc::new(ring))
 }
 

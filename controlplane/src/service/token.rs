@@ -204,13 +204,18 @@ fn revoke(tx: &Connection, wanted: &str, author: &str, now: Timestamp) -> Result
         return Err(ServiceError::Impossible(format!("nobody could make tokens any more; {advice}")));
     }
     for token in &ended {
-        tokens::remove(tx, &token.id)?;
-        if token.kind == TokenKind::Client {
-            revise(tx, now, author, "key revoked", Change::new(ChangeKind::Removed, "key", &token.name))?;
-        }
-        audit::record(tx, now, event("token.revoke", author, token))?;
+        end(tx, token, author, now)?;
     }
     Ok((u32::try_from(ended.len()).unwrap_or(u32::MAX), revisions::head(tx)?))
+}
+
+/// Ends a token.
+pub(super) fn end(tx: &Connection, token: &StoredToken, author: &str, now: Timestamp) -> Result<(), ServiceError> {
+    tokens::remove(tx, &token.id)?;
+    if token.kind == TokenKind::Client {
+        revise(tx, now, author, "key revoked", Change::new(ChangeKind::Removed, "key", &token.name))?;
+    }
+    Ok(audit::record(tx, now, event("token.revoke", author, token))?)
 }
 
 fn revise(tx: &Connection, at: Timestamp, author: &str, message: &str, change: Change) -> Result<(), ServiceError> {

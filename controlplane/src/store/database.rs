@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::{Folder, migration, revisions};
 
 /// The file of the database.
-const FILE: &str = "controlplane.db";
+pub(crate) const DATABASE: &str = "controlplane.db";
 /// The file whose lock says that a control plane runs.
 const LOCK: &str = "controlplane.lock";
 /// How long to wait for a lock inside the database: backups by other programs hold one for a moment.
@@ -34,6 +34,9 @@ pub enum StoreError {
     /// The database was made by a later version.
     #[error("the database was changed by a newer version of Sluice (`{0}`); run that version, or restore a backup")]
     Newer(String),
+    /// It is another program's.
+    #[error("the database is not one of a control plane: another program made it")]
+    Foreign,
     /// The folder or a file in it.
     #[error("state folder {0}: {1}")]
     Io(PathBuf, io::Error),
@@ -69,19 +72,11 @@ impl Store {
     /// Another process has it, a newer version made it, or the disk fails.
     pub fn open(folder: Folder, now: Timestamp) -> Result<Self, StoreError> {
         let io = |error| StoreError::Io(folder.path().to_owned(), error);
-        folder.create().map_err(io)?;
-        let private = |name: &str| {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.file(name))
-        };
-        let lock = private(LOCK).map_err(io)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(folder.path().to_owned())),
-            Err(TryLockError::Error(error)) => return Err(io(error)),
-        }
+        let lock = lock(&folder)?;
         // SQLite gives the files beside it the mode of this one.
-        private(FILE).map_err(io)?;
+        private(&folder, DATABASE).map_err(io)?;
+        // before anything is changed in it
+        migration::recognise(&Connection::open(folder.file(DATABASE))?)?;
         let mut writer = connect(&folder)?;
         migration::migrate(&mut writer, now)?;
         let head = watch::Sender::new(revisions::head(&writer)?);
@@ -173,6 +168,28 @@ impl Store {
     }
 }
 
+/// Keeps other control planes out of a folder, which is made where it does not exist; until the result is dropped.
+///
+/// # Errors
+///
+/// Another process has it, or the disk fails.
+pub(crate) fn lock(folder: &Folder) -> Result<File, StoreError> {
+    let io = |error| StoreError::Io(folder.path().to_owned(), error);
+    folder.create().map_err(io)?;
+    let lock = private(folder, LOCK).map_err(io)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.path().to_owned())),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+/// A file that only its owner may read, made where it does not exist.
+fn private(folder: &Folder, name: &str) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.file(name))
+}
+
 /// A panic under the lock has rolled its transaction back: the connection is as good as before.
 fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -193,7 +210,7 @@ where
 }
 
 fn connect(folder: &Folder) -> Result<Connection, StoreError> {
-    let connection = Connection::open(folder.file(FILE))?;
+    let connection = Connection::open(folder.file(DATABASE))?;
     connection.busy_timeout(BUSY)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
         let mode: String = row.get(0)?;

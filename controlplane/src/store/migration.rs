@@ -33,6 +33,23 @@ const STEPS: &[Step] = &[
     step!(201, "0201_session_keys"),
 ];
 
+/// Refuses a database that is somebody else's, and leaves it as it is: ours has the first step, or nothing at all.
+pub(super) fn recognise(connection: &Connection) -> Result<(), StoreError> {
+    let tables: Vec<String> = connection
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")?
+        .query_map((), |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let (number, name, _) = STEPS[0];
+    let is_first = || {
+        let known = connection.query_row("SELECT name FROM migrations WHERE number = ?", [number], |row| row.get(0));
+        known.is_ok_and(|known: String| known == name)
+    };
+    if tables.is_empty() || (tables.iter().any(|table| table == "migrations") && is_first()) {
+        return Ok(());
+    }
+    Err(StoreError::Foreign)
+}
+
 /// Brings a database to the shape this version works with: all missing steps, or none.
 pub(super) fn migrate(connection: &mut Connection, now: Timestamp) -> Result<(), StoreError> {
     migrate_by(connection, now, STEPS)

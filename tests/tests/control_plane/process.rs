@@ -6,8 +6,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use sluice_contract::v1;
 use sluice_tests::control::{Start, command};
-use sluice_tests::{ControlPlane, binary, port};
+use sluice_tests::node::seen;
+use sluice_tests::{ControlPlane, Node, binary, port};
 
 #[tokio::test]
 async fn the_first_start_tells_where_the_token_is_and_not_what_it_is() {
@@ -38,8 +40,37 @@ async fn an_end_does_not_wait_for_clients_that_stay() {
     plane.signal(Signal::TERM);
     let start = Instant::now();
     assert!(plane.ended().await.success());
-    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     drop((admin, silent));
+}
+
+#[tokio::test]
+async fn an_end_takes_leave_of_nodes_and_of_those_who_watch_them() {
+    let mut plane = ControlPlane::empty().await;
+    let admin = plane.admin().await;
+    let revision = admin.servers(&[("a", r#"{"url":"http://127.0.0.1:1/mcp"}"#)]).await.revision;
+    let (one, two) = (Node::of(&plane, "one", &[]).await.start(), Node::of(&plane, "two", &[]).await.start());
+    for node in [&one, &two] {
+        node.runs(revision).await;
+    }
+    // waits for what never comes
+    let mut watch = admin.client().watch(admin.with(v1::WatchRequest { revision: 1_000 })).await.unwrap().into_inner();
+    watch.message().await.unwrap().unwrap();
+    plane.signal(Signal::TERM);
+    let start = Instant::now();
+    assert!(plane.ended().await.success());
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    let told = loop {
+        match watch.message().await {
+            Ok(Some(_)) => {}
+            other => break other,
+        }
+    };
+    assert_eq!(told.err().map(|status| status.code()), Some(tonic::Code::Unavailable));
+    plane.again().await;
+    for node in ["one", "two"] {
+        seen(&plane, node, "back", |seen| seen.connected).await;
+    }
 }
 
 #[tokio::test]

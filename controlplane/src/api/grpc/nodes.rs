@@ -1,10 +1,11 @@
 //! What people ask about nodes.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use sluice_contract::v1;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -32,6 +33,7 @@ pub(in crate::api) fn watch(
     let (sender, receiver) = mpsc::channel(WAITING);
     tokio::spawn(async move {
         let mut changes = publisher.nodes().changes();
+        let mut ended = pin!(told(publisher.nodes().ending()));
         let revision = if revision == 0 { publisher.head() } else { revision };
         loop {
             changes.mark_unchanged();
@@ -44,9 +46,18 @@ pub(in crate::api) fn watch(
             }
             tokio::select! {
                 () = sender.closed() => return,
+                () = &mut ended => {
+                    let _ = sender.send(Err(Status::unavailable("the control plane is stopping"))).await;
+                    return;
+                }
                 changed = changes.changed() => if changed.is_err() { return },
             }
         }
     });
     ReceiverStream::new(receiver)
+}
+
+async fn told(mut ending: watch::Receiver<bool>) {
+    // an error is that there are no nodes any more, which is an end as well
+    let _ = ending.wait_for(|ending| *ending).await;
 }

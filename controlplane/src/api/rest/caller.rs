@@ -9,7 +9,7 @@ use crate::listen::Peer;
 use crate::service::{self, Service};
 
 /// Somebody who may do what their role may.
-pub(super) struct Caller(pub(super) service::Caller);
+pub(in crate::api) struct Caller(pub(in crate::api) service::Caller);
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller
 where

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use sluice_contract::v1;
 use utoipa::{IntoParams, ToSchema};
 
-use super::asked::Parameters;
+use super::asked::{Parameters, Path};
 use super::caller::Caller;
 use super::problem::Problem;
 use crate::publish::{OfferKind, Publisher};
@@ -71,8 +71,9 @@ pub(super) struct Where {
 
 /// What servers offer of a kind (`tool`, `prompt`, `resource`), as the nodes last heard them. Servers that are one for
 /// each client (`isolation`) are only counted. viewer.
-#[utoipa::path(get, path = "/catalogue/{kind}", operation_id = "Catalogue", tag = "catalogue", params(Which),
-    responses((status = 200, body = Catalogue), (status = 400, body = Problem)))]
+#[utoipa::path(get, path = "/catalogue/{kind}", operation_id = "Catalogue", tag = "catalogue",
+    params(("kind" = String, Path, description = "`tool`, `prompt` or `resource`.", example = "tool"), Which),
+    responses((status = 200, body = Catalogue)))]
 pub(super) async fn list(
     State(service): State<Service>,
     State(publisher): State<Arc<Publisher>>,
@@ -104,7 +105,8 @@ macro_rules! kind {
             }
 
             #[doc = concat!("One of the ", $path, ", by the name it has on the door of all servers, or by the server's own. viewer.")]
-            #[utoipa::path(get, path = concat!("/", $path, "/{", $one, "}"), operation_id = $get, tag = $path, params(Where),
+            #[utoipa::path(get, path = concat!("/", $path, "/{", $one, "}"), operation_id = $get, tag = $path,
+                params(($one = String, Path, description = "Its name or URI, percent-encoded."), Where),
                 responses((status = 200, body = Item), (status = 404, body = Problem),
                 (status = 409, body = Problem, description = "several servers offer one of that name")))]
             pub(in crate::api::rest) async fn get(

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sluice_contract::v1;
 use utoipa::ToSchema;
 
-use super::asked::{Body, Parameters};
+use super::asked::{Body, Parameters, Path};
 use super::caller::Caller;
 use super::nodes::CredentialTrouble;
-use super::objects::{self, Object};
+use super::objects::{self, Configured};
 use super::problem::Problem;
 use super::words::{How, Outcome};
 use crate::api::grpc::nodes as answers;
@@ -35,7 +35,7 @@ pub(super) struct New {
 /// Servers, in configured order.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Integrations {
-    integrations: Vec<Object>,
+    integrations: Vec<Configured>,
     revision: u64,
     /// By name, those that something is wrong with.
     troubles: BTreeMap<String, Vec<ServerTrouble>>,
@@ -80,12 +80,13 @@ pub(super) async fn list(
 ) -> Result<Json<Integrations>, Problem> {
     let (revision, shown) = service.get(&caller, KIND, "", 0).await?;
     let troubles = troubles(answers::status(&publisher).nodes);
-    Ok(Json(Integrations { integrations: shown.into_iter().map(Object::from).collect(), revision, troubles }))
+    Ok(Json(Integrations { integrations: shown.into_iter().map(Configured::from).collect(), revision, troubles }))
 }
 
 /// Creates a server; one of that name must not exist. editor.
 #[utoipa::path(post, path = "/integrations", operation_id = "CreateIntegration", tag = "integrations", params(How),
-    request_body = New, responses((status = 200, body = Outcome), (status = 422, body = Outcome),
+    request_body(content = New, example = json!({"name": "maps", "spec": {"url": "https://maps.example.com/mcp"}})),
+    responses((status = 200, body = Outcome), (status = 422, body = Outcome),
     (status = 409, body = Problem)))]
 pub(super) async fn create(
     State(service): State<Service>,
@@ -105,18 +106,21 @@ pub(super) async fn create(
 
 /// One server. viewer.
 #[utoipa::path(get, path = "/integrations/{integration}", operation_id = "GetIntegration", tag = "integrations",
-    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+    params(("integration" = String, Path, description = "The name of the server.", example = "weather")),
+    responses((status = 200, body = Configured), (status = 404, body = Problem)))]
 pub(super) async fn get(
     State(service): State<Service>,
     Caller(caller): Caller,
     Path(name): Path<String>,
-) -> Result<Json<Object>, Problem> {
+) -> Result<Json<Configured>, Problem> {
     Ok(Json(objects::one(&service, &caller, KIND, &name, 0).await?))
 }
 
 /// Changes a server. editor.
 #[utoipa::path(put, path = "/integrations/{integration}", operation_id = "UpdateIntegration", tag = "integrations",
-    params(How), request_body = inline(serde_json::Value), responses((status = 200, body = Outcome),
+    params(("integration" = String, Path, description = "The name of the server.", example = "weather"), How), request_body(content = serde_json::Map<String, serde_json::Value>,
+    description = "The server in the words of the configuration language.",
+    example = json!({"url": "https://weather.example.com/mcp", "timeout": 30})), responses((status = 200, body = Outcome),
     (status = 422, body = Outcome), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn update(
     State(service): State<Service>,
@@ -131,7 +135,7 @@ pub(super) async fn update(
 
 /// Removes a server. editor.
 #[utoipa::path(delete, path = "/integrations/{integration}", operation_id = "DeleteIntegration", tag = "integrations",
-    params(How), responses((status = 200, body = Outcome), (status = 422, body = Outcome),
+    params(("integration" = String, Path, description = "The name of the server.", example = "weather"), How), responses((status = 200, body = Outcome), (status = 422, body = Outcome),
     (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn delete(
     State(service): State<Service>,

@@ -1,53 +1,49 @@
-//! What happened to the configuration. What clients ask is logged where they ask it, by the nodes.
-
-use std::sync::Arc;
+//! The log of this process, as far as it is kept. What clients ask is logged where they ask it, by the nodes.
 
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
 use super::asked::Parameters;
-use super::audit::Entry;
 use super::caller::Caller;
-use super::nodes::Rejection;
 use super::problem::Problem;
-use super::words::Page;
-use crate::api::grpc::nodes as answers;
-use crate::publish::Publisher;
-use crate::service::Service;
+use crate::log::Recent;
+use crate::service::{Operation, Service};
 
-/// Changes, denials and refusals.
+/// Lines that are shown where nobody says how many.
+const USUAL: usize = 100;
+
+/// What the control plane logged last.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Logs {
-    /// The audit log, newest first: every change, and every denial, here and on the nodes.
-    entries: Vec<Entry>,
-    /// What each node last refused to run, and why.
-    rejections: Vec<Rejected>,
+    /// Newest first, each as it was written to stderr: `timestamp`, `level`, `message`, `target`, and what else is particular to it.
+    #[schema(value_type = Vec<Object>)]
+    lines: Vec<Box<RawValue>>,
 }
 
-/// A node's last refusal.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Rejected {
-    node: String,
-    #[serde(flatten)]
-    rejection: Rejection,
+/// How much of it.
+#[derive(Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Last {
+    /// At most so many lines; 0: 100. The last 1,000 are kept, and none of those before the process was started.
+    limit: usize,
 }
 
-/// What was changed and denied, and what nodes refused. Requests of clients are not in it: each node writes them to its own stderr,
-/// one JSON line each, and counts them in its metrics; the control plane does not gather them. admin.
-#[utoipa::path(get, path = "/logs", operation_id = "Logs", tag = "summary", params(Page),
+/// What the control plane logged last. Who changed what, and who was denied what, is in `GET /api/v1/audit`; what nodes refused to run
+/// in `GET /api/v1/nodes`. Requests of clients are in neither: each node writes them to its own stderr. admin.
+#[utoipa::path(get, path = "/logs", operation_id = "Logs", tag = "summary", params(Last),
     responses((status = 200, body = Logs)))]
 pub(super) async fn logs(
     State(service): State<Service>,
-    State(publisher): State<Arc<Publisher>>,
+    State(log): State<Recent>,
     Caller(caller): Caller,
-    Parameters(page): Parameters<Page>,
+    Parameters(Last { limit }): Parameters<Last>,
 ) -> Result<Json<Logs>, Problem> {
-    let entries = service.audit(&caller, page.limit, page.before, false).await?;
-    let rejected = answers::status(&publisher).nodes.into_iter().filter_map(|status| {
-        let rejection = Rejection::of(status.rejected_revision, status.rejected_ms, status.rejected)?;
-        Some(Rejected { node: status.node, rejection })
-    });
-    Ok(Json(Logs { entries: entries.into_iter().map(Entry::from).collect(), rejections: rejected.collect() }))
+    // whom the log names, the audit log names as well
+    service.allow(&caller, Operation::Audit).await?;
+    let lines = log.lines(if limit == 0 { USUAL } else { limit }).into_iter();
+    Ok(Json(Logs { lines: lines.filter_map(|line| RawValue::from_string(line).ok()).collect() }))
 }

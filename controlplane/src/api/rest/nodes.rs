@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use sluice_contract::v1;
 use tokio_stream::{Stream, StreamExt};
 use utoipa::ToSchema;
 
-use super::asked::Parameters;
+use super::asked::{Parameters, Path};
 use super::caller::Caller;
 use super::objects::When;
 use super::problem::Problem;
@@ -139,7 +139,8 @@ pub(super) async fn watch(
 
 /// Forgets a node and refuses its certificates. admin.
 #[utoipa::path(delete, path = "/nodes/{node}", operation_id = "RevokeNode", tag = "nodes",
-    responses((status = 204), (status = 404, body = Problem)))]
+    params(("node" = String, Path, description = "The name of the node.", example = "edge-1")),
+    responses((status = 204, description = "The node is forgotten."), (status = 404, body = Problem)))]
 pub(super) async fn revoke(
     State(service): State<Service>,
     State(publisher): State<Arc<Publisher>>,

@@ -1,12 +1,12 @@
 //! Objects.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
-use super::asked::{Body, Parameters};
+use super::asked::{Body, Parameters, Path};
 use super::caller::Caller;
 use super::problem::Problem;
 use super::words::{How, Outcome};
@@ -42,9 +42,10 @@ pub(super) struct Applied {
     message: String,
 }
 
-/// An object.
+/// An object of the configuration.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Object {
+#[schema(as = Object)]
+pub(super) struct Configured {
     kind: String,
     name: String,
     /// In the words of the configuration language; secrets are masked as `***`.
@@ -57,7 +58,7 @@ pub(super) struct Object {
 /// Objects at a revision.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Objects {
-    objects: Vec<Object>,
+    objects: Vec<Configured>,
     revision: u64,
 }
 
@@ -82,7 +83,9 @@ pub(super) struct When {
 }
 
 /// Makes objects what is said. editor; with `dry_run` viewer.
-#[utoipa::path(post, path = "/apply", operation_id = "Apply", tag = "objects", request_body = Applied, responses(
+#[utoipa::path(post, path = "/apply", operation_id = "Apply", tag = "objects",
+    request_body(content = Applied, example = json!({"objects": [{"kind": "server", "name": "weather",
+    "spec": {"url": "https://weather.example.com/mcp", "timeout": 30}}], "message": "weather comes in"})), responses(
     (status = 200, body = Outcome), (status = 422, body = Outcome, description = "the configuration is wrong"),
     (status = 409, body = Problem, description = "the configuration moved on since `base_revision`")))]
 pub(super) async fn apply(
@@ -105,24 +108,29 @@ pub(super) async fn list(
     Parameters(which): Parameters<Which>,
 ) -> Result<Json<Objects>, Problem> {
     let (revision, shown) = service.get(&caller, &which.kind, "", which.revision).await?;
-    Ok(Json(Objects { objects: shown.into_iter().map(Object::from).collect(), revision }))
+    Ok(Json(Objects { objects: shown.into_iter().map(Configured::from).collect(), revision }))
 }
 
 /// One object. viewer.
-#[utoipa::path(get, path = "/objects/{kind}/{name}", operation_id = "GetOne", tag = "objects", params(When),
-    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+#[utoipa::path(get, path = "/objects/{kind}/{name}", operation_id = "GetOne", tag = "objects",
+    params(("kind" = String, Path, description = "`server`, `client`, `policy`, …: `GET /api/v1/objects` shows those there are.", example = "server"),
+    ("name" = String, Path, description = "Its name; `proxy` and `features` are called like their kind.", example = "weather"), When),
+    responses((status = 200, body = Configured), (status = 404, body = Problem)))]
 pub(super) async fn get(
     State(service): State<Service>,
     Caller(caller): Caller,
     Path((kind, name)): Path<(String, String)>,
     Parameters(when): Parameters<When>,
-) -> Result<Json<Object>, Problem> {
+) -> Result<Json<Configured>, Problem> {
     Ok(Json(one(&service, &caller, &kind, &name, when.revision).await?))
 }
 
 /// Makes one object what is said. editor.
-#[utoipa::path(put, path = "/objects/{kind}/{name}", operation_id = "ApplyOne", tag = "objects", params(How),
-    request_body = inline(serde_json::Value), responses(
+#[utoipa::path(put, path = "/objects/{kind}/{name}", operation_id = "ApplyOne", tag = "objects",
+    params(("kind" = String, Path, description = "`server`, `client`, `policy`, …: `GET /api/v1/objects` shows those there are.", example = "server"),
+    ("name" = String, Path, description = "Its name; `proxy` and `features` are called like their kind.", example = "weather"), How),
+    request_body(content = serde_json::Map<String, serde_json::Value>, description = "The object in the words of the configuration \
+    language.", example = json!({"url": "https://weather.example.com/mcp", "timeout": 30})), responses(
     (status = 200, body = Outcome), (status = 422, body = Outcome), (status = 409, body = Problem)))]
 pub(super) async fn put(
     State(service): State<Service>,
@@ -135,7 +143,9 @@ pub(super) async fn put(
 }
 
 /// Removes one object. editor.
-#[utoipa::path(delete, path = "/objects/{kind}/{name}", operation_id = "Delete", tag = "objects", params(How), responses(
+#[utoipa::path(delete, path = "/objects/{kind}/{name}", operation_id = "Delete", tag = "objects",
+    params(("kind" = String, Path, description = "`server`, `client`, `policy`, …: `GET /api/v1/objects` shows those there are.", example = "server"),
+    ("name" = String, Path, description = "Its name; `proxy` and `features` are called like their kind.", example = "weather"), How), responses(
     (status = 200, body = Outcome), (status = 422, body = Outcome, description = "others need it"),
     (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn delete(
@@ -153,9 +163,9 @@ pub(super) async fn one(
     kind: &str,
     name: &str,
     revision: u64,
-) -> Result<Object, Problem> {
+) -> Result<Configured, Problem> {
     let (_, shown) = service.get(caller, kind, name, revision).await?;
-    shown.into_iter().next().map(Object::from).ok_or_else(|| Problem::bad_request("the name is empty"))
+    shown.into_iter().next().map(Configured::from).ok_or_else(|| Problem::bad_request("the name is empty"))
 }
 
 pub(super) async fn apply_one(
@@ -182,7 +192,7 @@ pub(super) async fn remove(
     Ok(service.delete(caller, Delete { kind, name, base, dry_run, message }).await?.into())
 }
 
-impl From<Shown> for Object {
+impl From<Shown> for Configured {
     fn from(shown: Shown) -> Self {
         let Shown { kind, name, json, revision } = shown;
         // What is stored is canonical JSON.

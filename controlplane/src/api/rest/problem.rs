@@ -12,7 +12,7 @@ use crate::store::StoreError;
 
 /// Why something was not done.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Problem {
+pub(in crate::api) struct Problem {
     /// The status, in words.
     title: &'static str,
     /// The status.
@@ -25,12 +25,12 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(in crate::api) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("error");
         Self { title, status: status.as_u16(), detail: detail.into(), retry_after: None }
     }
 
-    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+    pub(in crate::api) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 }

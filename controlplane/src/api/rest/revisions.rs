@@ -1,11 +1,11 @@
 //! Revisions.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::asked::Parameters;
+use super::asked::{Parameters, Path};
 use super::caller::Caller;
 use super::problem::Problem;
 use super::words::{Change, How, Outcome, Page};
@@ -43,7 +43,8 @@ pub(super) async fn history(
 }
 
 /// Makes a new revision with the objects of an old one. editor; with `dry_run` viewer.
-#[utoipa::path(post, path = "/revisions/{revision}/rollback", operation_id = "Rollback", tag = "revisions", params(How),
+#[utoipa::path(post, path = "/revisions/{revision}/rollback", operation_id = "Rollback", tag = "revisions",
+    params(("revision" = u64, Path, description = "The revision to go back to.", minimum = 1), How),
     responses((status = 200, body = Outcome), (status = 422, body = Outcome), (status = 404, body = Problem),
     (status = 409, body = Problem)))]
 pub(super) async fn rollback(

@@ -1,12 +1,12 @@
 //! Credentials for servers. Their values go in and never come out.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zeroize::Zeroizing;
 
-use super::asked::Body;
+use super::asked::{Body, Parameters, Path};
 use super::caller::Caller;
 use super::problem::Problem;
 use crate::service::{SecretAbout, Service};
@@ -29,6 +29,7 @@ pub(super) struct Set {
 /// Which key is exchanged.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Which {
     /// The key that seals the ids of sessions: another one is made, and seals a minute later.
     #[serde(default)]
@@ -71,8 +72,9 @@ pub(super) struct Rotated {
 }
 
 /// Gives a secret a value. admin.
-#[utoipa::path(put, path = "/secrets/{name}", operation_id = "SetSecret", tag = "secrets", request_body = Value,
-    responses((status = 200, body = Set), (status = 400, body = Problem)))]
+#[utoipa::path(put, path = "/secrets/{name}", operation_id = "SetSecret", tag = "secrets",
+    params(("name" = String, Path, description = "Letters, digits and `._-`.", example = "github-token")),
+    request_body(content = Value, example = json!({"value": "…"})), responses((status = 200, body = Set)))]
 pub(super) async fn set(
     State(service): State<Service>,
     Caller(caller): Caller,
@@ -94,6 +96,7 @@ pub(super) async fn list(State(service): State<Service>, Caller(caller): Caller)
 
 /// Deletes a secret that nothing refers to. admin.
 #[utoipa::path(delete, path = "/secrets/{name}", operation_id = "DeleteSecret", tag = "secrets",
+    params(("name" = String, Path, description = "The name of the secret.")),
     responses((status = 200, body = Deleted), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn delete(
     State(service): State<Service>,
@@ -110,7 +113,7 @@ pub(super) async fn delete(
 pub(super) async fn rotate(
     State(service): State<Service>,
     Caller(caller): Caller,
-    Query(Which { sessions }): Query<Which>,
+    Parameters(Which { sessions }): Parameters<Which>,
 ) -> Result<Json<Rotated>, Problem> {
     if sessions {
         let key = service.rotate_session_keys(&caller).await?.to_string();

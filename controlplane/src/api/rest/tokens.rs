@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::asked::Body;
+use super::asked::{Body, Path};
 use super::caller::Caller;
 use super::problem::Problem;
 use crate::service::{CreateToken, Role, Service};
@@ -78,8 +78,9 @@ pub(super) struct Revoked {
 }
 
 /// Makes a token. admin.
-#[utoipa::path(post, path = "/tokens", operation_id = "CreateToken", tag = "tokens", request_body = Wanted,
-    responses((status = 201, body = Made), (status = 400, body = Problem)))]
+#[utoipa::path(post, path = "/tokens", operation_id = "CreateToken", tag = "tokens", 
+    request_body(content = Wanted, example = json!({"kind": "person", "name": "bob", "role": "editor", "expires_in_seconds": 7_776_000})),
+    responses((status = 201, body = Made)))]
 pub(super) async fn create(
     State(service): State<Service>,
     Caller(caller): Caller,
@@ -104,6 +105,7 @@ pub(super) async fn list(State(service): State<Service>, Caller(caller): Caller)
 
 /// Ends a token by its id, or all of a name. admin.
 #[utoipa::path(delete, path = "/tokens/{token}", operation_id = "RevokeToken", tag = "tokens",
+    params(("token" = String, Path, description = "Its id, or the name of whose tokens all end.", example = "bob")),
     responses((status = 200, body = Revoked), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn revoke(
     State(service): State<Service>,

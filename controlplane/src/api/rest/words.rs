@@ -81,7 +81,7 @@ pub(super) struct How {
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
-    /// At most so many; 0: the usual number.
+    /// At most so many, and at most 1,000; 0: the usual number.
     pub(super) limit: u32,
     /// Only those before this one; 0: from the newest.
     pub(super) before: u64,

@@ -22,6 +22,8 @@ pub(crate) enum Farewell {
     Dismissed(String),
     /// It is, by another connection.
     Again(&'static str),
+    /// The process ends.
+    Ending,
 }
 
 /// A connected node. Dropped: it has gone.
