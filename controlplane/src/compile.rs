@@ -6,6 +6,7 @@ mod access;
 mod command;
 mod credential;
 mod curation;
+mod doubts;
 mod endpoint;
 mod issuer;
 mod listener;
@@ -29,10 +30,34 @@ use crate::language::{Config, Fault, Path, Prefix};
 use crate::secrets::Secrets;
 use crate::store::StoredKey;
 pub use access::needs_first_key;
+pub use doubts::doubts;
 pub use origins::Origins;
 
 /// What the gateway calls itself unless told otherwise.
 const DEFAULT_NAME: &str = "sluice";
+
+/// By which configuration chooses nodes.
+pub type Labels = BTreeMap<String, String>;
+
+/// The nodes a configuration is to be compiled for so that no part of it is left out: one without labels, and for each part that
+/// chooses nodes one that it chooses.
+#[must_use]
+pub fn choices(config: &Config) -> BTreeSet<Labels> {
+    let servers = config.servers.values().map(|server| &server.nodes);
+    let chosen = servers.chain(config.policies.values().map(|policy| &policy.nodes));
+    let chosen = chosen.map(|labels| labels.clone().into_iter().collect());
+    std::iter::once(Labels::new()).chain(chosen).collect()
+}
+
+/// The named secrets that servers refer to, on whatever nodes.
+#[must_use]
+pub fn referred(config: &Config) -> BTreeSet<String> {
+    let mut notes = Notes::default();
+    for labels in choices(config) {
+        server::compile_all(config, &[], &Node { labels, ..Node::default() }, &mut notes);
+    }
+    notes.referred
+}
 
 /// What is known of the node a snapshot is for, beyond the configuration.
 #[derive(Debug, Clone, Default)]

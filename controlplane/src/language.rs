@@ -88,12 +88,15 @@ pub fn load(name: &str, text: String, variables: &Variables) -> Result<Loaded, B
 fn read(source: &mut Source, variables: &Variables, warnings: &mut Vec<Fault>) -> Result<Config, Vec<Fault>> {
     if source.text.len() > MAX_TEXT {
         source.text.clear();
-        return Err(vec![Fault::value(Path::default(), format!("is larger than {MAX_TEXT} bytes"))]);
+        return Err(vec![Fault::value(
+            Path::default(),
+            format!("the configuration is larger than {} MiB", MAX_TEXT >> 20),
+        )]);
     }
     let plain = jsonc::plain(&source.text);
     let mut tree = tree::parse(&plain).map_err(|error| vec![syntax_fault(error, &source.text)])?;
     if !matches!(tree.content, Content::Map(_)) {
-        let fault = Fault::value(Path::default(), "is not a map of settings");
+        let fault = Fault::value(Path::default(), "the configuration is not a map of settings");
         return Err(vec![fault.advise("a configuration begins with `servers:`, or `{\"servers\": …}`")]);
     }
     let hidden = mask::credentials(&tree);

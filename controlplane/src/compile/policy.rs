@@ -41,10 +41,18 @@ pub(super) fn compile(config: &Config, node: &Node, notes: &mut Notes) -> Option
     Some(v1::Policies { policies })
 }
 
-/// A client that is named and does not exist is a slip, and one in a `deny` denies nobody. Names with a pattern may be meant
+/// A client or an issuer that is named and does not exist is a slip, and one in a `deny` denies nobody. Names with a pattern may be meant
 /// for clients to come.
 fn warn_of_strangers(config: &Config, policy: &Policy, path: &Path, notes: &mut Notes) {
     for (place, who) in policy.who.iter().enumerate() {
+        let issuer = who.strip_prefix("jwt:").map(|rest| rest.split(':').next().unwrap_or(rest));
+        if issuer.is_some_and(|issuer| !issuer.contains(['*', '?']) && !config.issuers.contains_key(issuer)) {
+            let warning = Fault::value(
+                path.key("who").index(place),
+                "is of no issuer of this configuration: it stands for nobody",
+            );
+            notes.warnings.push(warning.advise("`issuers` names those whose tokens are accepted"));
+        }
         let name = who.strip_prefix("client:").filter(|name| !name.contains(['*', '?']));
         if name.is_some_and(|name| !config.clients.contains_key(name)) {
             let warning = Fault::value(path.key("who").index(place), "is no client of this configuration");

@@ -134,8 +134,24 @@ impl Source {
             at = next;
         }
         let caret = caret.unwrap_or_else(|| shown.chars().count());
-        (shown, caret, width.max(1))
+        window(shown, caret, width.max(1))
     }
+}
+
+/// Characters of a line that are shown: what is written on one line may be a whole configuration.
+const WIDEST: usize = 160;
+
+/// The part of a line around what is meant.
+fn window(line: String, caret: usize, width: usize) -> (String, usize, usize) {
+    let length = line.chars().count();
+    if length <= WIDEST {
+        return (line, caret, width);
+    }
+    let from = caret.saturating_sub(WIDEST / 2).min(length - WIDEST);
+    let (before, after) = (if from > 0 { "…" } else { "" }, if from + WIDEST < length { "…" } else { "" });
+    let part: String = line.chars().skip(from).take(WIDEST).collect();
+    let place = caret - from;
+    (format!("{before}{part}{after}"), place + before.chars().count(), width.min(WIDEST.saturating_sub(place)).max(1))
 }
 
 struct Shown<'a> {

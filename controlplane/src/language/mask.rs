@@ -84,14 +84,75 @@ pub(crate) fn sounds_secret(key: &str) -> bool {
 
 /// What in a line of text that could not be parsed may hold credentials, judged by the keys in it and above it.
 pub(super) fn guess(text: &str, start: usize, line: &str) -> Option<(usize, usize)> {
+    let from = |at: usize| Some((start + at, start + line.len()));
+    let mut below = ancestors(text, start, line).fold(Below::Nothing, |below, above| below.max(Below::line(above)));
+    let mut has_key = false;
+    for (at, _) in line.match_indices(':').filter(|(at, _)| !line[*at..].starts_with("://")) {
+        has_key = true;
+        let (key, value) = (key_before(line, at), &line[at + 1..]);
+        let is_hidden = match below {
+            Below::Secrets => true,
+            Below::Auth => !PUBLIC.contains(&key),
+            Below::Nothing => hides(key),
+        };
+        if is_hidden && key != "auth" && holds_something(key, value) {
+            return from(at + 1);
+        }
+        below = below.max(Below::key(key));
+    }
+    let text = line.trim_start();
+    let text = text.strip_prefix("- ").unwrap_or(text);
+    if below == Below::Secrets && !has_key && holds_something("", text) { from(line.len() - text.len()) } else { None }
+}
+
+/// What a line stands below.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Below {
+    Nothing,
+    /// Some keys are public.
+    Auth,
+    /// Whatever it is, it may be secret.
+    Secrets,
+}
+
+impl Below {
+    fn line(line: &str) -> Self {
+        let keys = line.match_indices(':').map(|(at, _)| key_before(line, at));
+        keys.map(Self::key).max().unwrap_or(Self::Nothing)
+    }
+
+    fn key(key: &str) -> Self {
+        match key {
+            "auth" | "credentials" => Self::Auth,
+            // a text with nothing below it
+            "url" => Self::Nothing,
+            key if hides(key) => Self::Secrets,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// The lines that a line stands below, by their indentation; the nearest first.
+fn ancestors<'t>(text: &'t str, start: usize, line: &'t str) -> impl Iterator<Item = &'t str> {
     let indentation = |line: &str| line.len() - line.trim_start().len();
-    let parent = text[..start].lines().rev().find(|above| {
-        !above.trim().is_empty() && indentation(above) < indentation(line) && !above.trim_start().starts_with('#')
-    });
-    let below_secrets =
-        parent.is_some_and(|parent| parent.match_indices(':').any(|(at, _)| hides(key_before(parent, at))));
-    let mut colons = line.match_indices(':').map(|(at, _)| at);
-    colons.find(|at| below_secrets || hides(key_before(line, *at))).map(|at| (start + at + 1, start + line.len()))
+    let mut least = indentation(line);
+    text[..start].lines().rev().filter(move |above| {
+        let is_above = !above.trim().is_empty() && indentation(above) < least && !above.trim_start().starts_with('#');
+        if is_above {
+            least = indentation(above);
+        }
+        is_above
+    })
+}
+
+/// Whether a value can be a secret: brackets and references to variables are none, and an address is where it carries one.
+fn holds_something(key: &str, value: &str) -> bool {
+    let bare = value.trim_matches(|c: char| c.is_whitespace() || "{}[],|>\"'-".contains(c));
+    let is_reference = bare.starts_with("${") && !bare[1..].contains('$') && !bare.contains(' ');
+    match key {
+        "url" => bare.contains(['?', '@']),
+        _ => !bare.is_empty() && !is_reference,
+    }
 }
 
 /// The word that ends where a colon is.
@@ -105,4 +166,57 @@ fn hides(key: &str) -> bool {
     matches!(key, "env" | "headers" | "auth" | "args" | "url" | "value" | "defaults" | "forced")
         || key.to_ascii_lowercase().contains("key")
         || sounds_secret(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The last line of a text, as it is shown.
+    fn shown(text: &str) -> String {
+        let start = text.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = &text[start..];
+        match guess(text, start, line) {
+            Some((from, _)) => format!("{}***", &text[start..from]),
+            None => line.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_holds_no_secret_is_shown() {
+        for text in [
+            r#"{"servers": {"a": {"url": "http://a/mcp" "timeout": 3}}}"#,
+            "a: {url: http://a/mcp, auth: {type: bearer",
+            "env:\n  A: [",
+            "a:\n  auth:\n    type: bearer",
+            "a:\n  auth:\n    token_url: https://a/token",
+            "a:\n  auth:\n    token: \"${TOKEN}",
+            "a:\n  args: [",
+            "a:\n  timeout: 3",
+            "features: {authentication: true",
+        ] {
+            assert_eq!(shown(text), text.lines().last().unwrap());
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not() {
+        for (text, told) in [
+            ("a: {url: \"http://a/mcp?key=4711\"", "a: {url:***"),
+            ("a: {url: http://bob:4711@a", "a: {url:***"),
+            ("a: {auth: {type: bearer, token: 4711", "a: {auth: {type: bearer, token:***"),
+            ("a: {auth: {tokn: 4711", "a: {auth: {tokn:***"),
+            ("a:\n  auth:\n    tokn: 4711", "    tokn:***"),
+            ("env:\n  A: 4711", "  A:***"),
+            ("env:\n  A: |\n    47:11", "    47:***"),
+            ("a:\n  token: |\n    4711", "    ***"),
+            ("a:\n  args:\n    - --token=4711", "    - ***"),
+            ("a: {headers: {X: 4711", "a: {headers:***"),
+            ("credentials:\n  c:\n    passphrase: 4711", "    passphrase:***"),
+            ("a: {api_key: 4711", "a: {api_key:***"),
+            ("a: {token: \"${TOKEN}4711 ${B}\"", "a: {token:***"),
+        ] {
+            assert_eq!(shown(text), told, "{text}");
+        }
+    }
 }

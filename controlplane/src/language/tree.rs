@@ -163,8 +163,29 @@ fn plain_words(message: &str) -> String {
         return "a second document begins here; a configuration is one document".to_owned();
     }
     let message = message.split(" at line ").next().unwrap_or(message);
+    if let Some(breach) = message.strip_prefix("budget breached: ") {
+        return too_much(breach);
+    }
+    if message.starts_with("recursion limit exceeded") {
+        return TOO_DEEP.to_owned();
+    }
     let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message);
     message.trim_end_matches([':', ' ', ',']).to_owned()
+}
+
+const TOO_DEEP: &str = "lists and maps are nested too deeply here";
+
+/// What there is too much of, by what the parser counted: the first that was too many.
+fn too_much(breach: &str) -> String {
+    let most = breach.split(|c: char| !c.is_ascii_digit()).find_map(|digits| digits.parse::<usize>().ok());
+    let most = most.unwrap_or_default().saturating_sub(1);
+    match breach.split([' ', '{']).next().unwrap_or_default() {
+        "Nodes" => format!("the configuration has more than {most} values"),
+        "Aliases" => format!("the configuration uses more than {most} aliases, such as `*name`"),
+        "Anchors" => format!("the configuration has more than {most} anchors, such as `&name`"),
+        "Depth" => TOO_DEEP.to_owned(),
+        _ => "the configuration is too large or too entangled to be read".to_owned(),
+    }
 }
 
 /// The place of one character, given by line and column from 1.

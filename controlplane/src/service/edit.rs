@@ -149,6 +149,11 @@ impl Service {
         let ring = self.ring();
         let edit = move |tx: &Connection| {
             let head = revisions::head(tx)?;
+            if revision == 0 {
+                let reason = "there is no revision 0: revisions count from 1, and before the first there was nothing; \
+                    `sluice delete` removes objects";
+                return Err(ServiceError::Invalid(reason.to_owned()));
+            }
             if revision > head {
                 return Err(ServiceError::NotFound(format!("there is no revision {revision}; the head is {head}")));
             }

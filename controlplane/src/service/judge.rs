@@ -1,8 +1,9 @@
 //! Whether objects are a configuration that every node can run, found out before anything is stored: they are read as one
 //! document, compiled for every choice of nodes, and proved by the node's own parser.
 
-use std::collections::{BTreeMap, BTreeSet};
+use jiff::Timestamp;
 
+use crate::compile::{Labels, choices, doubts};
 use crate::language::{Fault, Object, join};
 use crate::publish::Desired;
 use crate::secrets::Secrets;
@@ -33,9 +34,6 @@ impl From<Fault> for Judged {
     }
 }
 
-/// By which configuration chooses nodes.
-pub(super) type Labels = BTreeMap<String, String>;
-
 /// Judges objects, as the revision they would become. `nodes` are those that are known, with their labels.
 pub(super) fn judge(
     objects: &[&Object],
@@ -43,6 +41,7 @@ pub(super) fn judge(
     secrets: Secrets,
     nodes: &[(String, Labels)],
     revision: u64,
+    now: Timestamp,
 ) -> Judgement {
     let mut judgement = Judgement::default();
     let config = match join(objects.iter().copied()) {
@@ -52,12 +51,9 @@ pub(super) fn judge(
             return judgement;
         }
     };
-    // A node without labels, those there are, and for each part that chooses nodes one that it chooses: a part that concerns no
-    // node today is not left unjudged until one comes.
-    let servers = config.servers.values().map(|server| &server.nodes);
-    let chosen = servers.chain(config.policies.values().map(|policy| &policy.nodes));
-    let mut choices: BTreeSet<Labels> = chosen.map(|labels| labels.clone().into_iter().collect()).collect();
-    choices.insert(Labels::new());
+    // beside the nodes there are: a part that concerns no node today is not left unjudged until one comes
+    let mut choices = choices(&config);
+    judgement.warnings = doubts(&config, now, nodes);
     let desired = Desired { revision, config, keys, secrets, ..Desired::default() };
     for labels in &choices {
         judgement.add(&desired, labels, None);

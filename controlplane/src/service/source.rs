@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::held::Held;
-use super::judge::Labels;
 use super::{Service, ServiceError, secret};
+use crate::compile::Labels;
 use crate::language::join;
 use crate::publish::Desired;
 use crate::secrets::Ring;

@@ -38,7 +38,7 @@ impl Admission {
         Ok(credential)
     }
 
-    /// The labels of a node that says hello.
+    /// The labels of a node that says hello: those that its join token gave it, whatever it says; where it gave none, what it says.
     pub(super) fn labels(&self, credential: &Credential, hello: &v1::Hello) -> Result<Labels, Status> {
         if hello.node != credential.node {
             let own = &credential.node;
@@ -48,12 +48,17 @@ impl Admission {
         if granted.is_empty() {
             return Ok(hello.labels.clone());
         }
-        match hello.labels.iter().find(|(label, value)| granted.get(*label) != Some(*value)) {
-            Some((label, _)) => Err(Status::permission_denied(format!(
-                "the join token did not grant the label `{label}` as it is said"
-            ))),
-            None => Ok(granted),
+        if hello.labels.iter().any(|(label, value)| granted.get(label) != Some(value)) {
+            // refused, it would have to join again, with a token that is used up by then
+            let (said, node) = (&hello.labels, &hello.node);
+            tracing::warn!(
+                node,
+                ?said,
+                ?granted,
+                "a node says other labels than its join token gave it: the token counts"
+            );
         }
+        Ok(granted)
     }
 
     /// Exchanges a join token for a certificate.

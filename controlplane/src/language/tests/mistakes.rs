@@ -90,8 +90,14 @@ fn mistakes_are_told_with_their_place_and_what_would_be_right() {
             "1:21 : while parsing a flow mapping, did not find expected ',' or '}' = inside `{…}` and `[…]`, quote \
              variables: `\"${NAME}\"`",
         ),
-        ("", "1:1 : is not a map of settings = a configuration begins with `servers:`, or `{\"servers\": …}`"),
-        ("- a\n", "1:1 : is not a map of settings = a configuration begins with `servers:`, or `{\"servers\": …}`"),
+        (
+            "",
+            "1:1 : the configuration is not a map of settings = a configuration begins with `servers:`, or `{\"servers\": …}`",
+        ),
+        (
+            "- a\n",
+            "1:1 : the configuration is not a map of settings = a configuration begins with `servers:`, or `{\"servers\": …}`",
+        ),
         // not yet
         (
             "servers: {a: {endpoints: [\"http://a\", \"http://b\"]}}\n",

@@ -42,11 +42,12 @@ pub(super) fn commit(
     let next = arranged(current, next, head + 1, ring);
     let size: usize = next.iter().map(|held| held.row.spec.len()).sum();
     if size > MAX_BYTES {
-        let fault = Fault::value(Path::default(), format!("the whole configuration is larger than {MAX_BYTES} bytes"));
+        let fault =
+            Fault::value(Path::default(), format!("the whole configuration is larger than {} MiB", MAX_BYTES >> 20));
         return Ok(Outcome { revision: head, faults: vec![fault.into()], ..Outcome::default() });
     }
     let all: Vec<&Object> = next.iter().map(|held| &held.object).collect();
-    let judgement = judge(&all, source::keys(tx)?, secret::opened(tx, ring)?, &source::nodes(tx)?, head + 1);
+    let judgement = judge(&all, source::keys(tx)?, secret::opened(tx, ring)?, &source::nodes(tx)?, head + 1, intent.at);
     warnings.extend(judgement.warnings);
     let changes = change::between(current, &next);
     let mut outcome = Outcome { revision: head, changes, warnings, faults: judgement.faults };

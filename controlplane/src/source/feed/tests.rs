@@ -104,7 +104,7 @@ fn a_broken_file_changes_nothing_until_it_is_repaired() {
         desk.changed("servers: {a: {command: a, url: b}}\n"),
         "wrong: error: servers.a: has both a `url` and a `command`"
     );
-    assert_eq!(desk.changed(""), "unreadable: error: is not a map of settings");
+    assert_eq!(desk.changed(""), "unreadable: error: the configuration is not a map of settings");
     std::fs::remove_file(desk.folder.path().join("mcp.yaml")).unwrap();
     assert!(desk.publish().contains("cannot be read"));
     // Keys go on with the configuration in force.
