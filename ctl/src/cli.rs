@@ -18,7 +18,11 @@ Examples:
   sluice apply -f mcp.yaml                    the same file for a fleet, through its control plane
 
 A control plane is found by --control-plane and --token-file, or SLUICE_CONTROL_PLANE and SLUICE_TOKEN; \
-else it is that of this machine, at http://127.0.0.1:9400, with the token in its state folder.")]
+else it is that of this machine, at http://127.0.0.1:9400, with the token in its state folder.
+
+Exit code 0: it worked. Exit code 2: something typed or written is wrong, and nothing was started or changed. Exit code 1: anything \
+else; among it a control plane that does not answer, which is told after 5 s without a connection, 7 s without a sign of life \
+and 60 s without an answer.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     verb: Verb,

@@ -7,7 +7,8 @@ mod trust;
 
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use hyper_util::rt::TokioIo;
 use sluice_contract::v1::admin_client::AdminClient;
@@ -16,7 +17,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Response, Status};
 
-use crate::output::Failure;
+use crate::output::{Failure, talk};
 use crate::state::StateDir;
 use address::Address;
 pub(crate) use token::Token;
@@ -28,10 +29,17 @@ const DEFAULT: &str = "http://127.0.0.1:9400";
 const TOKEN_FILE: &str = "admin.token";
 /// What we call ourselves.
 const AGENT: &str = concat!("sluice/", env!("CARGO_PKG_VERSION"));
-/// Longest wait for a connection: control planes are near.
+/// Longest wait for a connection, TLS included: control planes are near.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Longest wait for an answer: what takes longer is not well. Streams are bounded by those who read them.
+/// While an answer is waited for, how often the control plane is asked whether it is there.
+const PULSE: Duration = Duration::from_secs(3);
+/// How long it may take to say so. With [`PULSE`] before it, one that hangs is noticed within seven seconds, however long an answer
+/// may take of one that is well.
+const PULSE_ANSWER: Duration = Duration::from_secs(4);
+/// Longest wait for an answer of one that is there: what takes longer is not well. Streams are bounded by those who read them.
 const ANSWER: Duration = Duration::from_secs(60);
+/// How often somebody who waits is told that nothing is wrong.
+const PROGRESS: Duration = Duration::from_secs(5);
 /// Bytes of a message, both ways: a configuration of a thousand servers with ten thousand edits takes some megabytes.
 const MESSAGE: usize = 256 << 20;
 
@@ -63,8 +71,9 @@ impl ControlPlane {
     pub(crate) fn connect(&self) -> Result<Connection, Failure> {
         let address = Address::parse(self.control_plane.as_deref().filter(|said| !said.is_empty()).unwrap_or(DEFAULT))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::other)?;
-        let endpoint = Endpoint::from(address.uri()).connect_timeout(CONNECT).timeout(ANSWER).user_agent(AGENT);
-        let endpoint = endpoint.map_err(Failure::other)?;
+        let endpoint = Endpoint::from(address.uri()).connect_timeout(CONNECT).timeout(ANSWER);
+        let endpoint = endpoint.http2_keep_alive_interval(PULSE).keep_alive_timeout(PULSE_ANSWER);
+        let endpoint = endpoint.user_agent(AGENT).map_err(Failure::other)?;
         let (channel, (token, from)) = if address.is_secured() {
             let (token, from) = self.token(&address)?;
             let trust = Trust::new(&address, &token, &from, self.ca_file.as_deref())?;
@@ -111,7 +120,8 @@ impl ControlPlane {
                 Err(Failure::input(format_args!(
                     "there is no token for the control plane at {address}: {shown} does not exist\n  \
                      = name the folder of the control plane with --state-dir, or a token with --token-file or SLUICE_TOKEN\n  \
-                     = `sluice-controlplane --state-dir DIR` starts one, and writes DIR/{TOKEN_FILE}"
+                     = `sluice-controlplane --state-dir DIR` starts one, and writes DIR/{TOKEN_FILE}; where that is lost, \
+                     --make-anew {TOKEN_FILE} makes another, while it is stopped"
                 )))
             }
             Err(error) => Err(Failure::input(format_args!("{shown} cannot be read: {error}"))),
@@ -127,6 +137,20 @@ async fn secured(endpoint: Endpoint, address: &Address, trust: Trust) -> Result<
         async move { trust.connect(address).await.map(TokioIo::new) }
     });
     endpoint.connect_with_connector(connect).await
+}
+
+/// Waits, and says now and then that it does.
+async fn patiently<T>(address: &Address, work: impl Future<Output = T>) -> T {
+    let (mut work, begin) = (pin!(work), Instant::now());
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(PROGRESS) => {
+                let waited = begin.elapsed().as_secs();
+                talk(&format!("waiting for the control plane at {address}, {waited} s until now\n"));
+            }
+        }
+    }
 }
 
 fn variable() -> Option<String> {
@@ -161,7 +185,7 @@ impl Connection {
         &mut self,
         question: impl AsyncFnOnce(&mut Admin) -> Result<Response<T>, Status>,
     ) -> Result<T, Status> {
-        self.runtime.block_on(question(&mut self.admin)).map(Response::into_inner)
+        self.runtime.block_on(patiently(&self.address, question(&mut self.admin))).map(Response::into_inner)
     }
 
     /// Does something that takes more than one answer.

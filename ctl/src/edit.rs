@@ -8,7 +8,7 @@ use crate::change;
 use crate::client::{Connection, ControlPlane};
 use crate::command::history;
 use crate::fault;
-use crate::output::{self, Failure, Format, talk};
+use crate::output::{self, Failure, Format, prompt, talk};
 use crate::spread::{Spread, Wait};
 use crate::written::File;
 
@@ -72,6 +72,37 @@ impl Edit {
             show(self.output, &answer, Some(&spread))?;
         }
         spread.result()
+    }
+}
+
+/// Whether somebody is asked before it is done.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sure {
+    /// Do not ask; where nobody sits at a terminal, nobody is asked
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Sure {
+    /// Shows what a change would do and lets a person decide, where there is one. `would` asks for a dry run. The answer: the
+    /// revision that was shown, so that nothing else is done than what was agreed to; `None`: there was nothing to ask.
+    pub(crate) fn agree(
+        &self,
+        edit: &Edit,
+        connection: &mut Connection,
+        would: impl FnOnce(&mut Connection) -> Result<ApplyResponse, Status>,
+        question: &str,
+    ) -> Result<Option<u64>, Failure> {
+        if self.yes || edit.dry_run || !prompt::is_possible() {
+            return Ok(None);
+        }
+        let asked = would(connection);
+        let would = accepted(connection, asked, edit.base, &[])?;
+        if would.changes.is_empty() {
+            return Ok(None);
+        }
+        talk(&format!("{}\n", change::lines(&would.changes)));
+        if prompt::confirm(question)? { Ok(Some(would.revision)) } else { Err(Failure::declined()) }
     }
 }
 

@@ -40,6 +40,21 @@ pub(crate) fn show(word: &str, faults: &[ConfigurationFault], files: &[File]) ->
     text
 }
 
+/// A fault that was found here, as one that came from elsewhere.
+pub(crate) fn carried(fault: &Fault) -> ConfigurationFault {
+    let step = |step: &Segment| match step {
+        Segment::Key(key) => key.clone(),
+        Segment::Index(index) => index.to_string(),
+    };
+    ConfigurationFault {
+        path: fault.path.segments().iter().map(step).collect(),
+        is_key: fault.is_key(),
+        message: fault.message.clone(),
+        advice: fault.advice.clone().unwrap_or_default(),
+        ..ConfigurationFault::default()
+    }
+}
+
 /// Faults for programs.
 pub(crate) fn values(faults: &[ConfigurationFault]) -> Value {
     let value = |fault: &ConfigurationFault| {

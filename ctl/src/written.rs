@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use sluice_contract::v1::{ApplyRequest, ApplyResponse, Object};
-use sluice_controlplane::language::{self, Kind, Source, Split};
+use sluice_controlplane::language::{self, Config, Fault, Kind, Source, Split};
 
 use crate::client::Connection;
 use crate::configuration;
@@ -38,7 +38,12 @@ pub(crate) struct Written(Vec<File>);
 impl Written {
     /// Reads it, with its variables expanded.
     pub(crate) fn read(what: &What) -> Result<Self, Failure> {
-        let files = if what.file.is_dir() { of_folder(&what.file)? } else { vec![what.file.clone()] };
+        Self::of(&what.file)
+    }
+
+    /// Reads a file, or the files of a folder.
+    pub(crate) fn of(path: &Path) -> Result<Self, Failure> {
+        let files = if path.is_dir() { of_folder(path)? } else { vec![path.to_owned()] };
         let (mut read, mut refused) = (Vec::with_capacity(files.len()), String::new());
         for file in &files {
             match File::read(file) {
@@ -50,6 +55,11 @@ impl Written {
         }
         refused.push_str(&twice(&read));
         if refused.is_empty() { Ok(Self(read)) } else { Err(Failure::Input(refused)) }
+    }
+
+    /// All of it as one configuration.
+    pub(crate) fn config(&self) -> Result<Config, Vec<Fault>> {
+        language::join(self.0.iter().flat_map(|file| &file.split.parts).map(|part| &part.object))
     }
 
     /// What asks for it.

@@ -3,9 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
+use sluice_tests::Node;
 use sluice_tests::control::ControlPlane;
+use sluice_tests::node::{self, seen, status};
 
 /// What a command left.
 struct Typed {
@@ -74,7 +79,112 @@ async fn a_file_is_compared_applied_changed_and_taken_back() {
     assert_eq!(typed(&plane, &["rollback", "1", "--no-wait"]).fine(), back);
     assert_eq!(typed(&plane, &["get", "-o", "json"]).json()["servers"]["weather"]["timeout"], 30);
     assert_eq!(typed(&plane, &["get", "-o", "json", "--revision", "2"]).json()["servers"]["weather"]["timeout"], 60);
-    assert_eq!(typed(&plane, &["rollback", "99"]).code, 1);
+    let none = typed(&plane, &["rollback", "99"]);
+    assert!(none.code == 1 && none.talk.contains("there is no revision 99; the head is 3"), "{}", none.talk);
+    let first = typed(&plane, &["rollback", "0"]);
+    assert!(first.code == 2 && first.talk.contains("revisions count from 1"), "{}", first.talk);
+    let same = typed(&plane, &["rollback", "3", "--no-wait"]);
+    assert!(same.talk.starts_with("revision 3 is the newest one: there is nothing to go back from\n"), "{}", same.talk);
+    assert_eq!((same.code, typed(&plane, &["history", "-o", "json"]).json()[0]["revision"].as_u64()), (0, Some(3)));
+}
+
+/// Types at a terminal: what was shown, and the exit code.
+fn at_a_terminal(plane: &ControlPlane, answer: &str, args: &[&str]) -> (i32, String) {
+    const TERMINAL: &str = "
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[2], sys.argv[2:])
+os.write(terminal, sys.argv[1].encode() + b'\\n')
+shown = b''
+try:
+    while part := os.read(terminal, 4096):
+        shown += part
+except OSError:
+    pass
+sys.stdout.buffer.write(shown)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+    let mut command = Command::new("python3");
+    command.args(["-c", TERMINAL, answer]).arg(sluice_tests::binary::sluice()).args(args);
+    command.env("SLUICE_CONTROL_PLANE", format!("http://127.0.0.1:{}", plane.grpc)).env("SLUICE_TOKEN", plane.token());
+    let output = command.env("TERM", "dumb").output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[tokio::test]
+async fn whoever_sits_at_a_terminal_is_asked_before_something_goes() {
+    let plane = ControlPlane::empty().await;
+    let file = written(&plane, "mcp.yaml", &weather(30));
+    typed(&plane, &["apply", "-f", &file, "--no-wait"]).fine();
+    let file = written(&plane, "mcp.yaml", &weather(60));
+    typed(&plane, &["apply", "-f", &file, "--no-wait"]).fine();
+    for (args, question) in [
+        (&["rollback", "1", "--no-wait"][..], "Go back to what revision 1 said? [y/N]"),
+        (&["delete", "server", "weather", "--no-wait"], "Remove it? [y/N]"),
+    ] {
+        let (code, shown) = at_a_terminal(&plane, "n", args);
+        assert!(code == 1 && shown.contains(question) && shown.contains("server/weather"), "{shown}");
+        assert!(shown.contains("nothing was changed, as you wish"), "{shown}");
+    }
+    assert_eq!(typed(&plane, &["history", "-o", "json"]).json()[0]["revision"], 2);
+    let (code, shown) = at_a_terminal(&plane, "y", &["rollback", "1", "--no-wait"]);
+    assert!(code == 0 && shown.contains("this is revision 3"), "{shown}");
+    let (code, shown) = at_a_terminal(&plane, "", &["delete", "server", "weather", "--no-wait", "--yes"]);
+    assert!(code == 0 && !shown.contains("[y/N]"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_control_plane_that_is_stopped_in_its_tracks_is_told_within_ten_seconds() {
+    let plane = ControlPlane::empty().await;
+    typed(&plane, &["status"]).fine();
+    plane.signal(Signal::STOP);
+    for args in [&["status"][..], &["get", "-o", "json"], &["delete", "server", "a"]] {
+        let since = Instant::now();
+        let hung = typed(&plane, args);
+        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+        assert!(hung.code == 1 && hung.data.is_empty() && hung.talk.contains("gave no sign of life"), "{}", hung.talk);
+    }
+    plane.signal(Signal::CONT);
+    typed(&plane, &["status"]).fine();
+}
+
+#[tokio::test]
+async fn what_is_doubtful_is_said_and_done() {
+    let plane = ControlPlane::empty().await;
+    let node = Node::of(&plane, "edge-1", &["region=eu"]).await.start();
+    seen(&plane, "edge-1", "there", |seen| seen.connected).await;
+    let text = "issuers: {corp: {issuer: 'https://login.example.com', audiences: [mcp]}}\n\
+        servers: {a: {url: 'http://127.0.0.1:1/mcp', nodes: {region: us}}}\n\
+        clients: {old: {api_key: 0123456789abcdef0123456789abcdef, expires: '2020-01-01T00:00:00Z'}}\n\
+        policies: {p: {who: ['jwt:corp:*', 'jwt:crop:ann', local], allow: [{servers: ['*']}]}}\n";
+    let file = written(&plane, "mcp.yaml", text);
+    let applied = typed(&plane, &["apply", "-f", &file, "--no-wait"]);
+    for doubt in [
+        "warning: policies.p.who[1]: is of no issuer of this configuration",
+        "warning: servers.a.nodes: choose none of the nodes that are known",
+        "edge-1 has region=eu",
+        "warning: clients.old.expires: is over",
+    ] {
+        assert!(applied.talk.contains(doubt), "{doubt}\n{}", applied.talk);
+    }
+    assert!(!applied.talk.contains("who[0]") && applied.fine().contains("server/a"));
+    let deleted = typed(&plane, &["delete", "issuer", "corp", "--no-wait"]);
+    assert!(deleted.talk.contains("policies.p.who[0]: is of no issuer"), "{}", deleted.talk);
+    drop(node);
+}
+
+#[tokio::test]
+async fn a_node_has_the_labels_its_token_gave_it_whatever_it_says() {
+    let plane = ControlPlane::empty().await;
+    let args = ["token", "create", "edge-1", "--join", "--label", "region=eu"];
+    let token = typed(&plane, &args).fine();
+    let node = node::Start::new("edge-1", plane.grpc, token.trim()).label("region=us").label("tier=free").start();
+    seen(&plane, "edge-1", "there", |seen| seen.connected).await;
+    let known = status(&plane, "edge-1").await.unwrap();
+    assert_eq!(known.labels, [("region".to_owned(), "eu".to_owned())].into());
+    plane.logged("the token counts").await;
+    drop(node);
 }
 
 #[tokio::test]

@@ -6,10 +6,18 @@ use rustls::CertificateError;
 use tonic::{Code, Status};
 
 use super::address::Address;
+use super::{ANSWER, CONNECT, PULSE, PULSE_ANSWER};
 use crate::output::Failure;
 
 /// Nobody answers there.
-pub(super) fn unreachable(address: &Address, error: &dyn Error) -> Failure {
+pub(super) fn unreachable(address: &Address, error: &(dyn Error + 'static)) -> Failure {
+    if is_silence(error) {
+        return Failure::other(format_args!(
+            "nothing at {address} answered within {} s\n  \
+             = is it the right address, is the control plane stopped or overloaded, does something in between drop packets?",
+            CONNECT.as_secs()
+        ));
+    }
     Failure::other(format_args!(
         "no control plane at {address}: {}\n  \
          = start one with `sluice-controlplane --state-dir DIR`, or name it with --control-plane or SLUICE_CONTROL_PLANE",
@@ -44,6 +52,20 @@ fn in_words(distrust: &rustls::Error) -> String {
     }
 }
 
+/// Nobody said no: nothing came at all.
+fn is_silence(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let is_late = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout);
+        if kind == Some(std::io::ErrorKind::TimedOut) || is_late {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 /// Why a certificate is not accepted.
 fn distrust<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     let mut next = Some(error);
@@ -72,7 +94,14 @@ pub(super) fn failure(address: &Address, token: &str, status: &Status) -> Failur
             after_colon(said)
         )),
         Code::DeadlineExceeded | Code::Cancelled => Failure::other(format_args!(
-            "the control plane at {address} does not answer in time; `sluice status` tells whether it is well"
+            "the control plane at {address} is there, and has not answered within {} s; its log may say why\n  \
+             = what was asked for may still be done: look before you ask again",
+            ANSWER.as_secs()
+        )),
+        Code::Unavailable if status.source().is_some_and(is_silence) => Failure::other(format_args!(
+            "the control plane at {address} hangs: it took the connection, and gave no sign of life for {} s\n  \
+             = is its process stopped or its machine overloaded? what was asked for may still be done when it goes on",
+            (PULSE + PULSE_ANSWER).as_secs()
         )),
         Code::Unavailable => {
             let reason = status.source().map_or_else(|| said.to_owned(), cause);

@@ -78,8 +78,13 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 fn list(args: &List) -> Result<(), Failure> {
     let mut connection = args.control_plane.connect()?;
-    let request = AuditRequest { limit: args.page.limit, before: args.page.before, denials: args.denials };
-    let entries = connection.ask(async |admin| admin.audit(request).await)?.entries;
+    let entries = args.page.all(
+        |entry: &AuditEntry| entry.number,
+        |limit, before| {
+            let request = AuditRequest { limit, before, denials: args.denials };
+            connection.ask(async |admin| admin.audit(request).await).map(|answer| answer.entries)
+        },
+    )?;
     let now = time::now();
     let row = |entry: &AuditEntry| {
         let tone = if entry.action == "denied" { Tone::Bad } else { Tone::Plain };

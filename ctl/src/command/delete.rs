@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use sluice_contract::v1::DeleteRequest;
 use sluice_controlplane::language::Kind;
 
-use crate::edit::Edit;
+use crate::client::Connection;
+use crate::edit::{Edit, Sure};
 use crate::kind;
 use crate::output::{self, Failure};
 
@@ -15,6 +16,7 @@ use crate::output::{self, Failure};
 Examples:
   sluice delete server weather
   sluice delete policy readers --dry-run
+  sluice delete server weather --yes          without being asked, on a terminal
 
 Nothing is removed that something else still refers to: the answer says what. `sluice rollback` brings it back.")]
 pub(crate) struct Args {
@@ -24,6 +26,9 @@ pub(crate) struct Args {
 
     /// Its name; `proxy` and `features` have none
     name: Option<String>,
+
+    #[command(flatten)]
+    sure: Sure,
 
     #[command(flatten)]
     edit: Edit,
@@ -36,15 +41,20 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 fn delete(args: &Args) -> Result<(), Failure> {
     let mut connection = args.edit.connect()?;
-    let request = DeleteRequest {
+    let mut request = DeleteRequest {
         kind: args.kind.as_str().to_owned(),
         name: name(args)?,
         base_revision: args.edit.base,
         dry_run: args.edit.dry_run,
         message: args.edit.message.clone(),
     };
+    let dry = DeleteRequest { dry_run: true, ..request.clone() };
+    let would = |connection: &mut Connection| connection.try_ask(async |admin| admin.delete(dry).await);
+    request.base_revision =
+        args.sure.agree(&args.edit, &mut connection, would, "Remove it?")?.or(request.base_revision);
+    let base = request.base_revision;
     let asked = connection.try_ask(async |admin| admin.delete(request).await);
-    args.edit.finish(&mut connection, asked, args.edit.base, &[])
+    args.edit.finish(&mut connection, asked, base, &[])
 }
 
 fn name(args: &Args) -> Result<String, Failure> {

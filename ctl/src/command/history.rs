@@ -51,7 +51,8 @@ fn history(args: &Args) -> Result<(), Failure> {
         })?;
         return one(args.output, &found);
     }
-    let revisions = ask(&mut connection, args.page.limit, args.page.before)?;
+    let revisions =
+        args.page.all(|revision: &Revision| revision.revision, |limit, before| ask(&mut connection, limit, before))?;
     let now = time::now();
     let row = |revision: &Revision| {
         [

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use sluice_contract::v1::RollbackRequest;
 
-use crate::edit::Edit;
-use crate::output::{self, Failure};
+use crate::client::Connection;
+use crate::edit::{Edit, Sure};
+use crate::output::{self, Failure, talk};
 
 /// Make the fleet run what an old revision said.
 #[derive(Debug, clap::Args)]
@@ -13,11 +14,15 @@ use crate::output::{self, Failure};
 Examples:
   sluice rollback 12
   sluice rollback 12 --dry-run                what would that change?
+  sluice rollback 12 --yes                    without being asked, on a terminal
 
 Nothing is forgotten: it is a new revision, and can be rolled back as well. Keys that were revoked stay revoked.")]
 pub(crate) struct Args {
     /// The revision to go back to; `sluice history` lists them
     revision: u64,
+
+    #[command(flatten)]
+    sure: Sure,
 
     #[command(flatten)]
     edit: Edit,
@@ -30,12 +35,20 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 fn rollback(args: &Args) -> Result<(), Failure> {
     let mut connection = args.edit.connect()?;
-    let request = RollbackRequest {
+    let mut request = RollbackRequest {
         revision: args.revision,
         base_revision: args.edit.base,
         dry_run: args.edit.dry_run,
         message: args.edit.message.clone(),
     };
+    let dry = RollbackRequest { dry_run: true, ..request.clone() };
+    let would = |connection: &mut Connection| connection.try_ask(async |admin| admin.rollback(dry).await);
+    let question = format!("Go back to what revision {} said?", args.revision);
+    request.base_revision = args.sure.agree(&args.edit, &mut connection, would, &question)?.or(request.base_revision);
+    let base = request.base_revision;
     let asked = connection.try_ask(async |admin| admin.rollback(request).await);
-    args.edit.finish(&mut connection, asked, args.edit.base, &[])
+    if asked.as_ref().is_ok_and(|answer| answer.changes.is_empty() && answer.revision == args.revision) {
+        talk(&format!("revision {} is the newest one: there is nothing to go back from\n", args.revision));
+    }
+    args.edit.finish(&mut connection, asked, base, &[])
 }

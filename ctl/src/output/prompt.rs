@@ -43,7 +43,7 @@ pub(crate) fn secret(what: &str) -> Result<Vec<u8>, Failure> {
         return Err(Failure::input(format_args!("{what} is empty; nothing was changed")));
     }
     if value.len() as u64 > MOST {
-        return Err(Failure::input(format_args!("{what} is larger than {MOST} bytes; nothing was changed")));
+        return Err(Failure::input(format_args!("{what} is larger than {} KiB; nothing was changed", MOST >> 10)));
     }
     Ok(value)
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sluice_contract::v1::*;
 use tonic::Status;
 
 use crate::admin::{ControlPlane, Script, TOKEN, change, fault, lately};
-use crate::process::{finished, told};
+use crate::process::{finished, sluice, told};
 
 /// Columns of a table's lines.
 fn cells(table: &str) -> Vec<Vec<&str>> {
@@ -51,7 +52,7 @@ fn objects_are_listed_or_shown_as_a_configuration() {
     let (code, _, talk) = finished(home.path(), &["validate", "-f", "got.yaml"]);
     assert_eq!(code, 0, "what comes out can go in: {talk}");
     let (code, data, talk) = control_plane.finished(home.path(), &["get", "servers", "nobody"]);
-    assert_eq!((code, data.as_str()), (2, ""));
+    assert_eq!((code, data.as_str()), (1, ""), "nothing that was typed is wrong");
     assert!(talk.contains("no server is called `nobody`"), "{talk}");
 }
 
@@ -278,4 +279,52 @@ fn shells_get_what_they_need_to_complete() {
         let (code, script, talk) = finished(home.path(), &["completion", shell]);
         assert!(code == 0 && script.contains("rollback") && script.contains("credential"), "{shell}: {talk}");
     }
+}
+
+#[test]
+fn a_control_plane_that_hangs_is_told_within_ten_seconds() {
+    let home = tempfile::tempdir().unwrap();
+    // connections come about, and nobody takes them
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    for (scheme, told) in
+        [("http", "hangs: it took the connection, and gave no sign of life"), ("https", "answered within 5 s")]
+    {
+        let since = Instant::now();
+        let mut command = sluice(home.path(), &["status", "--control-plane", &format!("{scheme}://{address}")]);
+        let (code, data, talk) = self::told(command.env("SLUICE_TOKEN", TOKEN).output().unwrap());
+        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+        assert_eq!((code, data.as_str()), (1, ""));
+        assert!(talk.contains(told) && talk.contains(&address.to_string()) && !talk.contains(TOKEN), "{talk}");
+    }
+}
+
+#[test]
+fn long_lists_are_asked_for_in_parts() {
+    let home = tempfile::tempdir().unwrap();
+    let history = |request: HistoryRequest| {
+        assert!(request.limit <= 1_000, "more are not listed at a time");
+        let newest = if request.before == 0 { 2_400 } else { request.before - 1 };
+        let revision = |revision| Revision { revision, author: "alice".to_owned(), ..Revision::default() };
+        Ok(HistoryResponse { revisions: (1..=newest).rev().take(request.limit as usize).map(revision).collect() })
+    };
+    let control_plane = ControlPlane::start(Script { history: Some(Box::new(history)), ..Script::default() });
+    let listed = |limit: &str| {
+        let (code, json, talk) = control_plane.finished(home.path(), &["history", "--limit", limit, "-o", "json"]);
+        assert_eq!(code, 0, "{talk}");
+        parsed(&json).as_array().unwrap().len()
+    };
+    assert_eq!((listed("5"), listed("1500"), listed("5000")), (5, 1_500, 2_400));
+}
+
+#[test]
+fn what_is_misspelt_is_a_mistake_and_what_is_not_there_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    let (code, _, talk) = finished(home.path(), &["explain", "call", "a_b", "--as", "clinet:alice"]);
+    assert!(code == 2 && talk.contains("did you mean `client:NAME`?"), "{talk}");
+    let catalogue = |_| Ok(CatalogueResponse::default());
+    let control_plane = ControlPlane::start(Script { catalogue: Some(Box::new(catalogue)), ..Script::default() });
+    let (code, data, talk) = control_plane.finished(home.path(), &["get", "tools", "nope"]);
+    assert_eq!((code, data.as_str()), (1, ""));
+    assert!(talk.contains("no node has heard of a tool `nope`"), "{talk}");
 }

@@ -98,6 +98,14 @@ fn the_examples_are_right() {
 }
 
 #[test]
+fn the_examples_of_a_fleet_are_right_together() {
+    let home = tempfile::tempdir().unwrap();
+    let fleet = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples/fleet");
+    let (code, _, talk) = finished(home.path(), &["validate", "-f", fleet]);
+    assert!(code == 0 && talk.ends_with(" in 3 files\n"), "{talk}");
+}
+
+#[test]
 fn the_examples_show_every_key_of_the_language() {
     let home = tempfile::tempdir().unwrap();
     let schema: serde_json::Value = serde_json::from_str(&finished(home.path(), &["schema"]).1).unwrap();
@@ -107,4 +115,61 @@ fn the_examples_show_every_key_of_the_language() {
     let missing: Vec<_> =
         keys.filter(|key| !text.contains(&format!("{key}:")) && !text.contains(&format!("\"{key}\":"))).collect();
     assert!(missing.is_empty(), "no example has {missing:?}");
+}
+
+#[test]
+fn a_folder_is_one_configuration_and_servers_of_some_nodes_count() {
+    let home = tempfile::tempdir().unwrap();
+    let fleet = home.path().join("fleet");
+    std::fs::create_dir(&fleet).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(fleet.join(name), text).unwrap();
+    write("a.yaml", "servers: {a: {url: 'http://a/mcp', nodes: {region: eu}}}\n");
+    write("b.yaml", "servers: {b: {url: 'http://b/mcp'}}\npolicies: {p: {who: [local], allow: [{servers: [a, c]}]}}\n");
+    let (code, data, talk) = finished(home.path(), &["validate", "-f", "fleet"]);
+    assert_eq!((code, data.as_str()), (0, ""), "{talk}");
+    assert!(talk.contains("warning: policies.p.allow[0].servers[1]: stands for no server"), "{talk}");
+    assert!(talk.contains(" --> fleet/b.yaml:2:") && talk.ends_with("ok: 2 servers in 2 files\n"), "{talk}");
+    let (_, _, talk) = finished(home.path(), &["validate", "-f", "fleet/a.yaml"]);
+    assert_eq!(talk, "ok: 1 server\n");
+    // wrong, and only on nodes that the one without labels is none of
+    write("a.yaml", "servers: {a: {url: 'ftp://a/mcp', nodes: {region: eu}}}\n");
+    for file in ["fleet", "fleet/a.yaml"] {
+        let (code, _, talk) = finished(home.path(), &["validate", "-f", file]);
+        assert!(
+            code == 2 && talk.contains("error: servers.a.url: ") && talk.contains(" --> fleet/a.yaml:1:"),
+            "{talk}"
+        );
+    }
+    write("c.yaml", "servers: {b: {url: 'http://b/mcp'}}\n");
+    let (code, _, talk) = finished(home.path(), &["validate", "-f", "fleet"]);
+    assert!(code == 2 && talk.contains("server/b is in fleet/b.yaml and in fleet/c.yaml"), "{talk}");
+}
+
+#[test]
+fn what_is_over_and_who_is_nobody_is_warned_about() {
+    let home = tempfile::tempdir().unwrap();
+    let text = "clients: {old: {api_key: 0123456789abcdef0123456789abcdef, expires: '2020-01-01T00:00:00Z'}}\n\
+        policies: {p: {who: ['jwt:corp:ann'], allow: [{}]}}\n";
+    std::fs::write(home.path().join("mcp.yaml"), text).unwrap();
+    let (code, _, talk) = finished(home.path(), &["validate", "-f", "mcp.yaml"]);
+    assert_eq!(code, 0, "{talk}");
+    assert!(talk.contains("warning: clients.old.expires: is over") && talk.contains("is of no issuer"), "{talk}");
+}
+
+#[test]
+fn what_is_too_much_is_said_in_words_and_in_one_line() {
+    let home = tempfile::tempdir().unwrap();
+    let many: String = (0..60_000).map(|n| format!("  s{n}: {{url: 'http://a/mcp', timeout: 3}}\n")).collect();
+    for (text, told) in [
+        (format!("servers:\n{many}"), "the configuration has more than 250000 values"),
+        (format!("a: {}\n", "[".repeat(5_000)), "lists and maps are nested too deeply here"),
+        (format!("a: &x [1]\nb: [{}]\n", "*x,".repeat(60_000)), "uses more than 50000 aliases"),
+        ("x".repeat(9 << 20), "the configuration is larger than 8 MiB"),
+        (String::new(), "the configuration is not a map of settings"),
+    ] {
+        std::fs::write(home.path().join("mcp.yaml"), text).unwrap();
+        let (code, _, talk) = finished(home.path(), &["validate", "-f", "mcp.yaml"]);
+        assert!(code == 2 && talk.contains(told), "{told}: {}", &talk[..talk.len().min(400)]);
+        assert!(talk.lines().all(|line| line.chars().count() < 200), "{told}");
+    }
 }

@@ -57,7 +57,7 @@ pub(super) fn file(objects: &[Object]) -> Result<File, Failure> {
 /// There is no such object.
 pub(super) fn nowhere(kind: Option<Kind>, name: Option<&str>) -> Failure {
     let kind = kind.map_or("object", Kind::as_str);
-    Failure::input(format_args!("no {kind} is called `{}`; `sluice get {kind}` lists them", name.unwrap_or_default()))
+    Failure::other(format_args!("no {kind} is called `{}`; `sluice get {kind}` lists them", name.unwrap_or_default()))
 }
 
 /// The most telling words of an object, on one line.

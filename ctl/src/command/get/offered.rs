@@ -55,7 +55,7 @@ pub(super) fn show(
     let (items, left_out) = all(&mut connection, &asked)?;
     let word = kind.word();
     if let (Some(name), true) = (name, items.is_empty()) {
-        return Err(Failure::input(format_args!(
+        return Err(Failure::other(format_args!(
             "no node has heard of a {word} `{name}`; `sluice get {word}s` lists them"
         )));
     }
@@ -64,7 +64,12 @@ pub(super) fn show(
     let (now, header) = (time::now(), ["NAME", "SERVER", "NODES", "HEARD", "WHAT IT IS"]);
     output::list(format, &items, &none, header, |item| row(item, now), value)?;
     if left_out > 0 {
-        talk(&format!("{left_out} more of all kinds are not listed: nodes report at most 10,000 of a server\n"));
+        let more = if left_out == 1 {
+            "1 more of any kind is".to_owned()
+        } else {
+            format!("{left_out} more of all kinds are")
+        };
+        talk(&format!("{more} not listed: nodes report at most 10,000 of a server\n"));
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ pub(super) fn show(admin: SocketAddr, name: Option<&str>, format: Format) -> Res
     if let Some(name) = name {
         servers.retain(|server| server["name"] == *name);
         if servers.is_empty() {
-            return Err(Failure::input(format_args!("no server is called `{name}`; `sluice get servers` lists them")));
+            return Err(Failure::other(format_args!("no server is called `{name}`; `sluice get servers` lists them")));
         }
     }
     let header = ["SERVER", "TRANSPORT", "ERA", "STATE", "TOOLS", "PROMPTS", "RESOURCES", "QUIRKS", "TROUBLE"];
