@@ -218,7 +218,8 @@ pub(crate) const METERS: usize = 100_000;
 pub(crate) const DENIALS_WINDOW: Duration = Duration::from_secs(60);
 /// Kinds of denials told apart at a time: with twice as many lines a minute an audit log can live.
 pub(crate) const DENIALS: usize = 256;
-/// Kinds told apart of one principal, the others being counted together: who tries everything leaves others their room.
+/// Kinds told apart of one principal, or of all who do not come in, the others being counted together: who tries everything leaves
+/// others their room.
 pub(crate) const DENIALS_OF_ONE: usize = 32;
 /// Lines about denials kept until the control plane has heard them, some hundred bytes each: days of the ordinary, minutes of a flood.
 pub(crate) const DENIALS_KEPT: usize = 4_096;

@@ -128,12 +128,12 @@ async fn who_does_not_come_in_is_told_once_however_often_the_node_comes_back() {
     let mut house = house().await;
     let call = Call::modern("/servers/one/mcp", "tools/call", 1, json!({ "name": "tool-000", "arguments": {} }));
     assert_eq!(call.clone().key("wrong-key-0123456789abcdef").send(house.node.port).await.status, 401);
-    let nobody = |house: &House| {
+    let strangers = |house: &House| {
         let told = house.control.sluice(&["audit", "--denials", "-o", "json"]);
         let entries: Vec<Value> = serde_json::from_slice(&told.stdout).unwrap();
-        entries.into_iter().filter(|entry| entry["actor"] == "nobody").collect::<Vec<_>>()
+        entries.into_iter().filter(|entry| entry["actor"] == "127.0.0.1").collect::<Vec<_>>()
     };
-    wait::becomes(TOLD, "it is told", async || nobody(&house), |told| !told.is_empty()).await;
+    wait::becomes(TOLD, "it is told", async || strangers(&house), |told| !told.is_empty()).await;
     for _ in 0..2 {
         house.control.signal(Signal::KILL);
         house.control.again().await;
@@ -142,7 +142,7 @@ async fn who_does_not_come_in_is_told_once_however_often_the_node_comes_back() {
     // told after what was said again, if it was
     assert_eq!(house.call("tool-001").await, Some(-32602));
     house.told("tool-001").await;
-    assert_eq!(nobody(&house).len(), 1, "{:?}", nobody(&house));
+    assert_eq!(strangers(&house).len(), 1, "{:?}", strangers(&house));
     house.is_whole();
 }
 

@@ -98,6 +98,8 @@ fn status_tells_what_is_wrong_where() {
             servers: vec![ServerStatus {
                 server: "github".into(),
                 reason: "connection refused".into(),
+                credential_trouble: "credential `crm`: no token in time".into(),
+                credential_since_ms: 1_000,
                 ..ServerStatus::default()
             }],
             certificate_expires_ms: lately() + 180_000,
@@ -136,6 +138,7 @@ fn status_tells_what_is_wrong_where() {
     for part in [
         ", version 0.1.0\nrevision       7\nnodes          1 current, 1 rejected, 1 stale\n",
         "edge-1: server github is down: connection refused\n",
+        "edge-1: server github lacks its credential since 1970-01-01T00:00:01Z: credential `crm`: no token in time\n",
         "edge-1: its certificate ends in 1 min",
         "edge-2 refused revision 7, 1 min ago, and goes on with 6:\nerror: servers.a.url: is odd\nerror: proxy.port: is taken\n",
         "edge-3 is not connected, seen 1 min ago, and may go on with revision 5\n",

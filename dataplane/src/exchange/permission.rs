@@ -15,7 +15,7 @@ use crate::auth::meters::Reached;
 use crate::catalog::Kind;
 use crate::limit;
 use crate::node::Worker;
-use crate::observe::denials::Denied;
+use crate::observe::denials::{Denied, Who};
 use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::upstream::Upstream;
@@ -114,7 +114,7 @@ fn tell(
         other => other.name(),
     };
     worker.node.denials.note(Denied {
-        principal: Arc::clone(&principal.subject),
+        who: Who::Principal(Arc::clone(&principal.subject)),
         method: method.as_str(),
         server: Arc::clone(server),
         object: name.chars().take(limit::SHOWN_NAME_CHARS).collect::<String>().into(),

@@ -1,5 +1,6 @@
 //! The record of a request: filled along the path, accounted once when it is dropped (metrics, access log).
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use sluice_mcp::Method;
 
 use crate::node::Worker;
 use crate::observe::access_log::{Line, RequestName, shortened};
-use crate::observe::denials::Denied;
+use crate::observe::denials::{Denied, Who};
 use crate::observe::traces::{About, Span, Trace};
 use crate::plane::Plane;
 use crate::reason::Reason;
@@ -41,6 +42,8 @@ pub(crate) struct Record {
     pub rule: Option<Arc<str>>,
     /// Whoever asked was refused by the gateway.
     refused: bool,
+    /// Where they came from, of those who did not come in.
+    pub stranger: Option<IpAddr>,
 }
 
 impl Record {
@@ -71,6 +74,7 @@ impl Record {
             trace: None,
             rule: None,
             refused: false,
+            stranger: None,
         }
     }
 
@@ -109,8 +113,13 @@ impl Record {
 
     /// Notes that somebody did not come in, or came too often. What policies deny is noted where they do.
     fn deny(&self) {
+        let who = match (&self.principal, self.stranger) {
+            (Some(principal), _) => Who::Principal(Arc::clone(principal)),
+            (None, Some(address)) => Who::Stranger(address),
+            (None, None) => Who::Strangers,
+        };
         self.worker.node.denials.note(Denied {
-            principal: self.principal.clone().unwrap_or_else(|| Arc::from("")),
+            who,
             method: self.method.as_str(),
             server: self.upstream.as_ref().map_or_else(|| Arc::from(""), |upstream| Arc::clone(upstream.name())),
             object: Box::from(""),

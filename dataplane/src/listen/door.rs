@@ -83,6 +83,7 @@ pub(super) async fn answer(house: &House, peer: &Peer, request: &mut Request) ->
     let host = if plane.known.has_issuers() { named_host(head).map(str::to_owned) } else { None };
     let answer: Answer = match admitted.map(|_| path::find(head.target.path(), &plane)) {
         Err(reason) => {
+            record.stranger = Some(peer.address);
             record.fail(&reason);
             refused(&Refusal::from(reason)).into()
         }
@@ -149,7 +150,7 @@ async fn admit(
     approach: Approach<'_>,
     scope: Result<Scope, Reason>,
     headers: &Fields,
-    record: Record,
+    mut record: Record,
 ) -> Result<Guest, Reason> {
     let certificate = peer.certificate.as_deref();
     let asking = Asking { headers, address: peer.address, certificate, approach };
@@ -161,6 +162,9 @@ async fn admit(
             Box::pin(unproven.prove(&plane.known, &worker.tokens, plane.known.resource(approach))).await
         }
     };
+    if judged.is_err() {
+        record.stranger = Some(peer.address);
+    }
     enter(worker, plane, judged, scope, record)
 }
 

@@ -1,10 +1,11 @@
 //! Who was denied what: lines for the audit log of the control plane, numbered and kept until it has heard them.
 //!
 //! The first denial of a kind is a line at once; what follows of that kind is counted, and the count is a line each minute. So a
-//! flood costs two lines a minute for each kind, and kinds are bounded: of one principal, so that it cannot push out what others
-//! are denied, and of all. What there is no room for is counted, and the count is a line, too.
+//! flood costs two lines a minute for each kind, and kinds are bounded: of one principal, or of all who do not come in, so that they
+//! cannot push out what others are denied, and of all. What there is no room for is counted, and the count is a line, too.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -13,14 +14,13 @@ use tokio::sync::Notify;
 use crate::clock::epoch_ms;
 use crate::limit;
 
-/// The reason of a line about denials of one principal of more kinds than are told apart.
+/// The reason of a line about denials of more kinds than are told apart.
 const SEVERAL: &str = "several";
 
 /// A kind of denial: what was denied, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Denied {
-    /// As policies know it; empty: nobody was known.
-    pub principal: Arc<str>,
+    pub who: Who,
     pub method: &'static str,
     pub server: Arc<str>,
     /// Tool, prompt or URI without its query; empty: the server.
@@ -31,11 +31,32 @@ pub(crate) struct Denied {
     pub rule: Arc<str>,
 }
 
+/// Who was denied something.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Who {
+    /// A principal, as policies know it.
+    Principal(Arc<str>),
+    /// Somebody who did not come in, by the address they came from.
+    Stranger(IpAddr),
+    /// Several of these.
+    Strangers,
+}
+
+impl Who {
+    /// Whose kinds are counted together: strangers have many addresses.
+    fn account(&self) -> Self {
+        match self {
+            Self::Principal(_) => self.clone(),
+            Self::Stranger(_) | Self::Strangers => Self::Strangers,
+        }
+    }
+}
+
 impl Denied {
-    /// What this and everything else that is denied to the same principal is counted as, where it is too much to tell apart.
+    /// What this and everything else that is denied to the same is counted as, where it is too much to tell apart.
     fn among_others(&self) -> Self {
         Self {
-            principal: Arc::clone(&self.principal),
+            who: self.who.account(),
             method: "",
             server: "".into(),
             object: "".into(),
@@ -73,8 +94,8 @@ pub(crate) struct Denials {
 struct Kept {
     /// By kind, what happened since it was told last.
     windows: HashMap<Denied, Window, foldhash::fast::RandomState>,
-    /// By principal, how many kinds are told apart.
-    kinds: HashMap<Arc<str>, usize, foldhash::fast::RandomState>,
+    /// How many kinds of each are told apart.
+    kinds: HashMap<Who, usize, foldhash::fast::RandomState>,
     /// Those there was no room for.
     unlisted: Window,
     /// Not known to be heard; the first has the number `first`.
@@ -155,16 +176,13 @@ impl Denials {
 impl Kept {
     /// `true`: it is a line of its own.
     fn note(&mut self, denied: Denied, now: Instant) -> bool {
-        let denied = match self.windows.get_mut(&denied) {
-            Some(window) => {
-                window.count(1);
-                return false;
-            }
-            None if self.kinds.get(&denied.principal).is_some_and(|kinds| *kinds >= limit::DENIALS_OF_ONE) => {
-                denied.among_others()
-            }
-            None => denied,
-        };
+        if let Some(window) = self.windows.get_mut(&denied) {
+            window.count(1);
+            return false;
+        }
+        let account = denied.who.account();
+        let is_one_too_many = self.kinds.get(&account).is_some_and(|kinds| *kinds >= limit::DENIALS_OF_ONE);
+        let denied = if is_one_too_many { denied.among_others() } else { denied };
         if let Some(window) = self.windows.get_mut(&denied) {
             window.count(1);
             return false;
@@ -173,7 +191,7 @@ impl Kept {
             self.unlisted.count(1);
             return false;
         }
-        *self.kinds.entry(Arc::clone(&denied.principal)).or_default() += 1;
+        *self.kinds.entry(account).or_default() += 1;
         self.windows.insert(denied.clone(), Window::new(now));
         self.tell(Line { denied: Some(denied), at_ms: epoch_ms(), count: 1 });
         true
@@ -192,10 +210,11 @@ impl Kept {
                 return true;
             }
             // a minute without one: the next is a first again
-            if let Some(of_principal) = kinds.get_mut(&denied.principal) {
-                *of_principal -= 1;
-                if *of_principal == 0 {
-                    kinds.remove(&denied.principal);
+            let account = denied.who.account();
+            if let Some(of_one) = kinds.get_mut(&account) {
+                *of_one -= 1;
+                if *of_one == 0 {
+                    kinds.remove(&account);
                 }
             }
             false
@@ -226,7 +245,7 @@ mod tests {
 
     fn denied(principal: &str, object: usize) -> Denied {
         Denied {
-            principal: principal.into(),
+            who: Who::Principal(principal.into()),
             method: "tools/call",
             server: "s".into(),
             object: object.to_string().into(),
@@ -239,7 +258,8 @@ mod tests {
     fn told(denials: &Denials, from: u64) -> Vec<(String, String, u64)> {
         let lines = denials.lines(from).map(|lines| lines.lines).unwrap_or_default();
         let shown = |line: Line| match line.denied {
-            Some(denied) => (denied.principal.to_string(), denied.object.into(), line.count),
+            Some(Denied { who: Who::Principal(name), object, .. }) => (name.to_string(), object.into(), line.count),
+            Some(Denied { who, object, .. }) => (format!("{who:?}"), object.into(), line.count),
             None => ("unlisted".to_owned(), String::new(), line.count),
         };
         lines.into_iter().map(shown).collect()
@@ -289,6 +309,21 @@ mod tests {
         }
         assert_eq!(denials.kept().windows.len(), limit::DENIALS);
         assert!(denials.kept().unlisted.count > 0);
+    }
+
+    #[test]
+    fn strangers_have_many_addresses_and_one_account() {
+        let denials = Denials::new(1);
+        let start = Instant::now();
+        for address in 0..5_000 {
+            let who = Who::Stranger(IpAddr::from([10, 0, (address >> 8) as u8, address as u8]));
+            denials.kept().note(Denied { who, ..denied("", 0) }, start);
+        }
+        assert!(denials.kept().note(denied("a", 0), start), "who comes in has room");
+        denials.sum_up(true);
+        let lines = told(&denials, 1);
+        assert_eq!(lines.len(), limit::DENIALS_OF_ONE + 3);
+        assert_eq!(lines.last(), Some(&line("Strangers", "", 5_000 - limit::DENIALS_OF_ONE as u64 - 1)));
     }
 
     #[test]

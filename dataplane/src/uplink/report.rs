@@ -7,7 +7,7 @@ use sluice_contract::v1;
 
 use crate::drain::Phase;
 use crate::node::Node;
-use crate::observe::denials::{Denials, Line};
+use crate::observe::denials::{Denials, Line, Who};
 
 /// A report of this moment.
 pub(super) fn of(node: &Node) -> v1::Report {
@@ -41,9 +41,15 @@ fn denial(Line { denied, at_ms, count }: Line) -> v1::Denial {
     let Some(denied) = denied else {
         return v1::Denial { at_ms, count, unlisted: true, ..v1::Denial::default() };
     };
+    let (principal, address) = match denied.who {
+        Who::Principal(principal) => (principal.to_string(), String::new()),
+        Who::Stranger(address) => (String::new(), address.to_canonical().to_string()),
+        Who::Strangers => Default::default(),
+    };
     v1::Denial {
         at_ms,
-        principal: denied.principal.to_string(),
+        principal,
+        address,
         method: denied.method.to_owned(),
         server: denied.server.to_string(),
         object: denied.object.into(),

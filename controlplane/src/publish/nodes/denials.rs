@@ -7,6 +7,9 @@ use sluice_contract::v1;
 use crate::audit::{self, Event};
 use crate::store::{StoreError, heard};
 
+/// Who was refused, where that is not one, or not known.
+const SEVERAL: &str = "several";
+
 /// Writes what a node says, but for lines that are known, and notes up to which it is known then: both or neither.
 pub(super) fn remember(
     connection: &Connection,
@@ -26,20 +29,22 @@ pub(super) fn remember(
 }
 
 fn event(node: &str, denial: v1::Denial) -> Event {
-    let v1::Denial { at_ms, principal, method, server, object, reason, count, unlisted } = denial;
+    let v1::Denial { at_ms, principal, method, server, object, reason, count, unlisted, address } = denial;
     let at = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
     let times = match count {
         1 => format!("at {at:.0}"),
         count => format!("{count} times until {at:.0}"),
     };
-    let (actor, what) = match (unlisted, principal.as_str(), method.as_str()) {
-        (true, ..) => ("unlisted".to_owned(), "refused, and there was no room to keep whom and what".to_owned()),
-        (_, "", _) => ("nobody".to_owned(), format!("{method}: {reason}")),
-        (_, _, "") => (principal, "refused in too many ways to tell them apart".to_owned()),
-        _ => (principal, format!("{method}: {reason}")),
+    let actor = [principal, address].into_iter().find(|name| !name.is_empty());
+    let what = match method.as_str() {
+        _ if unlisted => "refused, and there was no room to keep whom and what".to_owned(),
+        "" => "refused in too many ways to tell them apart".to_owned(),
+        // it was not read what was asked for
+        "other" => reason,
+        method => format!("{method}: {reason}"),
     };
     Event {
-        actor,
+        actor: actor.unwrap_or_else(|| SEVERAL.to_owned()),
         action: audit::DENIED,
         object: format!("{server}/{object}").trim_matches('/').to_owned(),
         detail: format!("{what}, {times} on node {node}"),
@@ -61,7 +66,7 @@ mod tests {
             object: object.to_owned(),
             reason: "hidden by policies".to_owned(),
             count,
-            unlisted: false,
+            ..v1::Denial::default()
         }
     }
 
@@ -107,9 +112,16 @@ mod tests {
             told(v1::Denial { object: String::new(), ..denial("", 41) }),
             "client:a s: tools/call: hidden by policies, 41 times until 1970-01-01T00:00:01Z on node edge"
         );
-        let nobody = v1::Denial { principal: String::new(), reason: "unauthenticated".to_owned(), ..denial("", 2) };
-        assert!(told(nobody).starts_with("nobody s: tools/call: unauthenticated, 2 times"));
+        let stranger = v1::Denial {
+            address: "10.0.0.7".to_owned(),
+            reason: "bad_credential".to_owned(),
+            method: "other".to_owned(),
+            count: 2,
+            at_ms: 1_000,
+            ..v1::Denial::default()
+        };
+        assert!(told(stranger).starts_with("10.0.0.7 : bad_credential, 2 times until"));
         let unlisted = v1::Denial { unlisted: true, count: 3, at_ms: 1_000, ..v1::Denial::default() };
-        assert!(told(unlisted).starts_with("unlisted : refused, and there was no room"));
+        assert!(told(unlisted).starts_with("several : refused, and there was no room"));
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::{Mutex, watch};
 use tonic::{Request, Response, Streaming};
 
 use super::*;
-use crate::observe::denials::{Denials, Denied};
+use crate::observe::denials::{Denials, Denied, Who};
 use crate::peer::Peers;
 use crate::uplink::Fleet;
 
@@ -168,7 +168,7 @@ async fn denials_are_said_again_on_every_stream_until_they_were_heard() {
     let denials = Arc::new(Denials::new(1));
     let note = |object: &str| {
         denials.note(Denied {
-            principal: "client:a".into(),
+            who: Who::Principal("client:a".into()),
             method: "tools/call",
             server: "s".into(),
             object: object.into(),
