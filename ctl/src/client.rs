@@ -39,7 +39,7 @@ const PULSE_ANSWER: Duration = Duration::from_secs(4);
 /// Longest wait for an answer of one that is there: what takes longer is not well. Streams are bounded by those who read them.
 const ANSWER: Duration = Duration::from_secs(60);
 /// How often somebody who waits is told that nothing is wrong.
-const PROGRESS: Duration = Duration::from_secs(5);
+pub(crate) const PROGRESS: Duration = Duration::from_secs(5);
 /// Bytes of a message, both ways: a configuration of a thousand servers with ten thousand edits takes some megabytes.
 const MESSAGE: usize = 256 << 20;
 

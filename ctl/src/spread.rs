@@ -8,7 +8,7 @@ use sluice_contract::v1::{ConfigurationFault, NodeState, NodeStatus, WatchReques
 use tokio::time::{Instant, timeout_at};
 use tonic::{Status, Streaming};
 
-use crate::client::{Admin, Connection};
+use crate::client::{Admin, Connection, PROGRESS};
 use crate::fault;
 use crate::output::{Failure, Paint, Stream, Tone, talk, time};
 use crate::written::File;
@@ -104,8 +104,18 @@ impl Spread {
         let begin = Instant::now();
         let question = WatchRequest { revision: self.revision };
         let mut answers: Streaming<WatchResponse> = admin.watch(question).await?.into_inner();
-        while let Ok(answer) = timeout_at(begin + patience, answers.message()).await {
-            let Some(answer) = answer? else { break };
+        let (end, mut told) = (begin + patience, begin);
+        loop {
+            let answer = match timeout_at(end.min(told + PROGRESS), answers.message()).await {
+                Ok(answer) => answer?,
+                Err(_) if Instant::now() >= end => break,
+                Err(_) => {
+                    told = Instant::now();
+                    self.tell_progress(begin.elapsed());
+                    continue;
+                }
+            };
+            let Some(answer) = answer else { break };
             for node in &answer.nodes {
                 self.hear(node, begin.elapsed(), files);
             }
@@ -114,6 +124,14 @@ impl Spread {
             }
         }
         Ok(())
+    }
+
+    /// Says for whom it waits.
+    fn tell_progress(&self, waited: Duration) {
+        let waits = self.verdicts.iter().filter(|(_, verdict)| **verdict == Verdict::Waits);
+        let names: Vec<&str> = waits.map(|(node, _)| node.as_str()).collect();
+        let who = if names.is_empty() { "the nodes".to_owned() } else { names.join(", ") };
+        talk(&format!("waiting for {who}, {} s until now\n", waited.as_secs()));
     }
 
     /// Notes what a node has made of it, and tells when that is new.

@@ -314,3 +314,18 @@ async fn a_call_is_explained_alike_by_the_control_plane_and_from_the_file() {
     assert!(shown.starts_with("allowed by revision 1\n") && shown.contains("servers.weather.url"), "{shown}");
     assert_eq!(typed(&plane, &["explain", "call", "x", "--node", "nowhere"]).code, 1);
 }
+
+#[tokio::test]
+async fn who_waits_for_nodes_is_told_for_whom() {
+    let plane = ControlPlane::empty().await;
+    let node = Node::of(&plane, "edge-1", &[]).await.start();
+    seen(&plane, "edge-1", "there", |seen| seen.connected).await;
+    let file = written(&plane, "mcp.yaml", "servers: {a: {url: 'http://127.0.0.1:1/mcp'}}\n");
+    node.signal(Signal::STOP);
+    let applied = typed(&plane, &["apply", "-f", &file, "--timeout", "7s"]);
+    node.signal(Signal::CONT);
+    assert!(applied.code == 1 && applied.data == "server/a  added\n", "{}", applied.talk);
+    for told in ["waiting for edge-1, ", "edge-1 has not answered after 7 s\n", "did not say in time"] {
+        assert!(applied.talk.contains(told), "{told}\n{}", applied.talk);
+    }
+}

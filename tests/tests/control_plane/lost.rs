@@ -1,6 +1,7 @@
 //! A state folder that lost a file, or holds one that is broken: nothing is made anew by itself, and the error leads out.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -114,6 +115,21 @@ async fn a_lost_key_ring_is_never_replaced() {
     fs::write(&file, kept).unwrap();
     plane.again().await;
     assert_eq!(plane.rest("GET", "/secrets", Value::Null).await.1["secrets"][0]["name"], "s");
+}
+
+#[tokio::test]
+async fn a_key_ring_that_is_lost_while_it_runs_is_not_made_by_a_rotation() {
+    let mut plane = ControlPlane::empty().await;
+    let file = plane.state().join("secret.keys");
+    let kept = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let (status, told) = plane.rest("POST", "/keys/rotate", Value::Null).await;
+    assert!(status == 409 && told["detail"].as_str().unwrap().contains("secret.keys"), "{told}");
+    assert!(!file.exists(), "it was not made");
+    fs::write(&file, kept).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(plane.rest("POST", "/keys/rotate", Value::Null).await.0, 200);
+    end(&mut plane).await;
 }
 
 #[tokio::test]
