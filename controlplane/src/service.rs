@@ -22,6 +22,7 @@ mod operation;
 mod order;
 mod read;
 mod secret;
+mod session;
 mod session_key;
 mod source;
 #[cfg(test)]

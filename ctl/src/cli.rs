@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     apply, audit, authority, completion, delete, demo_server, diff, discover, explain, get, guard, history, node,
-    rollback, run, schema, secret, status, token, validate,
+    rollback, run, schema, secret, session, status, token, validate,
 };
 
 /// Any MCP client, any MCP server, one door.
@@ -48,6 +48,8 @@ enum Verb {
     #[command(subcommand)]
     Secret(secret::Verb),
     #[command(subcommand)]
+    Session(session::Verb),
+    #[command(subcommand)]
     Node(node::Verb),
     #[command(subcommand)]
     Authority(authority::Verb),
@@ -75,6 +77,7 @@ pub(crate) fn run() -> ExitCode {
         Verb::Explain(verb) => explain::run(&verb),
         Verb::Token(verb) => token::run(&verb),
         Verb::Secret(verb) => secret::run(&verb),
+        Verb::Session(verb) => session::run(&verb),
         Verb::Node(verb) => node::run(&verb),
         Verb::Authority(verb) => authority::run(&verb),
         Verb::Audit(args) => audit::run(&args),

@@ -17,6 +17,7 @@ pub(crate) mod rollback;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod secret;
+pub(crate) mod session;
 pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod validate;

@@ -7,6 +7,7 @@ mod command;
 mod configuration;
 mod edit;
 mod fault;
+mod gateway;
 mod kind;
 mod output;
 mod page;

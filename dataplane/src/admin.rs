@@ -1,5 +1,7 @@
-//! The admin listener: liveness, readiness, metrics, the configuration in force, how its servers are, drain. Serves loopback peers only, beside
+//! The admin listener: liveness, readiness, metrics, the configuration in force, how its servers are, sessions, drain. Serves loopback peers only, beside
 //! `/healthz` and `/readyz`, which are open.
+
+mod sessions;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -40,13 +42,16 @@ pub(crate) async fn serve(
         };
         let (stage, trouble) = (stage.clone(), trouble.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| {
+            let service = service_fn(|request: Request<Incoming>| {
                 let node = stage.borrow().clone();
-                let response = match node {
-                    Some(node) => answer(&node, peer.ip(), &request),
-                    None => not_ready(&trouble.borrow(), &request),
-                };
-                async move { Ok::<_, Infallible>(response) }
+                let trouble = trouble.borrow().clone();
+                async move {
+                    Ok::<_, Infallible>(match node {
+                        Some(node) if sessions::concern(&request) => sessions::answer(&node, peer.ip(), request).await,
+                        Some(node) => answer(&node, peer.ip(), &request),
+                        None => not_ready(&trouble, &request),
+                    })
+                }
             });
             let _ = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -59,7 +64,7 @@ pub(crate) async fn serve(
 
 fn answer(node: &Node, peer: IpAddr, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let serving = node.drain.phase() == Phase::Serving;
-    let local = peer.to_canonical().is_loopback() && is_local_host(request);
+    let local = is_local(peer, request);
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n".into()),
         (&Method::GET, "/readyz") if serving => {
@@ -91,7 +96,10 @@ fn answer(node: &Node, peer: IpAddr, request: &Request<Incoming>) -> Response<Fu
         (_, "/healthz" | "/readyz" | "/metrics" | "/config" | "/servers" | "/drain") => {
             text(StatusCode::METHOD_NOT_ALLOWED, "wrong method: /drain takes POST, the others GET\n".into())
         }
-        _ => text(StatusCode::NOT_FOUND, "try /healthz, /readyz, /metrics, /config, /servers or POST /drain\n".into()),
+        _ => {
+            let pages = "try /healthz, /readyz, /metrics, /config, /servers, /sessions or POST /drain\n";
+            text(StatusCode::NOT_FOUND, pages.into())
+        }
     }
 }
 
@@ -101,6 +109,11 @@ fn not_ready(trouble: &str, request: &Request<Incoming>) -> Response<Full<Bytes>
         (&Method::GET, "/healthz") => text(StatusCode::OK, "ok\n".into()),
         _ => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {trouble}\n")),
     }
+}
+
+/// Whether a request comes from this machine, and not by way of a page in a browser.
+fn is_local(peer: IpAddr, request: &Request<Incoming>) -> bool {
+    peer.to_canonical().is_loopback() && is_local_host(request)
 }
 
 /// A page in a browser must not reach the admin port by a name that points to this machine.

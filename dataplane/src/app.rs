@@ -41,6 +41,7 @@ use crate::observe::traces::Spans;
 use crate::peer::Peers;
 use crate::plane::Ground;
 use crate::seal;
+use crate::session::endings::Endings;
 use crate::settings::{Settings, StartError};
 use crate::uplink::{Fleet, Held, Link, Offer, Uplink};
 use crate::upstream::pipe::guard::Guard;
@@ -150,6 +151,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         clock: Clock::start(),
         seal,
         sessions,
+        endings: Endings::default(),
         peers,
         quotas: Quotas::new(),
         meters: Meters::new(),

@@ -34,7 +34,10 @@ mod trace;
 use call::{Arrival, Call, Content, Posted, Refusal, Reply, Scope};
 use record::Record;
 use relay::edited;
-pub(crate) use sessions::{Expiry, end as end_session, end_gone as end_gone_sessions, follow as follow_sessions};
+pub(crate) use sessions::{
+    Expiry, end as end_session, end_asked as end_asked_sessions, end_for as end_sessions_for,
+    end_gone as end_gone_sessions, follow as follow_sessions, list as list_sessions,
+};
 
 use crate::auth::quota::Ticket;
 use crate::budget::Held;

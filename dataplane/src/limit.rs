@@ -435,6 +435,22 @@ pub(crate) const USE_NOTED: Duration = Duration::from_secs(60);
 pub(crate) const IDLE_NOTICED: Duration = Duration::from_secs(5);
 /// A session is over at this age, used or not: keys and configurations have turned over since, and a client begins another unasked.
 pub(crate) const SESSION_AGE: Duration = Duration::from_secs(30 * 86_400);
+/// Sessions of one answer to people who ask for them: some 300 KB.
+pub(crate) const SESSIONS_LISTED: u32 = 1_000;
+/// Sessions listed where nobody says how many.
+pub(crate) const SESSIONS_USUAL: u32 = 100;
+/// How long one answer looks through what is kept; the next goes on where it ended. A tenth of the patience of whoever asks is left.
+pub(crate) const SESSIONS_LOOKED: Duration = Duration::from_secs(1);
+/// Sessions that a store names for that, in 160 KB: those that are next in order, of however many there are.
+pub(crate) const SESSIONS_NAMED: usize = 10_000;
+/// Names of sessions a store gives at a time: a millisecond of Redis, which does nothing else meanwhile.
+pub(crate) const SESSIONS_SCANNED: usize = 1_000;
+/// Bytes of a request to the admin port: a thousand ids of sessions.
+pub(crate) const ADMIN_BYTES: usize = 64 << 10;
+/// Characters told of what a client calls itself.
+pub(crate) const CLIENT_NAME_CHARS: usize = 80;
+/// Questions about sessions that a node answers at a time; whoever asks beyond is told so.
+pub(crate) const SESSION_QUESTIONS: usize = 4;
 /// When clients may come again whose sessions cannot be looked up.
 pub(crate) const STORE_RETRY_AFTER: u32 = 1;
 

@@ -28,6 +28,7 @@ use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::seal::Seal;
 use crate::session::Store;
+use crate::session::endings::Endings;
 use crate::upstream::Upstream;
 use crate::upstream::http::Pools;
 
@@ -38,6 +39,8 @@ pub(crate) struct Node {
     /// The other nodes of the fleet.
     pub peers: Arc<Peers>,
     pub sessions: Store,
+    /// Sessions that somebody wants to be over.
+    pub endings: Endings,
     pub quotas: Quotas,
     /// What the limits of policies count.
     pub meters: Meters,

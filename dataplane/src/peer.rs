@@ -30,7 +30,9 @@ pub(crate) const VOUCHER: &str = "sluice-principal";
 
 /// What a node knows of the others. None are known where there is no fleet.
 pub(crate) struct Peers {
-    /// What this node is called, in what it hands out.
+    /// What this node is called.
+    pub name: Box<str>,
+    /// The same, in what it hands out.
     pub home: Home,
     /// It hands on what others hold, and takes what they hand on.
     pub links: bool,
@@ -43,6 +45,7 @@ impl Peers {
     /// Nobody, as yet.
     pub(crate) fn new(node: &str, links: bool) -> Arc<Self> {
         Arc::new(Self {
+            name: Box::from(node),
             home: Home::of_node(node),
             links,
             roster: watch::Sender::default(),

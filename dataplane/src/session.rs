@@ -23,6 +23,7 @@ use crate::seal::Seal;
 use crate::upstream::pipe::Attachment;
 
 pub(crate) mod definition;
+pub(crate) mod endings;
 pub(crate) mod id;
 pub(crate) mod memory;
 pub(crate) mod merged;
@@ -45,6 +46,8 @@ pub(crate) struct Session {
     /// Whom its handles and its connections belong to: the owner, but for anonymous sessions, each of which is a principal
     /// of its own.
     pub principal: PrincipalId,
+    /// What people know the owner by; empty where that was not kept.
+    pub subject: Arc<str>,
     /// The server's key; the server itself is looked up in the current plane on each use.
     pub server: Arc<str>,
     /// The server's definition it was opened with: one that changed is another server, which knows nothing of it.
@@ -122,6 +125,7 @@ pub(crate) struct State {
 pub(crate) struct Opening {
     pub owner: PrincipalId,
     pub principal: PrincipalId,
+    pub subject: Arc<str>,
     pub server: Arc<str>,
     pub definition: u64,
     pub initialize: Bytes,
@@ -144,6 +148,7 @@ impl Session {
             id,
             owner: opening.owner,
             principal: opening.principal,
+            subject: opening.subject,
             server: opening.server,
             definition: opening.definition,
             merged: opening.merged,

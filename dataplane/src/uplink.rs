@@ -6,6 +6,7 @@ mod fleet;
 mod identity;
 mod remote;
 mod report;
+mod sessions;
 mod stream;
 mod tls;
 mod token;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new("..");
-    let files = ["snapshot", "sync", "admin"].map(|name| root.join(format!("sluice/v1/{name}.proto")));
+    let files = ["snapshot", "session", "sync", "admin"].map(|name| root.join(format!("sluice/v1/{name}.proto")));
     for file in &files {
         println!("cargo:rerun-if-changed={}", file.display());
     }

@@ -16,6 +16,7 @@ mod objects;
 pub(in crate::api) mod problem;
 mod revisions;
 mod secrets;
+mod sessions;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -68,6 +69,8 @@ fn described() -> (Router<Control>, utoipa::openapi::OpenApi) {
         .routes(routes!(secrets::list))
         .routes(routes!(secrets::set, secrets::delete))
         .routes(routes!(secrets::rotate))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
         .routes(routes!(explain::explain))
         .routes(routes!(audit::entries))
         .routes(routes!(audit::verify))

@@ -1,6 +1,6 @@
 //! The way of snapshots to one connected node: one manifest at a time, then its verdict, then the newest there is.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use sluice_contract::v1;
 use sluice_contract::v1::from_node::Message as Said;
+use sluice_contract::v1::sessions_told;
 use sluice_contract::v1::to_node::Message as Told;
 use sluice_snapshot::chunk::{self, Name};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use super::edition::{Made, pieces};
-use super::nodes::{Farewell, Visit};
+use super::nodes::{Farewell, Question, Visit};
 use super::{Desired, Publisher};
 
 /// How long a node may take for a verdict, from the last piece on: building a plane takes milliseconds, a disk that syncs
@@ -45,6 +46,9 @@ pub(crate) struct Lane {
     fleet: watch::Receiver<u64>,
     /// When the node is to be told of the fleet again.
     fleet_due: Option<Instant>,
+    /// Questions about sessions that it has not answered, by their numbers.
+    questions: HashMap<u64, oneshot::Sender<sessions_told::What>>,
+    asked: u64,
 }
 
 /// What a node refused, which it is to be sent again.
@@ -74,7 +78,20 @@ impl Lane {
         let mut desired = publisher.desired.clone();
         desired.mark_changed();
         let (fleet, fleet_due) = (visit.fleet(), None);
-        Self { publisher, visit, desired, out, held, last: None, in_flight: None, refused: None, fleet, fleet_due }
+        Self {
+            publisher,
+            visit,
+            desired,
+            out,
+            held,
+            last: None,
+            in_flight: None,
+            refused: None,
+            fleet,
+            fleet_due,
+            questions: HashMap::new(),
+            asked: 0,
+        }
     }
 
     /// Serves the node until either side ends the stream.
@@ -110,6 +127,7 @@ impl Lane {
                     self.fleet_due = Some(Instant::now() + FLEET_PAUSE);
                 }
                 () = due(self.fleet_due) => if self.tell_fleet().await.is_none() { return },
+                question = self.visit.question() => if self.put(question).await.is_none() { return },
                 () = due(self.refused.as_ref().and_then(|refused| refused.again)), if deadline.is_none() => {
                     self.refused.iter_mut().for_each(|refused| refused.again = None);
                     self.last = None;
@@ -198,10 +216,26 @@ impl Lane {
                     return None;
                 }
             },
+            Some(Said::Sessions(told)) => {
+                if let (Some(answer), Some(what)) = (self.questions.remove(&told.number), told.what) {
+                    // whoever asked may be gone
+                    let _ = answer.send(what);
+                }
+            }
             // a message of a later version, or a hello too many: nothing depends on it
             Some(Said::Hello(_)) | None => {}
         }
         Some(())
+    }
+
+    /// Asks about sessions.
+    async fn put(&mut self, question: Question) -> Option<()> {
+        let Question { what, shared, answer } = question;
+        // those that nobody waits for any more
+        self.questions.retain(|_, answer| !answer.is_closed());
+        self.asked += 1;
+        self.questions.insert(self.asked, answer);
+        self.tell(Told::Sessions(v1::SessionsAsked { number: self.asked, shared, what: Some(what) })).await
     }
 
     /// Asks for an inventory that is not known, one at a time: answers to many would meet questions on their way.

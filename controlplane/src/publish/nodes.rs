@@ -4,6 +4,7 @@ mod catalogue;
 mod denials;
 mod fleet;
 mod inventories;
+mod sessions;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use sluice_contract::v1;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::edition::Labels;
 use crate::authority::Credential;
@@ -24,6 +25,7 @@ use crate::store::{self, Store, StoreError};
 pub use catalogue::{Catalogue, OfferKind};
 use fleet::Fleet;
 use inventories::{Inventories, Told};
+pub(crate) use sessions::Question;
 pub(crate) use visit::{Farewell, Visit};
 
 /// What is kept of a node over a restart of the control plane.
@@ -87,6 +89,7 @@ struct Node {
 struct Visitor {
     serial: u64,
     end: watch::Sender<Option<Farewell>>,
+    questions: mpsc::Sender<Question>,
 }
 
 /// What is known of a node's certificate.
@@ -172,9 +175,10 @@ impl Nodes {
         certificate: Option<&Credential>,
     ) -> Visit {
         let (end, farewell) = watch::channel(self.ending.borrow().then_some(Farewell::Ending));
+        let (questions, asked) = sessions::questions();
         let serial = self.visits.fetch_add(1, Ordering::Relaxed);
         self.change(&hello.node, |node| {
-            if let Some(before) = node.visitor.replace(Visitor { serial, end }) {
+            if let Some(before) = node.visitor.replace(Visitor { serial, end, questions }) {
                 before.end.send_replace(Some(Farewell::Replaced));
             }
             if hello.generation > node.kept.generation {
@@ -204,7 +208,7 @@ impl Nodes {
         });
         tracing::info!(node = hello.node, version = hello.version, generation = hello.generation, "a node connected");
         self.fleet.changed();
-        Visit::new(Arc::clone(self), hello.node.clone(), labels, serial, farewell)
+        Visit::new(Arc::clone(self), hello.node.clone(), labels, serial, farewell, asked)
     }
 
     /// Says goodbye to all nodes, and to those that come from now on: the process ends.

@@ -45,6 +45,8 @@ operations! {
     Status Viewer,
     Watch Viewer,
     Catalogue Viewer,
+    ListSessions Viewer,
+    EndSessions Editor,
     Explain Viewer,
     CreateToken Admin,
     ListTokens Admin,

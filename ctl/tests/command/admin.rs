@@ -51,7 +51,8 @@ macro_rules! script {
 script!(
     apply ApplyRequest ApplyResponse, get GetRequest GetResponse, delete DeleteRequest ApplyResponse,
     history HistoryRequest HistoryResponse, rollback RollbackRequest ApplyResponse, status StatusRequest StatusResponse,
-    catalogue CatalogueRequest CatalogueResponse, explain ExplainRequest ExplainResponse, create_token CreateTokenRequest CreateTokenResponse,
+    catalogue CatalogueRequest CatalogueResponse, list_sessions ListSessionsRequest ListSessionsResponse,
+    end_sessions EndSessionsRequest EndSessionsResponse, explain ExplainRequest ExplainResponse, create_token CreateTokenRequest CreateTokenResponse,
     list_tokens ListTokensRequest ListTokensResponse, revoke_token RevokeTokenRequest RevokeTokenResponse,
     set_secret SetSecretRequest SetSecretResponse, list_secrets ListSecretsRequest ListSecretsResponse,
     delete_secret DeleteSecretRequest DeleteSecretResponse, rotate_key RotateKeyRequest RotateKeyResponse,

@@ -66,6 +66,7 @@ impl Thread {
             if self.index == 0 {
                 tokio::task::spawn_local(expire_sessions(Rc::clone(&worker)));
                 tokio::task::spawn_local(exchange::follow_sessions(Rc::clone(&worker)));
+                tokio::task::spawn_local(exchange::end_asked_sessions(Rc::clone(&worker)));
             }
             let _ = self.stopped.wait_for(|stopped| *stopped).await;
         });

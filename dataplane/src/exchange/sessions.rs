@@ -11,6 +11,7 @@ use sluice_http1::Fields;
 use sluice_mcp::{Method, ScanLimits, header, scan};
 use sluice_snapshot::model::Protocol;
 
+mod census;
 mod expiry;
 mod greeting;
 mod kept;
@@ -33,6 +34,7 @@ use crate::upstream::pipe::{Attachment, Caller, Child, Key, NoChild};
 use crate::upstream::quirks::Quirk;
 use crate::upstream::{Carrier, Upstream};
 
+pub(crate) use census::{end_asked, end_for, list};
 pub(crate) use expiry::Expiry;
 use greeting::{Greeting, Opened, greet, modern_versions, session_of};
 pub(crate) use kept::follow;
@@ -80,6 +82,7 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
     let opening = Opening {
         owner,
         principal: call.principal.id,
+        subject: Arc::clone(&call.principal.subject),
         server: Arc::clone(call.upstream.name()),
         definition: call.upstream.id,
         // a copy of its own: the body is a slice of a larger read buffer, which a session would keep alive

@@ -3,6 +3,8 @@
 //! Form: base64url of key id (1 byte), random (8), the node that holds the session (8), owner (8: the first bytes of the
 //! principal's id), MAC (16): 55 visible ASCII characters (2025-11-25 *Session Management*).
 
+use std::fmt;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -31,6 +33,12 @@ impl SessionId {
         Self::held_by(Home::of_node("anybody"))
     }
 
+    /// The id that people typed: by what stores know a session, and no client can show.
+    pub(crate) fn shown(digits: &str) -> Option<Self> {
+        let is_one = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        is_one.then(|| u128::from_str_radix(digits, 16).ok().map(|number| Self(number.to_be_bytes())))?
+    }
+
     /// Who holds the session.
     pub(crate) fn home(&self) -> Home {
         Home::of(&self.0)
@@ -52,6 +60,13 @@ impl SessionId {
     pub(crate) fn open(seal: &Seal, principal: PrincipalId, text: &[u8]) -> Option<Self> {
         let presented = Presented::read(text, principal)?;
         presented.is_genuine(seal).then(|| presented.id())
+    }
+}
+
+/// As people are shown it: without what makes it good for a client.
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -97,6 +112,18 @@ impl Presented {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_people_are_shown_names_the_session_and_is_no_clients_id() {
+        let (seal, owner) = (Seal::new(&[3; 32]), PrincipalId([1; 16]));
+        let id = SessionId::held_by(Home::of_node("a"));
+        let shown = id.to_string();
+        assert_eq!((shown.len(), SessionId::shown(&shown)), (32, Some(id)));
+        assert_eq!(SessionId::open(&seal, owner, shown.as_bytes()), None);
+        for other in ["", "abc", &shown[1..], &format!("+{}", &shown[1..]), &format!("{shown}0")] {
+            assert_eq!(SessionId::shown(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn only_the_genuine_id_of_the_owner_opens() {

@@ -16,6 +16,8 @@ use crate::seal::Seal;
 pub(crate) struct Record {
     pub owner: PrincipalId,
     pub principal: PrincipalId,
+    /// What people know the owner by; empty in records of earlier versions.
+    pub subject: Box<str>,
     /// The server's key and its definition; `None` for a session of the merged door.
     pub server: Option<(Box<str>, Definition)>,
     pub declared: Declared,
@@ -110,6 +112,8 @@ mod wire {
         pub log_level: Option<Bytes>,
         #[prost(message, repeated, tag = "10")]
         pub parts: Vec<Part>,
+        #[prost(string, tag = "11")]
+        pub subject: String,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -176,6 +180,7 @@ mod wire {
                 state: (&record.state).into(),
                 log_level: record.log_level.clone(),
                 parts: record.parts.iter().map(part).collect(),
+                subject: record.subject.to_string(),
             }
         }
     }
@@ -197,6 +202,7 @@ mod wire {
                     Some(principal) => PrincipalId((&**principal).try_into()?),
                     None => owner,
                 },
+                subject: session.subject.into(),
                 server: session.server.map(|server| (server.into(), definition(session.definition))),
                 declared: Declared { asks: session.asks },
                 created: session.created,
@@ -217,6 +223,7 @@ mod tests {
         Record {
             owner: PrincipalId([1; 16]),
             principal: PrincipalId([2; 16]),
+            subject: "client:alice".into(),
             server: Some(("one".into(), [3; 8])),
             declared: Declared { asks: true },
             created: 1_800_000_000,

@@ -6,6 +6,7 @@
 //! node has read: Redis then remembers nothing for each key, and no change falls between reading and asking to be told.
 
 mod line;
+mod names;
 mod place;
 
 use std::sync::Arc;
@@ -63,6 +64,20 @@ impl Redis {
 
     pub(super) async fn read(&self, id: &SessionId) -> Result<Option<Vec<u8>>, Down> {
         self.line.read(cmd("GET").arg(self.name(id))).await.map(bytes)
+    }
+
+    /// What is kept of each.
+    pub(super) async fn read_all(&self, ids: &[SessionId]) -> Result<Vec<Option<Vec<u8>>>, Down> {
+        let mut questions = pipe();
+        for id in ids {
+            questions.cmd("GET").arg(self.name(id));
+        }
+        self.line.ask_all(&questions, ids.len()).await.map(|answers| answers.into_iter().map(bytes).collect())
+    }
+
+    /// The next ids in their order, and whether there are no others after them.
+    pub(super) async fn ids(&self, after: Option<SessionId>, most: usize) -> Result<(Vec<SessionId>, bool), Down> {
+        names::after(&self.line, &self.prefix, after, most).await
     }
 
     pub(super) async fn replace(&self, id: &SessionId, from: u64, value: Vec<u8>) -> Result<Replaced, Down> {

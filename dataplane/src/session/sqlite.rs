@@ -66,6 +66,31 @@ impl Sqlite {
         .await
     }
 
+    /// What is kept of each.
+    pub(super) async fn read_all(&self, ids: Vec<SessionId>) -> Result<Vec<Option<Vec<u8>>>, Down> {
+        self.run(move |file| {
+            let mut select = file.prepare_cached("SELECT record FROM session WHERE id = ? AND over > ?")?;
+            ids.iter().map(|id| select.query_row(params![id.0, now()], |row| row.get(0)).optional()).collect()
+        })
+        .await
+    }
+
+    /// The next ids in their order, and whether there are no others after them.
+    pub(super) async fn ids(&self, after: Option<SessionId>, most: usize) -> Result<(Vec<SessionId>, bool), Down> {
+        self.run(move |file| {
+            let mut select =
+                file.prepare_cached("SELECT id FROM session WHERE id > ? AND over > ? ORDER BY id LIMIT ?")?;
+            let after = after.map_or(Vec::new(), |after| after.0.to_vec());
+            let most_and_one = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
+            let ids = select.query_map(params![after, now(), most_and_one], |row| row.get(0).map(SessionId))?;
+            let mut ids = ids.collect::<rusqlite::Result<Vec<_>>>()?;
+            let are_all = ids.len() <= most;
+            ids.truncate(most);
+            Ok((ids, are_all))
+        })
+        .await
+    }
+
     pub(super) async fn replace(&self, id: SessionId, from: u64, record: Vec<u8>) -> Result<Replaced, Down> {
         self.run(move |file| {
             let change = file.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -176,6 +176,29 @@ impl Shared {
         }
     }
 
+    /// Whether other nodes keep their sessions here, too.
+    pub(crate) fn is_of_many(&self) -> bool {
+        matches!(&self.backend, Backend::Redis(_))
+    }
+
+    /// The next sessions in the order of their ids, at most so many, and whether there are no others after them.
+    pub(crate) async fn ids(&self, after: Option<SessionId>, most: usize) -> Result<(Vec<SessionId>, bool), Down> {
+        match &self.backend {
+            Backend::Redis(redis) => redis.ids(after, most).await,
+            Backend::Sqlite(file) => file.ids(after, most).await,
+        }
+    }
+
+    /// What is kept of each of these sessions.
+    pub(crate) async fn read_all(&self, seal: &Seal, ids: Vec<SessionId>) -> Result<Vec<Option<Record>>, Down> {
+        let all = match &self.backend {
+            Backend::Redis(redis) => redis.read_all(&ids).await?,
+            Backend::Sqlite(file) => file.read_all(ids.clone()).await?,
+        };
+        let open = |(id, bytes): (&SessionId, Option<Vec<u8>>)| Some(self.open(seal, id, Sealed::of(bytes?)?)?.0);
+        Ok(ids.iter().zip(all).map(open).collect())
+    }
+
     /// Keeps a new session for so long, unless it is used.
     ///
     /// # Errors

@@ -11,14 +11,14 @@ use sluice_contract::v1::sync_client::SyncClient;
 use sluice_contract::v1::to_node::Message as Told;
 use sluice_snapshot::chunk::Incoming;
 use sluice_snapshot::{Fault, feature};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::client::GrpcService;
 use tonic::codegen::StdError;
 
-use super::{Held, Link, Offer, Verdict, report};
+use super::{Held, Link, Offer, Verdict, report, sessions};
 use crate::limit;
 
 /// Why a stream ended.
@@ -54,7 +54,10 @@ where
     // the queue is empty, so there is room
     let _ = say.try_send(hello);
     match client.connect(ReceiverStream::new(said)).await {
-        Ok(told) => Stream { link, say, incoming: None, judging: None, denials: 1 }.serve(told.into_inner()).await,
+        Ok(told) => {
+            let questions = Arc::new(Semaphore::new(limit::SESSION_QUESTIONS));
+            Stream { link, say, incoming: None, judging: None, denials: 1, questions }.serve(told.into_inner()).await
+        }
         Err(status) => End::Broken(status),
     }
 }
@@ -80,6 +83,8 @@ struct Stream<'l> {
     judging: Option<Judging>,
     /// The number of the next line about denials to be said: on a new stream, the first that is kept.
     denials: u64,
+    /// Turns to answer questions about sessions.
+    questions: Arc<Semaphore>,
 }
 
 impl Stream<'_> {
@@ -120,6 +125,10 @@ impl Stream<'_> {
                 self.assemble().await
             }
             Some(Told::Wanted(wanted)) => self.tell_inventory(&wanted.server).await,
+            Some(Told::Sessions(asked)) => {
+                self.answer_later(asked);
+                Ok(())
+            }
             Some(Told::Renewal(v1::Renewal {})) => {
                 self.link.renewal.notify_one();
                 Ok(())
@@ -204,6 +213,18 @@ impl Stream<'_> {
             Some(inventory) => self.say(Said::Inventory(inventory)).await,
             None => Ok(()),
         }
+    }
+
+    /// Answers what somebody asks about sessions, while the stream goes on. Before the node serves there are none.
+    fn answer_later(&self, asked: v1::SessionsAsked) {
+        let (Some(node), say) = (self.link.stage.borrow().clone(), self.say.clone()) else { return };
+        let Ok(turn) = Arc::clone(&self.questions).try_acquire_owned() else { return };
+        tokio::spawn(async move {
+            let told = sessions::answer(&node, asked).await;
+            // whoever asked may be gone
+            let _ = say.send(v1::FromNode { message: Some(Said::Sessions(told)) }).await;
+            drop(turn);
+        });
     }
 
     async fn report(&self) -> Result<(), End> {

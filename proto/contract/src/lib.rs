@@ -1,7 +1,8 @@
 //! The wire contract between the planes: generated code, and the names in certificates that no `.proto` can say.
 //!
 //! Made at build time from `proto/sluice/v1/*.proto`; the comments there are the documentation. `snapshot` is the complete
-//! configuration of a node, `sync` the push stream that carries it, `admin` what people and their tools may do.
+//! configuration of a node, `sync` the push stream that carries it, `admin` what people and their tools may do, `session` what they are
+//! told of sessions.
 //!
 //! Messages carry credentials and therefore have no `Debug`.
 

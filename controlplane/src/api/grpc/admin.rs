@@ -109,6 +109,18 @@ impl admin_server::Admin for Admin {
         Ok(Response::new(found))
     }
 
+    async fn list_sessions(&self, request: Request<v1::ListSessionsRequest>) -> Answer<v1::ListSessionsResponse> {
+        let (caller, asked) = self.open(request).await?;
+        let found = self.service.list_sessions(&caller, self.publisher.nodes(), &asked).await.map_err(status)?;
+        Ok(Response::new(found))
+    }
+
+    async fn end_sessions(&self, request: Request<v1::EndSessionsRequest>) -> Answer<v1::EndSessionsResponse> {
+        let (caller, asked) = self.open(request).await?;
+        let ended = self.service.end_sessions(&caller, self.publisher.nodes(), &asked).await.map_err(status)?;
+        Ok(Response::new(ended))
+    }
+
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answer<v1::ExplainResponse> {
         let (caller, asked) = self.open(request).await?;
         let asked = Asked::new(&asked).map_err(Status::invalid_argument)?;

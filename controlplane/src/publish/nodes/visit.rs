@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use sluice_contract::v1;
 use sluice_snapshot::chunk::Name;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::inventories::Told;
-use super::{Labels, Node, Nodes, Rejected, now_ms};
+use super::{Labels, Node, Nodes, Question, Rejected, now_ms};
 use crate::language::Fault;
 use crate::publish::wire;
 use crate::store::StoreError;
@@ -33,6 +33,7 @@ pub(crate) struct Visit {
     labels: Labels,
     serial: u64,
     farewell: watch::Receiver<Option<Farewell>>,
+    questions: mpsc::Receiver<Question>,
 }
 
 impl Node {
@@ -52,8 +53,18 @@ impl Visit {
         labels: Labels,
         serial: u64,
         farewell: watch::Receiver<Option<Farewell>>,
+        questions: mpsc::Receiver<Question>,
     ) -> Self {
-        Self { nodes, node, labels, serial, farewell }
+        Self { nodes, node, labels, serial, farewell, questions }
+    }
+
+    /// Waits for what the node is to be asked.
+    pub(crate) async fn question(&mut self) -> Question {
+        match self.questions.recv().await {
+            Some(question) => question,
+            // another visit has taken the place of this one
+            None => std::future::pending().await,
+        }
     }
 
     /// By which configuration chooses the node.

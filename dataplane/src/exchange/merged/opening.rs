@@ -40,6 +40,7 @@ pub(super) async fn initialize(worker: &Rc<Worker>, mut arrival: Arrival, posted
     let opening = Opening {
         owner,
         principal: arrival.principal.id,
+        subject: Arc::clone(&arrival.principal.subject),
         server: Arc::from(""),
         definition: Merged::DEFINITION,
         initialize: Bytes::copy_from_slice(&posted.body),

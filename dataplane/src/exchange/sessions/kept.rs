@@ -391,6 +391,7 @@ fn record_of(plane: &Plane, session: &Session) -> Option<Record> {
     Some(Record {
         owner: session.owner,
         principal: session.principal,
+        subject: Box::from(&*session.subject),
         server,
         declared: session.declared,
         created: session.created,
@@ -437,6 +438,7 @@ fn revived(
     let opening = Opening {
         owner: record.owner,
         principal: record.principal,
+        subject: Arc::from(&*record.subject),
         server,
         definition,
         initialize: record.initialize.clone(),
@@ -500,6 +502,7 @@ fn adopt_part(plane: &Plane, worker: &Worker, whole: &Arc<Session>, merged: &Mer
     let opening = Opening {
         owner: whole.owner,
         principal: whole.principal,
+        subject: Arc::clone(&whole.subject),
         server: Arc::clone(upstream.name()),
         definition: upstream.id,
         initialize: whole.initialize.clone(),

@@ -107,6 +107,7 @@ async fn greet_part(
     let opening = Opening {
         owner: whole.owner,
         principal: whole.principal,
+        subject: Arc::clone(&whole.subject),
         server: Arc::clone(upstream.name()),
         definition: upstream.id,
         initialize: whole.initialize.clone(),

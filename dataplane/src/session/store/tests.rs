@@ -63,6 +63,7 @@ fn record(upstream: &'static str) -> Record {
     Record {
         owner: PrincipalId([1; 16]),
         principal: PrincipalId([1; 16]),
+        subject: "client:alice".into(),
         server: Some(("one".into(), [3; 8])),
         declared: Declared::default(),
         created: 1,
@@ -104,6 +105,35 @@ async fn what_was_acknowledged_is_found_until_it_is_removed_and_written_over_onl
         assert_eq!(shared.open(&seal, &id, removed), Some((record("c"), 2)), "{word}");
         assert!(shared.remove(&id).await.unwrap().is_none(), "{word}: by one caller");
         assert!(matches!(shared.replace(&seal, &id, 2, &record("e"), 3).await.unwrap(), Replaced::Gone), "{word}");
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_named_in_their_order_some_at_a_time() {
+    let site = Site::new("names");
+    let seal = Seal::new(&[7; 32]);
+    for store in site.stores().await {
+        let shared = store.shared().unwrap();
+        let word = shared.word();
+        let mut all: Vec<_> = (0..25).map(|_| SessionId::random()).collect();
+        for id in &all {
+            shared.create(&seal, id, &record("a"), LIFE).await.unwrap();
+        }
+        all.sort_unstable_by_key(|id| id.0);
+        let (mut named, mut after) = (Vec::new(), None);
+        loop {
+            let (ids, are_all) = shared.ids(after, 10).await.unwrap();
+            assert!(ids.len() <= 10, "{word}");
+            after = ids.last().copied();
+            named.extend(ids);
+            if are_all {
+                break;
+            }
+        }
+        assert_eq!(named, all, "{word}");
+        let asked = vec![all[3], SessionId::random(), all[0]];
+        let records = shared.read_all(&seal, asked).await.unwrap();
+        assert_eq!(records, [Some(record("a")), None, Some(record("a"))], "{word}");
     }
 }
 
