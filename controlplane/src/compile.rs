@@ -3,6 +3,7 @@
 //! told in the words and at the place of the file.
 
 mod access;
+mod balance;
 mod command;
 mod credential;
 mod curation;

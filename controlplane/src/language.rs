@@ -5,6 +5,7 @@
 //! for the same), `later` (words of later versions), `expand` (variables), `reader` (values to the types of `config` and `server`). What the words
 //! *mean* is the business of [`crate::compile`].
 
+mod balance;
 mod config;
 mod credential;
 mod curation;
@@ -33,6 +34,7 @@ mod variables;
 
 use std::collections::HashSet;
 
+pub use balance::{Balance, Endpoint, HealthCheck, Retries};
 pub use config::{
     Authentication, Certificate, Client, Config, Door, Features, Limits, LogLevel, Monitoring, Prefix, Proxy,
     RateLimiting, Seconds, Secret, SessionStore, Sessions, Tracing,

@@ -4,11 +4,13 @@
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustls_pki_types::ServerName;
 use sluice_snapshot::model::HttpEndpoint;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, ToSocketAddrs, UnixStream};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::limit;
@@ -17,6 +19,8 @@ use crate::limit;
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+const TOO_LATE: &str = "no connection in time";
 
 /// An open connection. One call through a table for each system call is nothing beside the call.
 pub(crate) type Socket = Box<dyn Duplex>;
@@ -27,13 +31,23 @@ pub(crate) type Socket = Box<dyn Duplex>;
 /// # Errors
 /// Whatever kept the connection from being opened, within [`limit::CONNECT`] and [`limit::TLS_HANDSHAKE`].
 pub(crate) async fn open(endpoint: &HttpEndpoint) -> Result<Socket> {
+    open_within(endpoint, limit::CONNECT).await
+}
+
+/// The same, with so much time for the connection.
+///
+/// # Errors
+/// See [`open`].
+pub(crate) async fn open_within(endpoint: &HttpEndpoint, patience: Duration) -> Result<Socket> {
+    let deadline = Instant::now() + patience;
     let connecting = async {
         if let Some(path) = &endpoint.socket {
             return Result::Ok(Box::new(UnixStream::connect(path).await?) as Socket);
         }
-        connect((&*endpoint.host, endpoint.port)).await
+        let addresses: Vec<_> = tokio::net::lookup_host((&*endpoint.host, endpoint.port)).await?.collect();
+        connect(&addresses, deadline).await
     };
-    let plain = tokio::time::timeout(limit::CONNECT, connecting).await.map_err(late("no connection in time"))??;
+    let plain = tokio::time::timeout_at(deadline, connecting).await.map_err(late(TOO_LATE))??;
     secure(endpoint, plain).await
 }
 
@@ -42,15 +56,26 @@ pub(crate) async fn open(endpoint: &HttpEndpoint) -> Result<Socket> {
 /// # Errors
 /// See [`open`].
 pub(crate) async fn open_at(endpoint: &HttpEndpoint, addresses: &[SocketAddr]) -> Result<Socket> {
-    let plain =
-        tokio::time::timeout(limit::CONNECT, connect(addresses)).await.map_err(late("no connection in time"))??;
+    let plain = connect(addresses, Instant::now() + limit::CONNECT).await?;
     secure(endpoint, plain).await
 }
 
-async fn connect(to: impl ToSocketAddrs) -> Result<Socket> {
-    let tcp = TcpStream::connect(to).await?;
-    tcp.set_nodelay(true)?;
-    Ok(Box::new(tcp))
+/// A connection to the first address that takes one. Each has an equal share of the time that is left, so that one which answers
+/// nothing does not keep the others from being tried.
+async fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<Socket> {
+    let mut failed = Error::new(ErrorKind::NotFound, "the name has no address");
+    for (tried, address) in addresses.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        match tokio::time::timeout(share, TcpStream::connect(address)).await.map_err(late(TOO_LATE)).flatten() {
+            Ok(tcp) => {
+                tcp.set_nodelay(true)?;
+                return Ok(Box::new(tcp));
+            }
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 fn late<E>(what: &'static str) -> impl FnOnce(E) -> Error {

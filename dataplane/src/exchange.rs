@@ -15,6 +15,7 @@ use sluice_snapshot::model::Protocol;
 
 mod answered;
 mod ask;
+mod balanced;
 pub(crate) mod call;
 mod curation;
 pub(crate) mod handed;

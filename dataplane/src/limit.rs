@@ -290,6 +290,20 @@ pub(crate) const BREAKER_FAILURES: u32 = 3;
 pub(crate) const BREAKER_PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// Longest such pause: a server that is back is noticed within half a minute.
 pub(crate) const BREAKER_PAUSE_LAST: Duration = Duration::from_secs(30);
+/// Longest time for which one of several endpoints gets no requests: a machine that was taken away for an hour is found within
+/// minutes.
+pub(crate) const EJECTION_PAUSE_LAST: Duration = Duration::from_secs(300);
+/// An endpoint that fails again within this time was not well: its pauses go on growing.
+pub(crate) const EJECTION_MEMORY: Duration = Duration::from_secs(60);
+/// Over this time retries are counted.
+pub(crate) const RETRY_WINDOW: Duration = Duration::from_secs(10);
+/// Retries per window beyond the configured share: where there is little traffic, a share of it is nothing, and an endpoint that
+/// goes away fails a handful at once.
+pub(crate) const RETRIES_FREE: u64 = 100;
+/// Endpoints that left a server's configuration, and are still told of sessions that end there.
+pub(crate) const ENDPOINTS_LEFT: usize = 16;
+/// Time to reach one of several endpoints, when another may be asked instead: one lost SYN is survived.
+pub(crate) const CONNECT_ELSEWHERE: Duration = Duration::from_secs(2);
 /// A connection that is not there after this long was swallowed rather than refused.
 pub(crate) const SWALLOWED: Duration = Duration::from_secs(1);
 /// Pause between two times that a client is told that lists changed: what changes in between is told once.

@@ -148,7 +148,7 @@ impl Worker {
                 _ = tick.tick() => {
                     self.day.set(day());
                     let plane = self.plane();
-                    self.pools.sweep(|id| plane.has(id));
+                    self.pools.sweep(|key| plane.has(key.server()));
                     self.lines.sweep();
                     self.tokens.sweep();
                 }

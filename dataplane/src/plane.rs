@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sluice_snapshot::Fault;
-use sluice_snapshot::model::{Isolation, Server, Sessions, Snapshot, Transport};
+use sluice_snapshot::model::{Balance, Isolation, Server, Sessions, Snapshot, Transport};
 
 use crate::auth::issuer::Kept;
 use crate::auth::known::Known;
@@ -54,7 +54,7 @@ pub(crate) struct Ground {
     pub changes: Arc<Changes>,
     pub memory: Memory,
     pub kept_keys: Kept,
-    /// Where tokens are obtained.
+    /// Where tokens are obtained, and endpoints asked how they are.
     pub control: tokio::runtime::Handle,
 }
 
@@ -81,6 +81,8 @@ pub(crate) struct Built {
     plane: Plane,
     /// What servers that stay the same are shown from then on.
     renewed: Vec<Prepared>,
+    /// Where endpoints are asked how they are.
+    control: tokio::runtime::Handle,
 }
 
 impl Built {
@@ -93,6 +95,11 @@ impl Built {
     pub(crate) fn adopt(self) -> Arc<Plane> {
         for upstream in self.plane.servers() {
             upstream.children.set_limits(&self.plane.snapshot.limits);
+        }
+        for server in &self.plane.snapshot.servers {
+            if let Some(upstream) = self.plane.server(&server.name) {
+                upstream.follow(server, &self.control);
+            }
         }
         self.renewed.into_iter().for_each(Prepared::adopt);
         Arc::new(self.plane)
@@ -115,10 +122,13 @@ impl Plane {
         let mut faults = Vec::new();
         for (index, server) in snapshot.servers.iter().enumerate() {
             let before = previous.and_then(|p| p.server(&server.name));
-            let upstream = match before.filter(|upstream| upstream.config.is_reached_as(server)) {
+            let upstream = match before.filter(|upstream| upstream.is_still(server)) {
                 Some(same) => same.credentials.prepare(&snapshot.secrets).map(|prepared| {
                     renewed.push(prepared);
-                    if same.config == *server { Arc::clone(same) } else { ground.curated(same, server) }
+                    match same.config.curation == server.curation {
+                        true => Arc::clone(same),
+                        false => ground.curated(same, server),
+                    }
                 }),
                 None => Credentials::find(server, &snapshot.secrets, &ground.control)
                     .map(|found| ground.upstream(server, found, &snapshot)),
@@ -157,7 +167,7 @@ impl Plane {
             generation,
             snapshot: Arc::new(snapshot),
         };
-        Ok(Built { plane, renewed })
+        Ok(Built { plane, renewed, control: ground.control.clone() })
     }
 
     pub(crate) fn server(&self, name: &str) -> Option<&Arc<Upstream>> {
@@ -252,6 +262,9 @@ impl Plane {
                     }),
                 };
                 let mut value = transport;
+                if let Some(balance) = &server.balance {
+                    value["endpoints"] = endpoints(balance);
+                }
                 value["timeout_seconds"] = server.timeout.as_secs_f64().into();
                 value["protocol"] = format!("{:?}", server.protocol).to_lowercase().into();
                 (server.name.to_string(), value)
@@ -275,4 +288,16 @@ impl Plane {
             "servers": servers,
         })
     }
+}
+
+/// The places of a server, without paths: they may hold a key.
+fn endpoints(balance: &Balance) -> serde_json::Value {
+    let shown = balance.endpoints.iter().map(|endpoint| {
+        serde_json::json!({
+            "url": format!("{}://{}", if endpoint.at.tls { "https" } else { "http" }, endpoint.at.authority),
+            "weight": endpoint.weight,
+            "standby": endpoint.standby,
+        })
+    });
+    shown.collect()
 }

@@ -20,6 +20,7 @@ use crate::catalog::Kind as Kinds;
 use crate::clock::Clock;
 use crate::limit;
 use crate::seal::Seal;
+use crate::upstream::endpoint::Place;
 use crate::upstream::pipe::Attachment;
 
 pub(crate) mod definition;
@@ -111,6 +112,8 @@ pub(crate) struct State {
     pub epoch: u64,
     /// The server's own session id, `None` when it gave none.
     pub upstream: Option<Bytes>,
+    /// Which of the server's endpoints has that session, `None` where there is none to stay with.
+    pub place: Option<Place>,
     /// The revision the server agreed to, where that may be another one than the client's (parts of a merged session).
     pub version: Option<Bytes>,
     /// The client's last `logging/setLevel`, as it came.
@@ -131,6 +134,7 @@ pub(crate) struct Opening {
     pub initialize: Bytes,
     pub declared: Declared,
     pub upstream: Option<Bytes>,
+    pub place: Option<Place>,
     pub version: Option<Bytes>,
     pub attachment: Option<Attachment>,
     pub merged: Option<Box<Merged>>,
@@ -159,6 +163,7 @@ impl Session {
             tie: Tie::default(),
             state: ArcSwap::from_pointee(State {
                 upstream: opening.upstream,
+                place: opening.place,
                 version: opening.version,
                 ..State::default()
             }),

@@ -9,13 +9,17 @@ use sluice_contract::v1;
 use sluice_mcp::{readings, template_matches};
 use sluice_snapshot::chunk::Name;
 use sluice_snapshot::model::{Isolation, Selection, Server, Transport};
+use tokio::runtime::Handle;
 
 use crate::auth::PrincipalId;
 use crate::catalog::{Audience, Catalogue, Exposure, Holder};
 
+pub(crate) mod balance;
 pub(crate) mod breaker;
 pub(crate) mod credential;
+pub(crate) mod endpoint;
 pub(crate) mod era;
+mod health;
 pub(crate) mod http;
 pub(crate) mod parameters;
 pub(crate) mod pipe;
@@ -40,8 +44,8 @@ pub(crate) struct Upstream {
     pub config: Arc<Server>,
     /// The configuration changes what it offers.
     pub curates: bool,
-    /// Where it is, if it speaks HTTP.
-    pub target: Option<http::Target>,
+    /// Where it runs, if it speaks HTTP.
+    pub endpoints: Option<Arc<balance::Endpoints>>,
     /// What is known of its era.
     pub era: Arc<era::Memory>,
     /// Which of its tools' parameters are mirrored into headers.
@@ -54,8 +58,6 @@ pub(crate) struct Upstream {
     down: Arc<AtomicBool>,
     /// Its processes or connections; empty while it speaks streamable HTTP.
     pub children: Arc<pipe::Children>,
-    /// Whether it swallows requests.
-    pub breaker: Arc<breaker::Breaker>,
     /// What it does in ways of its own.
     pub quirks: Arc<quirks::Quirks>,
     /// What it offers.
@@ -69,15 +71,19 @@ impl Upstream {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (config, credentials) = (Arc::clone(children.server()), Arc::clone(children.credentials()));
         let era = Arc::new(era::Memory::of(&config));
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let endpoints = match &config.transport {
+            Transport::Http(at) => Some(balance::Endpoints::new(id, &config, at, &credentials)),
+            Transport::Stdio(_) | Transport::Sse(_) | Transport::WebSocket(_) => None,
+        };
         Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            breaker: Default::default(),
+            id,
             quirks: Arc::clone(children.quirks()),
             catalogue,
             exposure: Arc::new(Exposure::new(&config)),
             curates: !config.curation.is_empty(),
-            target: target(&config, &credentials),
             config,
+            endpoints: endpoints.map(Arc::new),
             era,
             parameters: Default::default(),
             tasks: Arc::clone(children.tasks()),
@@ -92,14 +98,13 @@ impl Upstream {
         Self {
             id: self.id,
             curates: !config.curation.is_empty(),
-            target: target(&config, &self.credentials),
+            endpoints: self.endpoints.clone(),
             era: Arc::clone(&self.era),
             parameters: Arc::clone(&self.parameters),
             tasks: Arc::clone(&self.tasks),
             credentials: Arc::clone(&self.credentials),
             down: Arc::clone(&self.down),
             children: Arc::clone(&self.children),
-            breaker: Arc::clone(&self.breaker),
             quirks: Arc::clone(&self.quirks),
             catalogue,
             exposure: Arc::new(Exposure::new(&config)),
@@ -110,6 +115,32 @@ impl Upstream {
     /// Whether sessions with the other one are with this one as well.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.id == other.id
+    }
+
+    /// Whether a configured server is this one, whatever of it is shown and however its endpoints changed: sessions go on as
+    /// long as one of them stays.
+    pub(crate) fn is_still(&self, server: &Server) -> bool {
+        let stays = match (&self.endpoints, &server.transport) {
+            (Some(endpoints), Transport::Http(at)) if !self.children.transport().is_sse() => {
+                endpoints.has_any_of(server, at)
+            }
+            (_, transport) => (&self.config.transport, &self.config.balance) == (transport, &server.balance),
+        };
+        stays && self.config.is_reached_as(server)
+    }
+
+    /// Goes on with the endpoints of a configuration that is adopted. Checks run on the control runtime.
+    pub(crate) fn follow(&self, server: &Server, control: &Handle) {
+        let (Some(endpoints), Transport::Http(at)) = (&self.endpoints, &server.transport) else { return };
+        let changed = endpoints.follow(server, at, &self.credentials);
+        let check = endpoints.group().health_check().cloned();
+        if !changed && endpoints.is_checked() == check.is_some() {
+            return;
+        }
+        if check.is_none() {
+            endpoints.group().endpoints().for_each(|endpoint| endpoint.set_healthy(true));
+        }
+        endpoints.check_by(check.map(|check| health::Checks::begin(self, endpoints, &check, control)));
     }
 
     /// Looks over what it is shown and what runs for it.
@@ -172,6 +203,8 @@ impl Upstream {
         let text = |field: &str| shown[field].as_str().unwrap_or_default().to_owned();
         let count = |field: &str| shown[field].as_u64().unwrap_or_default() as u32;
         let trouble = self.credentials.trouble();
+        let shown_apart = self.endpoints.as_ref().filter(|endpoints| endpoints.are_shown());
+        let endpoints: Vec<_> = shown_apart.into_iter().flat_map(|endpoints| endpoints.levels()).collect();
         v1::ServerHealth {
             server: self.name().to_string(),
             available: !self.is_down(),
@@ -181,6 +214,8 @@ impl Upstream {
             tools: count("tools"),
             prompts: count("prompts"),
             resources: count("resources"),
+            endpoints: endpoints.len() as u32,
+            endpoints_out: endpoints.iter().filter(|(_, level)| !level.in_service).count() as u32,
             inventory: self.inventory_digest().map(Name::to_wire).unwrap_or_default(),
             credential_since_ms: trouble.as_ref().map_or(0, |trouble| trouble.since_ms),
             credential_trouble: trouble.map(|trouble| trouble.cause).unwrap_or_default(),
@@ -228,6 +263,7 @@ impl Upstream {
             "credential": self.credentials.trouble().map(|trouble| {
                 serde_json::json!({ "trouble": trouble.cause, "since_ms": trouble.since_ms })
             }),
+            "endpoints": self.endpoints.as_ref().map(|endpoints| endpoints.shown()),
             "trouble": self.catalogue.trouble().map(|reason| reason.text().into_owned()),
             "quirks": self.quirks.words(),
         })
@@ -247,7 +283,7 @@ impl Upstream {
 
     /// Whether a session's server may come to speak the other HTTP transport: the configuration names none.
     pub(crate) fn may_change_transport(&self) -> bool {
-        self.children.transport().is_open()
+        self.children.transport().is_open() && self.endpoints.as_ref().is_some_and(|all| all.only().is_some())
     }
 
     /// Finds out, after a POST of `initialize` was refused with `status`, whether the server speaks HTTP+SSE instead.
@@ -265,12 +301,5 @@ impl Upstream {
             self.children.transport().found_sse();
         }
         found
-    }
-}
-
-fn target(config: &Server, credentials: &Arc<credential::Credentials>) -> Option<http::Target> {
-    match &config.transport {
-        Transport::Http(endpoint) => Some(http::Target::new(endpoint, credentials)),
-        Transport::Stdio(_) | Transport::Sse(_) | Transport::WebSocket(_) => None,
     }
 }

@@ -15,9 +15,15 @@ pub(super) fn compile(
     notes: &mut Notes,
 ) -> Option<v1::HttpEndpoint> {
     let Address { url, socket } = address(server, transport, path, node, notes)?;
-    let said = if server.url.is_some() { "url" } else { "socket" };
-    notes.origins.value(format!("{wire}.url"), path.key(said));
-    notes.origins.value(format!("{wire}.socket"), path.key(if server.socket.is_some() { "socket" } else { said }));
+    let said = match (&server.url, server.endpoints.is_empty()) {
+        (Some(_), _) => path.key("url"),
+        (None, true) => path.key("socket"),
+        (None, false) => path.key("endpoints").index(0).key("url"),
+    };
+    notes.origins.value(format!("{wire}.url"), said.clone());
+    notes
+        .origins
+        .value(format!("{wire}.socket"), if server.socket.is_some() { path.key("socket") } else { said.clone() });
     let mut headers = Vec::with_capacity(server.headers.len());
     for (name, value) in &server.headers {
         let said = path.key("headers").key(name);
@@ -27,7 +33,7 @@ pub(super) fn compile(
         headers.push(v1::Header { name: name.clone(), value });
     }
     if socket.is_empty() && server.auth.is_some() && is_in_the_clear(&url) {
-        let warning = Fault::value(path.key("url"), "sends its credentials in the clear");
+        let warning = Fault::value(said, "sends its credentials in the clear");
         notes.warnings.push(warning.advise("use `https://` wherever the way there is not yours alone"));
     }
     Some(v1::HttpEndpoint {
@@ -35,14 +41,15 @@ pub(super) fn compile(
         headers,
         credential: None,
         socket,
-        maybe_sse: server.transport.is_none() && transport == Transport::Http,
+        // of several endpoints one would have to be asked which it is, and all the others
+        maybe_sse: server.transport.is_none() && transport == Transport::Http && server.endpoints.len() < 2,
     })
 }
 
 /// Where a server is, in the words of the contract.
-struct Address {
-    url: String,
-    socket: String,
+pub(super) struct Address {
+    pub url: String,
+    pub socket: String,
 }
 
 fn address(server: &Server, transport: Transport, path: &Path, node: &Node, notes: &mut Notes) -> Option<Address> {
@@ -55,7 +62,8 @@ fn address(server: &Server, transport: Transport, path: &Path, node: &Node, note
         notes.faults.push(Fault::value(path.key("socket"), "is empty; give the path of a socket"));
         return None;
     }
-    let Some(url) = server.url.as_deref().map(str::trim) else {
+    let first = server.endpoints.first().map(|endpoint| &*endpoint.url);
+    let Some(url) = server.url.as_deref().or(first).map(str::trim) else {
         if let Some(socket) = beside {
             return Some(local(socket));
         }
@@ -63,20 +71,25 @@ fn address(server: &Server, transport: Transport, path: &Path, node: &Node, note
         notes.faults.push(fault.advise("add `url: https://…`"));
         return None;
     };
-    if let Some(socket) = unix(url) {
-        if beside.is_some() {
-            let fault = Fault::key(path.key("socket"), "is a second socket beside the one in `url`");
-            notes.faults.push(fault.advise("leave out one of them"));
-            return None;
-        }
-        return Some(local(socket.to_owned()));
+    let address = at(url, transport);
+    if !address.socket.is_empty() && beside.is_some() {
+        let fault = Fault::key(path.key("socket"), "is a second socket beside the one in `url`");
+        notes.faults.push(fault.advise("leave out one of them"));
+        return None;
     }
+    Some(Address { socket: beside.unwrap_or(address.socket), ..address })
+}
+
+/// Where a URL leads.
+pub(super) fn at(url: &str, transport: Transport) -> Address {
+    let socket = unix(url).unwrap_or_default().to_owned();
     let url = match scheme(url) {
+        _ if !socket.is_empty() => format!("http://localhost{}", usual_path(transport)),
         Some(("ws", rest)) if transport == Transport::WebSocket => format!("http://{rest}"),
         Some(("wss", rest)) if transport == Transport::WebSocket => format!("https://{rest}"),
         _ => url.to_owned(),
     };
-    Some(Address { url, socket: beside.unwrap_or_default() })
+    Address { url, socket }
 }
 
 /// Where servers of a transport are usually found on a host of their own.

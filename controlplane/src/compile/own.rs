@@ -10,7 +10,8 @@ const OWN_PROGRAM: &str = "sluice";
 
 /// `true` when the server's URL leads to one of these addresses.
 pub(super) fn is_called_by(server: &Server, own: &[SocketAddr]) -> bool {
-    server.socket.is_none() && server.url.as_deref().is_some_and(|url| leads_to(url, own))
+    let endpoints = server.endpoints.iter().map(|endpoint| &*endpoint.url);
+    server.socket.is_none() && server.url.as_deref().into_iter().chain(endpoints).any(|url| leads_to(url, own))
 }
 
 /// `true` when the server is a gateway started again: `sluice run`, or a bridge (such as `mcp-remote`) to these addresses.

@@ -8,7 +8,7 @@ use sluice_contract::v1;
 
 use super::credential::{self, Place};
 use super::listener::milliseconds;
-use super::{Node, Notes, command, curation, endpoint, own};
+use super::{Node, Notes, balance, command, curation, endpoint, own};
 use crate::language::{Config, Fault, Isolation, Path, Protocol, Server, Transport, slug, unlike};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -63,6 +63,7 @@ pub(super) fn compile_all(config: &Config, own: &[SocketAddr], node: &Node, note
             isolation: isolation(server).into(),
             timeout_ms: milliseconds(server.timeout, DEFAULT_TIMEOUT),
             curation,
+            balance: balance::compile(server, &path, &wire, node, notes),
         });
     }
     if config.foreign && compiled.is_empty() {
@@ -88,7 +89,8 @@ fn takes_part(server: &Server, foreign: bool, own: &[SocketAddr], path: &Path, n
         return false;
     }
     if is_own {
-        let fault = Fault::value(path.key("url"), "leads to this gateway, which would call itself without end");
+        let said = if server.endpoints.is_empty() { "url" } else { "endpoints" };
+        let fault = Fault::value(path.key(said), "leads to this gateway, which would call itself without end");
         notes.faults.push(fault.advise("give the address of the server itself, or listen on another port"));
     }
     !is_own
@@ -119,10 +121,11 @@ fn transport(
     notes: &mut Notes,
 ) -> Option<v1::server::Transport> {
     use v1::server::Transport as Wire;
-    let has_address = server.url.is_some() || server.socket.is_some();
+    let has_address = server.url.is_some() || server.socket.is_some() || !server.endpoints.is_empty();
+    let first = server.endpoints.first().map(|endpoint| &*endpoint.url);
     let meant = match (server.transport, has_address, &server.command) {
         (Some(transport), _, _) => transport,
-        (None, true, None) => match server.url.as_deref().and_then(endpoint::scheme) {
+        (None, true, None) => match server.url.as_deref().or(first).and_then(endpoint::scheme) {
             Some(("ws" | "wss", _)) => Transport::WebSocket,
             _ => Transport::Http,
         },
@@ -136,6 +139,7 @@ fn transport(
         }
     };
     misplaced(server, meant, path, notes);
+    balance::check(server, meant, path, notes)?;
     let mut at = |field: &str| endpoint::compile(server, meant, path, &format!("{wire}.{field}"), node, notes);
     match meant {
         Transport::Http => at("http").map(Wire::Http),
@@ -168,6 +172,7 @@ fn misplaced(server: &Server, meant: Transport, path: &Path, notes: &mut Notes) 
         ],
         Transport::Stdio => &[
             ("url", server.url.is_some()),
+            ("endpoints", !server.endpoints.is_empty()),
             ("socket", server.socket.is_some()),
             ("headers", !server.headers.is_empty()),
             ("auth", server.auth.is_some()),

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod curation;
+mod endpoints;
 mod foreign;
 mod issuers;
 mod mistakes;

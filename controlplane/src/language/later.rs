@@ -7,18 +7,10 @@ use super::tree::{Entry, Node};
 /// Keys of the document that come with later versions.
 const SECTIONS: [(&str, &str); 1] = [("routes", "routes come")];
 
-/// Keys of a server that come with later versions.
-const SERVER_KEYS: [(&str, &str); 2] =
-    [("endpoints", "several endpoints of one server come"), ("labels", "labels of endpoints come")];
-
 /// Faults of words that are right, but not yet.
 pub(super) fn later(root: &Node) -> Vec<Fault> {
     let mut faults = Vec::new();
     not_yet(root.entries(), &Path::default(), &SECTIONS, &mut faults);
-    for server in root.get("servers").map_or(&[][..], Node::entries) {
-        let path = Path::of(["servers", &server.key]);
-        not_yet(server.value.entries(), &path, &SERVER_KEYS, &mut faults);
-    }
     faults
 }
 

@@ -100,6 +100,17 @@ pub(super) enum Sensitive {
     },
 }
 
+/// A place where a server runs.
+#[derive(JsonSchema)]
+#[schemars(untagged, inline)]
+#[expect(dead_code, reason = "only its schema is used; URLs are unfolded before values are read")]
+pub(super) enum Place {
+    /// Its URL.
+    Url(String),
+    /// Its URL, and its share.
+    Endpoint(super::balance::Endpoint),
+}
+
 /// Any value, that is never shown.
 #[derive(JsonSchema)]
 #[schemars(transparent, inline, extend("x-secret" = true))]

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::balance::{Balance, Endpoint};
 use super::config::Seconds;
 use super::credential::Auth;
 use super::curation::{Prompts, Resources, Tools};
@@ -23,6 +24,12 @@ pub struct Server {
     /// Unix socket to connect to instead of the host in `url`, relative to the file that names it. Default `url` with
     /// it: `http://localhost/mcp`.
     pub socket: Option<PathBuf>,
+    /// Where it is, if it runs in several places: URLs, or maps with a `url`. In place of `url`; streamable HTTP only.
+    #[schemars(with = "Vec<super::schema::Place>")]
+    pub endpoints: Vec<Endpoint>,
+    /// How requests are shared among `endpoints`, and how these are looked after. A request goes to the less busy of two; a
+    /// session stays where it was opened.
+    pub balance: Option<Balance>,
     /// Headers sent with every request.
     pub headers: IndexMap<String, Sensitive>,
     /// What the gateway shows to be let in.

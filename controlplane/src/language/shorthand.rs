@@ -2,7 +2,7 @@
 //! and messages say what was written.
 
 use super::path::{Path, Segment};
-use super::tree::{Content, Entry, Node};
+use super::tree::{Content, Entry, Node, Span};
 
 /// Names of transports that other programs use, and ours.
 const TRANSPORTS: [(&str, &str); 9] = [
@@ -20,6 +20,9 @@ const TRANSPORTS: [(&str, &str); 9] = [
 /// The keys of a server whose value may be the list that is their `allow`.
 const SELECTIONS: [&str; 3] = ["tools", "prompts", "resources"];
 
+/// What one of several endpoints says of its share.
+const SHARES: [&str; 2] = ["labels", "weight"];
+
 /// Unfolds what is written shorter. Before variables are expanded: it is about structure, not about values.
 pub(super) fn unfold(root: &mut Node) {
     for server in servers(root) {
@@ -30,7 +33,7 @@ pub(super) fn unfold(root: &mut Node) {
                 entry.value.content = Content::Map(vec![allow]);
             }
         }
-        single_endpoint(server);
+        endpoints(server);
     }
 }
 
@@ -62,24 +65,40 @@ pub(super) fn transport(written: &str) -> String {
     TRANSPORTS.iter().find(|(other, _)| *other == name).map_or(name, |(_, ours)| (*ours).to_owned())
 }
 
-/// `endpoints` with one entry, a URL or a map, is the address of the server itself.
-fn single_endpoint(server: &mut Vec<Entry>) {
+/// `endpoints` with one entry, a URL or a map, is the address of the server itself. In a longer list, a URL is a map of it.
+fn endpoints(server: &mut Vec<Entry>) {
     let Some(at) = server.iter().position(|entry| entry.key == "endpoints") else { return };
-    let Content::List(items) = &server[at].value.content else { return };
-    let [only] = items.as_slice() else { return };
+    let span = server[at].key_span;
+    let Content::List(items) = &mut server[at].value.content else { return };
+    let [only] = items.as_slice() else {
+        items.iter_mut().for_each(|item| as_map(item, span));
+        return;
+    };
     let written = Path::of(["endpoints"]).index(0);
-    let (span, only) = (server[at].key_span, only.clone());
-    let hoisted: Vec<Entry> = match only.content {
+    let hoisted: Vec<Entry> = match &only.content {
+        // these say something of it beside others
+        Content::Map(entries) if entries.iter().any(|entry| SHARES.contains(&entry.key.as_str())) => return,
         Content::Map(entries) => {
-            entries.into_iter().map(|entry| Entry { written: Some(written.key(&entry.key)), ..entry }).collect()
+            entries.iter().map(|entry| Entry { written: Some(written.key(&entry.key)), ..entry.clone() }).collect()
         }
-        _ => vec![Entry { written: Some(written), ..Entry::new("url", span, only) }],
+        _ => vec![Entry { written: Some(written), ..Entry::new("url", span, only.clone()) }],
     };
     // What the server says beside it would be ambiguous; it stays a list, and is told so.
     if hoisted.iter().any(|new| server.iter().any(|old| old.key == new.key)) {
+        if let Content::List(items) = &mut server[at].value.content {
+            items.iter_mut().for_each(|item| as_map(item, span));
+        }
         return;
     }
     server.splice(at..=at, hoisted);
+}
+
+/// A URL, as the map of it.
+fn as_map(item: &mut Node, span: Span) {
+    if matches!(item.content, Content::Scalar(_)) {
+        let url = Entry { written: Some(Path::default()), ..Entry::new("url", span, item.clone()) };
+        item.content = Content::Map(vec![url]);
+    }
 }
 
 /// The entries of each server.

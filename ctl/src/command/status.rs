@@ -144,6 +144,8 @@ fn value(node: &NodeStatus) -> Value {
             "resources": server.resources,
             "credential_trouble": server.credential_trouble,
             "credential_since": time::iso(server.credential_since_ms),
+            "endpoints": server.endpoints,
+            "endpoints_out": server.endpoints_out,
         })
     };
     json!({

@@ -24,6 +24,7 @@ use crate::node::{Node, Worker};
 use crate::reason::Reason;
 use crate::session::InUse;
 use crate::upstream::Upstream;
+use crate::upstream::endpoint::Key;
 use crate::upstream::era::Known;
 use crate::upstream::http::{Answer, Failure, Response};
 use crate::upstream::quirks::Quirk;
@@ -57,7 +58,7 @@ impl Asked {
         self.call.record.status = status;
         let mut message = Message::default();
         let outcome = self.read(&body, &mut message).and_then(|()| self.sealed(status, body, &message, Vec::new()));
-        Some(trusting(worker, self.call.upstream.id, outcome))
+        Some(trusting(worker, response.from, outcome))
     }
 
     /// Reads a whole answer: a response, to this request.
@@ -112,11 +113,11 @@ impl Asked {
     }
 }
 
-/// What comes of an answer of that server: one that answered with what is none is not asked over the same connections again.
-fn trusting(worker: &Worker, server: u64, outcome: Outcome) -> Outcome {
+/// What comes of an answer from there: who answered with what is none is not asked over the same connections again.
+fn trusting(worker: &Worker, from: Key, outcome: Outcome) -> Outcome {
     if matches!(outcome, Err(Refusal { reason: Reason::ServerGarbage(_), .. })) {
         // one answer too many, perhaps: then the connection owes one, which nobody else may get
-        worker.pools.distrust(server);
+        worker.pools.distrust(from);
     }
     outcome
 }
@@ -135,8 +136,8 @@ pub(super) async fn pass_on(worker: &Rc<Worker>, mut asked: Box<Asked>, response
     }
     match content_type(&response.headers) {
         Kinds::Json => {
-            let server = asked.call.upstream.id;
-            trusting(worker, server, json(worker, asked, response).await)
+            let from = response.from;
+            trusting(worker, from, json(worker, asked, response).await)
         }
         Kinds::Events => in_events(worker, *asked, events(response.body)),
         Kinds::Other => {

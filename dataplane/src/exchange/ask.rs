@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -11,13 +11,13 @@ use sluice_http1::Fields;
 use sluice_mcp::{Kind, ScanLimits, SseDecoder, is_modern_refusal, protocol_versions, scan};
 
 use super::call::{Call, Refusal};
-use super::refuse;
 use super::relay::{Source, same_id};
+use super::{balanced, refuse};
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
 use crate::upstream::Upstream;
-use crate::upstream::breaker::Ended;
+use crate::upstream::breaker::{Ended, Rule};
 use crate::upstream::era::Known;
 use crate::upstream::http::{Answer, Failure, Request, Response};
 
@@ -29,12 +29,16 @@ pub(super) fn is_events(begin: &[u8]) -> bool {
 
 /// Asks the server for its era with a `server/discover` of our own; `true`: modern.
 pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Result<bool, Reason> {
-    let Some(target) = &upstream.target else { return Ok(false) };
+    let Some(endpoints) = &upstream.endpoints else { return Ok(false) };
     let body = Bytes::from_static(crate::upstream::pipe::child::DISCOVER.as_bytes());
     let request = Request::post(&body).modern("server/discover");
-    let sent = worker.pools.send(upstream.id, target, &request, Instant::now(), limit::PROBE).await;
+    let now = Instant::now();
+    let sent = match endpoints.only() {
+        Some(only) => worker.pools.send(only.key, &only.target, &request, now, limit::PROBE).await,
+        None => Box::pin(balanced::send(worker, upstream, endpoints, &request, now, limit::PROBE)).await,
+    };
     let response = sent.map_err(|failure| match failure {
-        Failure::Unreachable(_) => Reason::ServerUnreachable,
+        Failure::Unreachable(_) | Failure::Moved => Reason::ServerUnreachable,
         Failure::Broken(_) => Reason::ServerClosed,
         Failure::Timeout => Reason::ServerTimeout,
         Failure::NoToken(missing) => Reason::NoToken(missing.name.to_string()),
@@ -119,26 +123,45 @@ pub(super) async fn send(
     request: &Request<'_>,
     now: Instant,
 ) -> Result<Response, Failure> {
-    let Some(target) = &upstream.target else {
+    let Some(endpoints) = &upstream.endpoints else {
         return Err(Failure::Unreachable("not an HTTP server".to_owned()));
     };
-    if let Err(left) = upstream.breaker.may_try() {
-        let cause = format!("it left requests unanswered; tried again in {} s", left.as_secs() + 1);
-        return Err(Failure::Unreachable(cause));
-    }
-    let answers = upstream.breaker.answers();
-    let sent = worker.pools.send(upstream.id, target, request, now, upstream.config.timeout).await;
-    let ended = match &sent {
-        Ok(_) => Ended::Answered,
-        Err(Failure::Unreachable(_)) if now.elapsed() < limit::SWALLOWED => Ended::Refused,
-        Err(Failure::Broken(_)) => Ended::Answered,
-        // it was not even asked
-        Err(Failure::NoToken(_)) => Ended::Refused,
-        Err(Failure::Unreachable(_) | Failure::Timeout) => Ended::Swallowed,
+    // a session that is somewhere else is not for the only one there is
+    let only = endpoints.only().filter(|only| request.place.is_none_or(|place| place == only.place));
+    let Some(only) = only else {
+        // boxed: few servers run in several places, and every future would otherwise have room for it
+        let sent = Box::pin(balanced::send(worker, upstream, endpoints, request, now, upstream.config.timeout)).await;
+        if !matches!(sent, Err(Failure::Moved)) {
+            upstream.note(!matches!(sent, Err(Failure::Unreachable(_))));
+        }
+        return sent;
     };
-    upstream.breaker.note(&ended, answers);
+    if let Err(left) = only.breaker.may_try() {
+        return Err(held_back(left));
+    }
+    let answers = only.breaker.answers();
+    let sent = worker.pools.send(only.key, &only.target, request, now, upstream.config.timeout).await;
+    only.breaker.note(ended(&sent, now), answers, &Rule::ALONE, || false);
     upstream.note(!matches!(sent, Err(Failure::Unreachable(_))));
     sent
+}
+
+/// That nobody is to wait for a server that does not answer.
+pub(super) fn held_back(left: Duration) -> Failure {
+    Failure::Unreachable(format!("it left requests unanswered; tried again in {} s", left.as_secs() + 1))
+}
+
+/// What a request that was sent at `now` says of its endpoint.
+pub(super) fn ended(sent: &Result<Response, Failure>, now: Instant) -> Ended {
+    match sent {
+        Ok(response) if balanced::is_out_of_order(response) => Ended::Failed,
+        Ok(_) => Ended::Answered,
+        Err(Failure::Unreachable(_)) if now.elapsed() < limit::SWALLOWED => Ended::Refused,
+        Err(Failure::Broken(_)) => Ended::Failed,
+        // it was not even asked
+        Err(Failure::NoToken(_) | Failure::Moved) => Ended::Refused,
+        Err(Failure::Unreachable(_) | Failure::Timeout) => Ended::Swallowed,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,6 +210,7 @@ pub(super) fn failed(call: &mut Call, failure: Failure, id: Option<Bytes>) -> Re
 pub(super) fn what_failed(upstream: &Upstream, failure: Failure) -> (Reason, String) {
     let (reason, cause) = match failure {
         Failure::Unreachable(cause) => (Reason::ServerUnreachable, cause),
+        Failure::Moved => (Reason::ServerUnreachable, "the endpoint that has the session is out of service".to_owned()),
         Failure::Broken(cause) => (Reason::ServerClosed, cause),
         Failure::Timeout => (Reason::ServerTimeout, String::new()),
         Failure::NoToken(missing) => (Reason::NoToken(missing.name.to_string()), missing.cause.to_string()),

@@ -10,8 +10,10 @@ use sluice_snapshot::model::Protocol;
 
 use super::answered::{Asked, answers, pass_on};
 use super::ask::{Kinds, content_type, credential, events, failed, probe, send, unusual};
+use super::balanced::repeated;
 use super::call::{Call, Posted, Reply};
 use super::relay::{self, Numbering, Parts, Relay};
+use super::sessions::Lost;
 use super::{Outcome, forward, handles_of, parameters, refuse, sessions, stream, stream_ticket, taken_notes};
 use crate::catalog::exposure::Naming;
 use crate::limit;
@@ -41,7 +43,13 @@ pub(super) async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) 
         let _ = request.headers.set(header::NAME, header::encode_value(name).as_bytes());
     }
     parameters::mirror(worker, &call, &posted, &mut request.headers).await;
-    let mut response = match send(worker, &call.upstream, &request, Instant::now()).await {
+    request.lasts = posted.message.method == Method::SubscriptionsListen;
+    let mut sent = send(worker, &call.upstream, &request, Instant::now()).await;
+    if sent.as_ref().is_ok_and(|response| response.status.is_server_error()) || matches!(sent, Err(Failure::Broken(_)))
+    {
+        sent = Box::pin(repeated(worker, &call, &posted, &request, sent)).await;
+    }
+    let mut response = match sent {
         Ok(response) => response,
         Err(failure) => return Err(failed(&mut call, failure, posted.id())),
     };
@@ -132,6 +140,16 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
         };
         let mut response = match sent {
             Ok(response) => response,
+            // nothing was sent: the session begins anew at another endpoint
+            Err(Failure::Moved) if !renewed => {
+                if let Err(reason) =
+                    Box::pin(sessions::renew(worker, &call.upstream, &session, state.epoch, Lost::Moved)).await
+                {
+                    return Err(refuse(&mut call, reason, posted.id()));
+                }
+                renewed = true;
+                continue;
+            }
             Err(failure) => {
                 if let (Failure::Timeout, Some(id)) = (&failure, posted.id()) {
                     sessions::cancel_later(worker, &call.upstream, &session, &id);
@@ -144,7 +162,9 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
         let may_lose = state.upstream.is_some() || call.upstream.may_change_transport();
         if !renewed && may_lose && sessions::is_lost(worker, &call.upstream, &state, status).await {
             drop(response);
-            if let Err(reason) = Box::pin(sessions::renew(worker, &call.upstream, &session, state.epoch)).await {
+            if let Err(reason) =
+                Box::pin(sessions::renew(worker, &call.upstream, &session, state.epoch, Lost::Forgotten)).await
+            {
                 return Err(refuse(&mut call, reason, posted.id()));
             }
             renewed = true;
@@ -189,12 +209,23 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         }
         let response = match send(worker, &call.upstream, &request, Instant::now()).await {
             Ok(response) => response,
+            Err(Failure::Moved) if !renewed => {
+                if let Err(reason) =
+                    Box::pin(sessions::renew(worker, &call.upstream, &session, state.epoch, Lost::Moved)).await
+                {
+                    return Err(refuse(&mut call, reason, None));
+                }
+                renewed = true;
+                continue;
+            }
             Err(failure) => return Err(failed(&mut call, failure, None)),
         };
         let status = response.status;
         if !renewed && state.upstream.is_some() && sessions::is_gone(worker, &call.upstream, &state, status).await {
             drop(response);
-            if let Err(reason) = Box::pin(sessions::renew(worker, &call.upstream, &session, state.epoch)).await {
+            if let Err(reason) =
+                Box::pin(sessions::renew(worker, &call.upstream, &session, state.epoch, Lost::Forgotten)).await
+            {
                 return Err(refuse(&mut call, reason, None));
             }
             renewed = true;
@@ -254,7 +285,7 @@ fn request<'b>(call: &Call, mut request: Request<'b>, state: Option<&State>) -> 
         if state.version.is_some() {
             request.headers.remove(header::PROTOCOL_VERSION);
         }
-        sessions::in_session(&mut request.headers, state);
+        sessions::in_session(&mut request, state);
     }
     request
 }

@@ -1,7 +1,6 @@
 //! Tool parameters mirrored into headers (`x-mcp-header`, 2026-07-28 *Custom Headers from Tool Parameters*): checked where
 //! the server behind us sees no headers, made where the client in front of us sends none.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -10,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sluice_http1::Fields;
 use sluice_mcp::header::{check_params, encode_value, param_headers, param_value};
-use sluice_mcp::{Method, ParamHeader, ScanLimits, decode_string, scan};
+use sluice_mcp::{Method, ScanLimits, decode_string, scan};
 
 use super::ask::{answer_to, send};
 use super::call::{Call, Posted};
@@ -20,6 +19,7 @@ use crate::node::Worker;
 use crate::reason::Reason;
 use crate::upstream::Upstream;
 use crate::upstream::http::Request;
+use crate::upstream::parameters::Tools;
 use crate::upstream::pipe::Child;
 
 /// Where a server's tools are listed.
@@ -40,7 +40,7 @@ pub(super) async fn check(call: &Call, posted: &Posted, child: &Child) -> Result
     let mut second = false;
     loop {
         let listed = Box::pin(parameters.get(list(&call.upstream, From::Child(child)))).await;
-        let Some(headers) = listed.tools.get(&tool) else { return Ok(()) };
+        let Some(headers) = listed.tools.headers.get(&tool) else { return Ok(()) };
         let sent = |name: &str| call.headers.get(name);
         match check_params(headers, sent, arguments.as_deref()) {
             Ok(()) => return Ok(()),
@@ -57,7 +57,7 @@ pub(super) async fn mirror(worker: &Rc<Worker>, call: &Call, posted: &Posted, he
     let Some(tool) = (call.synthesized || posted.rearranged).then(|| tool(posted)).flatten() else { return };
     let Some(arguments) = arguments(posted) else { return };
     let listed = Box::pin(call.upstream.parameters.get(list(&call.upstream, From::Http(worker)))).await;
-    for parameter in listed.tools.get(&tool).into_iter().flatten() {
+    for parameter in listed.tools.headers.get(&tool).into_iter().flatten() {
         headers.remove(parameter.header.as_str());
         let Some(value) = param_value(&arguments, parameter) else { continue };
         // an annotation that is no token names no field
@@ -100,11 +100,51 @@ struct Tool<'a> {
     name: String,
     #[serde(borrow)]
     input_schema: Option<&'a RawValue>,
+    #[serde(default)]
+    annotations: Annotations,
 }
 
-/// The annotated parameters of all tools, all pages. A server that cannot be asked has none.
-async fn list(upstream: &Upstream, from: From<'_>) -> HashMap<String, Vec<ParamHeader>> {
-    let mut found = HashMap::new();
+/// What a tool says of running twice (2025-11-25 *Schema: ToolAnnotations*).
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Annotations {
+    read_only_hint: bool,
+    idempotent_hint: bool,
+}
+
+/// Whether a request may run twice: it reads, or calls a tool of which the configuration or the server says so. For servers whose
+/// configuration trusts such words.
+pub(super) async fn may_run_twice(worker: &Rc<Worker>, call: &Call, posted: &Posted) -> bool {
+    let Some(tool) = tool(posted) else { return reads(posted.message.method) };
+    let edits = call.upstream.config.curation.tool_edits.get(&tool);
+    let said = |hint: &str| {
+        let mut annotations = edits?.annotations.iter();
+        annotations.find(|(name, _)| name == hint).map(|(_, value)| value.trim() == "true")
+    };
+    let hints = [said("readOnlyHint"), said("idempotentHint")];
+    if hints.contains(&Some(true)) {
+        return true;
+    }
+    if hints.contains(&Some(false)) {
+        return false;
+    }
+    let listed = Box::pin(call.upstream.parameters.get(list(&call.upstream, From::Http(worker)))).await;
+    listed.tools.repeatable.contains(&tool)
+}
+
+/// Whether a method only reads.
+fn reads(method: Method) -> bool {
+    use Method::{
+        PromptsGet, PromptsList, ResourcesList, ResourcesRead, ResourcesTemplatesList, ServerDiscover, ToolsList,
+    };
+    let reading =
+        [PromptsGet, PromptsList, ResourcesList, ResourcesRead, ResourcesTemplatesList, ServerDiscover, ToolsList];
+    reading.contains(&method)
+}
+
+/// What is to be remembered of all tools, all pages. Of a server that cannot be asked, nothing.
+async fn list(upstream: &Upstream, from: From<'_>) -> Tools {
+    let mut found = Tools::default();
     let mut cursor: Option<String> = None;
     for _ in 0..limit::LIST_PAGES {
         let Some(page) = page(upstream, from, cursor.as_deref()).await else { break };
@@ -112,7 +152,10 @@ async fn list(upstream: &Upstream, from: From<'_>) -> HashMap<String, Vec<ParamH
         for tool in page.result.tools {
             // an invalid annotation makes the tool invalid: clients do not offer it, the server judges what comes
             let headers = tool.input_schema.and_then(|schema| param_headers(schema.get().as_bytes()).ok());
-            found.extend(headers.filter(|h| !h.is_empty()).map(|headers| (tool.name, headers)));
+            if tool.annotations.read_only_hint || tool.annotations.idempotent_hint {
+                found.repeatable.insert(tool.name.clone());
+            }
+            found.headers.extend(headers.filter(|h| !h.is_empty()).map(|headers| (tool.name, headers)));
         }
         cursor = page.result.next_cursor;
         if cursor.is_none() {

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{Method as Verb, StatusCode};
-use sluice_http1::Fields;
 use sluice_mcp::{Method, ScanLimits, header, scan};
 use sluice_snapshot::model::Protocol;
 
@@ -69,8 +68,8 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
             return Err(refuse(&mut call, trouble.reason, Some(id)));
         }
     };
-    let (upstream, attachment, body) = match opened {
-        Opened::Session { upstream, attachment, body } => (upstream, attachment, body),
+    let (upstream, at, attachment, body) = match opened {
+        Opened::Session { upstream, place, attachment, body } => (upstream, place, attachment, body),
         Opened::Refused { body, status } => {
             call.record.outcome = "error";
             call.record.status = status;
@@ -89,6 +88,7 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
         initialize: Bytes::copy_from_slice(&posted.body),
         declared: declared(&posted),
         upstream,
+        place: at,
         version: None,
         attachment,
         merged: None,
@@ -235,6 +235,15 @@ pub(super) async fn is_gone(worker: &Rc<Worker>, upstream: &Upstream, state: &St
     gone
 }
 
+/// Why a server has to be initialised again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// It does not know the session any more.
+    Forgotten,
+    /// The endpoint that has the session is out of service, gone, or not known here.
+    Moved,
+}
+
 /// Initialises the server again with the client's own message, restores what the session had, and notes that lists may
 /// have changed. One renewal at a time; whoever comes second finds it done.
 pub(super) async fn renew(
@@ -242,6 +251,7 @@ pub(super) async fn renew(
     upstream: &Arc<Upstream>,
     session: &Arc<Session>,
     epoch: u64,
+    lost: Lost,
 ) -> Result<(), Reason> {
     let waiting = Instant::now();
     let mut failed = session.rare().renewal.lock().await;
@@ -262,7 +272,7 @@ pub(super) async fn renew(
             return Ok(());
         }
     }
-    let renewed = initialize_again(worker, upstream, session, epoch).await;
+    let renewed = initialize_again(worker, upstream, session, epoch, lost).await;
     if session.is_over() {
         // ended meanwhile: nobody else would end this one
         end_upstream(worker, upstream, session).await;
@@ -277,8 +287,16 @@ async fn initialize_again(
     upstream: &Arc<Upstream>,
     session: &Arc<Session>,
     epoch: u64,
+    lost: Lost,
 ) -> Result<(), Reason> {
-    tracing::info!(server = %upstream.name(), "the server forgot a session; initialising it again");
+    let before = session.state();
+    match lost {
+        // of many sessions at once: the endpoint's own line says why
+        Lost::Moved => tracing::debug!(server = %upstream.name(), "a session moves to another endpoint"),
+        Lost::Forgotten => {
+            tracing::info!(server = %upstream.name(), "the server forgot a session; initialising it again")
+        }
+    }
     let nothing = State::default();
     let response =
         own(worker, upstream, &nothing, session.initialize.clone()).await.ok_or(Reason::ServerUnreachable)?;
@@ -287,11 +305,11 @@ async fn initialize_again(
         Box::pin(upstream.detect(response.status)).await;
         return Err(Reason::ServerForgot);
     }
-    let fresh = session_of(&response);
+    let (fresh, place) = session_of(upstream, &response);
     let body = answer_to(None, response, limit::SMALL_REPLY_BYTES).await.ok_or(Reason::ServerForgot)?;
     let message = scan(&body, ScanLimits::default()).map_err(|_| Reason::ServerForgot)?;
     let Some(result) = message.result else { return Err(Reason::ServerForgot) };
-    let renewed = State { upstream: fresh.clone(), ..State::clone(&session.state()) };
+    let renewed = State { upstream: fresh.clone(), place, ..State::clone(&session.state()) };
     let restoring = [Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)]
         .into_iter()
         .chain(restoration(&renewed));
@@ -307,6 +325,7 @@ async fn initialize_again(
         }
         state.epoch = epoch + 1;
         state.upstream = fresh.clone();
+        state.place = place;
         true
     })
     .await;
@@ -316,7 +335,24 @@ async fn initialize_again(
         return is_kept.map(drop);
     }
     session.leave_notes(changed_notes(result.of(&body)));
+    end_former(worker, upstream, before);
     Ok(())
+}
+
+/// Ends what a session left behind at an endpoint it moved away from, should that be able to hear it: its streams end as well.
+fn end_former(worker: &Rc<Worker>, upstream: &Arc<Upstream>, before: Arc<State>) {
+    let (Some(endpoints), Some(place), Some(id)) = (&upstream.endpoints, before.place, before.upstream.clone()) else {
+        return;
+    };
+    let Some(former) = endpoints.group().former(place).cloned() else { return };
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        let mut request = Request::empty(Verb::DELETE);
+        // it came as a field value
+        let _ = request.headers.push(header::SESSION_ID.as_bytes(), &id);
+        let sent = worker.pools.send(former.key, &former.target, &request, Instant::now(), limit::PROBE).await;
+        tracing::trace!(ended = sent.is_ok(), "a session that moved");
+    });
 }
 
 /// The requests that bring a fresh server session to where the old one was.
@@ -351,16 +387,17 @@ async fn own(worker: &Rc<Worker>, upstream: &Upstream, state: &State, body: Byte
 /// A request of our own inside a server session.
 pub(super) fn own_request<'b>(state: &State, body: &'b Bytes) -> Request<'b> {
     let mut request = Request::post(body);
-    in_session(&mut request.headers, state);
+    in_session(&mut request, state);
     request
 }
 
-/// What a request inside a server session says of it.
-pub(super) fn in_session(headers: &mut Fields, state: &State) {
+/// What a request inside a server session says of it, and where it goes.
+pub(super) fn in_session(request: &mut Request<'_>, state: &State) {
+    request.place = state.place;
     for (name, value) in [(header::SESSION_ID, &state.upstream), (header::PROTOCOL_VERSION, &state.version)] {
         if let Some(value) = value {
             // it came as a field value
-            let _ = headers.push(name.as_bytes(), value);
+            let _ = request.headers.push(name.as_bytes(), value);
         }
     }
 }
@@ -423,6 +460,7 @@ async fn end_upstream(worker: &Rc<Worker>, upstream: &Arc<Upstream>, session: &S
 async fn end_state(worker: &Rc<Worker>, upstream: &Arc<Upstream>, state: &State) {
     let Some(id) = &state.upstream else { return };
     let mut request = Request::empty(Verb::DELETE);
+    request.place = state.place;
     // it came as a field value
     let _ = request.headers.push(header::SESSION_ID.as_bytes(), id);
     if let Err(failure) = send(worker, upstream, &request, Instant::now()).await {

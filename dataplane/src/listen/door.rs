@@ -272,11 +272,13 @@ fn health(worker: &Worker, plane: &Plane, mut record: Record) -> Response {
     let down = plane.servers().filter(|u| u.is_down()).count();
     let unproven = plane.servers().filter(|u| u.credentials.trouble().is_some()).count();
     let keeps_sessions = worker.node.sessions.trouble().is_none();
+    let endpoints = plane.servers().filter_map(|u| u.endpoints.as_ref()).flat_map(|all| all.levels());
     let body = serde_json::json!({
         "status": if down + unproven == 0 && keeps_sessions { "ok" } else { "degraded" },
         "servers": plane.snapshot.servers.len(),
         "servers_down": down,
         "servers_without_credential": unproven,
+        "endpoints_out": endpoints.filter(|(_, level)| !level.in_service).count(),
         "sessions": worker.node.sessions.len(),
     });
     json(StatusCode::OK, body.to_string().into())
@@ -294,11 +296,11 @@ pub(crate) fn render_metrics(node: &crate::node::Node, plane: &Plane) -> String 
     let sought = plane.servers().filter(|u| u.credentials.are_elsewhere());
     let credentials = sought.map(|u| (Arc::clone(u.name()), u.credentials.trouble().is_none())).collect();
     let store = node.sessions.shared().map(|shared| (shared.word(), node.sessions.trouble().is_none()));
-    node.metrics.render(&Levels {
-        up,
-        credentials,
-        store,
-        sessions: node.sessions.len(),
-        revision: plane.snapshot.revision,
-    })
+    let several =
+        || plane.servers().filter_map(|u| Some((u.name(), u.endpoints.as_ref().filter(|all| all.are_shown())?)));
+    let endpoints = several().flat_map(|(name, all)| all.levels().map(|(n, level)| ((Arc::clone(name), n), level)));
+    let endpoints = endpoints.collect();
+    let retried = several().map(|(name, all)| (Arc::clone(name), all.retried())).collect();
+    let (sessions, revision) = (node.sessions.len(), plane.snapshot.revision);
+    node.metrics.render(&Levels { up, credentials, endpoints, retried, store, sessions, revision })
 }

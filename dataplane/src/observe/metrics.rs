@@ -115,10 +115,21 @@ pub(crate) struct Levels {
     pub up: BTreeMap<Arc<str>, bool>,
     /// Each server that is shown something from elsewhere than the configuration, and whether that can be had.
     pub credentials: BTreeMap<Arc<str>, bool>,
+    /// The endpoints of those that have several, by server and number.
+    pub endpoints: BTreeMap<(Arc<str>, usize), Endpoint>,
+    /// Requests that were sent once more, by server that has several endpoints.
+    pub retried: BTreeMap<Arc<str>, u64>,
     /// What keeps sessions beyond the process, and whether it does.
     pub store: Option<(&'static str, bool)>,
     pub sessions: usize,
     pub revision: u64,
+}
+
+/// How an endpoint is.
+pub(crate) struct Endpoint {
+    pub in_service: bool,
+    pub requests: u32,
+    pub ejections: u64,
 }
 
 impl Metrics {
@@ -178,6 +189,7 @@ impl Metrics {
         for (server, up) in &levels.credentials {
             let _ = writeln!(text, "sluice_credential_up{{server=\"{server}\"}} {}", u8::from(*up));
         }
+        endpoints(&mut text, levels);
         if let Some((store, up)) = levels.store {
             let name = "sluice_session_store_up";
             let _ = write!(text, "# HELP {name} Whether sessions can be looked up and kept.\n# TYPE {name} gauge\n");
@@ -241,6 +253,30 @@ impl Metrics {
             let _ = writeln!(text, "sluice_request_seconds_sum{{{labels}}} {seconds}");
             let _ = writeln!(text, "sluice_request_seconds_count{{{labels}}} {total}");
         }
+    }
+}
+
+/// Endpoints by their numbers in the configuration: an address is nobody's business who may read metrics.
+fn endpoints(text: &mut String, levels: &Levels) {
+    type Shown = (&'static str, &'static str, &'static str, fn(&Endpoint) -> u64);
+    let shown: [Shown; 3] = [
+        ("sluice_endpoint_up", "gauge", "Whether an endpoint is in service.", |e| u64::from(e.in_service)),
+        ("sluice_endpoint_requests", "gauge", "Requests in flight at an endpoint.", |e| e.requests.into()),
+        ("sluice_endpoint_ejections_total", "counter", "How often an endpoint got no requests for a while.", |e| {
+            e.ejections
+        }),
+    ];
+    for (name, kind, help, value) in shown {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for ((server, number), endpoint) in &levels.endpoints {
+            let _ = writeln!(text, "{name}{{server=\"{server}\",endpoint=\"{number}\"}} {}", value(endpoint));
+        }
+    }
+    text.push_str(
+        "# HELP sluice_retries_total Requests sent once more, to another endpoint.\n# TYPE sluice_retries_total counter\n",
+    );
+    for (server, retried) in &levels.retried {
+        let _ = writeln!(text, "sluice_retries_total{{server=\"{server}\"}} {retried}");
     }
 }
 

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::definition::Definition;
+use super::definition::Definitions;
 use super::{Declared, State};
 use crate::auth::PrincipalId;
 use crate::seal::Seal;
+use crate::upstream::endpoint::Place;
 
 /// A session as it is kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,8 +19,8 @@ pub(crate) struct Record {
     pub principal: PrincipalId,
     /// What people know the owner by; empty in records of earlier versions.
     pub subject: Box<str>,
-    /// The server's key and its definition; `None` for a session of the merged door.
-    pub server: Option<(Box<str>, Definition)>,
+    /// The server's key and its definitions; `None` for a session of the merged door.
+    pub server: Option<(Box<str>, Definitions)>,
     pub declared: Declared,
     /// Seconds since the epoch.
     pub created: u64,
@@ -34,7 +35,7 @@ pub(crate) struct Record {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Part {
     pub server: Box<str>,
-    pub definition: Definition,
+    pub definitions: Definitions,
     pub state: State,
 }
 
@@ -85,7 +86,7 @@ fn bound(name: &[u8], revision: u64) -> Vec<u8> {
 
 /// How a record is written: fields that a later version adds do not keep this one from reading it.
 mod wire {
-    use super::{BTreeSet, Bytes, Declared, Definition, PrincipalId};
+    use super::{BTreeSet, Bytes, Declared, Definitions, Place, PrincipalId};
 
     #[derive(Clone, PartialEq, prost::Message)]
     #[prost(skip_debug)]
@@ -98,8 +99,8 @@ mod wire {
         /// Absent: all servers.
         #[prost(string, optional, tag = "3")]
         pub server: Option<String>,
-        #[prost(fixed64, tag = "4")]
-        pub definition: u64,
+        #[prost(fixed64, repeated, packed = "false", tag = "4")]
+        pub definitions: Vec<u64>,
         #[prost(bool, tag = "5")]
         pub asks: bool,
         #[prost(uint64, tag = "6")]
@@ -121,8 +122,8 @@ mod wire {
     pub(super) struct Part {
         #[prost(string, tag = "1")]
         pub server: String,
-        #[prost(fixed64, tag = "2")]
-        pub definition: u64,
+        #[prost(fixed64, repeated, packed = "false", tag = "2")]
+        pub definitions: Vec<u64>,
         #[prost(message, required, tag = "3")]
         pub state: State,
     }
@@ -142,22 +143,25 @@ mod wire {
         pub subscriptions: Vec<Bytes>,
         #[prost(uint32, tag = "6")]
         pub told: u32,
+        /// Absent: nowhere to stay.
+        #[prost(fixed64, optional, tag = "7")]
+        pub place: Option<u64>,
     }
 
     impl From<&super::State> for State {
         fn from(state: &super::State) -> Self {
-            let super::State { epoch, upstream, version, log_level, subscriptions, told } = state.clone();
-            let subscriptions = subscriptions.into_iter().collect();
-            Self { epoch, upstream, version, log_level, subscriptions, told: told.into() }
+            let super::State { epoch, upstream, place, version, log_level, subscriptions, told } = state.clone();
+            let (subscriptions, place) = (subscriptions.into_iter().collect(), place.map(Place::number));
+            Self { epoch, upstream, version, log_level, subscriptions, told: told.into(), place }
         }
     }
 
     impl From<State> for super::State {
         fn from(state: State) -> Self {
-            let State { epoch, upstream, version, log_level, subscriptions, told } = state;
-            let subscriptions = BTreeSet::from_iter(subscriptions);
+            let State { epoch, upstream, version, log_level, subscriptions, told, place } = state;
+            let (subscriptions, place) = (BTreeSet::from_iter(subscriptions), place.and_then(Place::numbered));
             // bits that a later version may add mean nothing to this one
-            Self { epoch, upstream, version, log_level, subscriptions, told: (told & 0xff) as u8 }
+            Self { epoch, upstream, place, version, log_level, subscriptions, told: (told & 0xff) as u8 }
         }
     }
 
@@ -166,14 +170,14 @@ mod wire {
             let id = |principal: PrincipalId| Bytes::copy_from_slice(&principal.0);
             let part = |part: &super::Part| Part {
                 server: part.server.to_string(),
-                definition: u64::from_be_bytes(part.definition),
+                definitions: part.definitions.numbers(),
                 state: (&part.state).into(),
             };
             Self {
                 owner: id(record.owner),
                 principal: (record.principal != record.owner).then(|| id(record.principal)),
                 server: record.server.as_ref().map(|(server, _)| server.to_string()),
-                definition: record.server.as_ref().map_or(0, |(_, definition)| u64::from_be_bytes(*definition)),
+                definitions: record.server.as_ref().map_or_else(Vec::new, |(_, definitions)| definitions.numbers()),
                 asks: record.declared.asks,
                 created: record.created,
                 initialize: record.initialize.clone(),
@@ -189,11 +193,10 @@ mod wire {
         type Error = std::array::TryFromSliceError;
 
         fn try_from(session: Session) -> Result<Self, Self::Error> {
-            let definition = |number: u64| -> Definition { number.to_be_bytes() };
             let owner = PrincipalId((&*session.owner).try_into()?);
             let part = |part: Part| super::Part {
                 server: part.server.into(),
-                definition: definition(part.definition),
+                definitions: Definitions::numbered(part.definitions),
                 state: part.state.into(),
             };
             Ok(Self {
@@ -203,7 +206,7 @@ mod wire {
                     None => owner,
                 },
                 subject: session.subject.into(),
-                server: session.server.map(|server| (server.into(), definition(session.definition))),
+                server: session.server.map(|server| (server.into(), Definitions::numbered(session.definitions))),
                 declared: Declared { asks: session.asks },
                 created: session.created,
                 initialize: session.initialize,
@@ -224,20 +227,25 @@ mod tests {
             owner: PrincipalId([1; 16]),
             principal: PrincipalId([2; 16]),
             subject: "client:alice".into(),
-            server: Some(("one".into(), [3; 8])),
+            server: Some(("one".into(), Definitions::numbered(vec![3, 4]))),
             declared: Declared { asks: true },
             created: 1_800_000_000,
             initialize: Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"initialize"}"#),
             state: State {
                 epoch: 2,
                 upstream: Some(Bytes::from_static(b"upstream-session")),
+                place: Place::numbered(6),
                 version: Some(Bytes::from_static(b"2025-11-25")),
                 log_level: Some(Bytes::from_static(b"{}")),
                 subscriptions: [Bytes::from_static(b"\"file:///a\"")].into(),
                 told: 1,
             },
             log_level: None,
-            parts: vec![Part { server: "two".into(), definition: [4; 8], state: State::default() }],
+            parts: vec![Part {
+                server: "two".into(),
+                definitions: Definitions::numbered(vec![5]),
+                state: State::default(),
+            }],
         }
     }
 

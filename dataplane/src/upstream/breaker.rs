@@ -1,14 +1,18 @@
-//! A server that swallows requests: after several that nobody answered, further ones are refused at once, and one at a time
-//! is let through to see whether it is back. A server that refuses connections needs none of this: it fails at once by
-//! itself, and is back the moment it listens.
+//! An endpoint in trouble: after several failures in a row it gets no more requests for a while, then one at a time to see
+//! whether it is back.
+//!
+//! Where a server runs in one place, only what nobody answered counts: a server that refuses connections fails at once by
+//! itself, and is back the moment it listens. Where it runs in several, every failure does: the others are there.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sluice_snapshot::model::Ejection;
+
 use crate::limit;
 
-/// The memory of one server's unanswered requests.
+/// The memory of one endpoint's failures.
 #[derive(Default)]
 pub(crate) struct Breaker {
     /// The warm path looks at this alone.
@@ -20,19 +24,74 @@ pub(crate) struct Breaker {
 
 #[derive(Default)]
 struct State {
+    /// In a row.
     failures: u32,
     pause: Duration,
     until: Option<Instant>,
+    /// A request finds out whether it is back.
+    trying: bool,
+    /// It left requests unanswered, so that nobody is to wait for it.
+    swallows: bool,
+    /// When it was in service again.
+    closed: Option<Instant>,
 }
 
 /// How a request that was let through ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// Any answer, also an error status.
     Answered,
     /// The connection was refused, or failed otherwise at once.
     Refused,
+    /// It broke off, or the answer says that the server is not to be had: told apart where there are other endpoints only.
+    Failed,
     /// Nobody answered in time.
     Swallowed,
+}
+
+/// When it opens, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rule {
+    /// What was not answered, in a row.
+    swallowed: u32,
+    /// What failed in any way, in a row; `None`: only what was not answered counts.
+    failed: Option<u32>,
+    first: Duration,
+    last: Duration,
+    /// The pause goes on growing where it opens again within this time.
+    memory: Duration,
+}
+
+impl Rule {
+    /// Of a server that runs in one place.
+    pub(crate) const ALONE: Self = Self {
+        swallowed: limit::BREAKER_FAILURES,
+        failed: None,
+        first: limit::BREAKER_PAUSE_FIRST,
+        last: limit::BREAKER_PAUSE_LAST,
+        memory: Duration::ZERO,
+    };
+
+    /// Of one of several endpoints.
+    pub(crate) fn of(ejection: &Ejection) -> Self {
+        Self {
+            swallowed: limit::BREAKER_FAILURES.min(ejection.failures),
+            failed: Some(ejection.failures),
+            first: ejection.pause,
+            last: limit::EJECTION_PAUSE_LAST.max(ejection.pause),
+            memory: limit::EJECTION_MEMORY,
+        }
+    }
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    None,
+    /// It gets no requests for so long.
+    Opened(Duration),
+    /// It is back.
+    Closed,
 }
 
 impl Breaker {
@@ -41,12 +100,28 @@ impl Breaker {
         self.answers.load(Ordering::Relaxed)
     }
 
+    /// Whether requests are held back.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether requests are held back because they would hang.
+    pub(crate) fn swallows(&self) -> bool {
+        self.is_open() && self.lock().swallows
+    }
+
+    /// How long until a request may be sent, where they are held back.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let until = self.lock().until.filter(|_| self.is_open())?;
+        Some(until.saturating_duration_since(Instant::now()))
+    }
+
     /// Whether a request may be sent now.
     ///
     /// # Errors
     /// How long until the next one may.
     pub(crate) fn may_try(&self) -> Result<(), Duration> {
-        if !self.open.load(Ordering::Relaxed) {
+        if !self.is_open() {
             return Ok(());
         }
         let mut state = self.lock();
@@ -56,42 +131,65 @@ impl Breaker {
             _ => {
                 // this one finds out; the others wait for what becomes of it
                 state.until = Some(now + state.pause);
+                state.trying = true;
                 Ok(())
             }
         }
     }
 
-    /// Notes how a request ended; `answers` is from before it was sent.
-    pub(crate) fn note(&self, ended: &Ended, answers: u64) {
-        match ended {
-            Ended::Answered => {
+    /// Notes how a request ended; `answers` is from before it was sent. `may_fail`: whether it may be held back for what is
+    /// answered at once, too.
+    pub(crate) fn note(&self, ended: Ended, answers: u64, rule: &Rule, may_fail: impl FnOnce() -> bool) -> Change {
+        let swallowed = match (ended, rule.failed) {
+            (Ended::Answered, _) => {
                 self.answers.fetch_add(1, Ordering::Relaxed);
-                self.close();
+                return self.close();
             }
-            Ended::Refused => self.close(),
+            // nobody was asked
+            (Ended::Refused, None) => return self.close(),
+            (Ended::Failed, None) => {
+                self.answers.fetch_add(1, Ordering::Relaxed);
+                return self.close();
+            }
             // a slow tool of a server that answers others is no fault of the server
-            Ended::Swallowed if self.answers() != answers => {}
-            Ended::Swallowed => {
-                let mut state = self.lock();
-                state.failures += 1;
-                if state.failures >= limit::BREAKER_FAILURES {
-                    state.pause = (state.pause * 2).clamp(limit::BREAKER_PAUSE_FIRST, limit::BREAKER_PAUSE_LAST);
-                    state.until = Some(Instant::now() + state.pause);
-                    self.open.store(true, Ordering::Relaxed);
-                }
-            }
+            (Ended::Swallowed, _) if self.answers() != answers => return Change::None,
+            (Ended::Swallowed, _) => true,
+            (Ended::Refused | Ended::Failed, Some(_)) => false,
+        };
+        let mut state = self.lock();
+        state.failures = state.failures.saturating_add(1);
+        state.swallows |= swallowed;
+        let enough = match rule.failed {
+            Some(most) if !swallowed => most,
+            _ => rule.swallowed,
+        };
+        // what was on its way when it was held back says nothing new
+        let is_news = !self.is_open() || state.trying;
+        if state.failures < enough || !is_news || !(swallowed || self.is_open() || may_fail()) {
+            return Change::None;
         }
+        let now = Instant::now();
+        let again = self.is_open() || state.closed.is_some_and(|closed| now.duration_since(closed) < rule.memory);
+        let longer = if again { state.pause * 2 } else { rule.first };
+        let pause = longer.clamp(rule.first, rule.last);
+        (state.pause, state.until, state.trying) = (pause, Some(now + pause), false);
+        let opened = !self.open.swap(true, Ordering::Relaxed);
+        if opened { Change::Opened(pause) } else { Change::None }
     }
 
-    fn close(&self) {
-        if self.open.load(Ordering::Relaxed) {
-            *self.lock() = State::default();
-            self.open.store(false, Ordering::Relaxed);
+    fn close(&self) -> Change {
+        if self.is_open() {
+            let mut state = self.lock();
+            *state = State { pause: state.pause, closed: Some(Instant::now()), ..State::default() };
+            if self.open.swap(false, Ordering::Relaxed) {
+                return Change::Closed;
+            }
         } else if let Ok(mut state) = self.state.try_lock()
             && state.failures > 0
         {
-            state.failures = 0;
+            (state.failures, state.swallows) = (0, false);
         }
+        Change::None
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -100,44 +198,4 @@ impl Breaker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn swallowed(breaker: &Breaker, times: u32) {
-        for _ in 0..times {
-            breaker.note(&Ended::Swallowed, breaker.answers());
-        }
-    }
-
-    #[test]
-    fn it_opens_after_several_unanswered_requests_and_closes_with_the_first_answer() {
-        let breaker = Breaker::default();
-        swallowed(&breaker, limit::BREAKER_FAILURES - 1);
-        assert!(breaker.may_try().is_ok());
-        swallowed(&breaker, 1);
-        assert!(breaker.may_try().is_err());
-        breaker.note(&Ended::Answered, 0);
-        assert!(breaker.may_try().is_ok());
-    }
-
-    #[test]
-    fn an_answer_in_between_counts_from_the_start_again() {
-        let breaker = Breaker::default();
-        for _ in 0..10 {
-            swallowed(&breaker, limit::BREAKER_FAILURES - 1);
-            breaker.note(&Ended::Answered, breaker.answers());
-            assert!(breaker.may_try().is_ok());
-        }
-    }
-
-    #[test]
-    fn a_slow_request_beside_answered_ones_does_not_count() {
-        let breaker = Breaker::default();
-        for _ in 0..10 {
-            let before = breaker.answers();
-            breaker.note(&Ended::Answered, before);
-            breaker.note(&Ended::Swallowed, before);
-        }
-        assert!(breaker.may_try().is_ok());
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ use sluice_snapshot::model::HttpEndpoint;
 use crate::limit;
 use crate::observe::metrics::Gauge;
 use crate::upstream::credential::{self, Credentials, Grant, Unavailable};
+use crate::upstream::endpoint::{Key, Place};
 use crate::wire::Room;
 
 mod answer;
@@ -32,11 +33,29 @@ pub(crate) struct Request<'b> {
     body: &'b [Bytes],
     /// No media types are named.
     bare: bool,
+    /// Where the session is that it belongs to; it goes nowhere else.
+    pub place: Option<Place>,
+    /// Its answer is a stream that lasts.
+    pub lasts: bool,
+    /// Time for a connection.
+    pub connect: Cell<Duration>,
+    /// The endpoint it was sent to last, where there are several.
+    pub last: Cell<Option<Key>>,
 }
 
 impl<'b> Request<'b> {
     pub(crate) fn new(verb: Method, body: &'b [Bytes]) -> Self {
-        Self { verb, headers: Fields::with_capacity(256), body, bare: false }
+        let lasts = verb == Method::GET;
+        Self {
+            verb,
+            headers: Fields::with_capacity(256),
+            body,
+            bare: false,
+            place: None,
+            lasts,
+            connect: Cell::new(limit::CONNECT),
+            last: Cell::new(None),
+        }
     }
 
     /// A POST of one piece.
@@ -176,6 +195,8 @@ pub(crate) enum Failure {
     Timeout,
     /// There is no token to show the server: nothing was sent.
     NoToken(Unavailable),
+    /// The endpoint that has the session is out of service or gone, and another is in service: nothing was sent.
+    Moved,
 }
 
 /// The head of an answer, and its body as it comes.
@@ -183,12 +204,14 @@ pub(crate) struct Response {
     pub status: StatusCode,
     pub headers: Fields,
     pub body: Answer,
+    /// Of the endpoint it came from.
+    pub from: Key,
 }
 
 /// The idle connections of one worker.
 #[derive(Default)]
 pub(crate) struct Pools {
-    idle: RefCell<HashMap<u64, Vec<Idle>, foldhash::fast::RandomState>>,
+    idle: RefCell<HashMap<Key, Vec<Idle>, foldhash::fast::RandomState>>,
     open: Arc<Gauge>,
     /// When they were looked over last.
     looked: Cell<Option<Instant>>,
@@ -210,15 +233,15 @@ impl Pools {
     /// See [`Failure`].
     pub(crate) async fn send(
         self: &Rc<Self>,
-        upstream: u64,
+        from: Key,
         target: &Target,
         request: &Request<'_>,
         now: Instant,
         wait: Duration,
     ) -> Result<Response, Failure> {
         match target.grant() {
-            None => self.attempt(upstream, target, request, now, wait).await,
-            Some(grant) => Box::pin(self.send_with(grant, upstream, target, request, now, wait)).await,
+            None => self.attempt(from, target, request, now, wait).await,
+            Some(grant) => Box::pin(self.send_with(grant, from, target, request, now, wait)).await,
         }
     }
 
@@ -227,7 +250,7 @@ impl Pools {
     async fn send_with(
         self: &Rc<Self>,
         grant: &Arc<Grant>,
-        upstream: u64,
+        from: Key,
         target: &Target,
         request: &Request<'_>,
         now: Instant,
@@ -236,20 +259,20 @@ impl Pools {
         let deadline = now + wait;
         target.ready(deadline).await?;
         let shown = grant.number();
-        let response = self.attempt(upstream, target, request, now, wait).await?;
+        let response = self.attempt(from, target, request, now, wait).await?;
         if response.status != StatusCode::UNAUTHORIZED || !shown.is_some_and(|number| grant.refused(number)) {
             return Ok(response);
         }
         drop(response);
         target.ready(deadline).await?;
-        self.attempt(upstream, target, request, now, wait).await
+        self.attempt(from, target, request, now, wait).await
     }
 
     /// Sends a request. A connection that turned out to be closed before a byte of the request was written is replaced; nothing is
     /// ever written twice.
     async fn attempt(
         self: &Rc<Self>,
-        upstream: u64,
+        from: Key,
         target: &Target,
         request: &Request<'_>,
         now: Instant,
@@ -263,33 +286,38 @@ impl Pools {
             request.body.iter().for_each(|piece| head.extend_from_slice(piece));
         }
         let apart = if small { &[][..] } else { request.body };
-        while let Some(mut connection) = self.take(upstream, now) {
+        while let Some(mut connection) = self.take(from, now) {
             match connection.ask(&request.verb, &head, apart, deadline).await {
-                Ok(answered) => return self.answer(upstream, connection, now, answered),
+                Ok(answered) => return self.answer(from, connection, now, answered),
                 Err(Fault::Unsent(_)) => {}
                 Err(fault) => return Err(fault.into()),
             }
         }
-        let mut connection = Box::pin(self.connect(&target.endpoint, deadline)).await?;
+        let mut connection = Box::pin(self.connect(&target.endpoint, deadline, request.connect.get())).await?;
         let answered = connection.ask(&request.verb, &head, apart, deadline).await?;
-        self.answer(upstream, connection, now, answered)
+        self.answer(from, connection, now, answered)
     }
 
     fn answer(
         self: &Rc<Self>,
-        upstream: u64,
+        from: Key,
         connection: Connection,
         asked: Instant,
         (head, came): (ResponseHead, Bytes),
     ) -> Result<Response, Failure> {
         let keep = head.keep_alive.then(|| keep_alive(&head.fields));
-        let lease = Lease { pools: Rc::clone(self), upstream, connection, asked, keep };
+        let lease = Lease { pools: Rc::clone(self), from, connection, asked, keep, flight: None };
         let body = Answer::new(head.framing, came, lease).map_err(|error| Failure::Broken(error.to_string()))?;
-        Ok(Response { status: head.status, headers: head.fields, body })
+        Ok(Response { status: head.status, headers: head.fields, body, from })
     }
 
-    async fn connect(&self, endpoint: &HttpEndpoint, deadline: Instant) -> Result<Connection, Failure> {
-        let opening = crate::connection::open(endpoint);
+    async fn connect(
+        &self,
+        endpoint: &HttpEndpoint,
+        deadline: Instant,
+        patience: Duration,
+    ) -> Result<Connection, Failure> {
+        let opening = crate::connection::open_within(endpoint, patience);
         match tokio::time::timeout_at(deadline.into(), opening).await {
             Ok(Ok(socket)) => Ok(Connection::new(socket, self.open.enter())),
             Ok(Err(error)) => Err(Failure::Unreachable(error.to_string())),
@@ -297,9 +325,9 @@ impl Pools {
         }
     }
 
-    fn take(&self, upstream: u64, now: Instant) -> Option<Connection> {
+    fn take(&self, from: Key, now: Instant) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
-        let stack = idle.get_mut(&upstream)?;
+        let stack = idle.get_mut(&from)?;
         let last = stack.pop()?;
         if last.until < now {
             // the stack is ordered by last use: everything below is older still
@@ -311,27 +339,27 @@ impl Pools {
 
     /// Puts a connection back that was asked something at `asked`, to be kept so long from then, or from the last look: the time
     /// is not asked for each.
-    fn give(&self, upstream: u64, connection: Connection, asked: Instant, keep: Duration) {
+    fn give(&self, from: Key, connection: Connection, asked: Instant, keep: Duration) {
         let since = self.looked.get().map_or(asked, |looked| looked.max(asked));
         let mut idle = self.idle.borrow_mut();
-        let stack = idle.entry(upstream).or_default();
+        let stack = idle.entry(from).or_default();
         if stack.len() < limit::UPSTREAM_IDLE_CONNECTIONS {
             stack.push(Idle { connection, until: since + keep });
         }
     }
 
     /// Closes the idle connections to a server that answered with what is no answer: the one it came on is among them.
-    pub(crate) fn distrust(&self, upstream: u64) {
-        self.idle.borrow_mut().remove(&upstream);
+    pub(crate) fn distrust(&self, from: Key) {
+        self.idle.borrow_mut().remove(&from);
     }
 
     /// Closes connections idle for too long or closed by their servers, and those of servers no longer configured.
-    pub(crate) fn sweep(&self, alive: impl Fn(u64) -> bool) {
+    pub(crate) fn sweep(&self, alive: impl Fn(Key) -> bool) {
         let now = Instant::now();
         self.looked.set(Some(now));
-        self.idle.borrow_mut().retain(|upstream, stack| {
+        self.idle.borrow_mut().retain(|from, stack| {
             stack.retain_mut(|idle| idle.until >= now && idle.connection.is_quiet());
-            alive(*upstream) && !stack.is_empty()
+            alive(*from) && !stack.is_empty()
         });
     }
 }

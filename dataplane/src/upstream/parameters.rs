@@ -1,6 +1,6 @@
-//! What is remembered of a server's tools: which of their parameters are mirrored into headers.
+//! What is remembered of a server's tools: which of their parameters are mirrored into headers, and which may run twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,9 +17,17 @@ pub(crate) struct Parameters {
 }
 
 /// One listing.
+#[derive(Default)]
+pub(crate) struct Tools {
+    /// Of tools with annotated parameters only.
+    pub headers: HashMap<String, Vec<ParamHeader>>,
+    /// Those that are annotated as idempotent, or as changing nothing.
+    pub repeatable: HashSet<String>,
+}
+
+/// The same, and when.
 pub(crate) struct Listed {
-    /// Annotated tools only.
-    pub tools: HashMap<String, Vec<ParamHeader>>,
+    pub tools: Tools,
     at: Instant,
 }
 
@@ -30,7 +38,7 @@ impl Parameters {
     }
 
     /// What was listed within [`limit::TOOLS_MEMORY`], or what `list` brings; one listing for all who wait.
-    pub(crate) async fn get(&self, list: impl Future<Output = HashMap<String, Vec<ParamHeader>>>) -> Arc<Listed> {
+    pub(crate) async fn get(&self, list: impl Future<Output = Tools>) -> Arc<Listed> {
         let fresh = || self.listed.load_full().filter(|l| l.at.elapsed() < limit::TOOLS_MEMORY);
         if let Some(listed) = fresh() {
             return listed;

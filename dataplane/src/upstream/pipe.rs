@@ -36,7 +36,7 @@ use slots::{Room, Slots};
 
 use crate::auth::PrincipalId;
 use crate::limit;
-use crate::observe::metrics::Metrics;
+use crate::observe::metrics::{Gauge, Metrics};
 use crate::reason::Reason;
 use crate::upstream::credential::Credentials;
 use crate::upstream::era::{Known, Memory};
@@ -162,6 +162,11 @@ impl Children {
             (http::Target::new(endpoint, &self.credentials), &self.metrics.upstream_connections);
         let opening = sse::Sse::open(&self.server, &target, &self.quirks, connections);
         tokio::time::timeout(limit::PROBE, opening).await.is_ok_and(|opened| opened.is_ok())
+    }
+
+    /// Counts connections to servers.
+    pub(super) fn upstream_connections(&self) -> &Arc<Gauge> {
+        &self.metrics.upstream_connections
     }
 
     /// Whose the server's tasks are.

@@ -1,5 +1,6 @@
 //! What a node runs, validated. Every field is meant: there is no "unset" left to interpret on the request path.
 
+mod balance;
 mod credential;
 mod issuer;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use balance::{Balance, Ejection, Endpoint, HealthCheck, Retries};
 pub use credential::{
     ClientAuthentication, ClientCredentials, Credential, CredentialKind, NamedSecret, Secret, Sensitive, TokenEndpoint,
 };
@@ -187,15 +189,26 @@ pub struct Server {
     pub timeout: Duration,
     /// What of its offer clients see, and how.
     pub curation: Curation,
+    /// Where it runs beside the address of its transport; `None`: nowhere, and nobody asks it how it is.
+    pub balance: Option<Arc<Balance>>,
 }
 
 impl Server {
-    /// Whether the other one differs in its curation at most: what is connected to this one is connected to that one.
+    /// Whether the other one differs at most in its curation and in where it runs: what was learnt of this one holds for that one,
+    /// and what is connected to a place where both run is connected to both.
     #[must_use]
     pub fn is_reached_as(&self, other: &Self) -> bool {
-        let Self { name, transport, protocol, isolation, timeout, curation: _ } = self;
-        (name, transport, protocol, isolation, timeout)
-            == (&other.name, &other.transport, &other.protocol, &other.isolation, &other.timeout)
+        let Self { name, transport, protocol, isolation, timeout, curation: _, balance } = self;
+        let is_carried_alike = match (transport, &other.transport) {
+            (Transport::Http(one), Transport::Http(two)) => {
+                // which of the HTTP transports it is, is no question where there are several places
+                let is_asked = balance.is_none() && other.balance.is_none();
+                one.is_but_for_place(two) && (!is_asked || one.maybe_sse == two.maybe_sse)
+            }
+            (one, two) => one == two,
+        };
+        is_carried_alike
+            && (name, protocol, isolation, timeout) == (&other.name, &other.protocol, &other.isolation, &other.timeout)
     }
 }
 
@@ -421,6 +434,11 @@ impl HttpEndpoint {
     /// What is wrong with the URL, which is not quoted: it may hold a key.
     pub fn at(url: &str) -> Result<Self, &'static str> {
         crate::parse::endpoint::address(url)
+    }
+
+    /// Whether it is shown the same as another, in the same way.
+    fn is_but_for_place(&self, other: &Self) -> bool {
+        (&self.headers, &self.credential, self.tls) == (&other.headers, &other.credential, other.tls)
     }
 
     /// Whether its URL names this machine.

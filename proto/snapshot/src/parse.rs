@@ -3,6 +3,7 @@
 //! One file per part of the message; this one walks them. No value that may be a credential is ever quoted in a fault.
 
 mod access;
+mod balance;
 mod certificate_names;
 mod command;
 mod credential;

@@ -86,6 +86,10 @@ pub(super) struct Server {
     tools: u32,
     prompts: u32,
     resources: u32,
+    /// Where it runs in several places: how many.
+    endpoints: u32,
+    /// How many of these are out of service.
+    endpoints_out: u32,
     /// Why what it is shown to let the node in cannot be had, and since when.
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<CredentialTrouble>,
@@ -185,6 +189,8 @@ impl From<v1::NodeStatus> for Node {
             tools: server.tools,
             prompts: server.prompts,
             resources: server.resources,
+            endpoints: server.endpoints,
+            endpoints_out: server.endpoints_out,
         };
         Self {
             node: status.node,

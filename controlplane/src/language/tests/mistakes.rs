@@ -98,19 +98,6 @@ fn mistakes_are_told_with_their_place_and_what_would_be_right() {
             "- a\n",
             "1:1 : the configuration is not a map of settings = a configuration begins with `servers:`, or `{\"servers\": …}`",
         ),
-        // not yet
-        (
-            "servers: {a: {endpoints: [\"http://a\", \"http://b\"]}}\n",
-            "1:15 servers.a.endpoints: several endpoints of one server come with a later version",
-        ),
-        (
-            "servers: {a: {url: \"http://a\", endpoints: [\"http://b\"]}}\n",
-            "1:32 servers.a.endpoints: several endpoints of one server come with a later version",
-        ),
-        (
-            "servers: {a: {endpoints: [{url: \"http://a\", labels: {}}]}}\n",
-            "1:45 servers.a.endpoints[0].labels: labels of endpoints come with a later version",
-        ),
         (
             "servers: {a: {url: \"http://a\", headers: {X: {vault: y}}}}\n",
             "1:45 servers.a.headers.X: must be a text, or say where it is: `{secret: NAME}`, `{env: NAME}` or `{file: PATH}`",
@@ -143,7 +130,7 @@ proxy: {port: x, hots: y}
 servers:
   a: {url: \"${NONE}\", timeout: soon, nonsense: 1}
   b: {args: 5, auth: {type: barer}}
-  c: {endpoints: [a, b]}
+  c: {endpoints: [{url: a, weight: heavy}, {urls: b}]}
 features: {monitoring: {enable_metrics: maybe}}
 ";
     let (found, _) = faults(text);
@@ -158,7 +145,8 @@ features: {monitoring: {enable_metrics: maybe}}
             "3:38 servers.a.nonsense",
             "4:13 servers.b.args",
             "4:29 servers.b.auth.type",
-            "5:7 servers.c.endpoints",
+            "5:36 servers.c.endpoints[0].weight",
+            "5:45 servers.c.endpoints[1].urls",
             "6:41 features.monitoring.enable_metrics",
         ]
     );

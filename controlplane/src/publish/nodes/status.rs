@@ -70,5 +70,7 @@ fn server(health: v1::ServerHealth) -> v1::ServerStatus {
         resources: health.resources,
         credential_trouble: health.credential_trouble,
         credential_since_ms: health.credential_since_ms,
+        endpoints: health.endpoints,
+        endpoints_out: health.endpoints_out,
     }
 }

@@ -72,7 +72,12 @@ fn servers(node: &NodeStatus, _: u64, paint: Paint) -> Option<String> {
         let reason = if server.reason.is_empty() { String::new() } else { format!(": {}", server.reason) };
         format!("{}: server {} is {}{reason}", node.node, server.server, paint.text(Tone::Bad, "down"))
     };
-    let lines: Vec<String> = down.map(line).collect();
+    let thinned = node.servers.iter().filter(|server| server.available && server.endpoints_out > 0);
+    let few = |server: &sluice_contract::v1::ServerStatus| {
+        let out = format!("{} of {} endpoints out of service", server.endpoints_out, server.endpoints);
+        format!("{}: server {} has {}", node.node, server.server, paint.text(Tone::Bad, &out))
+    };
+    let lines: Vec<String> = down.map(line).chain(thinned.map(few)).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 

@@ -13,13 +13,14 @@ use super::{Stated, merged_of};
 use crate::catalog::Audience;
 use crate::exchange::ask::{answer_to, send, unusual, what_failed};
 use crate::exchange::call::{Arrival, Posted};
-use crate::exchange::{pipe_server, sessions};
+use crate::exchange::pipe_server;
+use crate::exchange::sessions::{self, Lost};
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::session::Session;
-use crate::upstream::http::Request;
+use crate::upstream::http::{Failure, Request};
 use crate::upstream::pipe::{Caller, NoChild};
 use crate::upstream::{Carrier, Upstream};
 
@@ -133,13 +134,19 @@ pub(super) async fn ask_part(
     loop {
         let state = part.state();
         let request = sessions::own_request(&state, &body);
-        let response = send(worker, upstream, &request, Instant::now())
-            .await
-            .map_err(|failure| what_failed(upstream, failure).0)?;
+        let response = match send(worker, upstream, &request, Instant::now()).await {
+            Ok(response) => response,
+            Err(Failure::Moved) if !renewed => {
+                Box::pin(sessions::renew(worker, upstream, part, state.epoch, Lost::Moved)).await?;
+                renewed = true;
+                continue;
+            }
+            Err(failure) => return Err(what_failed(upstream, failure).0),
+        };
         let status = response.status;
         if !renewed && state.upstream.is_some() && sessions::is_lost(worker, upstream, &state, status).await {
             drop(response);
-            Box::pin(sessions::renew(worker, upstream, part, state.epoch)).await?;
+            Box::pin(sessions::renew(worker, upstream, part, state.epoch, Lost::Forgotten)).await?;
             renewed = true;
             continue;
         }

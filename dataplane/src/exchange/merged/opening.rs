@@ -46,6 +46,7 @@ pub(super) async fn initialize(worker: &Rc<Worker>, mut arrival: Arrival, posted
         initialize: Bytes::copy_from_slice(&posted.body),
         declared: sessions::declared(&posted),
         upstream: None,
+        place: None,
         version: None,
         attachment: None,
         merged: Some(Box::new(Merged::new(audience))),

@@ -16,6 +16,7 @@ use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::Declared;
+use crate::upstream::endpoint::Place;
 use crate::upstream::http::{Request, Response};
 use crate::upstream::pipe::{Attachment, Caller, NoChild};
 use crate::upstream::{Carrier, Upstream};
@@ -46,7 +47,7 @@ impl From<Reason> for Trouble {
 
 /// How a server answered `initialize`.
 pub(super) enum Opened {
-    Session { upstream: Option<Bytes>, attachment: Option<Attachment>, body: Bytes },
+    Session { upstream: Option<Bytes>, place: Option<Place>, attachment: Option<Attachment>, body: Bytes },
     Refused { body: Bytes, status: StatusCode },
 }
 
@@ -74,14 +75,14 @@ async fn greet_http(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Gr
     if status.is_server_error() || status.is_redirection() || unusual(status) == Reason::ServerCredential {
         return Err(unusual(status).into());
     }
-    let session = session_of(&response);
+    let (session, place) = session_of(upstream, &response);
     let asked = greeting.message.id.map(|id| id.of(greeting.initialize));
     let body = answer_to(asked, response, limit::SMALL_REPLY_BYTES).await.unwrap_or_default();
     let message = scan(&body, ScanLimits::default()).ok().filter(|m| m.kind == Kind::Response);
     if let (true, Some(message)) = (status.is_success(), &message)
         && message.result.is_some()
     {
-        return Ok(Opened::Session { upstream: session, attachment: None, body });
+        return Ok(Opened::Session { upstream: session, place, attachment: None, body });
     }
     // refused: by a legacy server that has its reasons, or by a modern one that does not know the method
     let modern_error = message.as_ref().is_some_and(|m| is_modern_refusal(&body, m));
@@ -111,7 +112,7 @@ async fn greet_child(upstream: &Arc<Upstream>, greeting: &Greeting<'_>) -> Resul
             child.attach(caller);
             let id = greeting.message.id.map(|s| s.of(greeting.initialize));
             let body = answer(id, child.initialize_result());
-            Ok(Opened::Session { upstream: None, attachment: Some(Attachment { child, key }), body })
+            Ok(Opened::Session { upstream: None, place: None, attachment: Some(Attachment { child, key }), body })
         }
         Err(NoChild::Reason(reason)) => Err(reason.into()),
         Err(NoChild::Refused(error)) => {
@@ -142,7 +143,9 @@ pub(super) fn modern_versions(upstream: &Upstream) -> Vec<String> {
     known.map_or_else(|| vec!["2026-07-28".to_owned()], |v| v.to_vec())
 }
 
-/// The session id a server gave.
-pub(super) fn session_of(response: &Response) -> Option<Bytes> {
-    response.headers.get(header::SESSION_ID).filter(|v| !v.is_empty()).map(Bytes::copy_from_slice)
+/// The session id a server gave, and which of its endpoints has the session. Where there is no id, there is nothing to stay with.
+pub(super) fn session_of(upstream: &Upstream, response: &Response) -> (Option<Bytes>, Option<Place>) {
+    let id = response.headers.get(header::SESSION_ID).filter(|v| !v.is_empty()).map(Bytes::copy_from_slice);
+    let endpoints = upstream.endpoints.as_ref().filter(|_| id.is_some());
+    (id, endpoints.and_then(|endpoints| endpoints.place_of(response.from)))
 }

@@ -18,9 +18,10 @@ use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
 use crate::reason::Reason;
+use crate::session::definition::Definitions;
 use crate::session::record::{self, Record, Sealed};
 use crate::session::store::{Down, Replaced, Shared};
-use crate::session::{Merged, Opening, Session, SessionId, State, definition};
+use crate::session::{Merged, Opening, Session, SessionId, State};
 use crate::upstream::{Carrier, Upstream};
 
 impl From<Down> for Reason {
@@ -167,7 +168,7 @@ pub(super) async fn add(worker: &Worker, whole: &Arc<Session>, part: &Arc<Sessio
     rewrite(worker, whole, |record| {
         let there = record.parts.iter_mut().find(|other| other.server == kept.server);
         match there {
-            Some(other) if other.definition == kept.definition => return other.state == kept.state,
+            Some(other) if other.definitions.agree(&kept.definitions) => return other.state == kept.state,
             Some(other) => *other = kept.clone(),
             None => record.parts.push(kept.clone()),
         }
@@ -378,7 +379,7 @@ fn record_of(plane: &Plane, session: &Session) -> Option<Record> {
         Some(_) => None,
         None => {
             let upstream = plane.server(&session.server).filter(|upstream| upstream.id == session.definition)?;
-            Some((Box::from(&**upstream.name()), definition::of(&upstream.config)))
+            Some((Box::from(&**upstream.name()), Definitions::of(upstream)))
         }
     };
     let merged = session.merged.as_ref();
@@ -407,7 +408,7 @@ fn kept_part(plane: &Plane, part: &Session) -> Option<record::Part> {
     let upstream = plane.server(&part.server).filter(|upstream| upstream.id == part.definition)?;
     (upstream.carrier() == Carrier::Requests).then(|| record::Part {
         server: Box::from(&*part.server),
-        definition: definition::of(&upstream.config),
+        definitions: Definitions::of(upstream),
         state: State::clone(&part.state()),
     })
 }
@@ -421,7 +422,7 @@ fn revived(
     revision: u64,
 ) -> Result<Option<Arc<Session>>, Reason> {
     let (server, definition, merged) = match &record.server {
-        Some((server, definition)) => match same(plane, server, *definition) {
+        Some((server, definitions)) => match same(plane, server, definitions) {
             Some(upstream) => (Arc::clone(upstream.name()), upstream.id, None),
             None => return Ok(None),
         },
@@ -444,6 +445,7 @@ fn revived(
         initialize: record.initialize.clone(),
         declared: record.declared,
         upstream: None,
+        place: None,
         version: None,
         attachment: None,
         merged,
@@ -459,9 +461,9 @@ fn revived(
     Ok(Some(session))
 }
 
-/// The server of a record, if it is configured here as it was.
-fn same<'p>(plane: &'p Plane, server: &str, was: definition::Definition) -> Option<&'p Arc<Upstream>> {
-    plane.server(server).filter(|upstream| definition::of(&upstream.config) == was)
+/// The server of a record, if it is configured here as it was, or runs where it did.
+fn same<'p>(plane: &'p Plane, server: &str, was: &Definitions) -> Option<&'p Arc<Upstream>> {
+    plane.server(server).filter(|upstream| Definitions::of(upstream).agree(was))
 }
 
 /// Brings a copy to where the store is, unless it is further.
@@ -483,7 +485,7 @@ fn adopt(shared: &Shared, plane: &Plane, worker: &Worker, whole: &Arc<Session>, 
         let (here, elsewhere) = record
             .parts
             .into_iter()
-            .partition::<Vec<_>, _>(|kept| same(plane, &kept.server, kept.definition).is_some());
+            .partition::<Vec<_>, _>(|kept| same(plane, &kept.server, &kept.definitions).is_some());
         merged.set_elsewhere(elsewhere);
         for kept in here {
             adopt_part(plane, worker, whole, merged, kept);
@@ -493,7 +495,7 @@ fn adopt(shared: &Shared, plane: &Plane, worker: &Worker, whole: &Arc<Session>, 
 }
 
 fn adopt_part(plane: &Plane, worker: &Worker, whole: &Arc<Session>, merged: &Merged, kept: record::Part) {
-    let Some(upstream) = same(plane, &kept.server, kept.definition) else { return };
+    let Some(upstream) = same(plane, &kept.server, &kept.definitions) else { return };
     let place = merged.part(upstream.name());
     if let Some(part) = place.session(upstream.id) {
         part.set_state(kept.state);
@@ -508,6 +510,7 @@ fn adopt_part(plane: &Plane, worker: &Worker, whole: &Arc<Session>, merged: &Mer
         initialize: whole.initialize.clone(),
         declared: whole.declared,
         upstream: None,
+        place: None,
         version: None,
         attachment: None,
         merged: None,

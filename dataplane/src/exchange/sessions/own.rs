@@ -38,12 +38,12 @@ impl OwnSession {
         if !response.status.is_success() {
             return None;
         }
-        let id = session_of(&response);
+        let (id, place) = session_of(upstream, &response);
         let body = answer_to(Some(br#""sluice""#), response, limit::SMALL_REPLY_BYTES).await?;
         let message = scan(&body, ScanLimits::default()).ok().filter(|message| message.result.is_some())?;
         let version = message.r.protocol_version.map(|span| decode_string(span.of(&body)).into_owned());
         let version = version.filter(|version| version.bytes().all(|b| b.is_ascii_graphic())).map(Bytes::from);
-        let session = Self { state: State { upstream: id, version, ..State::default() } };
+        let session = Self { state: State { upstream: id, place, version, ..State::default() } };
         let initialized = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
         if let Some(response) = own(worker, upstream, &session.state, initialized).await {
             let _ = answer_to(None, response, limit::SMALL_REPLY_BYTES).await;
@@ -54,7 +54,7 @@ impl OwnSession {
     /// The stream on which the server says what nobody asked; `None` where it has none.
     pub(in crate::exchange) async fn listen(&self, worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Option<Answer> {
         let mut request = Request::empty(Verb::GET);
-        in_session(&mut request.headers, &self.state);
+        in_session(&mut request, &self.state);
         let response = send(worker, upstream, &request, Instant::now()).await.ok()?;
         let is_stream = response.status == StatusCode::OK && content_type(&response.headers) == Kinds::Events;
         is_stream.then_some(response.body)
@@ -86,7 +86,7 @@ impl OwnSession {
             return;
         }
         let mut request = Request::empty(Verb::DELETE);
-        in_session(&mut request.headers, &self.state);
+        in_session(&mut request, &self.state);
         drop(send(worker, upstream, &request, Instant::now()).await);
     }
 }

@@ -96,8 +96,8 @@ async fn greet_part(
         declared: whole.declared,
     };
     let opened = greet(worker, upstream, &greeting).await.map_err(|trouble| trouble.reason)?;
-    let (session_id, attachment, body) = match opened {
-        Opened::Session { upstream, attachment, body } => (upstream, attachment, body),
+    let (session_id, place, attachment, body) = match opened {
+        Opened::Session { upstream, place, attachment, body } => (upstream, place, attachment, body),
         Opened::Refused { body, .. } => return Err(Reason::ServerRefused(error_text(&body))),
     };
     let answer = scan(&body, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("initialize"))?;
@@ -113,6 +113,7 @@ async fn greet_part(
         initialize: whole.initialize.clone(),
         declared: whole.declared,
         upstream: session_id,
+        place,
         version: version.filter(|version| version.bytes().all(|b| b.is_ascii_graphic())).map(Bytes::from),
         attachment,
         merged: None,

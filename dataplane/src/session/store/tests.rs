@@ -8,6 +8,7 @@ use sluice_snapshot::model;
 
 use super::*;
 use crate::auth::PrincipalId;
+use crate::session::definition::Definitions;
 use crate::session::{Declared, State};
 
 const LIFE: Duration = Duration::from_secs(60);
@@ -64,7 +65,7 @@ fn record(upstream: &'static str) -> Record {
         owner: PrincipalId([1; 16]),
         principal: PrincipalId([1; 16]),
         subject: "client:alice".into(),
-        server: Some(("one".into(), [3; 8])),
+        server: Some(("one".into(), Definitions::numbered(vec![3]))),
         declared: Declared::default(),
         created: 1,
         initialize: Bytes::from_static(b"{}"),

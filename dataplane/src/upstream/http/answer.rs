@@ -9,6 +9,7 @@ use sluice_http1::{BadBody, Body, Framing};
 
 use super::connection::Connection;
 use super::{Failure, Pools};
+use crate::upstream::endpoint::{Flight, Key};
 use crate::wire;
 
 /// The body of an answer. Read to its end, its connection goes back to the stack; dropped before, the connection closes,
@@ -21,20 +22,22 @@ pub(crate) struct Answer {
 
 pub(super) struct Lease {
     pub pools: Rc<Pools>,
-    pub upstream: u64,
+    pub from: Key,
     pub connection: Connection,
     /// When it was asked.
     pub asked: Instant,
     /// How long it may idle, if it may.
     pub keep: Option<Duration>,
+    /// Counts it among what its endpoint has to do.
+    pub flight: Option<Flight>,
 }
 
 impl Lease {
     /// The connection may be used again, if it may.
     fn end(self) {
-        let Self { pools, upstream, connection, asked, keep } = self;
+        let Self { pools, from, connection, asked, keep, flight: _ } = self;
         if let Some(keep) = keep.filter(|_| !connection.unfinished) {
-            pools.give(upstream, connection, asked, keep);
+            pools.give(from, connection, asked, keep);
         }
     }
 }
@@ -68,6 +71,13 @@ impl Answer {
             }
         } else if self.body.is_end() {
             self.lease = None;
+        }
+    }
+
+    /// Counts it among what its endpoint has to do, to its end.
+    pub(crate) fn count(&mut self, flight: Flight) {
+        if let Some(lease) = &mut self.lease {
+            lease.flight = Some(flight);
         }
     }
 

@@ -70,11 +70,11 @@ impl Connection {
     pub(in crate::upstream) async fn say(
         &mut self,
         target: &Target,
-        request: &Request<'_>,
+        request: Request<'_>,
         deadline: Instant,
     ) -> Result<(ResponseHead, Bytes), Failure> {
         let mut head = Room::take();
-        target.head(request, &mut head);
+        target.head(&request, &mut head);
         Ok(self.ask(&request.verb, &head, request.body, deadline).await?)
     }
 

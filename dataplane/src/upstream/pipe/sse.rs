@@ -23,6 +23,7 @@ use super::wire::{Cause, Unopened};
 use crate::limit;
 use crate::observe::metrics::Gauge;
 use crate::reason::Reason;
+use crate::upstream::endpoint::Key;
 use crate::upstream::http::{Answer, Pools, Request, Target};
 use crate::upstream::quirks::{Quirk, Quirks};
 
@@ -50,7 +51,9 @@ impl Sse {
     ) -> Result<Self, Unopened> {
         let pools = Rc::new(Pools::new(Arc::clone(connections)));
         let late = Instant::now() + limit::STREAM_OPEN;
-        let response = pools.send(0, target, &Request::empty(Method::GET), Instant::now(), limit::STREAM_OPEN).await?;
+        let response = pools
+            .send(Key::default(), target, &Request::empty(Method::GET), Instant::now(), limit::STREAM_OPEN)
+            .await?;
         if response.status != StatusCode::OK {
             return Err(Unopened::of_status(response.status));
         }

@@ -182,7 +182,7 @@ async fn upgrade(target: &Target, mut connection: Connection) -> Result<Upgraded
     }
     let deadline = Instant::now() + limit::STREAM_OPEN;
     target.ready(deadline).await?;
-    let (answer, came) = connection.say(target, &request, deadline).await?;
+    let (answer, came) = connection.say(target, request, deadline).await?;
     if answer.status == StatusCode::UNAUTHORIZED {
         target.refused();
     }

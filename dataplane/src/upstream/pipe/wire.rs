@@ -65,6 +65,7 @@ impl From<Failure> for Unopened {
         let detail = match failure {
             Failure::Unreachable(detail) | Failure::Broken(detail) => detail,
             Failure::Timeout => "no answer in time".to_owned(),
+            Failure::Moved => "the endpoint is out of service".to_owned(),
             Failure::NoToken(missing) => {
                 return Self::new(Reason::NoToken(missing.name.to_string()), missing.cause.to_string());
             }

@@ -1,7 +1,7 @@
 //! How a server is reached, and what it is shown.
 
 use super::Steps;
-use crate::model::{CredentialKind, HttpEndpoint, Isolation, Protocol, Sensitive, Server, Transport};
+use crate::model::{Balance, CredentialKind, HttpEndpoint, Isolation, Protocol, Retries, Sensitive, Server, Transport};
 
 pub(super) fn describe(server: &Server, steps: &mut Steps) {
     let at = format!("servers.{}", server.name);
@@ -15,7 +15,10 @@ pub(super) fn describe(server: &Server, steps: &mut Steps) {
             count => (format!("{} with {count} arguments", command.program), "command"),
         },
     };
-    steps.note("endpoint", endpoint, format!("{at}.{source}"));
+    match &server.balance {
+        Some(balance) if balance.endpoints.len() > 1 => places(balance, &at, steps),
+        _ => steps.note("endpoint", endpoint, format!("{at}.{source}")),
+    }
     let transport = match &server.transport {
         Transport::Http(HttpEndpoint { maybe_sse: true, .. }) => "http, or HTTP+SSE where the server refuses that",
         Transport::Http(_) => "streamable HTTP",
@@ -44,6 +47,21 @@ pub(super) fn describe(server: &Server, steps: &mut Steps) {
         shared,
         if server.isolation == Isolation::Auto { String::new() } else { format!("{at}.isolation") },
     );
+}
+
+/// The places it runs in, one of which is chosen for each request or session.
+fn places(balance: &Balance, at: &str, steps: &mut Steps) {
+    for (index, endpoint) in balance.endpoints.iter().enumerate() {
+        let weight = if endpoint.weight == 1 { String::new() } else { format!(", weight {}", endpoint.weight) };
+        let standby = if endpoint.standby { ", while none of the others is in service" } else { "" };
+        let shown = format!("{}{weight}{standby}", url(&endpoint.at, "http"));
+        steps.note("endpoint", shown, format!("{at}.endpoints[{index}]"));
+    }
+    let retries = match balance.retries {
+        Retries::Unsent => "sent once more to another endpoint where nothing was sent",
+        Retries::Idempotent => "sent once more to another endpoint where nothing was sent, or the tool is idempotent",
+    };
+    steps.note("balance", format!("the less busy of two; {retries}"), format!("{at}.balance"));
 }
 
 /// Where what the server is shown comes from; never what it is.

@@ -19,6 +19,7 @@ fn server(name: &str, transport: v1::server::Transport, curation: Option<v1::Cur
         isolation: v1::Isolation::Auto.into(),
         timeout_ms: 60_000,
         curation,
+        balance: None,
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn parse(
 }
 
 /// The socket to connect to; `Some(None)` where there is none.
-fn socket(wire: &str, path: &str, faults: &mut Faults) -> Option<Option<PathBuf>> {
+pub(super) fn socket(wire: &str, path: &str, faults: &mut Faults) -> Option<Option<PathBuf>> {
     if wire.is_empty() {
         return Some(None);
     }

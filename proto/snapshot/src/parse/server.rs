@@ -8,7 +8,7 @@ use sluice_contract::v1;
 
 use super::Faults;
 use super::endpoint::{self, Carrier};
-use super::{command, curation};
+use super::{balance, command, curation};
 use crate::model::{Isolation, Protocol, Server, Transport};
 
 /// Longest silence a request may be given: the absolute limit of a call, so that more would have no effect.
@@ -48,6 +48,10 @@ fn parse(wire: &v1::Server, path: &str, faults: &mut Faults) -> Option<Server> {
             .note::<()>(format!("{path}.protocol"), "is `modern`, but HTTP+SSE is a transport of legacy servers only");
     }
     let curation = wire.curation.as_ref().map(|wire| curation::parse(wire, &format!("{path}.curation"), faults));
+    let balance = match (&wire.balance, &transport) {
+        (Some(wire), Some(transport)) => balance::parse(wire, transport, &format!("{path}.balance"), faults),
+        _ => None,
+    };
     let server = Server {
         name: wire.name.as_str().into(),
         transport: transport?,
@@ -55,6 +59,7 @@ fn parse(wire: &v1::Server, path: &str, faults: &mut Faults) -> Option<Server> {
         isolation: isolation?,
         timeout: Duration::from_millis(wire.timeout_ms),
         curation: curation.unwrap_or_default(),
+        balance: balance.map(Arc::new),
     };
     (faults.0.len() == before).then_some(server)
 }

@@ -31,6 +31,7 @@ pub(crate) fn http(name: &str, url: &str) -> v1::Server {
         isolation: v1::Isolation::Auto.into(),
         timeout_ms: 60_000,
         curation: None,
+        balance: None,
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::answer;
 use crate::limit;
 use crate::reason::Reason;
+use crate::upstream::endpoint::Key;
 use crate::upstream::http::{Failure, Pools, Request, Target};
 use crate::upstream::pipe::wire::take_line;
 
@@ -121,13 +122,13 @@ impl Post {
 impl Way {
     async fn post(self: Rc<Self>, number: u64, Post { line, id }: Post) {
         let request = Request::post(&line);
-        let sent = self.pools.send(0, &self.target, &request, Instant::now(), self.timeout).await;
+        let sent = self.pools.send(Key::default(), &self.target, &request, Instant::now(), self.timeout).await;
         let failed = |reason| Outcome::Failed { number, id: id.clone(), reason };
         let response = match sent {
             Ok(response) => response,
             Err(failure) => {
                 let outcome = match failure {
-                    Failure::Unreachable(_) => failed(Reason::ServerUnreachable),
+                    Failure::Unreachable(_) | Failure::Moved => failed(Reason::ServerUnreachable),
                     Failure::Broken(_) => failed(Reason::ServerClosed),
                     Failure::NoToken(missing) => failed(Reason::NoToken(missing.name.to_string())),
                     // it has it, and keeps the POST open until the call ends: the call has a deadline of its own

@@ -101,11 +101,36 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_balance()(
+        there in prop::collection::vec(any::<bool>(), 5),
+        texts in prop::collection::vec(any_text(), 3),
+        numbers in prop::collection::vec(prop_oneof![0u32..4, any::<u32>()], 8),
+        retries in -1i32..4,
+    ) -> Opaque<Option<v1::Balance>> {
+        let share = || there[0].then_some(v1::Share { weight: numbers[0], standby: there[1] });
+        Opaque(there[2].then(|| v1::Balance {
+            share: share(),
+            others: vec![v1::Endpoint { url: texts[0].clone(), socket: texts[1].clone(), share: share() }],
+            retries,
+            retry_percent: numbers[1],
+            ejection: there[3].then(|| v1::Ejection {
+                failures: numbers[2], pause_ms: numbers[3].into(), percent: numbers[4],
+            }),
+            health_check: there[4].then(|| v1::HealthCheck {
+                path: texts[2].clone(), interval_ms: numbers[5].into(), timeout_ms: numbers[6].into(),
+                unhealthy: numbers[7], healthy: numbers[0],
+            }),
+        }))
+    }
+}
+
+prop_compose! {
     fn any_server()(
         name in any_text(), a in any_text(), b in any_text(), kind in 0u8..5,
         curation in any_curation(), sensitive in any_sensitive(), credential in any_credential(),
         socket in any_text(), maybe_sse in any::<bool>(),
         protocol in -1i32..6, isolation in -1i32..6, timeout_ms in prop_oneof![Just(0), 1u64..10, any::<u64>()],
+        balance in any_balance(),
     ) -> Opaque<v1::Server> {
         Opaque(v1::Server {
             name,
@@ -132,7 +157,7 @@ prop_compose! {
                     cwd: String::new(),
                 })),
             },
-            protocol, isolation, timeout_ms, curation: curation.0,
+            protocol, isolation, timeout_ms, curation: curation.0, balance: balance.0,
         })
     }
 }
