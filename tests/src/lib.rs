@@ -25,6 +25,7 @@ pub mod message;
 pub mod metrics;
 pub mod node;
 pub mod peer;
+pub mod place;
 pub mod port;
 pub mod process;
 pub mod program;

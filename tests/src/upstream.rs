@@ -7,9 +7,10 @@ mod modern;
 pub mod piped;
 
 use std::future::Future;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -18,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 pub use answer::{Answer, Pipe};
 pub use legacy::Legacy;
@@ -73,6 +75,14 @@ pub struct Upstream {
     /// Its port.
     pub port: u16,
     received: Arc<Mutex<Vec<Received>>>,
+    script: Arc<Script>,
+    running: Arc<Mutex<Option<Running>>>,
+}
+
+/// A server's thread, and what ends it.
+struct Running {
+    thread: JoinHandle<()>,
+    end: oneshot::Sender<()>,
 }
 
 type Script = dyn Fn(Received) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync;
@@ -83,16 +93,45 @@ impl Upstream {
     where
         F: Future<Output = Answer> + Send + 'static,
     {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let upstream = Self { port: listener.local_addr().unwrap().port(), received: Arc::default() };
-        let received = Arc::clone(&upstream.received);
-        let script: Arc<Script> = Arc::new(move |request| Box::pin(script(request)));
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(listener, received, script));
-        });
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let upstream = Self {
+            port: listener.local_addr().unwrap().port(),
+            received: Arc::default(),
+            script: Arc::new(move |request| Box::pin(script(request))),
+            running: Arc::default(),
+        };
+        upstream.run(listener);
         upstream
+    }
+
+    fn run(&self, listener: TcpListener) {
+        listener.set_nonblocking(true).unwrap();
+        let (received, script) = (Arc::clone(&self.received), Arc::clone(&self.script));
+        let (end, ended) = oneshot::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(listener, received, script) => {}
+                    // whoever could end it may have gone away: then it goes on
+                    Ok(()) = ended => {}
+                }
+            });
+        });
+        *self.running.lock().unwrap() = Some(Running { thread, end });
+    }
+
+    /// Ends it as `kill -9` would: its connections close in the middle of whatever they carry, and new ones are refused.
+    pub fn kill(&self) {
+        let Some(Running { thread, end }) = self.running.lock().unwrap().take() else { return };
+        end.send(()).unwrap();
+        thread.join().unwrap();
+    }
+
+    /// Starts it again where it was.
+    pub async fn revive(&self) {
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).ok();
+        self.run(wait::until("the port is free again", bind).await);
     }
 
     /// Starts a server that gives the same answer to everything.
@@ -142,7 +181,7 @@ impl Upstream {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, received: Arc<Mutex<Vec<Received>>>, script: Arc<Script>) {
+async fn serve(listener: TcpListener, received: Arc<Mutex<Vec<Received>>>, script: Arc<Script>) {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     while let Ok((stream, _peer)) = listener.accept().await as std::io::Result<(_, SocketAddr)> {
         let (received, script) = (Arc::clone(&received), Arc::clone(&script));

@@ -90,6 +90,14 @@ impl Answer {
         answer
     }
 
+    /// The connection breaks before anything of an answer is sent.
+    #[must_use]
+    pub fn cut() -> Self {
+        let fault = futures_util::stream::once(async { Err(io::Error::other("cut")) });
+        let body = BodyExt::boxed(StreamBody::new(fault));
+        Self { status: 200, headers: Vec::new(), body }
+    }
+
     /// No answer, ever.
     pub async fn never() -> Self {
         std::future::pending().await
