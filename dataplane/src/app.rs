@@ -227,6 +227,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         ledger,
         ended_spans: Some(ended_spans),
         set_log_level: settings.set_log_level,
+        letting_go: Default::default(),
     };
     control.block_on(async move {
         if let Some(verdict) = verdict {

@@ -164,6 +164,8 @@ pub(crate) const WEBSOCKET_UNCOUNTED: usize = 16 << 10;
 /// After a stop signal, calls in flight have this long to finish. Connections by an address that was closed may idle for as long
 /// before they are.
 pub(crate) const DRAIN: Duration = Duration::from_secs(20);
+/// How often is looked whether what the configuration has no more is still used by calls that are under way.
+pub(crate) const LETTING_GO: Duration = Duration::from_millis(100);
 /// At the end, servers are told that their sessions are over, for at most this long.
 pub(crate) const SESSIONS_END: Duration = Duration::from_secs(2);
 /// Sessions ended at a time.

@@ -66,9 +66,9 @@ impl Ground {
         Arc::new(Upstream::new(children, self.catalogue(server)))
     }
 
-    /// A server of which clients see something else from now on.
-    fn curated(&self, upstream: &Upstream, server: &Arc<Server>) -> Arc<Upstream> {
-        Arc::new(upstream.curated(Arc::clone(server), self.catalogue(server)))
+    /// A server of which clients see something else from now on, or which is waited for otherwise.
+    fn reconfigured(&self, upstream: &Upstream, server: &Arc<Server>) -> Arc<Upstream> {
+        Arc::new(upstream.reconfigured(Arc::clone(server), || self.catalogue(server)))
     }
 
     fn catalogue(&self, server: &Server) -> Catalogue {
@@ -94,7 +94,7 @@ impl Built {
     /// The plane, from here on the one that runs.
     pub(crate) fn adopt(self) -> Arc<Plane> {
         for upstream in self.plane.servers() {
-            upstream.children.set_limits(&self.plane.snapshot.limits);
+            upstream.children.follow(&upstream.config, &self.plane.snapshot.limits);
         }
         for server in &self.plane.snapshot.servers {
             if let Some(upstream) = self.plane.server(&server.name) {
@@ -125,9 +125,10 @@ impl Plane {
             let upstream = match before.filter(|upstream| upstream.is_still(server)) {
                 Some(same) => same.credentials.prepare(&snapshot.secrets).map(|prepared| {
                     renewed.push(prepared);
-                    match same.config.curation == server.curation {
+                    let before = &same.config;
+                    match (&before.curation, before.timeout) == (&server.curation, server.timeout) {
                         true => Arc::clone(same),
-                        false => ground.curated(same, server),
+                        false => ground.reconfigured(same, server),
                     }
                 }),
                 None => Credentials::find(server, &snapshot.secrets, &ground.control)
@@ -224,7 +225,7 @@ impl Plane {
     pub(crate) fn shows_otherwise_than(&self, other: &Self) -> bool {
         self.snapshot.prefix != other.snapshot.prefix
             || self.snapshot.servers.len() != other.snapshot.servers.len()
-            || !self.servers().zip(other.servers()).all(|(one, two)| Arc::ptr_eq(one, two))
+            || !self.servers().zip(other.servers()).all(|(one, two)| one.shows_as(two))
     }
 
     /// For whom lists of the merged door are kept apart: as far as any server's configuration asks for it.

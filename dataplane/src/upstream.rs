@@ -1,6 +1,7 @@
 //! Servers as the data plane reaches them. An [`Upstream`] lives as long as its configuration stays the same, across
-//! planes: what was learnt of it, its children and its counters are carried over. Where only its curation changes, another one
-//! takes its place that has all of that, too: sessions and connections stay, lists are made anew.
+//! planes: what was learnt of it, its children and its counters are carried over. Where only its curation changes, or how long it
+//! is waited for, another one takes its place that has all of that, too: sessions and connections stay; lists are made anew if
+//! clients see others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -61,7 +62,7 @@ pub(crate) struct Upstream {
     /// What it does in ways of its own.
     pub quirks: Arc<quirks::Quirks>,
     /// What it offers.
-    pub catalogue: Catalogue,
+    pub catalogue: Arc<Catalogue>,
     /// How doors show that.
     pub exposure: Arc<Exposure>,
 }
@@ -69,7 +70,7 @@ pub(crate) struct Upstream {
 impl Upstream {
     pub(crate) fn new(children: pipe::Children, catalogue: Catalogue) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let (config, credentials) = (Arc::clone(children.server()), Arc::clone(children.credentials()));
+        let (config, credentials) = (children.server(), Arc::clone(children.credentials()));
         let era = Arc::new(era::Memory::of(&config));
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let endpoints = match &config.transport {
@@ -79,7 +80,7 @@ impl Upstream {
         Self {
             id,
             quirks: Arc::clone(children.quirks()),
-            catalogue,
+            catalogue: Arc::new(catalogue),
             exposure: Arc::new(Exposure::new(&config)),
             curates: !config.curation.is_empty(),
             config,
@@ -93,8 +94,13 @@ impl Upstream {
         }
     }
 
-    /// The same server, of whose offer clients see something else.
-    pub(crate) fn curated(&self, config: Arc<Server>, catalogue: Catalogue) -> Self {
+    /// The same server in another configuration ([`Upstream::is_still`]). Its lists go on where clients see the same of them;
+    /// otherwise it has `fresh` ones.
+    pub(crate) fn reconfigured(&self, config: Arc<Server>, fresh: impl FnOnce() -> Catalogue) -> Self {
+        let (catalogue, exposure) = match config.curation == self.config.curation {
+            true => (Arc::clone(&self.catalogue), Arc::clone(&self.exposure)),
+            false => (Arc::new(fresh()), Arc::new(Exposure::new(&config))),
+        };
         Self {
             id: self.id,
             curates: !config.curation.is_empty(),
@@ -107,7 +113,7 @@ impl Upstream {
             children: Arc::clone(&self.children),
             quirks: Arc::clone(&self.quirks),
             catalogue,
-            exposure: Arc::new(Exposure::new(&config)),
+            exposure,
             config,
         }
     }
@@ -115,6 +121,11 @@ impl Upstream {
     /// Whether sessions with the other one are with this one as well.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.id == other.id
+    }
+
+    /// Whether clients see the same of it as of the other one.
+    pub(crate) fn shows_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.catalogue, &other.catalogue)
     }
 
     /// Whether a configured server is this one, whatever of it is shown and however its endpoints changed: sessions go on as

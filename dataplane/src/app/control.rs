@@ -1,18 +1,19 @@
 //! The control runtime's work while the node serves: it adopts what is offered, sweeps what idles, and leads the way out.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sluice_snapshot::Fault;
 use sluice_snapshot::model::LogLevel;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
 use super::kept::Kept;
 use super::proof::{Proof, Site, faults};
 use crate::catalog::Kind;
 use crate::clock::epoch_ms;
-use crate::drain::Phase;
+use crate::drain::{Drain, Phase};
 use crate::ledger::Ledger;
 use crate::limit;
 use crate::node::Node;
@@ -20,6 +21,7 @@ use crate::observe::otlp;
 use crate::observe::traces::Span;
 use crate::plane::Plane;
 use crate::uplink::{Held, Offer, Verdict};
+use crate::upstream::Upstream;
 
 /// What the control runtime works with.
 pub(super) struct Control {
@@ -34,6 +36,8 @@ pub(super) struct Control {
     pub ended_spans: Option<mpsc::Receiver<Span>>,
     /// Sets how much the process says of itself.
     pub set_log_level: Option<fn(Option<LogLevel>)>,
+    /// Servers that are configured no longer, whose calls finish.
+    pub letting_go: Mutex<JoinSet<()>>,
 }
 
 impl Control {
@@ -135,8 +139,9 @@ impl Control {
         );
         for upstream in old.servers() {
             if !plane.has(upstream.id) {
-                let children = Arc::clone(&upstream.children);
-                tokio::spawn(async move { children.stop().await });
+                let mut letting_go = self.letting_go.lock().unwrap_or_else(PoisonError::into_inner);
+                while letting_go.try_join_next().is_some() {}
+                letting_go.spawn(let_go(Arc::clone(upstream), self.node.drain.clone()));
             }
         }
         let differs = plane.shows_otherwise_than(old);
@@ -193,7 +198,7 @@ impl Control {
         drain.enter(Phase::Emptying);
         let _ = tokio::time::timeout(limit::SESSIONS_END, self.node.emptied.notified()).await;
         let plane = Arc::clone(&self.adopt.borrow());
-        let mut stopping = tokio::task::JoinSet::new();
+        let mut stopping = self.letting_go.into_inner().unwrap_or_else(PoisonError::into_inner);
         for upstream in plane.servers() {
             let children = Arc::clone(&upstream.children);
             stopping.spawn(async move { children.stop().await });
@@ -201,6 +206,22 @@ impl Control {
         while stopping.join_next().await.is_some() {}
         tracing::info!(connections_cut = drain.still_open(), "stopped");
     }
+}
+
+/// Ends what runs for a server that is configured no longer, or otherwise, once the calls that began with it have their answers: each
+/// holds the server it is for, and so does the plane they began in.
+async fn let_go(upstream: Arc<Upstream>, drain: Drain) {
+    let unused = async {
+        let deadline = Instant::now() + limit::CALL_ABSOLUTE;
+        while Arc::strong_count(&upstream) > 1 && Instant::now() < deadline {
+            tokio::time::sleep(limit::LETTING_GO).await;
+        }
+    };
+    tokio::select! {
+        () = unused => {}
+        () = drain.reached(Phase::Emptying) => {}
+    }
+    upstream.children.stop().await;
 }
 
 /// Writes the ledger, which waits for the disk.

@@ -104,7 +104,7 @@ async fn expire_sessions(worker: Rc<Worker>) {
             Ok(()) = planes.changed() => {
                 let now = Arc::clone(&planes.borrow_and_update());
                 let (worker, old) = (Rc::clone(&worker), std::mem::replace(&mut before, Arc::clone(&now)));
-                tokio::task::spawn_local(async move { exchange::end_gone_sessions(&worker, &old, &now).await });
+                tokio::task::spawn_local(async move { exchange::end_gone_sessions(&worker, old, now).await });
                 continue;
             }
             () = &mut emptying => return end_sessions(&worker, expiry.leave().await).await,

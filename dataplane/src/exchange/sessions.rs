@@ -23,6 +23,7 @@ use super::{Outcome, caller, own_lists, refuse};
 use crate::budget::Held;
 use crate::catalog::Kind as Kinds;
 use crate::clock::epoch_seconds;
+use crate::drain::Phase;
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
@@ -124,7 +125,7 @@ pub(super) fn admit<To>(
         }
         // who comes to a node that leaves, and begins what outlives it, need not come again
         let outlives = goes_on && worker.node.sessions.shared().is_some();
-        if worker.node.drain.phase() != crate::drain::Phase::Serving && !outlives {
+        if worker.node.drain.phase() != Phase::Serving && !outlives {
             return Err(Reason::Draining);
         }
         if worker.node.sessions.shared().is_some_and(|shared| !shared.is_up()) {
@@ -429,8 +430,9 @@ pub(crate) async fn end(worker: &Rc<Worker>, plane: &Plane, session: &Session) {
 }
 
 /// The configuration changed: sessions with servers that are gone, or are configured otherwise, are over. On the merged
-/// door that is a part; the client's own session goes on.
-pub(crate) async fn end_gone(worker: &Rc<Worker>, before: &Plane, now: &Plane) {
+/// door that is a part; the client's own session goes on. A server is told when the calls that are under way have their answers:
+/// it would let go of them.
+pub(crate) async fn end_gone(worker: &Rc<Worker>, before: Arc<Plane>, now: Arc<Plane>) {
     let is_there = |session: &Session| now.server(&session.server).is_some_and(|u| u.id == session.definition);
     let mut gone = Vec::new();
     for session in worker.node.sessions.those(|session| session.merged.is_some() || !is_there(session)) {
@@ -439,13 +441,42 @@ pub(crate) async fn end_gone(worker: &Rc<Worker>, before: &Plane, now: &Plane) {
             None => gone.extend((kept::remove(worker, &session).await == Ok(true)).then_some(session)),
         }
     }
-    for few in gone.chunks(limit::SESSIONS_ENDING) {
-        let ending = few.iter().filter_map(|session| {
-            session.end();
-            let upstream = before.server(&session.server).filter(|upstream| upstream.id == session.definition)?;
-            Some(end_upstream(worker, upstream, session))
-        });
-        futures_util::future::join_all(ending).await;
+    let ended = gone.into_iter().filter_map(|session| {
+        session.end();
+        let upstream = before.server(&session.server).filter(|upstream| upstream.id == session.definition)?;
+        Some((Arc::clone(upstream), session))
+    });
+    let ended: Vec<_> = ended.collect();
+    // what is no server of theirs can end meanwhile
+    drop((before, now));
+    end_unused(worker, ended).await;
+}
+
+/// Ends sessions that are over towards their servers, each as soon as nothing is under way in it; all of them when the node ends.
+async fn end_unused(worker: &Rc<Worker>, mut ended: Vec<(Arc<Upstream>, Arc<Session>)>) {
+    let over = Instant::now();
+    let drain = worker.node.drain.clone();
+    let mut emptying = std::pin::pin!(drain.reached(Phase::Emptying));
+    let mut hurries = false;
+    loop {
+        let unused = |(_, session): &mut (_, Arc<Session>)| {
+            let since = over.elapsed();
+            // how busy it is at other nodes is not known here
+            let elsewhere = session.tie.is_kept() && since < limit::DRAIN;
+            hurries || since >= limit::CALL_ABSOLUTE || !session.is_in_use() && !elsewhere
+        };
+        let unused: Vec<_> = ended.extract_if(.., unused).collect();
+        for few in unused.chunks(limit::SESSIONS_ENDING) {
+            let ending = few.iter().map(|(upstream, session)| end_upstream(worker, upstream, session));
+            futures_util::future::join_all(ending).await;
+        }
+        if ended.is_empty() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(limit::LETTING_GO) => {}
+            () = &mut emptying => hurries = true,
+        }
     }
 }
 

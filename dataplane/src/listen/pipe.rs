@@ -122,14 +122,21 @@ impl Pipe {
                 () = self.outbox.closed() => End::Gone,
                 () = &mut serve => End::Gone,
             };
-            if end == End::Leaving {
-                self.leaving.set(true);
+            let patience = match end {
+                End::Leaving => Some(limit::DRAIN),
+                // the server is another one now, for calls that come; what began with the old one ends with it
+                End::NotAllowed if self.is_known() => Some(limit::CALL_ABSOLUTE),
+                _ => None,
+            };
+            if let Some(patience) = patience {
+                self.leaving.set(end == End::Leaving);
                 // answers to a server's questions still come in
                 tokio::select! {
                     () = self.finished() => {}
                     () = self.outbox.closed() => {}
                     () = &mut serve => {}
-                    () = tokio::time::sleep(limit::DRAIN) => {}
+                    () = tokio::time::sleep(patience) => {}
+                    () = self.cut() => {}
                 }
             }
             end
@@ -264,6 +271,24 @@ impl Pipe {
         }
     }
 
+    /// Waits until the client may not even wait for answers any more.
+    async fn cut(&self) {
+        let node = &self.worker.node;
+        let mut planes = node.planes.clone();
+        let stranger = async { while planes.changed().await.is_ok() && self.is_known() {} };
+        tokio::select! {
+            () = stranger => {}
+            () = self.expired() => {}
+            () = node.drain.reached(Phase::Emptying) => {}
+        }
+    }
+
+    /// Whether the client would still come in.
+    fn is_known(&self) -> bool {
+        let plane = Arc::clone(&self.worker.node.planes.borrow());
+        plane.known.again(&self.principal.borrow()).is_some()
+    }
+
     /// Whether the client would still come in, and find what it came for. What it is known as may have changed.
     fn is_allowed(&self, plane: &Arc<Plane>) -> bool {
         let known = plane.known.again(&self.principal.borrow());
@@ -336,7 +361,10 @@ impl Pipe {
                     }
                     pipe.out(reply, id.clone()).await;
                 }
-                Err(refusal) => pipe.turn_down(&message, refusal).await,
+                // what is refused before it is read is answered as well
+                Err(Refusal { reason, id: known }) => {
+                    pipe.turn_down(&message, Refusal { reason, id: known.or_else(|| id.clone()) }).await;
+                }
             }
             if let Some(id) = id.filter(|_| modern) {
                 pipe.state.borrow_mut().in_flight.remove(&id);

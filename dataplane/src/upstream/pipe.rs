@@ -90,9 +90,10 @@ impl From<Reason> for NoChild {
 
 /// The children of one server.
 pub(crate) struct Children {
-    server: Arc<Server>,
+    /// As the current plane has it: a server that stays the same keeps its children when this changes, and those to come go by it.
+    server: ArcSwap<Server>,
     credentials: Arc<Credentials>,
-    /// Those of the current plane: a server that stays the same keeps its children when they change.
+    /// Those of the current plane.
     limits: ArcSwap<Limits>,
     guard: Arc<guard::Guard>,
     metrics: Arc<Metrics>,
@@ -117,27 +118,30 @@ impl Children {
         };
         let (backoff, transport) = (Arc::new(backoff), Arc::new(transport::Memory::new(&server.transport)));
         let (slots, tasks, quirks) = (Slots::default(), Arc::default(), Arc::default());
-        let limits = ArcSwap::from_pointee(limits);
+        let (server, limits) = (ArcSwap::new(server), ArcSwap::from_pointee(limits));
         Self { server, credentials, limits, guard, metrics, slots, backoff, tasks, transport, quirks }
     }
 
-    /// The limits of a new plane; what runs already stays.
-    pub(crate) fn set_limits(&self, limits: &Limits) {
+    /// Goes by a new plane; what runs already stays.
+    pub(crate) fn follow(&self, server: &Arc<Server>, limits: &Limits) {
+        if !Arc::ptr_eq(&self.server.load(), server) {
+            self.server.store(Arc::clone(server));
+        }
         if **self.limits.load() != *limits {
             self.limits.store(Arc::new(limits.clone()));
         }
     }
 
     fn room(&self) -> Room {
-        match &self.server.transport {
+        match &self.server.load().transport {
             Transport::Stdio(_) => Room::of_processes(&self.limits.load()),
             _ => Room::of_connections(),
         }
     }
 
     /// The server whose children they are.
-    pub(super) fn server(&self) -> &Arc<Server> {
-        &self.server
+    pub(super) fn server(&self) -> Arc<Server> {
+        self.server.load_full()
     }
 
     /// What the server is shown to let us in.
@@ -157,10 +161,11 @@ impl Children {
 
     /// Whether an event stream of HTTP+SSE opens where the configuration says streamable HTTP.
     pub(super) async fn is_sse(&self) -> bool {
-        let Transport::Http(endpoint) = &self.server.transport else { return false };
+        let server = self.server();
+        let Transport::Http(endpoint) = &server.transport else { return false };
         let (target, connections) =
             (http::Target::new(endpoint, &self.credentials), &self.metrics.upstream_connections);
-        let opening = sse::Sse::open(&self.server, &target, &self.quirks, connections);
+        let opening = sse::Sse::open(&server, &target, &self.quirks, connections);
         tokio::time::timeout(limit::PROBE, opening).await.is_ok_and(|opened| opened.is_ok())
     }
 
@@ -178,7 +183,7 @@ impl Children {
     pub(crate) fn legacy_key(&self, caller: Caller, initialize: &[u8], message: &Message, asks: bool) -> Key {
         let kind = || Kind::of(initialize, message);
         let session = || Key::Session(caller.session.unwrap_or(caller.principal.0));
-        match self.server.isolation {
+        match self.server.load().isolation {
             Isolation::PerSession => session(),
             Isolation::PerPrincipal => Key::Principal(caller.principal, kind()),
             Isolation::Shared => Key::Everybody,
@@ -254,14 +259,15 @@ impl Children {
     /// Ends children without a request for `limits.child_idle`, lets those go that were opened with credentials of the past,
     /// and forgets ended ones.
     pub(crate) fn sweep(&self) {
+        let server = self.server.load();
         let most = self.limits.load().child_idle;
         let generation = self.credentials.generation();
         self.slots.sweep(|child| {
             if child.is_running() && child.idle() >= most {
-                tracing::info!(server = %self.server.name, "ending an idle process or connection");
+                tracing::info!(server = %server.name, "ending an idle process or connection");
                 child.stop();
             } else if child.is_running() && child.generation != generation {
-                tracing::info!(server = %self.server.name, "the next process or connection is opened with new credentials");
+                tracing::info!(server = %server.name, "the next process or connection is opened with new credentials");
                 child.retire();
             }
         });
@@ -277,7 +283,7 @@ impl Children {
     /// Begins to start one. It runs on the worker of whoever asked for it.
     fn start(&self, exclusive: bool) -> Arc<Child> {
         Child::start(task::Parts {
-            server: Arc::clone(&self.server),
+            server: self.server(),
             credentials: Arc::clone(&self.credentials),
             exclusive,
             depth: self.limits.load().json_depth,

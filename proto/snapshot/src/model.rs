@@ -194,11 +194,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Whether the other one differs at most in its curation and in where it runs: what was learnt of this one holds for that one,
-    /// and what is connected to a place where both run is connected to both.
+    /// Whether the other one differs at most in its curation, in how long it is waited for, and in where it runs: what was learnt of
+    /// this one holds for that one, and what is connected to a place where both run is connected to both.
     #[must_use]
     pub fn is_reached_as(&self, other: &Self) -> bool {
-        let Self { name, transport, protocol, isolation, timeout, curation: _, balance } = self;
+        let Self { name, transport, protocol, isolation, timeout: _, curation: _, balance } = self;
         let is_carried_alike = match (transport, &other.transport) {
             (Transport::Http(one), Transport::Http(two)) => {
                 // which of the HTTP transports it is, is no question where there are several places
@@ -207,8 +207,7 @@ impl Server {
             }
             (one, two) => one == two,
         };
-        is_carried_alike
-            && (name, protocol, isolation, timeout) == (&other.name, &other.protocol, &other.isolation, &other.timeout)
+        is_carried_alike && (name, protocol, isolation) == (&other.name, &other.protocol, &other.isolation)
     }
 }
 

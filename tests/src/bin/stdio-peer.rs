@@ -9,8 +9,9 @@
 
 use std::fs::File;
 use std::io::{BufRead, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio, exit};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -158,6 +159,15 @@ impl Server {
             "env" => text(request, &serde_json::to_string(&std::env::vars().collect::<Vec<_>>()).unwrap()),
             "crash" => exit(7),
             "hang" => self.parked.push(request.clone()),
+            "until" => {
+                let (request, file) = (request.clone(), arguments["file"].as_str().unwrap().to_owned());
+                std::thread::spawn(move || {
+                    while !Path::new(&file).exists() {
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                    text(&request, &std::process::id().to_string());
+                });
+            }
             "release" => {
                 for waiting in std::mem::take(&mut self.parked) {
                     text(&waiting, "released");

@@ -77,7 +77,7 @@ async fn unneeded(worker: &Rc<Worker>, upstream: &Arc<Upstream>) {
             }
             changed = planes.changed() => {
                 let plane = planes.borrow_and_update();
-                if changed.is_err() || !plane.server(upstream.name()).is_some_and(|now| Arc::ptr_eq(now, upstream)) {
+                if changed.is_err() || !plane.server(upstream.name()).is_some_and(|now| now.shows_as(upstream)) {
                     return;
                 }
             }

@@ -47,7 +47,7 @@ impl Standing {
         let view = plane.seen_by(&principal);
         let Some(now) = view.server(upstream.name()).filter(|now| now.is(upstream)) else { return false };
         // a stream says what was shown as it began
-        let same = Arc::ptr_eq(now, upstream) && Permits::stay(self.permits.as_ref(), view.permits.as_ref());
+        let same = now.shows_as(upstream) && Permits::stay(self.permits.as_ref(), view.permits.as_ref());
         if let (false, true, Some(session)) = (same, self.own_door, &self.session) {
             session.leave_notes(LIST_CHANGED.map(list_changed).into());
         }

@@ -102,6 +102,7 @@ impl Pipe {
 
     /// Opens the session's standalone stream, and again whenever it ends.
     pub(super) fn stand(self: &Rc<Self>) {
+        use Reason::{MethodNotAllowed, SessionUnknown, UnknownServer};
         let pipe = Rc::clone(self);
         let task = tokio::task::spawn_local(async move {
             let mut last = None;
@@ -109,9 +110,7 @@ impl Pipe {
                 match pipe.resume(last.take()).await {
                     Ok(Reply { content: Content::Messages(relay), .. }) => last = pipe.pass(*relay).await.last,
                     Ok(_) => {}
-                    Err(refusal) if matches!(refusal.reason, Reason::MethodNotAllowed(_) | Reason::SessionUnknown) => {
-                        return;
-                    }
+                    Err(Refusal { reason: MethodNotAllowed(_) | SessionUnknown | UnknownServer, .. }) => return,
                     Err(refusal) => tracing::debug!(reason = %refusal.reason.text(), "no standalone stream"),
                 }
                 tokio::time::sleep(RECONNECT).await;
