@@ -128,6 +128,8 @@ class Sluice(Row):
         super().__init__(name, is_alone=stdio, **how)
         self.path, self.servers, self.log, self.stdio, self.tls = path, servers, log, stdio, tls
         self.key, self.token, self.policies = key, token, policies
+        # of its process, beside that of the benchmark
+        self.env = None
 
     def start(self, place, mock):
         room, port, admin = place.room("sluice"), free_port(), free_port()
@@ -140,7 +142,7 @@ class Sluice(Row):
         (room / "sluice.json").write_text(json.dumps(config))
         command = [place.programs.sluice, "run", "--config", room / "sluice.json", "--workers", self.workers]
         command += ["--admin", f"127.0.0.1:{admin}", "--state-dir", room / "state"]
-        process = place.start("sluice", command, self.core)
+        process = place.start("sluice", command, self.core, env=self.env)
         process.wait_for(port)
         if self.tls:
             arguments += ["--trust", place.certificate()[0]]

@@ -1,5 +1,6 @@
 """All scenarios, with the goals of Sluice."""
 
+import kept
 from flat import Flat
 from idle import DataPlane, Idle
 from latency import Latency
@@ -148,6 +149,7 @@ def more():
         ),
         Latency("latency5000", "tools/call, 64 connections, 200 B, 5,000 requests/s", usual(Sluice()), rate=5000),
         Memory("memory", "the merged door: what each costs in resident memory", lines()),
+        kept.table(),
         Flat("flat", "tools/call, 16 connections, 200 B, for long", [Peer("nginx"), Sluice()]),
     ]
 
