@@ -14,6 +14,10 @@ use tokio::task::JoinHandle;
 
 use crate::{Call, Node, Reply, wait};
 
+/// A node that leaves closes connections on which nothing is asked for half a second: clients of a machine that is too busy to ask
+/// in time may meet that.
+const IDLE: Duration = Duration::from_millis(400);
+
 /// Judges an answer: what it showed, or what is wrong with it.
 type Judge = dyn Fn(&Reply) -> Result<u64, String> + Send + Sync;
 
@@ -104,15 +108,19 @@ impl Caller {
                     self.connect().await?
                 }
             };
+            let idled = connection.used.elapsed() > IDLE;
             let request = self.call.request(&format!("127.0.0.1:{}", connection.port));
             match connection.sender.send_request(request).await {
                 Ok(response) => {
                     let is_last = response.headers().get("connection").is_some_and(|value| value == "close");
                     let reply = Reply::read(response).await.map_err(|error| format!("in the answer: {error}"))?;
+                    connection.used = Instant::now();
                     *kept = (!is_last).then_some(connection);
                     return Ok(reply);
                 }
                 Err(error) if error.is_canceled() => {}
+                // closed because nobody used it, at the moment somebody did
+                Err(error) if idled && error.is_incomplete_message() => {}
                 Err(error) => return Err(format!("no answer: {error:?}")),
             }
         }
@@ -132,7 +140,7 @@ impl Caller {
                     let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
                     let (sender, connection) = shaken.map_err(|error| error.to_string())?;
                     tokio::spawn(connection);
-                    return Ok(Connection { port, sender });
+                    return Ok(Connection { port, sender, used: Instant::now() });
                 }
                 Err(error) => refused = error.to_string(),
             }
@@ -144,6 +152,8 @@ impl Caller {
 struct Connection {
     port: u16,
     sender: SendRequest<Full<Bytes>>,
+    /// When it was made, or its last answer came.
+    used: Instant,
 }
 
 /// What one client got.
