@@ -53,7 +53,9 @@ impl Load {
     /// Waits until so many more calls were made.
     async fn goes_on(&self, calls: u64) {
         let until = self.made.load(Ordering::Relaxed) + calls;
-        wait::until("calls", || (self.made.load(Ordering::Relaxed) >= until).then_some(())).await;
+        // as many as a busy machine makes in a minute
+        let made = || (self.made.load(Ordering::Relaxed) >= until).then_some(());
+        wait::within(Duration::from_secs(60), "calls", made).await;
     }
 
     async fn end(self) -> (u64, Vec<(u64, String)>) {
@@ -105,16 +107,16 @@ async fn becomes(gateway: &Gateway, number: usize, expected: &str) {
 
 #[tokio::test]
 async fn requests_are_shared_out_and_a_slow_endpoint_gets_less() {
-    let (one, two, late) = (Modern::start(), Modern::start(), slow(Duration::from_millis(50)));
+    let (one, two, late) = (Modern::start(), Modern::start(), slow(Duration::from_millis(500)));
     let gateway = gateway(&[&one, &two, &late], json!({})).await;
     let load = Load::of(gateway.port, 8, "echo");
     load.goes_on(600).await;
     let (made, failed) = load.end().await;
     assert!(failed.is_empty(), "{failed:?}");
-    let share = |place: &Modern| place.got("tools/call").len() as u64 * 100 / made;
+    let share = |place: &Modern| place.got("tools/call").len() as u64 * 1000 / made;
     let shares = [share(&one), share(&two), share(&late)];
-    assert!(shares[0] > 25 && shares[1] > 25, "{shares:?}");
-    assert!(shares[2] < 20 && shares[2] > 0, "{shares:?}");
+    assert!(shares[0] > 250 && shares[1] > 250, "{shares:?}");
+    assert!(shares[2] < 200 && shares[2] > 0, "{shares:?}");
     assert!(runs([&*one, &*two, &*late]).values().all(|times| *times == 1));
 }
 
@@ -317,6 +319,8 @@ async fn endpoints_are_asked_how_they_are_where_the_configuration_says_so() {
     assert_eq!(state(&gateway, 1).await, "in service");
     is_bad.store(false, Ordering::Relaxed);
     becomes(&gateway, 0, "in service").await;
+    let again = || gateway.log().contains("the endpoint is well again").then_some(());
+    wait::until("the log says so", again).await;
     let log = gateway.log();
     assert_eq!(log.matches("the endpoint is not well").count(), 1, "{log}");
     assert_eq!(log.matches("the endpoint is well again").count(), 1, "{log}");
