@@ -423,7 +423,7 @@ pub(crate) const KEYS_KEPT: Duration = Duration::from_secs(7 * 86_400);
 pub(crate) const STORE_DEADLINE: Duration = Duration::from_millis(250);
 /// Time for a connection to it to stand, TLS and names included.
 pub(crate) const STORE_CONNECT: Duration = Duration::from_millis(500);
-/// Time for a sentinel to say where Redis is: three of them are asked within the time for a connection.
+/// Time for a sentinel, or a node of a cluster, to say where Redis is: three of them are asked within the time for a connection.
 pub(crate) const SENTINEL: Duration = Duration::from_millis(150);
 /// How often it is asked whether it is there.
 pub(crate) const STORE_PING: Duration = Duration::from_millis(250);
@@ -431,6 +431,9 @@ pub(crate) const STORE_PING: Duration = Duration::from_millis(250);
 pub(crate) const STORE_SILENT: Duration = Duration::from_millis(600);
 /// Commands that wait for an answer at a time; those beyond are refused, not queued.
 pub(crate) const STORE_COMMANDS: usize = 1024;
+/// How often a cluster is asked which of its masters has what, where nobody was sent elsewhere: a replica that took its
+/// master's place is found within a second.
+pub(crate) const CLUSTER_LOOK: Duration = Duration::from_secs(1);
 /// First pause before a connection is tried again; doubles up to the last.
 pub(crate) const STORE_RETRY_FIRST: Duration = Duration::from_millis(50);
 /// Longest such pause: a store that is back is used again within a second, connecting included.

@@ -77,7 +77,8 @@ impl Redis {
         sentinel
     }
 
-    async fn with(options: &[&str], password: Option<&str>) -> Self {
+    /// One with options of its own.
+    pub(crate) async fn with(options: &[&str], password: Option<&str>) -> Self {
         let (folder, port) = (Folder::default(), port::free());
         let options: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
         let program = Program::start("redis", command(&folder, port, &options));

@@ -86,7 +86,8 @@ pub struct Sessions {
     /// What keeps them.
     pub store: SessionStore,
     /// Of Redis: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or by its sentinels,
-    /// `redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,…]/NAME[/DB]`; `rediss` for TLS. Better as `${VARIABLE}` than in the file.
+    /// `redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,…]/NAME[/DB]`, or some nodes of a cluster,
+    /// `redis+cluster://[USER:PASSWORD@]HOST[:PORT][,…]`; `rediss` for TLS. Better as `${VARIABLE}` than in the file.
     pub url: Option<Secret>,
     /// Of Redis: what the names of keys begin with. Default: `sluice:`.
     pub prefix: Option<String>,

@@ -3,24 +3,33 @@
 //!
 //! Reading and writing go over one line (see [`line`]) on which Redis also tells of every change of such a key by somebody
 //! else, whoever that is and whatever by: another node, a person, expiry. Broadcast by prefix rather than for the keys a
-//! node has read: Redis then remembers nothing for each key, and no change falls between reading and asking to be told.
+//! node has read: Redis then remembers nothing for each key, and no change falls between reading and asking to be told. Where
+//! Redis is a cluster, there is such a line to each of its masters (see [`cluster`]).
 
+mod cluster;
+mod copies;
 mod line;
 mod names;
 mod place;
+mod slots;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use redis::{Value, cmd, pipe};
+use redis::{Cmd, Pipeline, Value, cmd};
 use sluice_snapshot::model;
 
 use super::record::{REVISION, Sealed};
 use super::store::{Doubted, Down, Look, Replaced};
 use super::{SessionId, memory::Memory, tie::Tie};
+use crate::limit;
+use cluster::Cluster;
+use copies::Copies;
 use line::Line;
+use place::Site;
 
 /// Puts a value in the place of one that begins with this revision. The life of the key stays as it is.
 const REPLACE: &str = "local was = redis.call('GET', KEYS[1]) \
@@ -31,8 +40,14 @@ const REPLACE: &str = "local was = redis.call('GET', KEYS[1]) \
 
 /// A Redis that keeps sessions.
 pub(crate) struct Redis {
-    line: Arc<Line>,
-    prefix: String,
+    lines: Lines,
+    copies: Arc<Copies>,
+}
+
+/// The ways to it.
+enum Lines {
+    One(Arc<Line>),
+    Many(Arc<Cluster>),
 }
 
 impl Redis {
@@ -46,44 +61,61 @@ impl Redis {
         doubted: Arc<Doubted>,
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self, String> {
-        let line = Arc::new(Line::new(settings, near, doubted)?);
-        runtime.spawn(Arc::clone(&line).keep());
-        Ok(Self { line, prefix: settings.prefix.clone() })
+        let copies = Arc::new(Copies::new(&settings.prefix, near, doubted));
+        let lines = match Site::of(settings.url.expose())? {
+            Site::Single(place) => {
+                let line = Arc::new(Line::new(*place, Arc::clone(&copies)));
+                runtime.spawn(Arc::clone(&line).keep());
+                Lines::One(line)
+            }
+            Site::Cluster(seeds) => {
+                let cluster = Arc::new(Cluster::new(seeds, Arc::clone(&copies)));
+                runtime.spawn(Arc::clone(&cluster).keep());
+                Lines::Many(cluster)
+            }
+        };
+        Ok(Self { lines, copies })
     }
 
     /// The name of a session's key.
     pub(super) fn name(&self, id: &SessionId) -> Vec<u8> {
-        name(&self.prefix, id)
+        name(&self.copies.prefix, id)
     }
 
     pub(super) async fn create(&self, id: &SessionId, value: Vec<u8>, life: Duration) -> Result<bool, Down> {
         let mut set = cmd("SET");
         set.arg(self.name(id)).arg(value).arg("NX").arg("PX").arg(milliseconds(life));
-        self.line.write(&set).await.map(|answer| answer == Value::Okay)
+        self.write(id, &set).await.map(|answer| answer == Value::Okay)
     }
 
     pub(super) async fn read(&self, id: &SessionId) -> Result<Option<Vec<u8>>, Down> {
-        self.line.read(cmd("GET").arg(self.name(id))).await.map(bytes)
+        self.look_up(id, cmd("GET").arg(self.name(id))).await.map(bytes)
     }
 
     /// What is kept of each.
     pub(super) async fn read_all(&self, ids: &[SessionId]) -> Result<Vec<Option<Vec<u8>>>, Down> {
-        let mut questions = pipe();
-        for id in ids {
-            questions.cmd("GET").arg(self.name(id));
-        }
-        self.line.ask_all(&questions, ids.len()).await.map(|answers| answers.into_iter().map(bytes).collect())
+        let question = |id: &SessionId| {
+            let mut question = cmd("GET");
+            question.arg(self.name(id));
+            (*id, question)
+        };
+        let answers = self.answers(ids.iter().map(question).collect()).await?;
+        Ok(answers.into_iter().map(bytes).collect())
     }
 
     /// The next ids in their order, and whether there are no others after them.
     pub(super) async fn ids(&self, after: Option<SessionId>, most: usize) -> Result<(Vec<SessionId>, bool), Down> {
-        names::after(&self.line, &self.prefix, after, most).await
+        let lines = match &self.lines {
+            Lines::One(line) => vec![Arc::clone(line)],
+            Lines::Many(cluster) => cluster.lines()?,
+        };
+        names::after(&lines, &self.copies.prefix, after, most).await
     }
 
     pub(super) async fn replace(&self, id: &SessionId, from: u64, value: Vec<u8>) -> Result<Replaced, Down> {
         let mut script = cmd("EVAL");
         script.arg(REPLACE).arg(1).arg(self.name(id)).arg(&from.to_be_bytes()).arg(value);
-        Ok(match self.line.write(&script).await? {
+        Ok(match self.write(id, &script).await? {
             Value::Int(_) => Replaced::Done,
             Value::BulkString(other) => Sealed::of(other).map_or(Replaced::Gone, Replaced::Other),
             _ => Replaced::Gone,
@@ -91,70 +123,123 @@ impl Redis {
     }
 
     pub(super) async fn remove(&self, id: &SessionId) -> Result<Option<Vec<u8>>, Down> {
-        self.line.write(cmd("GETDEL").arg(self.name(id))).await.map(bytes)
+        self.write(id, cmd("GETDEL").arg(self.name(id))).await.map(bytes)
     }
 
     pub(super) async fn touch(&self, lives: &[(SessionId, Duration)]) -> Result<(), Down> {
-        let mut touches = pipe();
-        for (id, life) in lives {
-            touches.cmd("PEXPIRE").arg(self.name(id)).arg(milliseconds(*life)).arg("GT");
-        }
-        self.line.ask_all(&touches, lives.len()).await.map(drop)
+        let touch = |(id, life): &(SessionId, Duration)| {
+            let mut touch = cmd("PEXPIRE");
+            touch.arg(self.name(id)).arg(milliseconds(*life)).arg("GT");
+            (*id, touch)
+        };
+        self.answers(lives.iter().map(touch).collect()).await.map(drop)
     }
 
     pub(super) async fn revisions(&self, ids: &[SessionId]) -> Result<Vec<Option<u64>>, Down> {
-        let mut questions = pipe();
-        for id in ids {
-            questions.cmd("GETRANGE").arg(self.name(id)).arg(0).arg(REVISION - 1);
-        }
+        let question = |id: &SessionId| {
+            let mut question = cmd("GETRANGE");
+            question.arg(self.name(id)).arg(0).arg(REVISION - 1);
+            (*id, question)
+        };
         let revision = |answer: Value| Some(u64::from_be_bytes(bytes(answer)?.try_into().ok()?));
-        self.line.ask_all(&questions, ids.len()).await.map(|answers| answers.into_iter().map(revision).collect())
+        let answers = self.answers(ids.iter().map(question).collect()).await?;
+        Ok(answers.into_iter().map(revision).collect())
     }
 
     pub(super) async fn left(&self, ids: &[SessionId]) -> Result<Vec<Option<Duration>>, Down> {
-        let mut questions = pipe();
-        for id in ids {
-            questions.cmd("PTTL").arg(self.name(id));
-        }
+        let question = |id: &SessionId| {
+            let mut question = cmd("PTTL");
+            question.arg(self.name(id));
+            (*id, question)
+        };
         let left = |answer: Value| match answer {
             // -2: there is no such key
             Value::Int(-2) => None,
             Value::Int(ms) => Some(u64::try_from(ms).map_or(Duration::MAX, Duration::from_millis)),
             _ => None,
         };
-        self.line.ask_all(&questions, ids.len()).await.map(|answers| answers.into_iter().map(left).collect())
+        let answers = self.answers(ids.iter().map(question).collect()).await?;
+        Ok(answers.into_iter().map(left).collect())
+    }
+
+    async fn look_up(&self, id: &SessionId, command: &Cmd) -> Result<Value, Down> {
+        match &self.lines {
+            Lines::One(line) => line.ask(command).await?.map_err(|_| Down),
+            Lines::Many(cluster) => cluster.read(id, command).await,
+        }
+    }
+
+    async fn write(&self, id: &SessionId, command: &Cmd) -> Result<Value, Down> {
+        match &self.lines {
+            Lines::One(line) => {
+                let answer = line.ask(command).await?;
+                line.note(answer.as_ref().err());
+                answer.map_err(|_| Down)
+            }
+            Lines::Many(cluster) => cluster.write(id, command).await,
+        }
+    }
+
+    /// A command for each of many sessions, and each one's answer.
+    async fn answers(&self, asked: Vec<(SessionId, Cmd)>) -> Result<Vec<Value>, Down> {
+        match &self.lines {
+            Lines::One(line) => {
+                let count = asked.len();
+                let mut commands = Pipeline::with_capacity(count);
+                for (_, command) in asked {
+                    commands.add_command(command);
+                }
+                line.ask_all(&commands, count).await?.into_iter().map(|answer| answer.map_err(|_| Down)).collect()
+            }
+            Lines::Many(cluster) => cluster.ask_all(&asked).await,
+        }
     }
 
     pub(super) fn look(&self, id: &SessionId) -> Look {
-        self.line.look(id)
+        match &self.lines {
+            Lines::One(line) => line.look(id),
+            Lines::Many(cluster) => cluster.look(id),
+        }
     }
 
-    /// Rises with each new line.
-    pub(super) fn generation(&self) -> u64 {
-        self.line.generation()
+    /// Whether a copy is good at `now`: had the record changed more than a moment before, this node would know.
+    pub(super) fn vouches_for(&self, tie: &Tie, now: Instant) -> bool {
+        match &self.lines {
+            Lines::One(line) => line.vouches_for(tie, now),
+            Lines::Many(cluster) => cluster.vouches_for(tie, now),
+        }
     }
 
-    /// Whether Redis answered within this time before `now`: had a record changed until then, this node would know.
-    pub(super) fn is_heard(&self, now: Instant, within: Duration) -> bool {
-        self.line.is_heard(now, within)
-    }
-
-    /// Whether a copy may be used although Redis does not answer: it was good this long ago at most.
-    pub(super) fn holds_over(&self, tie: &Tie, within: Duration) -> bool {
-        self.line.holds_over(tie, within)
+    /// Whether a copy may be used although Redis does not answer: nobody is known to have changed it, and it is not long.
+    pub(super) fn holds_over(&self, tie: &Tie) -> bool {
+        let now = Instant::now();
+        let by_line = match &self.lines {
+            Lines::One(line) => line.holds_over(tie, now),
+            Lines::Many(cluster) => cluster.holds_over(tie, now),
+        };
+        by_line || self.copies.held_over(tie, now, limit::COPY_HELD_OVER)
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.line.is_up()
+        match &self.lines {
+            Lines::One(line) => line.is_up(),
+            Lines::Many(cluster) => cluster.is_up(),
+        }
     }
 
     /// Waits until Redis answers.
     pub(super) async fn reached(&self) {
-        self.line.reached().await;
+        match &self.lines {
+            Lines::One(line) => line.reached().await,
+            Lines::Many(cluster) => cluster.reached().await,
+        }
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
-        self.line.trouble()
+        match &self.lines {
+            Lines::One(line) => line.trouble(),
+            Lines::Many(cluster) => cluster.trouble(),
+        }
     }
 }
 

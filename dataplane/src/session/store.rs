@@ -321,7 +321,7 @@ impl Shared {
             return true;
         }
         match &self.backend {
-            Backend::Redis(redis) => redis.is_heard(now, limit::COPY_GOOD) && tie.is_confirmed(redis.generation()),
+            Backend::Redis(redis) => redis.vouches_for(tie, now),
             Backend::Sqlite(_) => true,
         }
     }
@@ -329,7 +329,7 @@ impl Shared {
     /// Whether a copy may be used although the store does not answer: nobody is known to have changed it, and it is not long.
     pub(crate) fn holds_over(&self, session: &Session) -> bool {
         match &self.backend {
-            Backend::Redis(redis) => redis.holds_over(&session.tie, limit::COPY_HELD_OVER),
+            Backend::Redis(redis) => redis.holds_over(&session.tie),
             Backend::Sqlite(_) => true,
         }
     }

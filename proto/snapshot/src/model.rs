@@ -60,8 +60,8 @@ pub enum Sessions {
 /// A Redis that keeps sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redis {
-    /// `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, or `redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,…]/NAME[/DB]`; `rediss` for
-    /// TLS.
+    /// `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,…]/NAME[/DB]`, or
+    /// `redis+cluster://[USER:PASSWORD@]HOST[:PORT][,…]`; `rediss` for TLS.
     pub url: Secret,
     /// What the names of its keys begin with.
     pub prefix: String,

@@ -4,156 +4,91 @@
 //! Verdicts come in time whatever Redis does: each command has a deadline, a line that does not answer pings is not asked
 //! at all, and commands beyond a number are refused rather than queued.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, PushInfo, PushKind};
-use redis::{RedisError, RedisResult, Value, cmd};
-use sluice_snapshot::model;
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, PushInfo, RedisError, RedisResult, Value, cmd};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
-use super::id_of;
+use super::copies::{Copies, Hearing};
 use super::place::Place;
+use super::trouble::{Trouble, said};
 use crate::limit;
 use crate::session::SessionId;
-use crate::session::memory::Memory;
-use crate::session::store::{Doubted, Down, Look};
+use crate::session::store::{Down, Look};
 use crate::session::tie::Tie;
-
-/// Changes are counted in so many heaps, by id: a look at a record is spoilt by a change of the same heap.
-const HEAPS: usize = 1024;
 
 pub(super) struct Line {
     place: Place,
-    heard: Arc<Heard>,
+    hearing: Arc<Hearing>,
     connection: ArcSwapOption<MultiplexedConnection>,
     places: Semaphore,
     start: Instant,
     /// Milliseconds since the start when the last ping was sent that was answered; 0: none was.
     answered: AtomicU64,
-    /// The same of the connection before this one.
-    answered_before: AtomicU64,
     /// Why the line is not there.
-    broken: Mutex<Option<String>>,
+    broken: Trouble,
     /// Why Redis does not take what is written.
-    refusing: Mutex<Option<String>>,
+    refusing: Trouble,
     /// Another connection may lead to a Redis that takes writes.
     renew: Notify,
     /// There is a connection.
     connected: Notify,
 }
 
-/// What Redis tells of changes.
-struct Heard {
-    prefix: String,
-    near: Arc<Memory>,
-    doubted: Arc<Doubted>,
-    heaps: Box<[AtomicU32]>,
-    /// Rises with each connection: what was changed between two was not told.
-    generation: AtomicU64,
-}
-
-impl Heard {
-    fn heap(&self, id: &SessionId) -> &AtomicU32 {
-        // ids are random
-        &self.heaps[usize::from(u16::from_be_bytes([id.0[0], id.0[1]])) % HEAPS]
-    }
-
-    /// Redis tells something. Called where the connection is read, before what comes after it is.
-    fn hear(&self, info: &PushInfo) {
-        if info.kind != PushKind::Invalidate {
-            return;
-        }
-        match info.data.first() {
-            Some(Value::Array(names)) => names.iter().for_each(|name| {
-                if let Value::BulkString(name) = name
-                    && let Some(id) = id_of(&self.prefix, name)
-                {
-                    self.changed(&id);
-                }
-            }),
-            // all of them: somebody emptied the database
-            _ => {
-                self.begin();
-                self.doubt_all();
-            }
-        }
-    }
-
-    fn changed(&self, id: &SessionId) {
-        self.heap(id).fetch_add(1, Ordering::SeqCst);
-        if let Some(session) = self.near.get(id) {
-            session.tie.doubt();
-            if session.is_in_use() {
-                self.doubted.add([*id]);
-            }
-        }
-    }
-
-    /// No copy is known to be good any more.
-    fn begin(&self) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// All are to be looked at.
-    fn doubt_all(&self) {
-        self.doubted.add(self.near.kept());
-    }
-}
-
 impl Line {
-    pub(super) fn new(settings: &model::Redis, near: Arc<Memory>, doubted: Arc<Doubted>) -> Result<Self, String> {
-        let place = Place::of(settings.url.expose())?;
-        let heard = Heard {
-            prefix: settings.prefix.clone(),
-            near,
-            doubted,
-            heaps: (0..HEAPS).map(|_| AtomicU32::new(0)).collect(),
-            // above what a copy has that nobody found to be good
-            generation: AtomicU64::new(2),
-        };
-        Ok(Self {
+    pub(super) fn new(place: Place, copies: Arc<Copies>) -> Self {
+        Self {
+            broken: Trouble::new(place.shown(), Some("not connected yet")),
+            refusing: Trouble::new(place.shown(), None),
             place,
-            heard: Arc::new(heard),
+            hearing: Arc::new(Hearing::new(copies)),
             connection: ArcSwapOption::empty(),
             places: Semaphore::new(limit::STORE_COMMANDS),
             start: Instant::now(),
             answered: AtomicU64::new(0),
-            answered_before: AtomicU64::new(0),
-            broken: Mutex::new(Some("not connected yet".to_owned())),
-            refusing: Mutex::default(),
             renew: Notify::new(),
             connected: Notify::new(),
-        })
+        }
     }
 
     pub(super) fn generation(&self) -> u64 {
-        self.heard.generation.load(Ordering::SeqCst)
+        self.hearing.generation()
     }
 
     pub(super) fn look(&self, id: &SessionId) -> Look {
-        Look { generation: self.generation(), changes: self.heard.heap(id).load(Ordering::SeqCst) }
+        self.hearing.copies.look(id, self.generation())
     }
 
-    pub(super) fn is_heard(&self, now: Instant, within: Duration) -> bool {
-        self.is_within(&self.answered, now, within)
+    /// Whether a copy is good at `now`: it was when it came by this line, and Redis would have said otherwise since.
+    pub(super) fn vouches_for(&self, tie: &Tie, now: Instant) -> bool {
+        self.is_heard(now, limit::COPY_GOOD) && tie.is_confirmed(self.generation())
     }
 
-    /// Whether a copy that was good in this generation may be used although Redis does not answer. One of the generation before
-    /// could not be compared yet.
-    pub(super) fn holds_over(&self, tie: &Tie, within: Duration) -> bool {
-        let (now, generation) = (Instant::now(), self.generation());
-        (tie.is_confirmed(generation) && self.is_heard(now, within))
-            || (tie.is_confirmed(generation - 1) && self.is_within(&self.answered_before, now, within))
+    /// Whether a copy that came by this line may be used although Redis does not answer.
+    pub(super) fn holds_over(&self, tie: &Tie, now: Instant) -> bool {
+        self.is_heard(now, limit::COPY_HELD_OVER) && tie.is_confirmed(self.generation())
     }
 
-    fn is_within(&self, answered: &AtomicU64, now: Instant, within: Duration) -> bool {
-        let answered = answered.load(Ordering::Acquire);
+    /// Copies that came by this line may be changed from now on without a word on it.
+    pub(super) fn begin_again(&self) {
+        self.hearing.begin(self.last_heard());
+    }
+
+    /// Whether Redis answered within this time before `now`: had a record changed until then, this node would know.
+    fn is_heard(&self, now: Instant, within: Duration) -> bool {
+        let answered = self.answered.load(Ordering::Acquire);
         answered != 0 && self.since_start(now).saturating_sub(answered) <= within.as_millis() as u64
+    }
+
+    /// When the last question was sent that was answered.
+    fn last_heard(&self) -> Option<Instant> {
+        let answered = self.answered.load(Ordering::Acquire);
+        (answered != 0).then(|| self.start + Duration::from_millis(answered))
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -174,27 +109,15 @@ impl Line {
     }
 
     pub(super) fn trouble(&self) -> Option<String> {
-        let told = |why: &Mutex<Option<String>>| why.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        told(&self.broken).or_else(|| told(&self.refusing))
+        self.broken.told().or_else(|| self.refusing.told())
     }
 
     fn since_start(&self, at: Instant) -> u64 {
         at.saturating_duration_since(self.start).as_millis() as u64
     }
 
-    /// A command that reads, and its answer.
-    pub(super) async fn read(&self, command: &Cmd) -> Result<Value, Down> {
-        self.ask(command).await?.map_err(|_| Down)
-    }
-
-    /// A command that writes, and its answer.
-    pub(super) async fn write(&self, command: &Cmd) -> Result<Value, Down> {
-        let answer = self.ask(command).await?;
-        self.note(answer.as_ref().err());
-        answer.map_err(|_| Down)
-    }
-
-    async fn ask(&self, command: &Cmd) -> Result<RedisResult<Value>, Down> {
+    /// A command, and its answer.
+    pub(super) async fn ask(&self, command: &Cmd) -> Result<RedisResult<Value>, Down> {
         let mut connection = self.connection()?;
         let _place = self.places.try_acquire().map_err(|_| Down)?;
         let answer = timeout(limit::STORE_DEADLINE, connection.req_packed_command(command)).await.map_err(|_| Down)?;
@@ -202,15 +125,15 @@ impl Line {
     }
 
     /// Many commands in one round trip. Each has its answer.
-    pub(super) async fn ask_all(&self, commands: &Pipeline, count: usize) -> Result<Vec<Value>, Down> {
+    pub(super) async fn ask_all(&self, commands: &Pipeline, count: usize) -> Result<Vec<RedisResult<Value>>, Down> {
         if count == 0 {
             return Ok(Vec::new());
         }
         let mut connection = self.connection()?;
         let _place = self.places.try_acquire().map_err(|_| Down)?;
         let answers = timeout(limit::STORE_DEADLINE, connection.req_packed_commands(commands, 0, count)).await;
-        let answers = answers.map_err(|_| Down)?.and_then(|all| all.into_iter().map(without_error).collect());
-        answers.map_err(|_| Down)
+        let answers = answers.map_err(|_| Down)?.map_err(|_| Down)?;
+        Ok(answers.into_iter().map(without_error).collect())
     }
 
     fn connection(&self) -> Result<MultiplexedConnection, Down> {
@@ -221,13 +144,11 @@ impl Line {
     }
 
     /// Notes whether Redis takes what is written: it may be out of memory, or a replica by now.
-    fn note(&self, error: Option<&RedisError>) {
-        let Some(error) = error else { return self.set(&self.refusing, None) };
+    pub(super) fn note(&self, error: Option<&RedisError>) {
+        let Some(error) = error else { return self.refusing.set(None) };
         if let ErrorKind::Server(_) | ErrorKind::Extension = error.kind() {
-            self.set(
-                &self.refusing,
-                Some(format!("Redis refuses to write: {}", error.code().unwrap_or("no reason given"))),
-            );
+            let code = error.code().unwrap_or("no reason given");
+            self.refusing.set(Some(format!("Redis refuses to write: {code}")));
             if matches!(error.code(), Some("READONLY" | "MASTERDOWN")) {
                 self.renew.notify_one();
             }
@@ -243,10 +164,10 @@ impl Line {
                     pause = limit::STORE_RETRY_FIRST;
                     let cause = self.serve(connection).await;
                     self.connection.store(None);
-                    self.set(&self.broken, Some(cause));
+                    self.broken.set(Some(cause));
                 }
-                Ok(Err(error)) => self.set(&self.broken, Some(said(&error))),
-                Err(_) => self.set(&self.broken, Some("Redis does not answer".to_owned())),
+                Ok(Err(error)) => self.broken.set(Some(said(&error))),
+                Err(_) => self.broken.set(Some("Redis does not answer".to_owned())),
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(limit::STORE_RETRY_LAST);
@@ -254,13 +175,13 @@ impl Line {
     }
 
     async fn connect(&self) -> RedisResult<MultiplexedConnection> {
-        let heard = Arc::clone(&self.heard);
+        let hearing = Arc::clone(&self.hearing);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(limit::STORE_CONNECT))
             .set_response_timeout(Some(limit::STORE_DEADLINE))
             .set_pipeline_buffer_size(limit::STORE_COMMANDS)
             .set_push_sender(move |info: PushInfo| {
-                heard.hear(&info);
+                hearing.hear(&info);
                 Ok::<(), ()>(())
             });
         let client = self.place.find().await?;
@@ -273,32 +194,32 @@ impl Line {
             }
         }
         let mut track = cmd("CLIENT");
-        track.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(&self.heard.prefix).arg("NOLOOP");
+        track.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(&self.hearing.copies.prefix).arg("NOLOOP");
         track.exec_async(&mut connection).await?;
         Ok(connection)
     }
 
     /// Uses a connection until it is broken, or silent; says why it ended.
     async fn serve(&self, mut connection: MultiplexedConnection) -> String {
-        let mut is_first = true;
+        let (question, mut is_first) = (self.place.question(), true);
         loop {
             let sent = Instant::now();
-            let ping = cmd("PING");
-            match timeout(limit::STORE_DEADLINE, connection.req_packed_command(&ping)).await {
-                Ok(Ok(_)) => {
+            match timeout(limit::STORE_DEADLINE, connection.req_packed_command(&question)).await {
+                Ok(Ok(answer)) if self.place.is_well(&answer) => {
                     if is_first {
                         // what was changed before this connection nobody told
-                        self.answered_before.store(self.answered.load(Ordering::Acquire), Ordering::Release);
-                        self.heard.begin();
+                        self.hearing.begin(self.last_heard());
                         self.connection.store(Some(Arc::new(connection.clone())));
                     }
                     self.answered.store(self.since_start(sent).max(1), Ordering::Release);
                     if std::mem::take(&mut is_first) {
                         self.connected.notify_waiters();
-                        self.heard.doubt_all();
+                        self.hearing.copies.doubt_all();
                     }
-                    self.set(&self.broken, None);
+                    self.broken.set(None);
                 }
+                // what is changed meanwhile, another one may be told
+                Ok(Ok(_)) => is_first = true,
                 Ok(Err(error)) if error.is_unrecoverable_error() || error.is_connection_dropped() => {
                     return said(&error);
                 }
@@ -316,30 +237,6 @@ impl Line {
                 }
             }
         }
-    }
-
-    /// Notes how it is; a change is logged, once.
-    fn set(&self, trouble: &Mutex<Option<String>>, now: Option<String>) {
-        let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*trouble, &now) {
-            (None, Some(cause)) => {
-                tracing::warn!(redis = self.place.shown(), %cause, "sessions cannot be looked up or kept")
-            }
-            (Some(_), None) => tracing::info!(redis = self.place.shown(), "sessions are kept in Redis"),
-            _ => {}
-        }
-        *trouble = now;
-    }
-}
-
-/// Why there is no connection, without anything of the address.
-fn said(error: &RedisError) -> String {
-    match error.kind() {
-        ErrorKind::AuthenticationFailed => "Redis does not take the user and password".to_owned(),
-        ErrorKind::RESP3NotSupported => "this Redis is too old: version 7 or later is needed".to_owned(),
-        ErrorKind::Io if error.is_connection_refusal() => "the connection is refused".to_owned(),
-        ErrorKind::Io => "the connection broke".to_owned(),
-        _ => error.code().map_or_else(|| "the connection failed".to_owned(), |code| format!("Redis refuses: {code}")),
     }
 }
 

@@ -2,6 +2,7 @@
 //! order of ids, so all are looked at and few are remembered.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use redis::{Value, cmd};
 
@@ -11,37 +12,40 @@ use crate::limit;
 use crate::session::SessionId;
 use crate::session::store::Down;
 
-/// The next ids, and whether there are no others after them.
+/// The next ids that are at the ends of these lines, and whether there are no others after them.
 pub(super) async fn after(
-    line: &Line,
+    lines: &[Arc<Line>],
     prefix: &str,
     after: Option<SessionId>,
     most: usize,
 ) -> Result<(Vec<SessionId>, bool), Down> {
     let pattern = pattern(prefix);
     let (mut next, mut are_all) = (BTreeSet::new(), true);
-    let mut cursor = b"0".to_vec();
-    loop {
-        let mut scan = cmd("SCAN");
-        scan.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(limit::SESSIONS_SCANNED);
-        let Value::Array(answer) = line.read(&scan).await? else { return Err(Down) };
-        let mut answer = answer.into_iter();
-        let (Some(Value::BulkString(on)), Some(Value::Array(names))) = (answer.next(), answer.next()) else {
-            return Err(Down);
-        };
-        let ids = names.into_iter().filter_map(bytes).filter_map(|name| id_of(prefix, &name));
-        for id in ids.filter(|id| after.is_none_or(|after| id.0 > after.0)) {
-            next.insert(id.0);
-            if next.len() > most {
-                next.pop_last();
-                are_all = false;
+    for line in lines {
+        let mut cursor = b"0".to_vec();
+        loop {
+            let mut scan = cmd("SCAN");
+            scan.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(limit::SESSIONS_SCANNED);
+            let Ok(Value::Array(answer)) = line.ask(&scan).await? else { return Err(Down) };
+            let mut answer = answer.into_iter();
+            let (Some(Value::BulkString(on)), Some(Value::Array(names))) = (answer.next(), answer.next()) else {
+                return Err(Down);
+            };
+            let ids = names.into_iter().filter_map(bytes).filter_map(|name| id_of(prefix, &name));
+            for id in ids.filter(|id| after.is_none_or(|after| id.0 > after.0)) {
+                next.insert(id.0);
+                if next.len() > most {
+                    next.pop_last();
+                    are_all = false;
+                }
             }
+            if on == b"0" {
+                break;
+            }
+            cursor = on;
         }
-        if on == b"0" {
-            return Ok((next.into_iter().map(SessionId).collect(), are_all));
-        }
-        cursor = on;
     }
+    Ok((next.into_iter().map(SessionId).collect(), are_all))
 }
 
 /// What names begin with, in the language of patterns: no character of a prefix means anything but itself.

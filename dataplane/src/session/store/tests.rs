@@ -13,48 +13,84 @@ use crate::session::{Declared, State};
 
 const LIFE: Duration = Duration::from_secs(60);
 
-/// A Redis of the test's own, and a file.
+/// A Redis of the test's own, a cluster of three, and a file.
 struct Site {
-    redis: Child,
-    port: u16,
+    redis: Vec<Child>,
+    ports: Vec<u16>,
     folder: std::path::PathBuf,
 }
+
+/// The first one is alone.
+const CLUSTER: std::ops::RangeInclusive<usize> = 1..=3;
 
 impl Site {
     fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("sluice-store-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new("redis-server");
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]).arg(&folder);
-        let redis = command.stdout(Stdio::null()).spawn().expect("redis-server is installed (tests/run setup)");
-        Self { redis, port, folder }
-    }
-
-    async fn stores(&self) -> [Store; 2] {
-        let file = Store::sqlite(Sqlite::open(&self.folder.join("sessions.db")).unwrap());
-        [self.redis().await, file]
-    }
-
-    async fn redis(&self) -> Store {
-        let at = model::Redis::at(&format!("redis://127.0.0.1:{}", self.port));
-        let runtime = tokio::runtime::Handle::current();
-        let store = Store::redis(|near, doubted| Redis::open(&at, near, doubted, &runtime)).unwrap();
-        let up = async {
-            while !store.shared().unwrap().is_up() {
-                tokio::time::sleep(Duration::from_millis(10)).await
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+        // of all at once: none is given out twice
+        let listeners: Vec<_> = (0..=2 * CLUSTER.end()).map(|_| free()).collect();
+        let ports: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        drop(listeners);
+        let mut site = Self { redis: Vec::new(), ports, folder };
+        for at in 0..=*CLUSTER.end() {
+            let folder = site.folder.join(at.to_string());
+            std::fs::create_dir_all(&folder).unwrap();
+            let mut command = Command::new("redis-server");
+            command
+                .args(["--port", &site.ports[at].to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+                .arg(&folder);
+            if CLUSTER.contains(&at) {
+                let bus = site.ports[at + CLUSTER.end()].to_string();
+                command.args(["--cluster-enabled", "yes", "--cluster-port", &bus]);
             }
-        };
-        tokio::time::timeout(Duration::from_secs(20), up).await.expect("Redis comes up");
-        store
+            let redis = command.stdout(Stdio::null()).spawn().expect("redis-server is installed (tests/run setup)");
+            site.redis.push(redis);
+        }
+        site.join();
+        site
     }
+
+    /// Makes a cluster of those that are to be one.
+    fn join(&self) {
+        let address = |at: usize| format!("127.0.0.1:{}", self.ports[at]);
+        let all = || CLUSTER.map(address);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while all().any(|address| std::net::TcpStream::connect(address).is_err()) {
+            assert!(Instant::now() < deadline, "Redis does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let mut create = Command::new("redis-cli");
+        create.args(["--cluster", "create"]).args(all()).arg("--cluster-yes").stdout(Stdio::null());
+        assert!(create.status().expect("redis-cli is installed (tests/run setup)").success());
+    }
+
+    async fn stores(&self) -> [Store; 3] {
+        let file = Store::sqlite(Sqlite::open(&self.folder.join("sessions.db")).unwrap());
+        let cluster = format!("redis+cluster://127.0.0.1:{}", self.ports[*CLUSTER.start()]);
+        [redis(&format!("redis://127.0.0.1:{}", self.ports[0])).await, redis(&cluster).await, file]
+    }
+}
+
+async fn redis(url: &str) -> Store {
+    let (at, runtime) = (model::Redis::at(url), tokio::runtime::Handle::current());
+    let store = Store::redis(|near, doubted| Redis::open(&at, near, doubted, &runtime)).unwrap();
+    let up = async {
+        while store.trouble().is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), up).await.expect("Redis comes up");
+    store
 }
 
 impl Drop for Site {
     fn drop(&mut self) {
-        let _ = self.redis.kill();
-        let _ = self.redis.wait();
+        for redis in &mut self.redis {
+            let _ = redis.kill();
+            let _ = redis.wait();
+        }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -36,11 +36,12 @@ fn redis(wire: &v1::RedisSessions, faults: &mut Faults) -> Option<Redis> {
 
 /// The address is not quoted in a fault: it may hold a password.
 fn url(url: &str, faults: &mut Faults) -> Option<Secret> {
-    let schemes = ["redis://", "rediss://", "redis+sentinel://", "rediss+sentinel://"];
-    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
+    let kinds = ["", "+sentinel", "+cluster"];
+    let scheme = url.strip_prefix("rediss").or_else(|| url.strip_prefix("redis"));
+    let rest = kinds.iter().find_map(|kind| scheme?.strip_prefix(kind)?.strip_prefix("://"));
     let plain = url.bytes().all(|b| b.is_ascii_graphic());
     match rest.filter(|rest| plain && !rest.split('/').next().unwrap_or_default().is_empty()) {
         Some(_) => Some(Secret::new(url)),
-        None => faults.note("sessions.redis.url", "is `redis://HOST`, `rediss://HOST` for TLS, or `redis+sentinel://HOST,HOST/NAME`, with `USER:PASSWORD@` before the host where Redis asks for it"),
+        None => faults.note("sessions.redis.url", "is `redis://HOST`, `rediss://HOST` for TLS, `redis+sentinel://HOST,HOST/NAME`, or `redis+cluster://HOST,HOST`, with `USER:PASSWORD@` before the host where Redis asks for it"),
     }
 }

@@ -1,0 +1,108 @@
+//! A Redis Cluster of local processes: three masters with a replica each.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use redis::{Cmd, FromRedisValue, cmd};
+use serde_json::Value;
+
+use crate::gateway::Start;
+use crate::redis::KEYS;
+use crate::{Gateway, Redis, port, wait};
+
+/// How long the nodes may take to find each other, or a replica to take its master's place, on a busy machine.
+pub const AGREED: Duration = Duration::from_secs(40);
+/// After so many milliseconds of silence, a node is taken for dead by the others.
+const NODE_TIMEOUT: &str = "1500";
+
+/// A cluster.
+pub struct RedisCluster {
+    /// Its nodes: masters first, as it began.
+    pub nodes: Vec<Redis>,
+}
+
+impl RedisCluster {
+    /// One whose nodes agree.
+    pub async fn start() -> Self {
+        let mut nodes = Vec::new();
+        for _ in 0..6 {
+            let bus = port::free().to_string();
+            let options = ["--cluster-enabled", "yes", "--cluster-node-timeout", NODE_TIMEOUT, "--cluster-port", &bus];
+            nodes.push(Redis::with(&[&options[..], &["--appendonly", "yes"]].concat(), None).await);
+        }
+        let mut create = Command::new("redis-cli");
+        create.args(["--cluster", "create"]).args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
+        create.args(["--cluster-replicas", "1", "--cluster-yes"]).stdout(Stdio::null()).stdin(Stdio::null());
+        assert!(create.status().expect("redis-cli is installed (tests/run setup)").success());
+        let cluster = Self { nodes };
+        let replicas = async || {
+            let mut known = 0;
+            for node in &cluster.nodes {
+                let info: String = node.ask(cmd("CLUSTER").arg("INFO")).await;
+                let nodes: String = node.ask(cmd("CLUSTER").arg("NODES")).await;
+                known += usize::from(info.contains("cluster_state:ok") && nodes.matches("slave ").count() == 3);
+            }
+            known
+        };
+        wait::becomes(AGREED, "all nodes agree", replicas, |known| *known == 6).await;
+        for replica in &cluster.nodes {
+            let follows = async || {
+                let info: String = replica.ask(cmd("INFO").arg("replication")).await;
+                info.contains("role:master") || info.contains("master_link_status:up")
+            };
+            wait::becomes(AGREED, "replicas follow", follows, |follows| *follows).await;
+        }
+        cluster
+    }
+
+    /// A gateway that keeps its sessions here.
+    pub async fn gateway(&self, config: &Value) -> Gateway {
+        self.gateway_as("", config).await
+    }
+
+    /// The same, as a user that may do what the documentation says, and nothing else.
+    pub async fn gateway_of_few_rights(&self, config: &Value) -> Gateway {
+        let rights = ["+@connection", "+@read", "+@write", "+eval", "+cluster|info", "+cluster|slots", "~sluice:*"];
+        for node in &self.nodes {
+            let _: () = node.ask(cmd("ACL").arg("SETUSER").arg("few").arg("on").arg(">word").arg(&rights)).await;
+        }
+        self.gateway_as("few:word@", config).await
+    }
+
+    /// It is told of two nodes.
+    async fn gateway_as(&self, user: &str, config: &Value) -> Gateway {
+        let url = format!("redis+cluster://{user}127.0.0.1:{},127.0.0.1:{}", self.nodes[0].port, self.nodes[5].port);
+        Start::new(config.clone()).env("SLUICE_REDIS", &url).env("SLUICE_SESSION_KEYS", KEYS).ready().await
+    }
+
+    /// The names of the sessions that a node has as a master.
+    pub async fn sessions(&self, node: usize) -> Vec<String> {
+        let role: Vec<redis::Value> = self.nodes[node].ask(&cmd("ROLE")).await;
+        match role.first() {
+            Some(redis::Value::BulkString(role)) if role == b"master" => self.nodes[node].sessions().await,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Waits until each of so many keys is with a master and its replica.
+    pub async fn replicated(&self, keys: usize) {
+        let kept = async || {
+            let mut kept = 0;
+            for node in &self.nodes {
+                kept += node.ask::<usize>(&cmd("DBSIZE")).await;
+            }
+            kept
+        };
+        wait::becomes(AGREED, "replicas have what masters have", kept, |kept| *kept == 2 * keys).await;
+    }
+
+    /// What a node is called by the others.
+    pub async fn name(&self, node: usize) -> String {
+        self.nodes[node].ask(cmd("CLUSTER").arg("MYID")).await
+    }
+
+    /// Asks a node something.
+    pub async fn ask<T: FromRedisValue>(&self, node: usize, command: &Cmd) -> T {
+        self.nodes[node].ask(command).await
+    }
+}
