@@ -5,6 +5,9 @@ use std::time::Duration;
 
 /// A client must finish its request head in this time; a person's browser needs milliseconds, a dribbling attacker minutes.
 pub(crate) const HEAD_READ: Duration = Duration::from_secs(10);
+/// A connection that came this short a time ago and was not used has its first request on its way: a node that stops waits for it.
+/// Clients connect to ask; some keep connections in advance, which are older.
+pub(crate) const FRESH: Duration = Duration::from_secs(1);
 /// Longest pause between two pieces of a request body.
 pub(crate) const BODY_PAUSE: Duration = Duration::from_secs(10);
 /// Longest time a whole request body may take: 4 MiB at 70 KB/s.
@@ -164,6 +167,8 @@ pub(crate) const WEBSOCKET_UNCOUNTED: usize = 16 << 10;
 /// After a stop signal, calls in flight have this long to finish. Connections by an address that was closed may idle for as long
 /// before they are.
 pub(crate) const DRAIN: Duration = Duration::from_secs(20);
+/// Workers stop accepting within this time when the node stops; they have nothing else to do for as long.
+pub(crate) const LISTENERS_END: Duration = Duration::from_secs(2);
 /// How often is looked whether what the configuration has no more is still used by calls that are under way.
 pub(crate) const LETTING_GO: Duration = Duration::from_millis(100);
 /// At the end, servers are told that their sessions are over, for at most this long.

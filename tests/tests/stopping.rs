@@ -10,6 +10,8 @@ use sluice_tests::message;
 use sluice_tests::upstream::{Answer, Legacy};
 use sluice_tests::wait::soon;
 use sluice_tests::{Call, Gateway, Session, wait};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const PATH: &str = "/servers/one/mcp";
 
@@ -57,6 +59,33 @@ async fn sigterm_lets_calls_finish_warns_balancers_first_and_exits_with_0() {
     stream.rest().await;
     assert_eq!(gateway.ended().await.code(), Some(0));
     server.receives("the end of its session", |received| received.verb == "DELETE").await;
+}
+
+#[tokio::test]
+async fn who_is_connected_to_a_gateway_that_stops_is_answered() {
+    let server = late();
+    let mut gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let port = gateway.port;
+    let asking: Vec<_> = (0..32).map(|_| tokio::spawn(ask_until_refused(port))).collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    gateway.signal(Signal::TERM);
+    for one in asking {
+        assert!(soon("the listener closes", one).await.unwrap() > 0);
+    }
+    assert_eq!(gateway.ended().await.code(), Some(0));
+}
+
+/// Asks on one new connection after the other until no more are to be had: how often it was answered.
+async fn ask_until_refused(port: u16) -> usize {
+    let mut answered = 0;
+    while let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)).await {
+        let mut answer = Vec::new();
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "connected, and not answered: {}", answer.escape_ascii());
+        answered += 1;
+    }
+    answered
 }
 
 #[tokio::test]

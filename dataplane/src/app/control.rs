@@ -184,15 +184,16 @@ impl Control {
         drain.enter(Phase::Leaving);
         if drain.has_successor() {
             // others come in there from now on; who is in is told to come again
-            self.site.listeners.end();
+            self.site.listeners.leave();
         }
         if !already {
             tokio::time::sleep(limit::DRAIN_LEAD).await;
         }
+        // a worker that is stuck keeps nobody from stopping
+        let _ = tokio::time::timeout(limit::LISTENERS_END, self.site.listeners.end()).await;
         drain.enter(Phase::Closing);
-        self.site.listeners.end();
         let deadline = Instant::now() + limit::DRAIN;
-        while drain.still_open() > 0 && Instant::now() < deadline {
+        while (drain.still_open() > 0 || self.site.listeners.serve_somebody()) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         drain.enter(Phase::Emptying);

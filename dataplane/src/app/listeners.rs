@@ -159,9 +159,23 @@ impl Listeners {
         }
     }
 
-    /// The node is about to end: nothing is open any more.
-    pub(super) fn end(&self) {
+    /// Another process accepts on the same sockets from now on: this one does not any more.
+    pub(super) fn leave(&self) {
         self.entrances.change(Vec::new());
+    }
+
+    /// The node is about to end: nothing is open any more. It is done when all who had connected are let in.
+    pub(super) async fn end(&self) {
+        let open = self.entrances.open();
+        open.iter().for_each(|open| open.entrance.close(Closed::Drained));
+        let serial = self.entrances.change(Vec::new());
+        self.entrances.followed(serial).await;
+        open.into_iter().for_each(|open| self.empty(open));
+    }
+
+    /// Whether connections are served, or handed on to be.
+    pub(super) fn serve_somebody(&self) -> bool {
+        self.balance.serves_somebody()
     }
 
     /// Reads files again that have changed.

@@ -54,6 +54,7 @@ impl Thread {
             let house = Rc::new(House { worker: Rc::clone(&worker), mailboxes: self.mailboxes });
             tokio::task::spawn_local(Rc::clone(&worker).keep_house());
             tokio::task::spawn_local(sweep(Rc::clone(&connections)));
+            tokio::task::spawn_local(close(Rc::clone(&worker), Rc::clone(&connections)));
             tokio::task::spawn_local(http::receive(Rc::clone(&house), Rc::clone(&connections), self.handed));
             if let Some(socket) = self.linking.and_then(|socket| shared(&socket)) {
                 tokio::task::spawn_local(link::accept(Rc::clone(&house), socket));
@@ -88,6 +89,14 @@ async fn sweep(connections: Rc<Connections>) {
         tick.tick().await;
         connections.sweep(start.elapsed().as_secs() as u32);
     }
+}
+
+/// Ends connections when the node closes; those whose first request may be on its way have a moment more.
+async fn close(worker: Rc<Worker>, connections: Rc<Connections>) {
+    worker.node.drain.reached(Phase::Closing).await;
+    connections.close_all();
+    tokio::time::sleep(limit::FRESH).await;
+    connections.close_unused();
 }
 
 /// Ends sessions that idle, towards their servers too; and all of them at the end.

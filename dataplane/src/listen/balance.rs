@@ -63,6 +63,11 @@ impl Balance {
         Place { balance: Arc::clone(self), worker: fewest }
     }
 
+    /// Whether any worker has a connection.
+    pub(crate) fn serves_somebody(&self) -> bool {
+        self.desks.iter().any(|desk| desk.connections.load(Ordering::Relaxed) > 0)
+    }
+
     /// Whether a worker has as many connections as it may have.
     pub(crate) fn is_full(&self, worker: usize) -> bool {
         self.desks[worker].connections.load(Ordering::Relaxed) >= limit::CONNECTIONS_PER_WORKER

@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     /// Since when the client takes no bytes.
     stalled_since: Cell<Option<u32>>,
     idle_since: Cell<u32>,
+    /// When it came.
+    came: u32,
     in_flight: Cell<u32>,
     served: Cell<bool>,
     multiplexed: Cell<bool>,
@@ -79,6 +81,7 @@ impl Connections {
             head_since: Cell::new(None),
             stalled_since: Cell::new(None),
             idle_since: Cell::new(self.clock.now.get()),
+            came: self.clock.now.get(),
             in_flight: Cell::new(0),
             served: Cell::new(false),
             multiplexed: Cell::new(false),
@@ -99,13 +102,25 @@ impl Connections {
         self.freed.notify_one();
     }
 
-    /// Ends all connections: those without a request at once, the others after what is in flight.
+    /// Ends all connections: those without a request at once, the others after what is in flight. One that came a moment ago came
+    /// with a request.
     pub(crate) fn close_all(&self) {
+        let now = self.clock.now.get();
         for connection in self.all.borrow().values() {
-            if connection.in_flight.get() == 0 && connection.head_since.get().is_none() {
+            let asks = connection.in_flight.get() > 0 || connection.head_since.get().is_some();
+            connection.end(match asks {
+                true => Ending::Close,
+                false if connection.is_fresh(now) => Ending::Last,
+                false => Ending::Cut,
+            });
+        }
+    }
+
+    /// Ends those that were not used.
+    pub(crate) fn close_unused(&self) {
+        for connection in self.all.borrow().values() {
+            if !connection.served.get() && connection.head_since.get().is_none() {
                 connection.end(Ending::Cut);
-            } else {
-                connection.end(Ending::Close);
             }
         }
     }
@@ -158,6 +173,11 @@ impl Connection {
     pub(crate) fn is_multiplexed(&self) {
         self.multiplexed.set(true);
         self.head_since.set(None);
+    }
+
+    /// Whether its first request may be on its way.
+    fn is_fresh(&self, now: u32) -> bool {
+        !self.served.get() && u64::from(now.saturating_sub(self.came)) <= limit::FRESH.as_secs()
     }
 
     /// Where it came in. One that came just before that was closed leaves like the others.

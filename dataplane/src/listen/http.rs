@@ -39,19 +39,17 @@ pub(crate) struct Desk {
 }
 
 impl Listener {
-    /// Accepts until the entrance or the node is closed; `closed` says when the entrance is. Then lets connections finish; those that
-    /// wait to be accepted are left to whoever closes the entrance.
+    /// Accepts until the entrance is closed; `closed` says when it is. Then lets connections finish; those that wait to be accepted are
+    /// left to whoever closes the entrance.
     pub(crate) async fn accept(self, mut closed: oneshot::Receiver<()>) {
         let Self { desk, socket } = &self;
         let Desk { house, connections, balance, .. } = desk;
         let own = house.worker.index();
         let drain = house.worker.node.drain.clone();
         let mut leaving = pin!(drain.reached(Phase::Leaving));
-        let mut closing = pin!(drain.reached(Phase::Closing));
         let mut stays = true;
         loop {
             let accepted = tokio::select! {
-                () = &mut closing => break,
                 // clients that are told with an answer go elsewhere before anything is closed on them
                 () = &mut leaving, if stays => {
                     stays = false;
@@ -71,9 +69,6 @@ impl Listener {
                 }
             }
         }
-        let connections = Rc::clone(connections);
-        drop(self);
-        connections.close_all();
     }
 }
 
@@ -96,8 +91,8 @@ impl Desk {
 /// Serves the connections that other workers accepted.
 pub(crate) async fn receive(house: Rc<House>, connections: Rc<Connections>, mut handed: UnboundedReceiver<Handed>) {
     while let Some(Handed { stream, peer, tls, entrance, place }) = handed.recv().await {
-        if house.worker.node.drain.phase() >= Phase::Closing || entrance.closed() == Some(Closed::Cut) {
-            // handed on while the listeners closed: as if it had come a moment later
+        if entrance.closed() == Some(Closed::Cut) {
+            // handed on while it closed: as if it had come a moment later
             continue;
         }
         match TcpStream::from_std(stream) {
