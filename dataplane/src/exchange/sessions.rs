@@ -447,7 +447,7 @@ pub(crate) async fn end_gone(worker: &Rc<Worker>, before: Arc<Plane>, now: Arc<P
         Some((Arc::clone(upstream), session))
     });
     let ended: Vec<_> = ended.collect();
-    // what is no server of theirs can end meanwhile
+    // nothing holds the planes meanwhile: processes of other servers need not wait for these sessions
     drop((before, now));
     end_unused(worker, ended).await;
 }
