@@ -29,12 +29,14 @@ pub(crate) mod permission;
 mod pipe_server;
 pub(crate) mod record;
 pub(crate) mod relay;
+mod resumption;
 mod sessions;
 mod trace;
 
 use call::{Arrival, Call, Content, Posted, Refusal, Reply, Scope};
 use record::Record;
 use relay::edited;
+use resumption::{Anew, Resumed};
 pub(crate) use sessions::{
     Expiry, end as end_session, end_asked as end_asked_sessions, end_for as end_sessions_for,
     end_gone as end_gone_sessions, follow as follow_sessions, list as list_sessions,
@@ -148,6 +150,10 @@ pub(crate) async fn get(worker: &Rc<Worker>, arrival: Arrival) -> Outcome {
         Err(reason) => return Err(refuse(&mut call, reason, None)),
     };
     call.principal.act_in(&in_use.session.id);
+    let (call, in_use) = match resumption::resume(worker, call, in_use).await {
+        Resumed::Here(outcome) => return outcome,
+        Resumed::Anew(Anew { call, in_use, .. }) => (call, in_use),
+    };
     match call.upstream.carrier() {
         Carrier::Requests => http_server::get(worker, call, in_use).await,
         Carrier::Pipe => pipe_server::get(worker, call, in_use).await,
@@ -353,13 +359,23 @@ fn taken_notes(session: &crate::session::Session) -> VecDeque<relay::Item> {
 
 /// The handles of a call.
 fn handles_of(worker: &Worker, call: &Call, request: Option<Rc<call::Original>>) -> handles::Handles {
+    handles_towards(worker, call, &call.upstream, request)
+}
+
+/// The handles of what a client asks a server.
+fn handles_towards(
+    worker: &Worker,
+    base: &call::Base,
+    upstream: &Arc<crate::upstream::Upstream>,
+    request: Option<Rc<call::Original>>,
+) -> handles::Handles {
     handles::Handles {
         node: Arc::clone(&worker.node),
-        principal: call.principal.id,
-        upstream: Arc::clone(&call.upstream),
-        shared: call.upstream.carrier() == Carrier::Pipe,
-        naming: call.naming,
-        permits: call.plane.permits.clone(),
+        principal: base.principal.id,
+        upstream: Arc::clone(upstream),
+        shared: upstream.carrier() == Carrier::Pipe,
+        naming: base.naming,
+        permits: base.plane.permits.clone(),
         request,
     }
 }

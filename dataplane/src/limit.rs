@@ -80,6 +80,28 @@ pub(crate) const ERA_MEMORY: Duration = Duration::from_secs(60);
 pub(crate) const STREAM_CONFLICTS: u32 = 5;
 /// See [`STREAM_CONFLICTS`].
 pub(crate) const STREAM_CONFLICT_PAUSE: Duration = Duration::from_millis(100);
+/// A stream of a session whose server does not number its events gets ids of ours once it is older: most are over by then, and cost
+/// nothing.
+pub(crate) const RESUMABLE_AFTER: Duration = Duration::from_secs(1);
+/// Bytes kept of one such stream for its client to come back for: minutes of progress and log messages, or a picture.
+pub(crate) const RING_BYTES: usize = 1 << 20;
+/// What keeping an event takes beside its text.
+pub(crate) const RING_EVENT_BYTES: usize = 128;
+/// Streams of one session that are kept at a time; those beyond get no ids: more than a busy agent has calls of a second.
+pub(crate) const RINGS_PER_SESSION: usize = 64;
+/// Nothing more is kept where more than this of [`NODE_BYTES`] is taken: what passes needs its room.
+pub(crate) const RINGS_ROOM: usize = NODE_BYTES / 2;
+/// How long the answer to a call is kept whose client is away: a laptop is opened again, a network changed.
+pub(crate) const RING_KEPT: Duration = Duration::from_secs(300);
+/// The same once it was passed on: its last bytes may have been lost with the connection, which a client notices soon.
+pub(crate) const RING_PASSED_ON: Duration = Duration::from_secs(30);
+/// How long a standing stream goes on without its client: common clients come back after 1 s or 3 s. Until then the server
+/// cannot be asked for another.
+pub(crate) const RING_STANDING: Duration = Duration::from_secs(5);
+/// Bytes of a request's raw id that an event id has room for; the answer to one with a longer id cannot be resumed.
+pub(crate) const RING_REQUEST_BYTES: usize = 256;
+/// Characters of an event id of ours: clients send it in a header field, and keep it.
+pub(crate) const EVENT_ID_CHARS: usize = 512;
 /// Which tool parameters are mirrored into headers is listed again after this long; a mismatch asks at once.
 pub(crate) const TOOLS_MEMORY: Duration = Duration::from_secs(60);
 /// Pages of one list: a server whose cursors never end is not followed further.

@@ -58,6 +58,8 @@ pub(crate) enum Reason {
     SessionElsewhere([u8; 8]),
     HandleUnknown(&'static str),
     EventIdUnknown,
+    /// A stream cannot be resumed, because nobody has its events any more.
+    EventsLost,
     ResponseNotAllowed,
     UnknownTool(String),
     UnknownPrompt(String),
@@ -187,6 +189,8 @@ impl Reason {
             // an answer of the protocol: legacy clients take other statuses for a broken transport
             HandleUnknown(_) => row(S::OK, code::INVALID_PARAMS, "handle_unknown"),
             EventIdUnknown => row(S::BAD_REQUEST, code::INVALID_REQUEST, "event_id_unknown"),
+            // the answer to another request than the one it resumes
+            EventsLost => row(S::OK, code::INTERNAL, "events_lost"),
             ResponseNotAllowed => row(S::BAD_REQUEST, code::INVALID_REQUEST, "response_not_allowed"),
             // answers of the protocol, as HandleUnknown
             NotAllowed => row(S::OK, code::INVALID_REQUEST, "not_allowed"),
@@ -290,6 +294,7 @@ impl Reason {
             SessionUnknown | SessionElsewhere(_) => "no such session; start a new one with `initialize`",
             HandleUnknown(what) => return format!("unknown or expired {what}").into(),
             EventIdUnknown => "the Last-Event-ID does not belong to this session",
+            EventsLost => "what the server said while the client was away is no longer kept; the request may have run",
             ResponseNotAllowed => "responses are not sent by clients of this protocol version",
             UnknownTool(name) => return format!("Unknown tool: {name}").into(),
             UnknownPrompt(name) => return format!("Unknown prompt: {name}").into(),

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Mailbox = 5,
     /// What a store keeps of a session; no handle.
     Record = 6,
+    /// An event that a node keeps, because its server did not number it.
+    Kept = 7,
 }
 
 /// Whom and what a handle belongs to.

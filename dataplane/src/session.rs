@@ -30,12 +30,14 @@ pub(crate) mod memory;
 pub(crate) mod merged;
 pub(crate) mod record;
 pub(crate) mod redis;
+pub(crate) mod ring;
 pub(crate) mod sqlite;
 pub(crate) mod store;
 pub(crate) mod tie;
 
 pub(crate) use id::{Presented, SessionId};
 pub(crate) use merged::Merged;
+use ring::Rings;
 pub(crate) use store::Store;
 use tie::Tie;
 
@@ -97,6 +99,8 @@ pub(crate) struct Rare {
     notes: Mutex<Vec<Bytes>>,
     /// Raw ids of requests the client cancelled whose calls have not noticed yet.
     cancelled: Mutex<VecDeque<Bytes>>,
+    /// Events of its streams that the client may come back for.
+    pub rings: Rings,
 }
 
 /// The capabilities with which a server may ask the client something.
@@ -223,6 +227,16 @@ impl Session {
     /// Whether a request or stream is open in it.
     pub(crate) fn is_in_use(&self) -> bool {
         self.in_use.load(Ordering::Relaxed) > 0
+    }
+
+    /// The client's own session: on the merged door, the one this is a part of. `None`: it is over.
+    pub(crate) fn of_client(self: &Arc<Self>) -> Option<Arc<Self>> {
+        self.whole().unwrap_or_else(|| Some(Arc::clone(self)))
+    }
+
+    /// Events of its streams that the client may come back for, if there ever were any.
+    pub(crate) fn rings(&self) -> Option<&Rings> {
+        self.rare.get().map(|rare| &rare.rings)
     }
 
     /// What few sessions have.

@@ -31,6 +31,8 @@ pub struct Counting {
 }
 
 struct State {
+    /// What its events say.
+    says: String,
     /// The sessions in which calls ran, by mark.
     runs: Mutex<HashMap<String, Vec<String>>>,
     /// Reports by mark.
@@ -61,7 +63,14 @@ impl Counting {
     /// Starts it, with no event so far.
     #[must_use]
     pub fn start() -> Self {
+        Self::saying("an event")
+    }
+
+    /// The same, its events saying this.
+    #[must_use]
+    pub fn saying(text: &str) -> Self {
         let state = Arc::new(State {
+            says: text.to_owned(),
             runs: Mutex::default(),
             reports: Mutex::default(),
             subscribed: Mutex::default(),
@@ -168,7 +177,7 @@ impl State {
             let params = json!({ "uri": RESOURCE, "_meta": meta });
             return message::notification("notifications/resources/updated", params);
         }
-        let params = json!({ "level": "info", "data": "an event", "_meta": meta });
+        let params = json!({ "level": "info", "data": self.says, "_meta": meta });
         message::notification("notifications/message", params)
     }
 }

@@ -37,7 +37,9 @@ pub struct Event {
 }
 
 impl Event {
-    fn parse(raw: &str) -> Self {
+    /// Reads one.
+    #[must_use]
+    pub fn of(raw: &str) -> Self {
         let mut event = Self { raw: raw.to_owned(), ..Self::default() };
         for line in raw.lines() {
             let (field, value) = line.split_once(':').unwrap_or((line, ""));
@@ -63,7 +65,7 @@ impl Event {
 /// The messages of a whole event stream.
 #[must_use]
 pub fn messages(text: &str) -> Vec<Value> {
-    text.split("\n\n").map(|raw| Event::parse(raw).message()).filter(|message| !message.is_null()).collect()
+    text.split("\n\n").map(|raw| Event::of(raw).message()).filter(|message| !message.is_null()).collect()
 }
 
 impl Events {
@@ -92,7 +94,7 @@ impl Events {
             if let Some(end) = self.text.find("\n\n") {
                 let rest = self.text.split_off(end + 2);
                 let raw = std::mem::replace(&mut self.text, rest);
-                return Some(Event::parse(&raw));
+                return Some(Event::of(&raw));
             }
             if self.ended {
                 return None;

@@ -116,16 +116,6 @@ async fn ids_on_the_get_stream_are_ours_and_lead_back_to_the_servers() {
 }
 
 #[tokio::test]
-async fn events_without_an_id_get_none() {
-    let server = Legacy::start();
-    let gateway = Gateway::with(json!({ "one": server.config() })).await;
-    let session = Session::open(gateway.port, PATH).await;
-    let mut stream = session.listen(None).await;
-    assert!(server.stream().await.event(&note(1)).await);
-    assert_eq!(stream.next().await.id, None, "an event has an id only if it can be resumed");
-}
-
-#[tokio::test]
 async fn a_client_that_leaves_a_legacy_call_cancels_nothing() {
     let server = Legacy::scripted(|received| {
         (received.tool() == "long").then(|| {

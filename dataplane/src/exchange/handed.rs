@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -76,6 +77,8 @@ enum Form {
 /// Which door a call came through, as another node finds it.
 pub(super) trait Door {
     fn path(&self) -> String;
+    /// The one server behind it.
+    fn server(&self) -> Option<&Arc<Upstream>>;
 }
 
 impl Door for Scope {
@@ -85,11 +88,22 @@ impl Door for Scope {
             Self::Server(upstream) => upstream.path(),
         }
     }
+
+    fn server(&self) -> Option<&Arc<Upstream>> {
+        match self {
+            Self::Merged => None,
+            Self::Server(upstream) => Some(upstream),
+        }
+    }
 }
 
-impl Door for std::sync::Arc<Upstream> {
+impl Door for Arc<Upstream> {
     fn path(&self) -> String {
         format!("/servers/{}/mcp", self.name())
+    }
+
+    fn server(&self) -> Option<&Arc<Upstream>> {
+        Some(self)
     }
 }
 
@@ -143,6 +157,24 @@ pub(super) fn bare<'w, To: Door + 'w>(
             Err(reason) => {
                 base.record.fail(&reason);
                 Err(reason.into())
+            }
+        }
+    })
+}
+
+/// Hands on the resumption of a stream whose events another node keeps. The call comes back where that is not to be had.
+pub(super) fn resumption<'w, To: Door + 'w>(
+    worker: &'w Rc<Worker>,
+    call: Call<To>,
+    home: Home,
+) -> Pin<Box<dyn Future<Output = Result<Outcome, Call<To>>> + 'w>> {
+    Box::pin(async move {
+        let request = Request::get(Line::url(&call.upstream.path()));
+        match ask(worker, &call.base, request, Bytes::new(), home).await {
+            Ok((line, response)) => Ok(answer(worker, *call.base, line, response, Shape::Stream).await),
+            Err(reason) => {
+                tracing::debug!(outcome = reason.row().outcome, "who keeps the events of a stream is not to be had");
+                Err(call)
             }
         }
     })

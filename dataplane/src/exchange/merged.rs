@@ -22,8 +22,10 @@ mod tasks;
 mod union;
 
 use super::call::{Arrival, Content, Posted, Refusal, Reply};
+use super::resumption::{Anew, Resumed};
 use super::{
-    Outcome, check_modern_message, find_session, handed, http_server, permission, pipe_server, refuse, sessions,
+    Outcome, check_modern_message, find_session, handed, http_server, permission, pipe_server, refuse, resumption,
+    sessions,
 };
 use crate::catalog::{Audience, Kind as Kinds};
 use crate::node::Worker;
@@ -278,8 +280,12 @@ pub(super) async fn get(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
         Err(reason) => return Err(refuse(&mut arrival, reason, None)),
     };
     arrival.principal.act_in(&whole.session.id);
+    let Anew { call: mut arrival, in_use: whole, positions } = match resumption::resume(worker, arrival, whole).await {
+        Resumed::Here(outcome) => return outcome,
+        Resumed::Anew(anew) => anew,
+    };
     match arrival.headers.get(sluice_mcp::header::LAST_EVENT_ID) {
-        None => gather::open(worker, arrival, whole),
+        None => gather::open(worker, arrival, whole, positions),
         Some(last) => {
             // an event has an id only where it came from one server's numbered stream, and says which
             let server = std::str::from_utf8(last)

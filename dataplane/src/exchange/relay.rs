@@ -16,11 +16,17 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Sleep;
 
+mod again;
+mod attended;
 mod item;
+mod keeping;
 mod numbering;
 mod standing;
 
+pub(crate) use again::{Again, lost};
+pub(crate) use attended::Attended;
 pub(crate) use item::{Item, LIST_CHANGED, list_changed};
+use keeping::Keeping;
 pub(crate) use numbering::{Numbering, open_event, seal_event};
 use standing::{End, Standing, ending};
 
@@ -66,6 +72,8 @@ pub(crate) enum Source {
         items: mpsc::Receiver<Item>,
         gathering: AbortHandle,
     },
+    /// Events that were kept for a client that comes back for them.
+    Again(Box<Again>),
 }
 
 /// What the stream answers.
@@ -88,12 +96,16 @@ pub(crate) struct Relay {
     expected: Option<Expected>,
     depth: u16,
     before: VecDeque<Item>,
-    /// The last event passed on carries an id: the client can resume.
+    /// The last event passed on carries an id of the server's: the client can resume there.
     resumable: bool,
+    /// What lets the client resume where the server does not number its events.
+    keeping: Keeping,
     answered: bool,
     /// A byte has come.
     begun: bool,
     ended: bool,
+    /// Why, where that was not its server, which may have gone on.
+    left: Option<End>,
     /// The status of a server that was given up.
     failed: Option<StatusCode>,
     last_in: Instant,
@@ -134,9 +146,16 @@ impl Relay {
         let now = Instant::now();
         let call = parts.expected.as_ref().filter(|e| e.method != Method::SubscriptionsListen);
         let first = call.map_or(limit::KEEP_ALIVE, |e| e.timeout.min(limit::KEEP_ALIVE));
+        // the client may then be told how to come back
+        let first = if parts.in_use.is_some() { first.min(limit::RESUMABLE_AFTER) } else { first };
         let long_lived = call.is_none();
         let session = parts.in_use.as_ref().map(|in_use| Arc::clone(&in_use.session));
+        let is_answer = matches!(&parts.source, Source::Again(again) if again.is_answer());
         let ending: Option<Pin<Box<dyn Future<Output = End>>>> = match (long_lived, session, &parts.expected) {
+            (true, Some(session), _) if is_answer => Some(Box::pin(async move {
+                session.over().await;
+                End::SessionOver
+            })),
             (true, session, _) => {
                 let handles = parts.handles.as_ref();
                 let standing = Standing {
@@ -173,9 +192,11 @@ impl Relay {
             depth: parts.depth,
             before: parts.before,
             resumable: false,
+            keeping: Keeping::default(),
             answered: false,
             begun: false,
             ended: false,
+            left: None,
             failed: None,
             last_in: now,
             last_out: now,
@@ -232,8 +253,9 @@ impl Relay {
 
     fn out(&mut self, item: Item) -> Poll<Option<Item>> {
         self.last_out = Instant::now();
+        // ids of ours come after
         self.resumable |= item.id.is_some();
-        Poll::Ready(Some(item))
+        Poll::Ready(Some(self.kept(item)))
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Item>, Reason>> {
@@ -315,6 +337,7 @@ impl Relay {
                     }
                 },
                 Source::Gathered { items, .. } => return items.poll_recv(cx).map(Ok),
+                Source::Again(again) => return again.poll(cx).map(Ok),
             }
         }
     }
@@ -327,13 +350,13 @@ impl Relay {
         // an empty data field primes the client for resumption: an event without a message
         let Some(data) = event.data.as_ref().filter(|d| !d.is_empty()) else {
             let raw = id.is_none().then_some(event.raw);
-            return Ok(Some(Item { id, event: event.event, data: event.data, retry: event.retry, raw }));
+            return Ok(Some(Item { id, event: event.event, data: event.data, retry: event.retry, raw, at: None }));
         };
         let Some(edited) = self.message(data)? else { return Ok(None) };
         let same = edited.as_ptr() == data.as_ptr() && edited.len() == data.len();
         let untouched = same && event.id.is_none();
         let raw = untouched.then_some(event.raw);
-        Ok(Some(Item { id, event: event.event, data: Some(edited), retry: event.retry, raw }))
+        Ok(Some(Item { id, event: event.event, data: Some(edited), retry: event.retry, raw, at: None }))
     }
 
     /// One message of the server, its handles sealed; `None` (and a log line) for what is not a message.
@@ -465,6 +488,8 @@ impl Relay {
             return Poll::Ready(());
         }
         let now = Instant::now();
+        let primed = self.primed(now);
+        self.before.extend(primed);
         let mut next = limit::KEEP_ALIVE;
         if let Some(expected) = self.expected.as_ref().filter(|e| e.method != Method::SubscriptionsListen) {
             let silent = now.duration_since(self.last_in);
@@ -495,6 +520,7 @@ impl Relay {
     fn leave(&mut self, end: End) {
         self.ending = None;
         self.ended = true;
+        self.left = Some(end);
         self.record.outcome = match end {
             End::Leaving => "drained",
             End::SessionOver => "ok",
@@ -505,6 +531,10 @@ impl Relay {
         if matches!(end, End::SessionOver | End::Cancelled) {
             self.answered = true;
             return;
+        }
+        if self.expected.is_none() {
+            let primed = self.primed_at_last();
+            self.before.extend(primed);
         }
         let item = match &self.expected {
             Some(expected) => {
@@ -522,6 +552,7 @@ impl Relay {
                 // spread out, so that a thousand clients do not come back in one millisecond
                 retry: Some(500 + u64::from(crate::seal::random::<1>()[0]) * 8),
                 raw: None,
+                at: None,
             },
         };
         self.before.push_back(item);

@@ -13,7 +13,7 @@ use super::sse;
 use crate::exchange::call::Pieces;
 use crate::exchange::handed::Handed;
 use crate::exchange::json_stream::JsonStream;
-use crate::exchange::relay::{Item, Relay};
+use crate::exchange::relay::{Attended, Item};
 use crate::wire::MemoryFile;
 
 /// The body of an HTTP answer.
@@ -27,7 +27,7 @@ pub(super) enum Inner {
     Full(Bytes),
     Pieces { pieces: Box<Pieces>, next: usize, left: u64 },
     JsonStream(Box<JsonStream>),
-    Events(Box<Relay>),
+    Events(Attended),
     Pipe(Box<sse::Stream>),
     Handed(Box<Handed>),
 }

@@ -11,6 +11,7 @@ use super::body::{Body, Inner};
 use super::request::{EVENTS, JSON};
 use crate::exchange::call::{Content, Refusal, Reply};
 use crate::exchange::handed::Handed;
+use crate::exchange::relay::Attended;
 use crate::reason::Reason;
 
 /// An answer.
@@ -60,7 +61,7 @@ pub(super) fn http(reply: Reply) -> Response {
         Content::Json(body) => typed(Body::full(body), JSON),
         Content::Pieces(pieces) => typed(Body::pieces(pieces), JSON),
         Content::JsonStream(stream) => typed(Body::of(Inner::JsonStream(stream)), JSON),
-        Content::Messages(relay) => Response { status, ..events(Inner::Events(relay)) },
+        Content::Messages(relay) => Response { status, ..events(Inner::Events(Attended::new(relay))) },
         Content::Handed(handed) => return handed_on(status, handed),
     };
     match reply.session {

@@ -1,6 +1,7 @@
 //! The standalone stream of a merged session: the streams of its parts in one, and what the catalogue tells. A part that
 //! opens later joins in; one whose server goes away leaves.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -20,17 +21,22 @@ use super::{merged_of, quiet, seen};
 use crate::auth::Principal;
 use crate::catalog::Kind as Kinds;
 use crate::exchange::call::{Arrival, Content, Reply};
-use crate::exchange::relay::{Item, LIST_CHANGED, Parts, Relay, Source, list_changed};
-use crate::exchange::{Outcome, http_server, pipe_server, stream, stream_ticket};
+use crate::exchange::handles::Handles;
+use crate::exchange::relay::{
+    Item, LIST_CHANGED, Numbering, Parts, Relay, Source, list_changed, open_event, seal_event,
+};
+use crate::exchange::resumption::updated;
+use crate::exchange::{Outcome, handles_of, http_server, pipe_server, stream, stream_ticket, taken_notes};
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
 use crate::reason::Reason;
+use crate::session::ring::{Position, Positions};
 use crate::session::{InUse, Requests, Session};
 use crate::upstream::Carrier;
 
-/// Opens the stream.
-pub(super) fn open(worker: &Rc<Worker>, arrival: Arrival, whole: InUse) -> Outcome {
+/// Opens the stream; in the place of one that got as far as `from`.
+pub(super) fn open(worker: &Rc<Worker>, arrival: Arrival, whole: InUse, from: Option<Positions>) -> Outcome {
     let mut base = *arrival.base;
     let ticket = stream_ticket(base.ticket, &mut base.record, None)?;
     let (items, queue) = mpsc::channel(limit::GATHERED);
@@ -40,23 +46,28 @@ pub(super) fn open(worker: &Rc<Worker>, arrival: Arrival, whole: InUse) -> Outco
         principal: base.principal.clone(),
         headers: base.headers,
         items,
+        from: RefCell::new(from.clone().unwrap_or_default()),
     };
     let gathering = tokio::task::spawn_local(gathering.run()).abort_handle();
-    Ok(stream(Relay::new(Parts {
+    let mut relay = Relay::new(Parts {
         worker: Rc::clone(worker),
         source: Source::Gathered { items: queue, gathering },
         handles: None,
         numbering: None,
         expected: None,
         depth: base.plane.snapshot.limits.json_depth,
-        before: Default::default(),
+        before: taken_notes(&whole.session),
         on_timeout: None,
         principal: base.principal,
         upstream: None,
         record: base.record,
         ticket,
         in_use: Some(whole),
-    })))
+    });
+    if let Some(from) = from {
+        relay.goes_on_from(from);
+    }
+    Ok(stream(relay))
 }
 
 struct Gathering {
@@ -65,6 +76,8 @@ struct Gathering {
     principal: Principal,
     headers: Fields,
     items: mpsc::Sender<Item>,
+    /// Where the streams of parts go on that have not joined yet.
+    from: RefCell<Positions>,
 }
 
 impl Gathering {
@@ -126,6 +139,7 @@ impl Gathering {
             if known || !current {
                 continue;
             }
+            let position = self.from.borrow_mut().take(&part.server);
             let one = One {
                 worker: Rc::clone(&self.worker),
                 whole: Arc::clone(&self.whole),
@@ -134,7 +148,7 @@ impl Gathering {
                 headers: self.headers.clone(),
                 items: self.items.clone(),
             };
-            let stream = streams.spawn_local(one.run());
+            let stream = streams.spawn_local(one.run(position));
             joined.insert(Arc::clone(&part.server), (part.definition, stream));
         }
     }
@@ -188,7 +202,7 @@ struct One {
 
 impl One {
     /// Opens it, and again whenever it ends, until the server says that it has none.
-    async fn run(self) {
+    async fn run(self, mut position: Option<Position>) {
         let mut last: Option<String> = None;
         let mut pause = limit::GATHER_RETRY_FIRST;
         loop {
@@ -198,11 +212,15 @@ impl One {
             };
             let mut headers = self.headers.clone();
             headers.remove(header::LAST_EVENT_ID);
-            if let Some(last) = last.take() {
+            let mut call = quiet::call(&self.worker, &plane, upstream, &self.principal, headers);
+            let handles = handles_of(&self.worker, &call, None);
+            let resumed =
+                position.take().map(|at| seal_event(&handles, self.numbering(at.epoch), &at.id)).or(last.take());
+            let had_last = resumed.is_some();
+            if let Some(last) = &resumed {
                 // sealed by us: a field value
-                let _ = headers.set(header::LAST_EVENT_ID, last.as_bytes());
+                let _ = call.headers.set(header::LAST_EVENT_ID, last.as_bytes());
             }
-            let call = quiet::call(&self.worker, &plane, upstream, &self.principal, headers);
             let in_use = self.whole.hold(self.worker.node.clock).part(&self.part, Requests::None);
             let opened = match upstream.carrier() {
                 // boxed: a stream that is open does not keep the room that opening it took
@@ -217,8 +235,8 @@ impl One {
                         lists::doubt(&self.worker, upstream, &asker);
                     }
                     let begun = Instant::now();
-                    last = match self.pass(*relay).await {
-                        Ok(last) => last,
+                    last = match self.pass(*relay, &handles).await {
+                        Ok(last) => last.or(resumed),
                         Err(Gone) => return,
                     };
                     if begun.elapsed() > limit::GATHER_RETRY_LAST {
@@ -229,9 +247,15 @@ impl One {
                 Err(refusal) => match refusal.reason {
                     // it has no such stream, or our session is over
                     Reason::MethodNotAllowed(_) | Reason::SessionUnknown => return,
-                    Reason::EventIdUnknown => {}
                     reason => {
                         tracing::debug!(server = %upstream.name(), outcome = reason.row().outcome, "no standalone stream");
+                        // one that was not heard can be asked again
+                        let heard =
+                            !matches!(reason, Reason::ServerUnreachable | Reason::ServerClosed) && !reason.is_silence();
+                        last = resumed.filter(|_| !heard);
+                        if had_last && last.is_none() && self.missed(&handles).await.is_err() {
+                            return;
+                        }
                     }
                 },
             }
@@ -241,21 +265,48 @@ impl One {
     }
 
     /// Passes messages on, to the end of the stream; what comes back is where to resume it.
-    async fn pass(&self, mut relay: Relay) -> Result<Option<String>, Gone> {
+    async fn pass(&self, mut relay: Relay, handles: &Handles) -> Result<Option<String>, Gone> {
         let mut last = None;
         while let Some(item) = poll_fn(|cx| relay.poll_item(cx)).await {
+            let at = item.id.as_ref().and_then(|id| self.position(handles, id));
             last = item.id.or(last);
-            let Some(data) = item.data.filter(|data| !data.is_empty()) else { continue };
+            let Some(data) = item.data.filter(|data| !data.is_empty()) else {
+                if at.is_some() {
+                    // the server tells how to come back: for the client, a part of how it does
+                    self.items.send(Item { at, ..Item::comment() }).await.map_err(|_| Gone)?;
+                }
+                continue;
+            };
             let message = scan(&data, ScanLimits { depth: u16::MAX }).ok();
             if let Some(message) = message.filter(|message| message.kind == Kind::Response)
                 && !self.is_owed(&data, &message)
             {
                 continue;
             }
-            // without the server's event id: a stream of several cannot be resumed by the number of one
-            self.items.send(Item::message(data)).await.map_err(|_| Gone)?;
+            // without the server's event id: a stream of several cannot be resumed by the number of one alone
+            self.items.send(Item { at, ..Item::message(data) }).await.map_err(|_| Gone)?;
         }
         Ok(last)
+    }
+
+    fn numbering(&self, epoch: u64) -> Numbering {
+        Numbering { session: self.part.id, epoch }
+    }
+
+    /// What an event of the part with this id says of its stream.
+    fn position(&self, handles: &Handles, id: &str) -> Option<Box<Position>> {
+        let epoch = self.part.state().epoch;
+        let id = open_event(handles, self.numbering(epoch), id.as_bytes())?;
+        Some(Box::new(Position { server: Arc::clone(&self.part.server), epoch, id: id.into() }))
+    }
+
+    /// The server cannot say what came after the last event: the client is told what may have changed.
+    async fn missed(&self, handles: &Handles) -> Result<(), Gone> {
+        let lists = LIST_CHANGED.into_iter().map(list_changed);
+        for note in lists.chain(updated(&self.part, &handles.upstream, handles.naming)) {
+            self.items.send(Item::message(note)).await.map_err(|_| Gone)?;
+        }
+        Ok(())
     }
 
     /// Whether a response here answers a request that this server has. Servers are to answer where they were asked, or where

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use sluice_mcp::Method;
 
+use crate::session::ring::Position;
+
 /// The notifications that tell of changed lists, in the order of `Changes::told`.
 pub(crate) const LIST_CHANGED: [Method; 3] = [
     Method::NotificationToolsListChanged,
@@ -24,14 +26,23 @@ pub(crate) struct Item {
     pub retry: Option<u64>,
     /// The event as it arrived, where nothing in it changes.
     pub raw: Option<Bytes>,
+    /// How far it brings the stream of a part, where several are gathered.
+    pub at: Option<Box<Position>>,
 }
 
 impl Item {
     pub(crate) fn message(data: Bytes) -> Self {
-        Self { id: None, event: None, data: Some(data), retry: None, raw: None }
+        Self { id: None, event: None, data: Some(data), retry: None, raw: None, at: None }
     }
 
-    pub(super) fn comment() -> Self {
-        Self { id: None, event: None, data: None, retry: None, raw: Some(Bytes::from_static(b": keep-alive\n\n")) }
+    pub(crate) fn comment() -> Self {
+        Self {
+            id: None,
+            event: None,
+            data: None,
+            retry: None,
+            raw: Some(Bytes::from_static(b": keep-alive\n\n")),
+            at: None,
+        }
     }
 }
