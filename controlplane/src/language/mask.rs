@@ -52,6 +52,14 @@ const PUBLIC: [&str; 10] = [
     "resource",
 ];
 
+/// The keys that say where a value is.
+const PLACES: [&str; 3] = ["secret", "env", "file"];
+
+/// What is an address may hold a password or a key.
+pub(super) fn is_address(key: &str) -> bool {
+    matches!(key, "url" | "endpoints" | "token_url" | "issuer")
+}
+
 fn is_credential(path: &[Segment], text: &str) -> bool {
     let keys: Vec<&str> = path
         .iter()
@@ -64,12 +72,15 @@ fn is_credential(path: &[Segment], text: &str) -> bool {
         return true;
     }
     match keys.as_slice() {
+        [.., key] if is_address(key) => text.contains(['?', '@']),
         // where a value is may be seen
-        ["servers", _, "env" | "headers" | "auth", _, "secret" | "env" | "file"]
-        | ["credentials", _, _, "secret" | "env" | "file"] => false,
-        [.., "env" | "headers", _] | [.., "args"] => true,
+        ["servers", _, "env" | "headers" | "auth", _, place] | ["credentials" | "clients", _, _, place] => {
+            !PLACES.contains(place)
+        }
+        // of any other shape than theirs as well: it is shown to say what is wrong with it
+        [.., "env" | "headers" | "auth" | "args"] | [.., "env" | "headers", _] | ["credentials" | "clients", _] => true,
         [.., "auth", key] | ["credentials", _, key] => !PUBLIC.contains(key),
-        [.., "url"] => text.contains(['?', '@']),
+        [_, _, .., key, _] if sounds_secret(key) => true,
         [.., key] => sounds_secret(key),
         [] => false,
     }
@@ -92,10 +103,12 @@ pub(super) fn guess(text: &str, start: usize, line: &str) -> Option<(usize, usiz
         let (key, value) = (key_before(line, at), &line[at + 1..]);
         let is_hidden = match below {
             Below::Secrets => true,
+            _ if is_address(key) => true,
             Below::Auth => !PUBLIC.contains(&key),
-            Below::Nothing => hides(key),
+            // what stands in its braces is judged by its own keys
+            Below::Nothing => hides(key) && !(key == "auth" && value.trim_start().starts_with('{')),
         };
-        if is_hidden && key != "auth" && holds_something(key, value) {
+        if is_hidden && holds_something(key, value) {
             return from(at + 1);
         }
         below = below.max(Below::key(key));
@@ -150,7 +163,7 @@ fn holds_something(key: &str, value: &str) -> bool {
     let bare = value.trim_matches(|c: char| c.is_whitespace() || "{}[],|>\"'-".contains(c));
     let is_reference = bare.starts_with("${") && !bare[1..].contains('$') && !bare.contains(' ');
     match key {
-        "url" => bare.contains(['?', '@']),
+        key if is_address(key) => bare.contains(['?', '@']),
         _ => !bare.is_empty() && !is_reference,
     }
 }
@@ -206,6 +219,9 @@ mod tests {
             ("a: {url: http://bob:4711@a", "a: {url:***"),
             ("a: {auth: {type: bearer, token: 4711", "a: {auth: {type: bearer, token:***"),
             ("a: {auth: {tokn: 4711", "a: {auth: {tokn:***"),
+            ("a: {auth: 4711", "a: {auth:***"),
+            ("a:\n  auth: \"4711", "  auth:***"),
+            ("credentials:\n  c:\n    token_url: https://a/token?k=4711", "    token_url:***"),
             ("a:\n  auth:\n    tokn: 4711", "    tokn:***"),
             ("env:\n  A: 4711", "  A:***"),
             ("env:\n  A: |\n    47:11", "    47:***"),

@@ -38,6 +38,23 @@ fn credentials_are_never_shown() {
         "{\"token\": \"s3cret\" \"b\": 1}",
         "API_KEY: s3cret: b\n",
         "servers:\n  a:\n    env:\n      FOO: s3cret: b\n",
+        // credentials in the shape of something else
+        "servers: {a: {url: \"http://a\", auth: s3cret}}\n",
+        "servers: {a: {url: \"http://a\", auth: [s3cret]}}\n",
+        "servers: {a: {command: x, env: [T=s3cret]}}\n",
+        "servers: {a: {command: x, env: s3cret}}\n",
+        "servers: {a: {command: x, env: {K: {sekret: s3cret}}}}\n",
+        "servers: {a: {url: \"http://a\", headers: s3cret}}\n",
+        "servers: {a: {url: \"http://a\", auth: {type: bearer, token: {sekret: s3cret}}}}\n",
+        "servers: {a: {url: \"http://a\", auth: {type: bearer, token: [s3cret]}}}\n",
+        "servers: {a: {endpoints: [\"http://a/?k=s3cret\"], tiemout: 1}}\n",
+        "servers: {a: {url: \"http://a/?k=s3cret\", tiemout: 1}, url: \"http://bob:s3cret@b\"}\n",
+        "credentials: {c: s3cret}\n",
+        "credentials: {c: {type: bearer, token: {sekret: s3cret}}}\n",
+        "credentials: {c: {type: oauth_client_credentials, token_url: \"https://a/?k=s3cret\", x: 1}}\n",
+        "clients: {a: {api_key: {sekret: s3cret}}}\n",
+        "clients: {a: {api_key: [s3cret]}}\n",
+        "clients: {a: s3cret}\n",
     ] {
         let (found, shown) = faults(text);
         assert!(!found.is_empty(), "{text}");

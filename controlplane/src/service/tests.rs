@@ -182,6 +182,29 @@ async fn secrets_come_out_only_to_nodes_and_stay_behind_their_masks() {
     assert!(faults(&moved)[0].contains("secrets would go there unseen"));
     let new = apply(&service, &[("server", "b", &edited)]).await;
     assert!(faults(&new)[0].starts_with("servers.b.auth.token: `***` stands for a secret"), "{:?}", faults(&new));
+    let program = r#"{"command":"x","cwd":"/a","env":{"A":"one","TOKEN":"c4nary-s3cret"}}"#;
+    let oauth = r#"{"type":"oauth_client_credentials","token_url":"https://a/t?k=c4nary-s3cret","client_id":"c","client_secret":"c4nary-s3cret"}"#;
+    let inline = format!(r#"{{"url":"http://a/mcp","auth":{oauth}}}"#);
+    apply(&service, &[("server", "p", program), ("credential", "o", oauth), ("server", "i", &inline)]).await;
+    for (kind, name, before, after, refused) in [
+        ("server", "p", "\"/a\"", "\"/evil\"", true),
+        ("server", "p", "\"A\":\"***\"", "\"PATH\":\"/evil\",\"A\":\"***\"", true),
+        ("server", "p", "\"A\":\"***\"", "\"A\":\"https://evil\"", true),
+        ("server", "p", "{\"command\"", "{\"timeout\":7,\"command\"", false),
+        ("credential", "o", "\"token_url\":\"***\"", "\"token_url\":\"https://evil/t\"", true),
+        ("credential", "o", "\"token_url\":\"***\"", "\"issuer\":\"https://evil\"", true),
+        ("credential", "o", "\"client_id\":\"c\"", "\"client_id\":\"d\"", false),
+        ("server", "i", "\"token_url\":\"***\"", "\"token_url\":\"https://evil/t\"", true),
+    ] {
+        let (_, shown) = service.get(&caller(Role::Viewer), kind, name, 0).await.unwrap();
+        assert!(!shown[0].json.contains(secret), "{}", shown[0].json);
+        let edited = shown[0].json.replacen(before, after, 1);
+        assert_ne!(edited, shown[0].json);
+        let applied = apply(&service, &[(kind, name, &edited)]).await;
+        let faults = faults(&applied);
+        assert_eq!(faults.iter().any(|fault| fault.contains("go there unseen")), refused, "{edited}: {faults:?}");
+        assert_eq!(faults.is_empty(), !refused, "{edited}: {faults:?}");
+    }
     drop(service);
     for file in std::fs::read_dir(folder.path()).unwrap() {
         let path = file.unwrap().path();

@@ -76,10 +76,10 @@ impl Spec {
         self.0.get(key).and_then(Node::text)
     }
 
-    /// The value at a key of the object, as canonical JSON.
+    /// The value at some keys, one inside the other, as canonical JSON.
     #[must_use]
-    pub fn member(&self, key: &str) -> Option<String> {
-        self.0.get(key).map(json::canonical)
+    pub fn member(&self, keys: &[&str]) -> Option<String> {
+        keys.iter().try_fold(&*self.0, |node, key| node.get(key)).map(json::canonical)
     }
 
     /// The places of texts that look as if a variable was to be expanded in them: here none is.

@@ -66,7 +66,7 @@ fn files_of_clients_become_objects_and_faults_find_their_way_back() {
     let split = split(&loaded.source, &loaded.config).unwrap_or_else(|faults| panic!("{faults:?}"));
     let names: Vec<_> = split.parts.iter().map(|part| part.object.name.as_str()).collect();
     assert_eq!(names, ["my-files", "my-files-2"]);
-    assert_eq!(split.parts[0].object.spec.member("env").as_deref(), Some(r#"{"B":"1"}"#));
+    assert_eq!(split.parts[0].object.spec.member(&["env"]).as_deref(), Some(r#"{"B":"1"}"#));
     let fault = split.locate(Fault::value(Path::of(["servers", "my-files-2", "url"]), "is wrong"));
     assert_eq!(loaded.source.position(&fault), (3, 23));
     assert_eq!(loaded.source.as_written(&fault.path).to_string(), "mcpServers.my-files.url");

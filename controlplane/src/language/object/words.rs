@@ -100,8 +100,7 @@ fn is_any(schema: &Json) -> bool {
 
 /// What no type tells: addresses may hold a password or a key.
 fn sounds_secret(path: &Path, node: &Node) -> bool {
-    let address = matches!(path.last_key(), Some("url" | "endpoints"));
-    address && node.text().is_some_and(|text| text.contains(['?', '@']))
+    path.last_key().is_some_and(mask::is_address) && node.text().is_some_and(|text| text.contains(['?', '@']))
 }
 
 /// The positions of arguments that are likely to hold a credential, or an address with one.

@@ -8,9 +8,23 @@ use super::{RawObject, within};
 use crate::language::{Fault, Kind, MASK, Object};
 use crate::secrets::Ring;
 
-/// By these a server is found. A secret that stays behind its mask goes only where it went before: else whoever may edit an
-/// address, and not read a secret, could have it sent to them.
-const DESTINATION: [&str; 5] = ["url", "endpoints", "socket", "command", "args"];
+/// By these it is decided where the secrets of an object go, and to which program. A secret that stays behind its mask goes only
+/// where it went before: else whoever may edit an address, and not read a secret, could have it sent to them. A program does
+/// with its secrets what its environment says, be it by `PATH`, `LD_PRELOAD` or an address of its own.
+const SERVER: [&[&str]; 11] = [
+    &["url"],
+    &["endpoints"],
+    &["socket"],
+    &["transport"],
+    &["command"],
+    &["args"],
+    &["env"],
+    &["env_file"],
+    &["cwd"],
+    &["auth", "token_url"],
+    &["auth", "issuer"],
+];
+const CREDENTIAL: [&[&str]; 2] = [&["token_url"], &["issuer"]];
 
 type Next = Result<(Vec<Object>, Vec<Fault>), Vec<Fault>>;
 
@@ -68,12 +82,16 @@ fn keep_secrets(object: &mut Object, old: Option<&Held>, ring: &Ring) -> Result<
     let mut faults: Vec<Fault> =
         without.into_iter().map(|inside| fault(inside, "there is none here yet: give its value")).collect();
     let was_kept = !before.equals(&object.spec);
-    let moved = old.and_then(|old| {
-        let differs = |key: &&str| old.object.spec.member(key) != object.spec.member(key);
-        DESTINATION.into_iter().find(|key| differs(key)).filter(|_| object.kind == Kind::Server)
-    });
-    if let (true, Some(key)) = (was_kept, moved) {
-        let fault = Fault::value(path.key(key), "is another than before, and secrets would go there unseen");
+    let destinations: &[&[&str]] = match object.kind {
+        Kind::Server => &SERVER,
+        Kind::Credential => &CREDENTIAL,
+        _ => &[],
+    };
+    let moved =
+        old.and_then(|old| destinations.iter().find(|keys| old.object.spec.member(keys) != object.spec.member(keys)));
+    if let (true, Some(keys)) = (was_kept, moved) {
+        let inside = keys.iter().fold(path.clone(), |path, key| path.key(key));
+        let fault = Fault::value(inside, "is another than before, and secrets would go there unseen");
         faults.push(fault.advise(format!("give the secrets themselves instead of `{MASK}`")));
     }
     Ok(faults)
