@@ -143,7 +143,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     let kept = Kept::new(&settings, &plane.snapshot.sessions, fleet.has_keys());
     let seal = Arc::new(kept.seal(&settings, &plane.snapshot.sessions)?);
     fleet.seal(&seal);
-    let sessions = kept::sessions(&settings, &plane.snapshot.sessions, control.handle())?;
+    let sessions = kept::sessions(&settings, &plane.snapshot.sessions, inherited.is_some(), control.handle())?;
 
     let (spans, ended_spans) = Spans::new(Arc::clone(&metrics));
     let (adopt, planes) = watch::channel(plane);
@@ -212,7 +212,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
             linking,
             admin,
             serving_admin: serving_admin.map(|serving| serving.abort_handle()),
-            drain: node.drain.clone(),
+            node: Arc::clone(&node),
         };
         control.spawn(estate.hand_over(settings.state_dir.clone()));
     }

@@ -28,10 +28,18 @@ impl Session {
 
     /// Opens a session with capabilities and, if given, an API key.
     pub async fn with(port: u16, path: &str, capabilities: Value, key: Option<&str>) -> Self {
+        Self::try_with(port, path, capabilities, key).await.unwrap_or_else(|reply| panic!("no session: {reply:?}"))
+    }
+
+    /// The same, where none may be had: then this is what was answered.
+    ///
+    /// # Errors
+    /// There is no session.
+    pub async fn try_with(port: u16, path: &str, capabilities: Value, key: Option<&str>) -> Result<Self, Reply> {
         let call = Call::post(path, message::initialize(LEGACY, capabilities).to_string());
         let call = key.iter().fold(call, |call, key| call.key(key));
         let reply = call.send(port).await;
-        let id = reply.header("mcp-session-id").unwrap_or_else(|| panic!("no session: {reply:?}")).to_owned();
+        let Some(id) = reply.header("mcp-session-id").map(ToOwned::to_owned) else { return Err(reply) };
         let session = Self {
             port,
             path: path.into(),
@@ -41,7 +49,7 @@ impl Session {
             next: AtomicI64::new(1),
         };
         session.notify("notifications/initialized", json!({})).await;
-        session
+        Ok(session)
     }
 
     /// The same session, at another gateway.

@@ -4,6 +4,7 @@
 
 use std::os::unix::net::UnixStream;
 
+use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::json;
 use sluice_contract::v1;
@@ -86,6 +87,55 @@ async fn what_is_in_flight_finishes_where_it_began_and_streams_say_when_to_come_
     drop(pipe);
     assert_eq!(waiting.await.unwrap().result()["content"][0]["text"], "waited");
     assert_eq!(before.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn sessions_in_a_file_go_over_and_what_becomes_of_them_counts_for_both() {
+    let (calls, mut called) = tokio::sync::mpsc::unbounded_channel::<(serde_json::Value, Pipe)>();
+    let server = Server::scripted(Era::Legacy, &Catalogue::new("one").tool("wait").tool("echo"), move |received| {
+        (received.tool() == "wait").then(|| {
+            let (pipe, answer) = Answer::stream("application/json");
+            calls.send((received.message()["id"].clone(), pipe)).unwrap();
+            answer
+        })
+    });
+    let control = ControlPlane::empty().await;
+    let object = |kind: &str, name: &str, spec: serde_json::Value| v1::Object {
+        kind: kind.into(),
+        name: name.into(),
+        spec_json: spec.to_string(),
+        revision: 0,
+    };
+    let objects = vec![
+        object("server", "one", server.config()),
+        object("proxy", "proxy", json!({ "sessions": { "store": "sqlite" } })),
+    ];
+    let applied = control.admin().await.apply(v1::ApplyRequest { objects, ..Default::default() }).await.unwrap();
+    assert!(applied.faults.is_empty(), "{:?}", messages(&applied.faults));
+    let mut node = Node::of(&control, "edge", &[]).await.ready().await;
+    let sessions = join_all((0..20).map(|_| Session::open(node.port, "/servers/one/mcp"))).await;
+    let ended = Session::open(node.port, "/servers/one/mcp").await;
+    for round in 0..3 {
+        let port = node.port;
+        let call = sessions[0].post(&message::call("wait", 100 + round, json!({})));
+        let waiting = tokio::spawn(async move { call.send_patiently(port).await });
+        let (id, pipe) = called.recv().await.unwrap();
+        let mut before = node.succeed();
+        before.logged(SUCCEEDED).await;
+        // the one that leaves still has a call to answer
+        let replies = join_all(sessions.iter().map(|session| session.call("echo", json!({})))).await;
+        assert!(replies.iter().all(|reply| reply.status == 200), "round {round}: {replies:?}");
+        if round == 0 {
+            assert_eq!(ended.delete().await.status / 100, 2);
+        }
+        assert_eq!(ended.call("echo", json!({})).await.status, 404, "round {round}");
+        pipe.send(message::response(&id, message::text("waited")).to_string()).await;
+        drop(pipe);
+        assert_eq!(waiting.await.unwrap().result()["content"][0]["text"], "waited");
+        assert_eq!(before.ended().await.code(), Some(0), "round {round}");
+    }
+    assert_eq!(server.got("initialize").len(), 21, "nothing was opened again");
+    assert_eq!(server.verbs("DELETE").len(), 1);
 }
 
 #[tokio::test]

@@ -94,6 +94,100 @@ async fn what_idled_while_nobody_ran_is_ended_at_the_server() {
     wait::until("the server is told", || (server.verbs("DELETE").len() == 1).then_some(())).await;
 }
 
+/// What a gateway finds that was killed, and whose file somebody or something changed.
+async fn with_file(gateway: &mut Gateway, change: impl FnOnce(&std::path::Path)) {
+    gateway.signal(Signal::TERM);
+    gateway.ended().await;
+    change(&find(gateway.folder(), "sessions.db").unwrap());
+    let command = again(gateway);
+    gateway.again(command);
+    let admin = gateway.admin;
+    assert!(gateway.is_ready(admin, "/readyz").await, "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_put_aside_and_clients_begin_anew() {
+    let server = Legacy::start();
+    let mut gateway = Start::new(kept(json!({ "one": server.config() }))).ready().await;
+    // all is in the file itself, nothing in its log any more
+    let settle = |file: &std::path::Path| {
+        let settle = "PRAGMA wal_checkpoint(TRUNCATE)";
+        rusqlite::Connection::open(file).unwrap().query_row(settle, [], |_| Ok(())).unwrap();
+    };
+    let half = |file: &std::path::Path| {
+        let length = std::fs::metadata(file).unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(length / 2).unwrap();
+    };
+    let garbage = |file: &std::path::Path| std::fs::write(file, vec![0x5a; 40_000]).unwrap();
+    // its head is whole: it opens, and is found out when it is read
+    let hollow = |file: &std::path::Path| {
+        let mut bytes = std::fs::read(file).unwrap();
+        bytes[4096..].fill(0);
+        std::fs::write(file, bytes).unwrap();
+    };
+    let damages: [&dyn Fn(&std::path::Path); 3] = [&half, &garbage, &hollow];
+    for damage in damages {
+        let session = Session::open(gateway.port, PATH).await;
+        assert_eq!(session.call("echo", json!({})).await.status, 200);
+        with_file(&mut gateway, |file| {
+            settle(file);
+            damage(file);
+        })
+        .await;
+        let answered = async || session.call("echo", json!({})).await.status;
+        wait::becomes(std::time::Duration::from_secs(20), "nobody knows it", answered, |status| *status == 404).await;
+        gateway.logged("the file of sessions is damaged").await;
+        assert!(find(gateway.folder(), "sessions.db.damaged").is_some(), "it is there for whoever wants to know");
+        let session = Session::open(gateway.port, PATH).await;
+        with_file(&mut gateway, |_| {}).await;
+        assert_eq!(session.call("echo", json!({})).await.status, 200, "what comes after is kept as ever");
+    }
+}
+
+#[tokio::test]
+async fn where_the_disk_is_full_no_end_of_a_session_is_acknowledged_that_is_none() {
+    let server = Legacy::start();
+    let mut gateway = Start::new(kept(json!({ "one": server.config() }))).ready().await;
+    gateway.signal(Signal::TERM);
+    gateway.ended().await;
+    // no file of it can grow beyond 100 KB
+    let plain = again(&gateway);
+    let mut full = sluice(gateway.folder());
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$@\"", "sh"])
+        .arg(full.get_program())
+        .args(plain.get_args());
+    limited.envs(full.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    full = limited;
+    gateway.again(full);
+    let admin = gateway.admin;
+    assert!(gateway.is_ready(admin, "/readyz").await, "{}", gateway.log());
+    let mut opened = Vec::new();
+    let refused = loop {
+        match Session::try_with(gateway.port, PATH, json!({}), None).await {
+            Ok(session) => opened.push(session),
+            Err(reply) => break reply,
+        }
+        assert!(opened.len() < 10_000, "it never fills");
+    };
+    assert_eq!(refused.status, 503, "{refused:?}");
+    let ended = join_all(opened.iter().map(Session::delete)).await;
+    gateway.signal(Signal::KILL);
+    gateway.ended().await;
+    let command = again(&gateway);
+    gateway.again(command);
+    assert!(gateway.is_ready(admin, "/readyz").await);
+    let there = join_all(opened.iter().map(|session| session.call("echo", json!({})))).await;
+    for (ended, there) in ended.iter().zip(&there) {
+        match ended.status {
+            503 => assert!(matches!(there.status, 200 | 404), "{there:?}"),
+            status => assert_eq!((status / 100, there.status), (2, 404), "an acknowledged end is one"),
+        }
+    }
+    assert!(ended.iter().any(|reply| reply.status == 503), "the disk was full");
+}
+
 fn find(folder: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
     std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| match entry.path() {
         path if path.is_dir() => find(&path, name),

@@ -22,9 +22,9 @@ use tokio::net::UnixListener;
 use tokio::task::AbortHandle;
 
 use super::tenancy::Tenancy;
-use crate::drain::Drain;
 use crate::limit;
 use crate::listen::entrance::Entrances;
+use crate::node::Node;
 
 /// The socket in the state folder.
 const FILE: &str = "handover.sock";
@@ -112,7 +112,7 @@ pub(super) struct Estate {
     pub admin: Option<TcpListener>,
     /// Answers there until another process does.
     pub serving_admin: Option<AbortHandle>,
-    pub drain: Drain,
+    pub node: Arc<Node>,
 }
 
 impl Estate {
@@ -127,15 +127,20 @@ impl Estate {
                 tokio::time::sleep(limit::SWEEP).await;
                 continue;
             };
+            // what it keeps of sessions may be changed by the other one from now on
+            self.node.sessions.share(true);
             match self.to(successor).await {
                 Ok(()) => {
                     tracing::info!("another process serves in the place of this one");
                     if let Some(serving) = &self.serving_admin {
                         serving.abort();
                     }
-                    return self.drain.succeeded();
+                    return self.node.drain.succeeded();
                 }
-                Err(error) => tracing::warn!(%error, "another process was to take over, and did not"),
+                Err(error) => {
+                    self.node.sessions.share(false);
+                    tracing::warn!(%error, "another process was to take over, and did not");
+                }
             }
         }
     }

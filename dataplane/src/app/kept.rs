@@ -61,14 +61,19 @@ fn chosen<'a>(settings: &'a Settings, configured: &'a Sessions) -> &'a Sessions 
     settings.sessions.as_ref().unwrap_or(configured)
 }
 
-/// Where sessions are kept.
+/// Where sessions are kept. `beside`: another process keeps them there as well, until this one is in its place.
 ///
 /// # Errors
 /// The file cannot be used, or the address is none. A Redis that does not answer is no error: it may come.
-pub(super) fn sessions(settings: &Settings, configured: &Sessions, control: &Handle) -> Result<Store, StartError> {
+pub(super) fn sessions(
+    settings: &Settings,
+    configured: &Sessions,
+    beside: bool,
+    control: &Handle,
+) -> Result<Store, StartError> {
     let store = match chosen(settings, configured) {
         Sessions::Memory => Ok(Store::in_memory()),
-        Sessions::Sqlite => Sqlite::open(&settings.state_dir.join("sessions.db")).map(Store::sqlite),
+        Sessions::Sqlite => Sqlite::open(&settings.state_dir.join("sessions.db"), beside).map(Store::sqlite),
         Sessions::Redis(redis) => Store::redis(|near, doubted| Redis::open(redis, near, doubted, control)),
     };
     store.map_err(StartError::Sessions)

@@ -1,16 +1,19 @@
-//! Sessions in a file of the node: they outlive the process, on one machine. The file is this process' alone.
+//! Sessions in a file of the node: they outlive the process, on one machine. The file is this process' alone, but for the moments in
+//! which another one takes its place: then both look at the file before they use what they have of a session.
 //!
 //! One thread reads and writes; callers wait for its answer, for a while. What is acknowledged is in the file's log: a
-//! process that is killed loses nothing, a machine that loses its power may lose the last second.
+//! process that is killed loses nothing, a machine that loses its power may lose the last second. A file that is damaged is put
+//! aside: its sessions are over, and clients initialise again, which they could not if nobody served.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -28,25 +31,49 @@ const TABLES: &str = "
     CREATE INDEX session_over ON session (over);
     PRAGMA user_version = 1;";
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+/// Reads or writes; whether the file turned out to be damaged.
+type Job = Box<dyn FnOnce(&mut Connection) -> bool + Send>;
+type Broken = Box<dyn std::error::Error>;
 
 /// A file of sessions.
 pub(crate) struct Sqlite {
     jobs: SyncSender<Job>,
     trouble: Mutex<Option<String>>,
+    shared: Arc<AtomicBool>,
 }
 
 impl Sqlite {
-    /// Opens the file, or makes it (mode 0600).
+    /// Opens the file, or makes it (mode 0600). `beside`: another process has it, and will leave.
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let connection = connect(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    pub(crate) fn open(path: &Path, beside: bool) -> Result<Self, String> {
+        let broken = |error: Broken| format!("{}: {error}", path.display());
+        let shared = Arc::new(AtomicBool::new(beside));
+        let mut owned =
+            Owned { path: path.to_owned(), lock: lock_file(path).map_err(broken)?, shared: Arc::clone(&shared) };
+        if !owned.take().map_err(broken)? && !beside {
+            return Err(broken("another process has it".into()));
+        }
+        let connection = match connect(path) {
+            Err(error) if owned.is_alone() && is_damage(error.downcast_ref()) => owned.anew(&error),
+            connection => connection,
+        };
+        let connection = connection.map_err(broken)?;
         let (jobs, todo) = sync_channel(limit::STORE_COMMANDS);
         let thread = std::thread::Builder::new().name("sessions".to_owned());
-        thread.spawn(move || work(connection, &todo)).map_err(|error| error.to_string())?;
-        Ok(Self { jobs, trouble: Mutex::default() })
+        thread.spawn(move || owned.work(connection, &todo)).map_err(|error| error.to_string())?;
+        Ok(Self { jobs, trouble: Mutex::default(), shared })
+    }
+
+    /// Whether another process may change what is here.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Acquire)
+    }
+
+    /// Another process is about to take the place of this one, or does not after all.
+    pub(super) fn share(&self, shared: bool) {
+        self.shared.store(shared, Ordering::Release);
     }
 
     pub(super) async fn create(&self, id: SessionId, record: Vec<u8>, life: Duration) -> Result<bool, Down> {
@@ -111,8 +138,14 @@ impl Sqlite {
 
     pub(super) async fn remove(&self, id: SessionId) -> Result<Option<Vec<u8>>, Down> {
         self.run(move |file| {
-            let mut delete = file.prepare_cached("DELETE FROM session WHERE id = ? RETURNING record")?;
-            delete.query_row([id.0], |row| row.get(0)).optional()
+            // a row comes before what made it is in the file
+            let change = file.transaction()?;
+            let removed = change
+                .prepare_cached("DELETE FROM session WHERE id = ? RETURNING record")?
+                .query_row([id.0], |row| row.get(0))
+                .optional()?;
+            change.commit()?;
+            Ok(removed)
         })
         .await
     }
@@ -169,7 +202,12 @@ impl Sqlite {
         job: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Down> {
         let (done, answer) = oneshot::channel();
-        let job: Job = Box::new(move |file| drop(done.send(job(file))));
+        let job: Job = Box::new(move |file| {
+            let answer = job(file);
+            let damaged = is_damage(answer.as_ref().err());
+            drop(done.send(answer));
+            damaged
+        });
         self.jobs.try_send(job).map_err(|_| Down)?;
         // late, or the thread is gone
         let answer = timeout(limit::STORE_DEADLINE, answer).await.ok().and_then(Result::ok).ok_or(Down)?;
@@ -189,27 +227,91 @@ impl Sqlite {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, Box<dyn std::error::Error>> {
+/// The file, as its thread has it.
+struct Owned {
+    path: PathBuf,
+    /// Who has locked this has the file; SQLite's own locks are for each change.
+    lock: File,
+    shared: Arc<AtomicBool>,
+}
+
+impl Owned {
+    /// Whether the file is this process' own now.
+    fn take(&mut self) -> Result<bool, Broken> {
+        match self.lock.try_lock() {
+            Ok(()) => self.shared.store(false, Ordering::Release),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        Ok(true)
+    }
+
+    fn is_alone(&self) -> bool {
+        !self.shared.load(Ordering::Acquire)
+    }
+
+    fn work(mut self, mut connection: Connection, todo: &Receiver<Job>) {
+        // until the process before this one has left
+        let mut waits = !self.is_alone();
+        loop {
+            let job = match todo.recv_timeout(limit::SWEEP) {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) => {
+                    waits = waits && !self.take().unwrap_or(false);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if job(&mut connection) && self.is_alone() {
+                match self.anew(&"damaged") {
+                    Ok(another) => connection = another,
+                    Err(error) => tracing::error!(%error, "the damaged file of sessions cannot be replaced"),
+                }
+            }
+        }
+    }
+
+    /// Puts the damaged file aside, for whoever wants to know, and makes another one.
+    fn anew(&self, cause: &dyn std::fmt::Display) -> Result<Connection, Broken> {
+        let of = |name: &str, suffix: &str| self.path.with_file_name(format!("{name}{suffix}"));
+        for suffix in ["", "-wal", "-shm"] {
+            let renamed = std::fs::rename(of("sessions.db", suffix), of("sessions.db.damaged", suffix));
+            match renamed {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        let aside = of("sessions.db.damaged", "");
+        tracing::error!(%cause, aside = %aside.display(), "the file of sessions is damaged: its sessions are over");
+        connect(&self.path)
+    }
+}
+
+/// The file whose lock says who has the sessions.
+fn lock_file(path: &Path) -> Result<File, Broken> {
+    let path = path.with_extension("lock");
+    Ok(OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?)
+}
+
+fn connect(path: &Path) -> Result<Connection, Broken> {
     // made before SQLite opens it: what it makes itself, everybody may read
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     let connection = Connection::open(path)?;
-    // two processes with copies of the same sessions would not hear of each other
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.busy_timeout(limit::STORE_DEADLINE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     let form: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match form {
         0 => connection.execute_batch(&format!("BEGIN EXCLUSIVE; {TABLES} COMMIT;"))?,
-        FORM => connection.execute_batch("BEGIN EXCLUSIVE; COMMIT;")?,
+        FORM => connection.execute_batch("BEGIN IMMEDIATE; COMMIT;")?,
         _ => return Err("it was written by a later version".into()),
     }
     Ok(connection)
 }
 
-fn work(mut connection: Connection, todo: &Receiver<Job>) {
-    while let Ok(job) = todo.recv() {
-        job(&mut connection);
-    }
+fn is_damage(error: Option<&rusqlite::Error>) -> bool {
+    let code = error.and_then(rusqlite::Error::sqlite_error_code);
+    matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 fn now() -> i64 {

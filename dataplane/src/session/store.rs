@@ -130,6 +130,13 @@ impl Store {
         matches!(&self.shared, Some(Shared { backend: Backend::Sqlite(_), .. }))
     }
 
+    /// Another process is about to take the place of this one, with what this one keeps; or does not after all.
+    pub(crate) fn share(&self, shared: bool) {
+        if let Some(Shared { backend: Backend::Sqlite(file), .. }) = &self.shared {
+            file.share(shared);
+        }
+    }
+
     /// How many sessions this node has.
     pub(crate) fn len(&self) -> usize {
         self.near.len()
@@ -322,7 +329,7 @@ impl Shared {
         }
         match &self.backend {
             Backend::Redis(redis) => redis.vouches_for(tie, now),
-            Backend::Sqlite(_) => true,
+            Backend::Sqlite(file) => !file.is_shared(),
         }
     }
 

@@ -67,7 +67,7 @@ impl Site {
     }
 
     async fn stores(&self) -> [Store; 3] {
-        let file = Store::sqlite(Sqlite::open(&self.folder.join("sessions.db")).unwrap());
+        let file = Store::sqlite(Sqlite::open(&self.folder.join("sessions.db"), false).unwrap());
         let cluster = format!("redis+cluster://127.0.0.1:{}", self.ports[*CLUSTER.start()]);
         [redis(&format!("redis://127.0.0.1:{}", self.ports[0])).await, redis(&cluster).await, file]
     }
