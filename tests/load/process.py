@@ -67,6 +67,14 @@ class Process:
             time.sleep(0.002)
         raise Failed(f"nothing listens on {port}:\n{self.said()}")
 
+    def end(self, seconds=10):
+        """Asked, and waited for: what it writes as it ends is written."""
+        self.child.terminate()
+        try:
+            self.child.wait(seconds)
+        except subprocess.TimeoutExpired as expired:
+            raise Failed(f"does not end:\n{self.said()}") from expired
+
     def stop(self):
         """At once: nothing it holds is needed any more."""
         try:

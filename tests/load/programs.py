@@ -23,10 +23,11 @@ ENDS = "SLUICE_LOAD_ENDS"
 
 
 class Programs:
-    """Paths of what was built."""
+    """Paths of what was built, and whether it is given the time to end by itself."""
 
     def __init__(self, sluice, ends):
         self.sluice, self.mock, self.load = sluice, ends / "mock", ends / "load"
+        self.let_end = False
 
 
 class Place:
@@ -59,7 +60,10 @@ class Place:
 
     def clear(self):
         while self.started:
-            self.started.pop().stop()
+            process = self.started.pop()
+            if self.programs.let_end:
+                process.end()
+            process.stop()
 
 
 class Running:
@@ -199,8 +203,8 @@ class Load:
         return json.loads(line)
 
 
-def build(root):
-    """What is measured, with the profile that is shipped (or SLUICE_BIN), and the two ends. Once: what goes on in a
+def build(root, plain):
+    """What is measured, as it is shipped (or SLUICE_BIN), and the two ends. Once: what goes on in a
     network of its own finds the paths in the environment."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", root / "target")).resolve()
     cargo = ["cargo", "build", "--quiet", "--locked"]
@@ -209,8 +213,8 @@ def build(root):
         ends = os.environ[ENDS] = str(target / "release")
     if not (sluice := os.environ.get("SLUICE_BIN")):
         programs = [word for name in ("sluice", "sluice-dataplane", "sluice-controlplane") for word in ("--bin", name)]
-        subprocess.run([*cargo, "--profile", "dist", *programs], cwd=root, check=True)
-        sluice = os.environ["SLUICE_BIN"] = str(target / "dist" / "sluice")
+        subprocess.run([*cargo, "--profile", "dist", *programs] if plain else [root / "deploy" / "build"], cwd=root, check=True)
+        sluice = os.environ["SLUICE_BIN"] = str(target / ("dist" if plain else "shipped") / "sluice")
     if not os.access(sluice, os.X_OK):
         raise Failed(f"SLUICE_BIN={sluice} is no program")
     return Programs(Path(sluice).resolve(), Path(ends))
