@@ -17,6 +17,7 @@ mod policy;
 mod sensitive;
 mod server;
 mod sessions;
+mod sharing;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ use crate::store::StoredKey;
 pub use access::needs_first_key;
 pub use doubts::doubts;
 pub use origins::Origins;
+pub(crate) use sharing::partial;
 
 /// What the gateway calls itself unless told otherwise.
 const DEFAULT_NAME: &str = "sluice";
@@ -78,8 +80,13 @@ pub struct Node {
 impl Node {
     /// Whether a part of the configuration that names labels (`nodes`) is for this node.
     fn is_chosen(&self, nodes: &IndexMap<String, String>) -> bool {
-        nodes.iter().all(|(label, value)| self.labels.get(label) == Some(value))
+        chooses(nodes, &self.labels)
     }
+}
+
+/// Whether a part of the configuration that names labels (`nodes`) is for nodes of these.
+fn chooses(nodes: &IndexMap<String, String>, labels: &Labels) -> bool {
+    nodes.iter().all(|(label, value)| labels.get(label) == Some(value))
 }
 
 /// A snapshot, and what is odd about the configuration it came from.

@@ -37,7 +37,7 @@ use std::collections::HashSet;
 pub use balance::{Balance, Endpoint, HealthCheck, Retries};
 pub use config::{
     Authentication, Certificate, Client, Config, Door, Features, Limits, LogLevel, Monitoring, Prefix, Proxy,
-    RateLimiting, Seconds, Secret, SessionStore, Sessions, Tracing,
+    RateLimiting, Scope, Seconds, Secret, SessionStore, Sessions, Tracing,
 };
 pub use credential::{Auth, AuthKind, ClientAuthentication, Credentials};
 pub use curation::{PromptEdit, Prompts, Resources, ToolEdit, Tools};

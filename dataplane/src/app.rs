@@ -26,6 +26,7 @@ use crate::adoption::Adoptions;
 use crate::auth::issuer;
 use crate::auth::meters::Meters;
 use crate::auth::quota::Quotas;
+use crate::auth::shares::Shares;
 use crate::catalog::{Changes, Offers, memory};
 use crate::clock::{Clock, epoch_ms};
 use crate::drain::{Drain, Phase};
@@ -110,7 +111,8 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         (Some(said), Some(_)) => said.clone(),
         (None, Some(socket)) => socket.local_addr()?.to_string(),
     };
-    let fleet = Fleet::new(&peers, ledger.as_ref());
+    let shares = Arc::new(Shares::default());
+    let fleet = Fleet::new(&peers, &shares, ledger.as_ref());
     fleet.recall();
     let denials = Arc::new(Denials::new(u64::from_be_bytes(seal::random())));
     let link = Link {
@@ -153,8 +155,8 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         sessions,
         endings: Endings::default(),
         peers,
-        quotas: Quotas::new(),
-        meters: Meters::new(),
+        quotas: Quotas::new(&shares),
+        meters: Meters::new(shares),
         log: AccessLog::start(Arc::clone(&metrics))?,
         spans,
         denials,

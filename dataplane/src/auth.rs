@@ -13,6 +13,7 @@ pub(crate) mod permits;
 pub(crate) mod principal;
 pub(crate) mod quota;
 pub(crate) mod resource;
+pub(crate) mod shares;
 mod token;
 pub(crate) mod verified;
 mod vouched;

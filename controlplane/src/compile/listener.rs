@@ -8,7 +8,7 @@ use sluice_contract::v1;
 use sluice_snapshot::model::Limits;
 
 use super::{DEFAULT_NAME, Node, Notes, sensitive};
-use crate::language::{Config, Door, Fault, LogLevel, Path, Proxy, Seconds, Secret, TlsClients, Tracing};
+use crate::language::{Config, Door, Fault, LogLevel, Path, Proxy, Scope, Seconds, Secret, TlsClients, Tracing};
 
 const DEFAULT_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const DEFAULT_PORT: u16 = 8000;
@@ -132,7 +132,20 @@ pub(super) fn limits(config: &Config, notes: &mut Notes) -> v1::Limits {
         children_per_server: said.children_per_server.unwrap_or(default.children_per_server),
         children_per_principal: said.children_per_principal.unwrap_or(default.children_per_principal),
         child_idle_ms: milliseconds(said.child_idle_seconds, default.child_idle),
+        of_fleet: of_fleet(config),
     }
+}
+
+/// What nobody wrote is there to protect a node, and stays that of each.
+fn of_fleet(config: &Config) -> Option<v1::LimitsOfFleet> {
+    let said = &config.proxy.limits;
+    let of_fleet = v1::LimitsOfFleet {
+        requests_per_minute: config.features.rate_limiting.requests_per_minute.is_some(),
+        concurrent_requests: said.concurrent_requests.is_some(),
+        sessions_per_principal: said.sessions_per_principal.is_some(),
+    };
+    let is_fleet = said.scope.unwrap_or_default() == Scope::Fleet;
+    (is_fleet && of_fleet != v1::LimitsOfFleet::default()).then_some(of_fleet)
 }
 
 pub(super) fn monitoring(config: &Config, notes: &mut Notes) -> v1::Monitoring {

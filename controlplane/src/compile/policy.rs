@@ -4,7 +4,7 @@ use sluice_contract::v1;
 use sluice_snapshot::model::Pattern;
 
 use super::{Node, Notes};
-use crate::language::{Action, Config, Fault, Limit, Path, Per, Policy, Rule, slug};
+use crate::language::{Action, Config, Fault, Limit, Path, Per, Policy, Rule, Scope, slug};
 
 /// The word for `*` where people name whom a policy is for; in YAML, a bare `*` is something else.
 const EVERYBODY: &str = "everybody";
@@ -128,6 +128,7 @@ impl Compiling<'_> {
                 },
                 requests_per_minute: limit.requests_per_minute,
                 concurrent_requests: limit.concurrent_requests,
+                of_fleet: self.config.proxy.limits.scope.unwrap_or_default() == Scope::Fleet,
             });
         }
         compiled

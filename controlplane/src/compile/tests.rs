@@ -168,7 +168,7 @@ features: {rate_limiting: {requests_per_minute: 9}, monitoring: {enable_metrics:
         limits,
         "Limits { body_bytes: 1, json_depth: 2, requests_per_minute: Some(9), concurrent_requests: 3, \
          sessions_per_principal: 4, session_idle: 5s, children_per_server: 6, children_per_principal: 7, child_idle: \
-         800ms }"
+         800ms, of_fleet: OfFleet { requests_per_minute: true, concurrent_requests: true, sessions_per_principal: true } }"
     );
     assert_eq!(headers(&snapshot, "a"), [("x-a".into(), "b".into()), ("x-key".into(), "c".into())]);
     assert_eq!(snapshot.servers[0].timeout.as_millis(), 1500);

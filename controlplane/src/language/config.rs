@@ -211,6 +211,21 @@ pub struct Limits {
     pub children_per_principal: Option<u32>,
     /// Seconds after which an unused child process is ended. Default: 600.
     pub child_idle_seconds: Option<Seconds>,
+    /// For what the limits per client hold that somebody wrote: those of policies, `requests_per_minute`, `concurrent_requests` and
+    /// `sessions_per_principal`. Default: `fleet`.
+    pub scope: Option<Scope>,
+}
+
+/// For what a limit holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// All nodes together: each holds its share, the limit divided by the nodes that live. Whoever is always sent to the same node has
+    /// that node's share.
+    #[default]
+    Fleet,
+    /// Each node: right where clients stay with one node, as with sidecars, or behind a balancer that keeps them where they are.
+    Node,
 }
 
 /// A client with an API key: one of the first two fields.

@@ -53,7 +53,8 @@ pub enum Action {
     Call,
 }
 
-/// How often, and how many at a time; one of the two, or both. What it covers is said as in a rule.
+/// How often, and how many at a time; one of the two, or both. What it covers is said as in a rule. It holds for all nodes together,
+/// each of which has its share, unless `proxy.limits.scope` says otherwise.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limit {

@@ -44,6 +44,8 @@ pub(crate) struct Lane {
     in_flight: Option<InFlight>,
     refused: Option<Refused>,
     fleet: watch::Receiver<u64>,
+    /// What it was told of the fleet last.
+    told: Option<v1::Fleet>,
     /// When the node is to be told of the fleet again.
     fleet_due: Option<Instant>,
     /// Questions about sessions that it has not answered, by their numbers.
@@ -77,7 +79,7 @@ impl Lane {
         let held = chunks.iter().filter_map(|name| Name::from_wire(name)).collect();
         let mut desired = publisher.desired.clone();
         desired.mark_changed();
-        let (fleet, fleet_due) = (visit.fleet(), None);
+        let (fleet, told, fleet_due) = (visit.fleet(), None, None);
         Self {
             publisher,
             visit,
@@ -88,6 +90,7 @@ impl Lane {
             in_flight: None,
             refused: None,
             fleet,
+            told,
             fleet_due,
             questions: HashMap::new(),
             asked: 0,
@@ -166,6 +169,8 @@ impl Lane {
                 return Some(());
             }
         };
+        // who shares which limits depends on what is configured
+        self.tell_fleet().await?;
         let manifest =
             v1::Manifest { generation: self.visit.next_generation(desired.revision), ..made.manifest.clone() };
         self.tell(Told::Manifest(manifest.clone())).await?;
@@ -180,12 +185,17 @@ impl Lane {
         Some(())
     }
 
-    /// Tells the node of the others.
+    /// Tells the node of the others, unless it was told the same.
     async fn tell_fleet(&mut self) -> Option<()> {
         self.fleet_due = None;
         self.fleet.mark_unchanged();
-        match self.visit.others() {
-            Some(fleet) => self.tell(Told::Fleet(fleet)).await,
+        let desired = Arc::clone(&self.desired.borrow());
+        let fleet = self.visit.others(&desired.config);
+        match fleet.filter(|fleet| self.told.as_ref() != Some(fleet)) {
+            Some(fleet) => {
+                self.told = Some(fleet.clone());
+                self.tell(Told::Fleet(fleet)).await
+            }
             None => Some(()),
         }
     }

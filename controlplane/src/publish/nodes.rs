@@ -138,9 +138,11 @@ impl Nodes {
     /// The database fails.
     pub fn open(store: Store) -> Result<Arc<Self>, StoreError> {
         let kept = store.read_now(store::nodes::all)?;
-        let known = kept.into_iter().map(|(name, kept)| (name, Node { kept, ..Node::default() })).collect();
+        let known = fleet::recalled(kept).collect();
         let revoked = store.read_now(store::nodes::revoked)?;
         let nodes = Self::of(Some(store), known, revoked);
+        // of those who were there before, some may never come back
+        nodes.fleet.left();
         tokio::spawn(Arc::clone(&nodes).write());
         Ok(nodes)
     }
@@ -312,7 +314,13 @@ impl Nodes {
             let node = known.entry(name.to_owned()).or_default();
             node.kept.seen_ms = now_ms();
             node.is_new = true;
-            change(node)
+            let took_clients = node.takes_clients(self.fleet.since());
+            let result = change(node);
+            // the others share with it, or do not any more
+            if node.takes_clients(self.fleet.since()) != took_clients {
+                self.fleet.changed();
+            }
+            result
         };
         self.changes.send_modify(|count| *count += 1);
         self.unwritten.notify_one();

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde_json::value::RawValue;
 use sluice_contract::v1;
 use sluice_snapshot::explain::{self, Action, Question, Step, Target};
+use sluice_snapshot::share::Shares;
 
 use super::{Caller, Operation, Service, ServiceError};
 use crate::publish::{Desired, Nodes};
@@ -71,11 +72,15 @@ fn arguments(json: &str) -> Result<Vec<String>, String> {
 ///
 /// The snapshot is none that a node would run.
 pub fn explained(snapshot: &v1::Snapshot, asked: &Asked) -> Result<v1::ExplainResponse, String> {
-    judged(snapshot, asked).map(|(answer, _)| answer)
+    judged(snapshot, asked, &Shares::default()).map(|(answer, _)| answer)
 }
 
 /// The same, with what it would be done to.
-fn judged(snapshot: &v1::Snapshot, asked: &Asked) -> Result<(v1::ExplainResponse, Option<Target>), String> {
+fn judged(
+    snapshot: &v1::Snapshot,
+    asked: &Asked,
+    shares: &Shares,
+) -> Result<(v1::ExplainResponse, Option<Target>), String> {
     let parsed = sluice_snapshot::parse(snapshot)
         .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     let question = Question {
@@ -86,6 +91,7 @@ fn judged(snapshot: &v1::Snapshot, asked: &Asked) -> Result<(v1::ExplainResponse
         scopes: &asked.scopes,
         arguments: &asked.arguments,
         now: SystemTime::now(),
+        shares,
     };
     let answer = explain::explain(&parsed, &question);
     let step = |step: Step| v1::Step { name: step.name.to_owned(), value: step.value, source: step.source };
@@ -119,7 +125,8 @@ impl Service {
         }
         let mut first = None;
         for node in nodes.iter().filter(|node| asked.node.is_empty() || node.node == asked.node) {
-            let (mut answer, target) = compiled(&desired, &node.labels, asked)?;
+            let shares = known.fleet_around(&node.node, &desired.config).as_ref().map(Shares::from).unwrap_or_default();
+            let (mut answer, target) = compiled(&desired, &node.labels, asked, &shares)?;
             answer.node.clone_from(&node.node);
             let Some(target) = target else {
                 answer.steps.extend(said(node, desired.revision));
@@ -136,7 +143,7 @@ impl Service {
         // Without nodes: what one without labels would do.
         let mut answer = match first {
             Some(answer) => answer,
-            None => compiled(&desired, &BTreeMap::new(), asked)?.0,
+            None => compiled(&desired, &BTreeMap::new(), asked, &Shares::default())?.0,
         };
         if answer.verdict == UNKNOWN && asked.node.is_empty() {
             elsewhere(&mut answer, &desired, &asked.name);
@@ -177,10 +184,11 @@ fn compiled(
     desired: &Desired,
     labels: &BTreeMap<String, String>,
     asked: &Asked,
+    shares: &Shares,
 ) -> Result<(v1::ExplainResponse, Option<Target>), ServiceError> {
     let compiled = desired.compile(labels).map_err(|faults| {
         let told: Vec<_> = faults.iter().map(|fault| format!("{}: {}", fault.path, fault.message)).collect();
         ServiceError::Impossible(format!("such a node cannot run the configuration: {}", told.join("; ")))
     })?;
-    judged(&compiled.snapshot, asked).map_err(ServiceError::Impossible)
+    judged(&compiled.snapshot, asked, shares).map_err(ServiceError::Impossible)
 }

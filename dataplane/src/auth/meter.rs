@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use super::shares::Portion;
+
 /// Nanoseconds in a minute.
 const MINUTE: u64 = 60_000_000_000;
 
@@ -54,6 +56,8 @@ fn interval(per_minute: u32) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     pub rate: Rate,
+    /// What of the limit is this node's, where it is for the whole fleet.
+    pub portion: Arc<Portion>,
     taken: AtomicU32,
 }
 
@@ -62,6 +66,11 @@ pub(crate) struct Meter {
 pub(crate) struct Place(Arc<Meter>);
 
 impl Meter {
+    /// Of a limit of which this is this node's, where it is for the whole fleet.
+    pub(crate) fn of(portion: Arc<Portion>) -> Self {
+        Self { portion, ..Self::default() }
+    }
+
     /// Takes a place among `most`; `None`: all are taken.
     pub(crate) fn enter(self: &Arc<Self>, most: u32) -> Option<Place> {
         let place = |taken: u32| (taken < most).then(|| taken + 1);

@@ -47,7 +47,8 @@ pub(super) fn judge<To>(
         Decision::Allowed { limits: [], .. } => return Ok(()),
         Decision::Allowed { limits, .. } => {
             let object = (server, object.name());
-            match worker.node.meters.admit(limits, &call.principal.subject, object, call.record.started()) {
+            let (via, now) = (call.ticket.via, call.record.started());
+            match worker.node.meters.admit(limits, &call.principal.subject, object, via, now) {
                 Ok(places) => {
                     call.ticket.hold(places);
                     return Ok(());

@@ -132,7 +132,10 @@ pub(super) fn admit<To>(
             // before a server is asked
             return Err(Reason::SessionStore);
         }
-        let place = Place::take(&call.account, call.plane.snapshot.limits.sessions_per_principal)?;
+        // a node has those of a store of all nodes at hand that came to it
+        let anywhere = worker.node.sessions.shared().is_some() && !worker.node.sessions.returns_with_its_node();
+        let most = worker.node.quotas.sessions(&call.account, &call.plane.snapshot.limits, anywhere);
+        let place = Place::take(&call.account, most)?;
         Ok((place, worker.node.hold(posted.body.len())?))
     })();
     match admitted {

@@ -20,6 +20,7 @@ use crate::auth::challenge::challenge;
 use crate::auth::known::{Asking, Refused};
 use crate::auth::origin::Rules;
 use crate::auth::resource::{Approach, Resource, metadata};
+use crate::auth::shares::Via;
 use crate::exchange::call::{Base, Call, Refusal, Scope};
 use crate::exchange::permission::out_of_reach;
 use crate::exchange::record::Record;
@@ -165,7 +166,7 @@ async fn admit(
     if judged.is_err() {
         record.stranger = Some(peer.address);
     }
-    enter(worker, plane, judged, scope, record)
+    enter(worker, plane, judged, scope, Via::Door, record)
 }
 
 /// Lets somebody in who was judged, and takes their place among their requests.
@@ -175,6 +176,7 @@ pub(super) fn enter(
     plane: &Arc<Plane>,
     judged: Result<Principal, Reason>,
     scope: Result<Scope, Reason>,
+    via: Via,
     mut record: Record,
 ) -> Result<Guest, Reason> {
     let admitted = (|| {
@@ -192,7 +194,7 @@ pub(super) fn enter(
             record.upstream = Some(Arc::clone(upstream));
         }
         let account = worker.node.quotas.account(principal.id);
-        let ticket = worker.node.quotas.admit(&account, &plane.snapshot.limits, record.started())?;
+        let ticket = worker.node.quotas.admit(&account, &plane.snapshot.limits, via, record.started())?;
         Ok((plane, principal, scope, account, ticket))
     })();
     match admitted {

@@ -26,6 +26,7 @@ use super::path::{self, Door, Path};
 use super::request::Request;
 use super::response::{Response, refused};
 use super::sse;
+use crate::auth::shares::Via;
 use crate::drain::Open;
 use crate::exchange::record::Record;
 use crate::limit;
@@ -142,7 +143,7 @@ async fn exchange(house: &House, peer: &str, mut request: Request) -> Response {
         Path::Door(door @ (Door::Mcp | Door::Messages), scope) => (door, scope),
         _ => (Door::Mcp, Err(Reason::NoSuchDoor)),
     };
-    let answered = match door::enter(&house.worker, &plane, vouched, scope, record) {
+    let answered = match door::enter(&house.worker, &plane, vouched, scope, Via::Link, record) {
         Ok(guest) => match door {
             Door::Messages => sse::deliver(house, guest, head, body).await,
             _ => door::mcp(&house.worker, guest, head, body).await,

@@ -24,6 +24,7 @@ use super::mailbox::Mail;
 use super::outbox::Outbox;
 use crate::auth::Principal;
 use crate::auth::quota::{Account, Ticket};
+use crate::auth::shares::Via;
 use crate::drain::Phase;
 use crate::exchange::call::{Arrival, Base, Call, Refusal, Reply, Scope};
 use crate::exchange::post;
@@ -161,7 +162,7 @@ impl Pipe {
             }
         };
         let admitted = self.worker.node.hold(body.len()).and_then(|held| {
-            let ticket = self.worker.node.quotas.admit(&self.account, limits, Instant::now())?;
+            let ticket = self.worker.node.quotas.admit(&self.account, limits, Via::Door, Instant::now())?;
             Ok((held, ticket))
         });
         match admitted {
@@ -435,7 +436,7 @@ impl Pipe {
     /// A place for what the gateway itself asks on the client's behalf: it is no request of the client's, and not refused.
     fn own_ticket(&self) -> Result<Ticket, Reason> {
         let limits = Limits { requests_per_minute: None, concurrent_requests: u32::MAX, ..Limits::default() };
-        self.worker.node.quotas.admit(&self.account, &limits, Instant::now())
+        self.worker.node.quotas.admit(&self.account, &limits, Via::Door, Instant::now())
     }
 }
 

@@ -75,7 +75,7 @@ mod tests {
             refused_until_ms,
             absent: false,
         };
-        let fleet = v1::Fleet { nodes: vec![node("a", 0), node("b", 500)], keys: Vec::new() };
+        let fleet = v1::Fleet { nodes: vec![node("a", 0), node("b", 500)], ..v1::Fleet::default() };
         let roster = Roster::of(&fleet, true);
         assert!(roster.admits(&shown("a", 1)) && roster.admits(&shown("b", 501)));
         assert!(!roster.admits(&shown("b", 500)) && !roster.admits(&shown("c", 1)));

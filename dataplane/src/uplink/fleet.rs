@@ -1,5 +1,5 @@
-//! What a control plane tells of the fleet around a node, and where that goes: to the links, to the keys of sessions, and to the disk,
-//! so that it holds while nobody tells.
+//! What a control plane tells of the fleet around a node, and where that goes: to the links, to the limits, to the keys of sessions, and
+//! to the disk, so that it holds while nobody tells.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +8,7 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use sluice_contract::v1;
 
 use super::identity::Identity;
+use crate::auth::shares::Shares;
 use crate::ledger::Ledger;
 use crate::peer::Peers;
 use crate::seal::{Keys, Seal};
@@ -16,6 +17,7 @@ use crate::seal::{Keys, Seal};
 #[derive(Clone)]
 pub(crate) struct Fleet {
     peers: Arc<Peers>,
+    shares: Arc<Shares>,
     keys: Arc<Mutex<Delivery>>,
     /// Where it is kept.
     ledger: Option<Arc<Ledger>>,
@@ -32,8 +34,9 @@ struct Delivery {
 
 impl Fleet {
     /// To these, and to the disk where there is a ledger.
-    pub(crate) fn new(peers: &Arc<Peers>, ledger: Option<&Arc<Ledger>>) -> Self {
-        Self { peers: Arc::clone(peers), keys: Arc::default(), ledger: ledger.cloned(), count: Arc::default() }
+    pub(crate) fn new(peers: &Arc<Peers>, shares: &Arc<Shares>, ledger: Option<&Arc<Ledger>>) -> Self {
+        let (peers, shares) = (Arc::clone(peers), Arc::clone(shares));
+        Self { peers, shares, keys: Arc::default(), ledger: ledger.cloned(), count: Arc::default() }
     }
 
     /// Keys of sessions go here from now on, those that were told already first.
@@ -90,6 +93,7 @@ impl Fleet {
 
     fn adopt(&self, fleet: &v1::Fleet, is_current: bool) {
         self.peers.are(fleet, is_current);
+        self.shares.adopt(fleet);
         let mut keys: Vec<_> = fleet.keys.iter().collect();
         keys.sort_by_key(|key| key.seals);
         let given =

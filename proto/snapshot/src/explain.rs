@@ -16,6 +16,7 @@ use std::time::SystemTime;
 
 use crate::model::Snapshot;
 use crate::policy::{Decision, Object};
+use crate::share::Shares;
 use principal::Principal;
 use route::Route;
 
@@ -36,6 +37,8 @@ pub struct Question<'a> {
     pub arguments: &'a [String],
     /// When it is done: credentials may have expired.
     pub now: SystemTime,
+    /// What the node holds of limits that are for the whole fleet.
+    pub shares: &'a Shares,
 }
 
 /// What is done.
@@ -174,7 +177,7 @@ fn follow(snapshot: &Snapshot, question: &Question<'_>, steps: &mut Steps, targe
     }
     let verdict = judge(snapshot, question, &principal, &route, steps);
     if verdict == Verdict::Allowed {
-        limits::describe(snapshot, steps);
+        limits::describe(snapshot, question, steps);
     }
     verdict
 }
@@ -200,7 +203,7 @@ fn judge(
         Decision::Allowed { limits, .. } => {
             steps.note("rule", "allows it", source);
             for limit in limits {
-                limits::of_policy(limit, steps);
+                limits::of_policy(limit, question, steps);
             }
             if !judged.is_listed() {
                 steps.note("list", format!("the {noun} is not listed for this principal"), "");

@@ -10,5 +10,6 @@ pub mod feature;
 pub mod model;
 mod parse;
 pub mod policy;
+pub mod share;
 
 pub use parse::{Fault, authority, parse, sensitive};

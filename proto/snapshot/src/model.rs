@@ -509,6 +509,19 @@ pub struct Limits {
     pub children_per_principal: u32,
     /// A child without a request for so long is ended. Default 10 min.
     pub child_idle: Duration,
+    /// Which of them are for the whole fleet. Default: none, because a default protects a node.
+    pub of_fleet: OfFleet,
+}
+
+/// Which limits per principal are for the whole fleet, of which each node holds a [`crate::share::Share`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OfFleet {
+    /// Requests in a minute.
+    pub requests_per_minute: bool,
+    /// Requests in flight.
+    pub concurrent_requests: bool,
+    /// Sessions.
+    pub sessions_per_principal: bool,
 }
 
 impl Default for Limits {
@@ -523,6 +536,7 @@ impl Default for Limits {
             children_per_server: 32,
             children_per_principal: 8,
             child_idle: Duration::from_secs(600),
+            of_fleet: OfFleet::default(),
         }
     }
 }

@@ -68,6 +68,8 @@ pub struct Limit {
     pub requests_per_minute: Option<u32>,
     /// Calls at a time.
     pub concurrent_requests: Option<u32>,
+    /// It is for the whole fleet, of which each node holds a [`crate::share::Share`].
+    pub of_fleet: bool,
 }
 
 /// What is counted together.

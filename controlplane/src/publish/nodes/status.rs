@@ -20,7 +20,7 @@ fn status(name: &str, node: &Node, head: u64) -> v1::NodeStatus {
         state: state(node, head).into(),
         labels: kept.labels.clone(),
         version: kept.version.clone(),
-        revision: if runs_nothing(node) { 0 } else { kept.revision },
+        revision: if node.runs_nothing() { 0 } else { kept.revision },
         since_ms: kept.since_ms,
         connected: node.visitor.is_some(),
         seen_ms: kept.seen_ms,
@@ -53,9 +53,11 @@ fn state(node: &Node, head: u64) -> v1::NodeState {
     }
 }
 
-/// What it ran is known from before it started again; since then it has refused it, and served nothing.
-fn runs_nothing(node: &Node) -> bool {
-    node.visitor.is_some() && node.refuses && !node.accepted && node.report == v1::Report::default()
+impl Node {
+    /// What it ran is known from before it started again; since then it has refused it, and served nothing.
+    pub(super) fn runs_nothing(&self) -> bool {
+        self.visitor.is_some() && self.refuses && !self.accepted && self.report == v1::Report::default()
+    }
 }
 
 fn server(health: v1::ServerHealth) -> v1::ServerStatus {

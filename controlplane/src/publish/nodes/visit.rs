@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::inventories::Told;
 use super::{Labels, Node, Nodes, Question, Rejected, now_ms};
-use crate::language::Fault;
+use crate::language::{Config, Fault};
 use crate::publish::wire;
 use crate::store::StoreError;
 
@@ -87,9 +87,9 @@ impl Visit {
         self.nodes.fleet.changes()
     }
 
-    /// What the node is to know of the fleet; `None`: it is alone.
-    pub(crate) fn others(&self) -> Option<v1::Fleet> {
-        self.nodes.fleet_around(&self.node)
+    /// What the node is to know of the fleet, when this is what it runs; `None`: it is alone.
+    pub(crate) fn others(&self, config: &Config) -> Option<v1::Fleet> {
+        self.nodes.fleet_around(&self.node, config)
     }
 
     /// Whether the node does not know the authorities there are.

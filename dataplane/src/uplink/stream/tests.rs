@@ -62,7 +62,7 @@ impl Desk {
             node: "a".to_owned(),
             incarnation: 1,
             denials: Arc::clone(denials),
-            fleet: Fleet::new(&Peers::new("a", false), None),
+            fleet: Fleet::new(&Peers::new("a", false), &Arc::default(), None),
             takes_links_at: String::new(),
             labels: Default::default(),
             addresses: Vec::new(),

@@ -6,6 +6,7 @@ use sluice_contract::v1;
 
 use super::{Action, Answer, Question, Verdict, explain};
 use crate::model::Snapshot;
+use crate::share::{Share, Shares};
 
 fn strings(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
@@ -79,6 +80,7 @@ fn wire() -> v1::Snapshot {
             per: v1::Per::Tool.into(),
             requests_per_minute: Some(7),
             concurrent_requests: None,
+            of_fleet: true,
         }],
         ..v1::Policy::default()
     };
@@ -139,6 +141,7 @@ fn ask(snapshot: &Snapshot, name: &str, principal: &str, scopes: &[&str]) -> Ans
         scopes: &strings(scopes),
         arguments: &strings(&["city", "token"]),
         now: SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000),
+        shares: &Shares { all: Share::new(3, 0), ..Shares::default() },
     };
     let answer = explain(snapshot, &question);
     let told = format!("{answer:?}");
@@ -164,7 +167,8 @@ fn an_allowed_call_is_told_from_who_to_where() {
     assert_eq!(step(&answer, "name"), ("clients know it as `forecast`", "servers.weather.tools.get.name"));
     assert_eq!(step(&answer, "argument").0, "`token` is set, whatever the caller says");
     assert_eq!(step(&answer, "rule"), ("allows it", "policies.readers.allow[0]"));
-    let each = "7 calls a minute of one principal, counted apart for each tool, prompt and resource";
+    let each = "7 calls a minute of one principal, counted apart for each tool, prompt and resource; this node holds 3 of them, \
+                being one of 3";
     assert_eq!(step(&answer, "limit"), (each, "policies.readers.limit[0]"));
     let target = answer.target.as_ref().map(|target| (&*target.server, target.name.as_str()));
     assert_eq!(target, Some(("weather", "get")), "by the server's own name");

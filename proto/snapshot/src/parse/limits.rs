@@ -5,7 +5,7 @@ use std::time::Duration;
 use sluice_contract::v1;
 
 use super::{Faults, endpoint, text};
-use crate::model::{Limits, LogLevel, Monitoring, Sensitive, Traces};
+use crate::model::{Limits, LogLevel, Monitoring, OfFleet, Sensitive, Traces};
 
 /// The largest body that may be configured: the byte budget of a whole node, which one body must not exceed.
 const MAX_BODY_BYTES: u64 = 256 << 20;
@@ -37,6 +37,11 @@ pub(super) fn parse(wire: &v1::Limits, faults: &mut Faults) -> Option<Limits> {
         children_per_server: positive(wire.children_per_server, "children_per_server", faults),
         children_per_principal: positive(wire.children_per_principal, "children_per_principal", faults),
         child_idle: Duration::from_millis(bounded(wire.child_idle_ms, MAX_IDLE_MS, "child_idle_ms", faults)),
+        of_fleet: wire.of_fleet.as_ref().map_or_else(OfFleet::default, |wire| OfFleet {
+            requests_per_minute: wire.requests_per_minute,
+            concurrent_requests: wire.concurrent_requests,
+            sessions_per_principal: wire.sessions_per_principal,
+        }),
     };
     (faults.0.len() == before).then_some(limits)
 }

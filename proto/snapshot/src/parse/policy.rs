@@ -149,6 +149,7 @@ fn limited(wire: &v1::Limit, source: Arc<str>, path: &str, faults: &mut Faults) 
         per: per.unwrap_or(Per::Principal),
         requests_per_minute: wire.requests_per_minute,
         concurrent_requests: wire.concurrent_requests,
+        of_fleet: wire.of_fleet,
     }
 }
 

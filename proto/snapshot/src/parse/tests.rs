@@ -80,6 +80,7 @@ pub(crate) fn good() -> v1::Snapshot {
             children_per_server: 32,
             children_per_principal: 8,
             child_idle_ms: 600_000,
+            of_fleet: None,
         }),
         monitoring: Some(v1::Monitoring {
             metrics_path: "/metrics".into(),

@@ -237,6 +237,7 @@ impl Written {
                     per: Per::Principal,
                     requests_per_minute: Some(1),
                     concurrent_requests: None,
+                    of_fleet: false,
                 })]
             }
         }

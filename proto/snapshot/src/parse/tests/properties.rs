@@ -179,7 +179,7 @@ prop_compose! {
         };
         let limit = v1::Limit {
             coverage: coverage.clone(), per: numbers[1], requests_per_minute: u32::try_from(numbers[2]).ok(),
-            concurrent_requests: None,
+            concurrent_requests: None, of_fleet: there[0],
         };
         Opaque(there[2].then(|| v1::Policies { policies: vec![v1::Policy {
             name: texts[2].clone(),
@@ -225,6 +225,7 @@ prop_compose! {
                 body_bytes: numbers[0].into(), json_depth: numbers[1], requests_per_minute: Some(numbers[2]),
                 concurrent_requests: numbers[3], sessions_per_principal: numbers[4], session_idle_ms: 1,
                 children_per_server: 1, children_per_principal: numbers[0], child_idle_ms: numbers[1].into(),
+                of_fleet: flags[0].then(v1::LimitsOfFleet::default),
             }),
             monitoring: parts[3].then(|| v1::Monitoring { metrics_path: texts[5].clone(), access_log: flags[3], ..v1::Monitoring::default() }),
             sessions: flags[4].then(|| v1::Sessions {
