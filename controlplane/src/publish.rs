@@ -20,10 +20,10 @@ pub use desired::Desired;
 use edition::Editions;
 pub use edition::Labels;
 pub(crate) use lane::{Lane, QUEUE};
-pub(crate) use nodes::Kept;
 #[cfg(test)]
 pub(crate) use nodes::Visit;
 pub use nodes::{Catalogue, Nodes, OfferKind, Rejected};
+pub(crate) use nodes::{Heard, Kept};
 
 /// Brings nodes to what is desired.
 pub struct Publisher {

@@ -58,6 +58,15 @@ async fn what_servers_offer_is_known_by_every_door_alike() {
     assert!(
         none.status.success() && String::from_utf8_lossy(&none.stderr).contains("no node has heard of any tool yet")
     );
+    let explained = |tool: &str| {
+        let shown = control.sluice(&["explain", "call", tool]);
+        let said: Value =
+            serde_json::from_slice(&control.sluice(&["explain", "call", tool, "-o", "json"]).stdout).unwrap();
+        (shown.status.success(), String::from_utf8(shown.stdout).unwrap(), said["offered"].clone())
+    };
+    let (success, shown, offered) = explained("one_tool-009");
+    assert!(success && shown.starts_with("allowed, if the server has it, on a by revision"), "{shown}");
+    assert!(shown.contains("has not heard of its tools") && offered == "unknown", "{shown} {offered}");
     list_all(&a).await;
     list_all(&b).await;
 
@@ -87,10 +96,9 @@ async fn what_servers_offer_is_known_by_every_door_alike() {
     assert!(table.contains("one_tool-000") && table.contains("does tool-000"), "{table}");
     assert_eq!(control.sluice(&["get", "tool", "nothing"]).status.code(), Some(1));
     // what nodes heard counts for what is explained
-    for (tool, verdict) in [("one_tool-000", "allowed"), ("one_tool-009", "unknown")] {
-        let explained = control.sluice(&["explain", "call", tool]);
-        let shown = String::from_utf8(explained.stdout).unwrap();
-        assert!(explained.status.success() && shown.starts_with(&format!("{verdict} on a by revision")), "{shown}");
+    for (tool, verdict, heard) in [("one_tool-000", "allowed", "yes"), ("one_tool-009", "unknown", "no")] {
+        let (success, shown, offered) = explained(tool);
+        assert!(success && shown.starts_with(&format!("{verdict} on a by revision")) && offered == heard, "{shown}");
         assert!(shown.contains("transport http, era modern: as a, b found out"), "{shown}");
     }
     assert_eq!(control.sluice(&["explain", "call", "one_tool-000", "--as", "client:nobody"]).status.code(), Some(1));

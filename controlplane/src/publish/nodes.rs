@@ -22,6 +22,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::edition::Labels;
 use crate::authority::Credential;
 use crate::store::{self, Store, StoreError};
+pub(crate) use catalogue::Heard;
 pub use catalogue::{Catalogue, OfferKind};
 use fleet::Fleet;
 use inventories::{Inventories, Told};

@@ -100,6 +100,7 @@ fn judged(
         steps: answer.steps.into_iter().map(step).collect(),
         revision: parsed.revision,
         node: String::new(),
+        offered: String::new(),
     };
     Ok((explained, answer.target))
 }

@@ -30,7 +30,8 @@ Examples:
 
 The first word is the verdict: `allowed`; `hidden`: not listed, and answered like a tool that does not exist; `denied`: listed, and \
 refused; `insufficient_scope`: a token for more scopes would do; `unknown`: no server has it; `unauthenticated`: whoever \
-asks does not come in.
+asks does not come in. `allowed, if the server has it`: it would be let through, but no client has listed yet what the server offers, \
+so that the node does not know whether it is there (`offered: unknown` in JSON).
 
 Exit code 0: there is a verdict on the call, whatever it is; 1: whoever asks does not come in, or is none that could.")]
     Call(Args),
@@ -79,6 +80,12 @@ pub(crate) struct Args {
     control_plane: ControlPlane,
 }
 
+/// The verdict on a call that is let through.
+const ALLOWED: &str = "allowed";
+/// What is said of what is offered where no node has heard of it.
+const UNKNOWN: &str = "unknown";
+/// What a verdict then is to be taken with.
+const UNHEARD: &str = ", if the server has it,";
 /// The verdict where the question is nobody's to ask.
 const UNAUTHENTICATED: &str = "unauthenticated";
 
@@ -120,7 +127,7 @@ fn explain(method: &str, args: &Args) -> Result<(), Failure> {
 
 fn shown(answer: &ExplainResponse) -> String {
     let tone = match answer.verdict.as_str() {
-        "allowed" => Tone::Good,
+        ALLOWED => Tone::Good,
         "insufficient_scope" => Tone::Notice,
         _ => Tone::Bad,
     };
@@ -132,7 +139,9 @@ fn shown(answer: &ExplainResponse) -> String {
     let row = |step: &Step| {
         [Field::from(step.name.clone()), Field::from(step.value.clone()), Field::new(step.source.clone(), Tone::Quiet)]
     };
-    let verdict = Paint::on(Stream::Stdout).text(tone, &answer.verdict);
+    let unheard = answer.verdict == ALLOWED && answer.offered == UNKNOWN;
+    let (tone, condition) = if unheard { (Tone::Notice, UNHEARD) } else { (tone, "") };
+    let verdict = Paint::on(Stream::Stdout).text(tone, &format!("{}{condition}", answer.verdict));
     format!("{verdict}{whose}\n\n{}", output::table(["STEP", "FOUND", "FROM"], answer.steps.iter().map(row)))
 }
 
@@ -143,6 +152,7 @@ fn value(answer: &ExplainResponse) -> Value {
         "steps": answer.steps.iter().map(step).collect::<Vec<_>>(),
         "revision": answer.revision,
         "node": answer.node,
+        "offered": (!answer.offered.is_empty()).then_some(&answer.offered),
     })
 }
 

@@ -13,7 +13,13 @@ fn the_verdict_comes_first_and_each_step_has_a_line() {
         assert_eq!((request.scopes, request.roles), (vec!["a".to_owned(), "b".to_owned()], vec!["ops".to_owned()]));
         assert_eq!((request.method.as_str(), request.arguments_json.as_str()), ("tools/call", r#"{"city": "Bern"}"#));
         let step = Step { name: "rule".into(), value: "denies it".into(), source: "policies.p.deny[0]".into() };
-        Ok(ExplainResponse { verdict: "denied".into(), steps: vec![step], revision: 7, node: "edge-1".into() })
+        Ok(ExplainResponse {
+            verdict: "denied".into(),
+            steps: vec![step],
+            revision: 7,
+            node: "edge-1".into(),
+            offered: String::new(),
+        })
     };
     let control_plane = ControlPlane::start(Script { explain: Some(Box::new(explain)), ..Script::default() });
     let asked = [

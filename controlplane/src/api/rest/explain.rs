@@ -50,6 +50,9 @@ pub(super) struct Explanation {
     steps: Vec<Step>,
     revision: u64,
     node: String,
+    /// Whether the server has it, as the node heard: `yes`, `no`, or `unknown`, as long as no client has listed what the server offers
+    /// there. Empty: nobody was asked who could know.
+    offered: String,
 }
 
 /// Something that was looked at.
@@ -83,5 +86,6 @@ pub(super) async fn explain(
     let answer = service.explain(&caller, &asked, publisher.nodes()).await?;
     let step = |v1::Step { name, value, source }| Step { name, value, source };
     let steps = answer.steps.into_iter().map(step).collect();
-    Ok(Json(Explanation { verdict: answer.verdict, steps, revision: answer.revision, node: answer.node }))
+    let v1::ExplainResponse { verdict, revision, node, offered, .. } = answer;
+    Ok(Json(Explanation { verdict, steps, revision, node, offered }))
 }

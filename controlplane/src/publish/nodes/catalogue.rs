@@ -61,6 +61,17 @@ pub struct Catalogue {
     pub left_out: u32,
 }
 
+/// Whether a server offers something, as a node heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It does.
+    Has,
+    /// It did not then, in milliseconds since 1970.
+    Lacks { at_ms: u64 },
+    /// The node has not heard what the server offers.
+    Unknown,
+}
+
 /// What one server offers, as nodes told it.
 struct Known {
     inventory: Arc<v1::Inventory>,
@@ -102,15 +113,18 @@ impl Nodes {
         Catalogue { items: items.into_values().collect(), left_out: left_out.into_values().sum() }
     }
 
-    /// When a node last said what a server offers of a kind, where that is known and this, by the server's own name, is not
-    /// among it.
-    pub(crate) fn lack(&self, node: &str, server: &str, kind: OfferKind, name: &str) -> Option<u64> {
+    /// Whether a server offers this, by its own name of it, as a node last said.
+    pub(crate) fn heard(&self, node: &str, server: &str, kind: OfferKind, name: &str) -> Heard {
         let known = self.known();
-        let told = known.get(node)?.offers.get(server)?;
+        let Some(told) = known.get(node).and_then(|node| node.offers.get(server)) else { return Heard::Unknown };
         let mut items = kind.of(&told.offered.inventory).peekable();
         // what was not listed, or not told in full, may be there
         let is_known = items.peek().is_some() && told.offered.inventory.left_out == 0;
-        (is_known && items.all(|(_, item)| own_name(item) != name)).then_some(told.at_ms)
+        match items.any(|(_, item)| own_name(item) == name) {
+            true => Heard::Has,
+            false if is_known => Heard::Lacks { at_ms: told.at_ms },
+            false => Heard::Unknown,
+        }
     }
 
     /// What is known of a server, or of all: each inventory once.

@@ -5,7 +5,7 @@ use sluice_contract::v1;
 use sluice_snapshot::explain::{Action, Target, Verdict};
 
 use super::UNKNOWN;
-use crate::publish::{Nodes, OfferKind};
+use crate::publish::{Heard, Nodes, OfferKind};
 
 /// Adds it to an answer that is of one node. What the node heard not to be there is unknown, whoever may call it.
 pub(super) fn add(
@@ -23,17 +23,32 @@ pub(super) fn add(
         // what a template makes is in no list
         Action::Read => return,
     };
-    let Some(at_ms) = known.lack(&node.node, &target.server, kind, &target.name) else { return };
-    let at = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
-    let kind = kind.as_str();
-    let value = format!(
-        "the server has no {kind} `{}`, as {} heard at {at:.0}; `sluice get {kind}s --server {}` lists them",
-        target.name, node.node, target.server
-    );
-    if answer.verdict == Verdict::Allowed.as_str() {
+    let (offered, value) = match known.heard(&node.node, &target.server, kind, &target.name) {
+        Heard::Has => ("yes", None),
+        Heard::Lacks { at_ms } => ("no", Some(lacks(kind, target, &node.node, at_ms))),
+        Heard::Unknown => ("unknown", Some(unheard(kind, target, &node.node))),
+    };
+    answer.offered = offered.to_owned();
+    if offered == "no" && answer.verdict == Verdict::Allowed.as_str() {
         answer.verdict = UNKNOWN.to_owned();
     }
-    answer.steps.push(v1::Step { name: "offered".to_owned(), value, source: String::new() });
+    answer.steps.extend(value.map(|value| v1::Step { name: "offered".to_owned(), value, source: String::new() }));
+}
+
+fn lacks(kind: OfferKind, Target { server, name }: &Target, node: &str, at_ms: u64) -> String {
+    let at = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+    let kind = kind.as_str();
+    format!(
+        "the server has no {kind} `{name}`, as {node} heard at {at:.0}; `sluice get {kind}s --server {server}` lists them"
+    )
+}
+
+fn unheard(kind: OfferKind, Target { server, name }: &Target, node: &str) -> String {
+    let kind = kind.as_str();
+    format!(
+        "whether the server has a {kind} `{name}` is not known: {node} has not heard of its {kind}s, as no client listed them since \
+         {server} is served there, or each client has its own"
+    )
 }
 
 /// How connected nodes reach a server, and what era they found it to be of: a step for all who found the same.

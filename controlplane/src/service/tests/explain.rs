@@ -40,7 +40,7 @@ async fn the_first_node_that_has_the_server_answers() {
     let viewer = caller(Role::Viewer);
     let answer = service.explain(&viewer, &asked("w_get", ""), &nodes).await.unwrap();
     assert_eq!((answer.verdict.as_str(), answer.node.as_str(), answer.revision), ("allowed", "b-eu", 1));
-    assert_eq!(answer.steps.last().unwrap().value, "b-eu runs nothing yet");
+    assert_eq!((answer.steps.last().unwrap().value.as_str(), &*answer.offered), ("b-eu runs nothing yet", "unknown"));
     let elsewhere = service.explain(&viewer, &asked("w_get", "a-us"), &nodes).await.unwrap();
     assert_eq!((elsewhere.verdict.as_str(), elsewhere.node.as_str()), ("unknown", "a-us"));
     let nowhere = service.explain(&viewer, &asked("w_get", "c-us"), &nodes).await;
@@ -88,11 +88,14 @@ async fn what_nodes_heard_of_a_server_counts() {
     };
     visit.reported(v1::Report { servers: vec![health], ..v1::Report::default() });
     let ask = async |tool: &str| service.explain(&caller(Role::Viewer), &asked(tool, ""), &nodes).await.unwrap();
-    assert_eq!(ask("w_nothing").await.verdict, "allowed", "nothing is known of its tools yet");
-    assert!(visit.told(inventory));
-    assert_eq!(ask("w_get").await.verdict, "allowed");
     let answer = ask("w_nothing").await;
-    assert_eq!(answer.verdict, "unknown");
+    assert_eq!((&*answer.verdict, &*answer.offered), ("allowed", "unknown"), "nothing is known of its tools yet");
+    assert!(step(&answer, "offered").contains("a has not heard of its tools"), "{}", step(&answer, "offered"));
+    assert!(visit.told(inventory));
+    let answer = ask("w_get").await;
+    assert_eq!((&*answer.verdict, &*answer.offered, step(&answer, "offered")), ("allowed", "yes", ""));
+    let answer = ask("w_nothing").await;
+    assert_eq!((&*answer.verdict, &*answer.offered), ("unknown", "no"));
     assert!(step(&answer, "offered").starts_with("the server has no tool `nothing`, as a heard at "));
     assert_eq!(step(&answer, "found"), "transport http, era modern: as a found out");
 }
