@@ -81,7 +81,7 @@ pub enum AppError {
 ///
 /// It cannot start, or a listener fails.
 pub fn run(settings: Settings) -> Result<(), AppError> {
-    let (_written, recent) = log::start_kept("info");
+    let (_written, recent) = log::start_kept();
     raise_descriptors();
     // Answers are small and the work is the database's, which has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -13,7 +13,7 @@ use crate::language::{Fault, Path, Source};
 use crate::publish::{Changes, Desired};
 use crate::store::{Fingerprint, KeyError, Keys, StoredKey};
 
-/// What a process is started for stays: whether it speaks on stdin and stdout, and how much it logs.
+/// What a process is started for stays: whether it speaks on stdin and stdout.
 const BOUND: &str = "takes effect at the next start";
 
 /// Says what is desired as long as the sources change.
@@ -137,9 +137,6 @@ impl Feed {
                 let warning = Fault::key(Path::of(["proxy", "transport"]), BOUND);
                 warnings.push(warning.advise("everything else in the file counts from now on"));
                 desired.bound.clone_from(&last.listener);
-            }
-            if document.config.proxy.log_level != self.document.config.proxy.log_level {
-                warnings.push(Fault::key(Path::of(["proxy", "log_level"]), BOUND));
             }
             snapshot = desired.compile(&self.node.labels).map_err(refused)?.snapshot;
             changes = Changes::between(last, &snapshot);

@@ -20,7 +20,7 @@ use sluice_controlplane::source::{Document, Feed, FeedError, News};
 use sluice_controlplane::store::Keys;
 use sluice_controlplane::sync::Sync;
 use sluice_dataplane::{SessionKeys, Settings, StartError, Uplink};
-use sluice_snapshot::model::{Redis, Sessions};
+use sluice_snapshot::model::{self, Redis, Sessions};
 
 use crate::command::guard;
 use crate::configuration;
@@ -99,7 +99,7 @@ fn start(args: Args) -> Result<(), Failure> {
     let mut feed = feed(&args, document, keys.clone());
     let mut first = next(&mut feed)?.ok_or_else(|| Failure::other("there is no first configuration"))?;
     let document = feed.document();
-    let _written = sluice_controlplane::log::start(document.config.proxy.log_level.map_or("info", LogLevel::as_str));
+    let log = sluice_controlplane::log::start(document.config.proxy.log_level.map(level));
     log::faults(&document.source, &first.warnings, log::Weight::Warning);
     // Only now: a configuration that is refused leaves nothing behind.
     if make_first_key(&document.config, &keys)? {
@@ -109,7 +109,11 @@ fn start(args: Args) -> Result<(), Failure> {
     if let Err(error) = args.state.folder()?.create() {
         tracing::warn!(%error, "the state folder cannot be made");
     }
-    let settings = settings(&args, session_keys, &first.snapshot)?;
+    let settings = Settings {
+        // there is one log, and the plane that runs the configuration says how much is in it
+        set_log_level: log.follows.then_some(sluice_controlplane::log::set_level),
+        ..settings(&args, session_keys, &first.snapshot)?
+    };
     let desired = watch::start(&first, feed);
     // The same way as in a fleet, but for the network: what the node runs is pushed to it.
     let publisher = Publisher::new(desired, Nodes::in_memory());
@@ -151,7 +155,6 @@ fn settings(args: &Args, session_keys: Option<SessionKeys>, first: &v1::Snapshot
         advertise: None,
         stdio: listener.stdio,
         take_over: false,
-        // that of the process is set where the file is read
         set_log_level: None,
         workers: args.workers.map_or(0, usize::from),
         state_dir: args.state.folder()?.path().to_owned(),
@@ -159,6 +162,16 @@ fn settings(args: &Args, session_keys: Option<SessionKeys>, first: &v1::Snapshot
         sessions: args.redis().map(|url| Sessions::Redis(Redis::at(url))),
         session_keys,
     })
+}
+
+fn level(said: LogLevel) -> model::LogLevel {
+    match said {
+        LogLevel::Trace => model::LogLevel::Trace,
+        LogLevel::Debug => model::LogLevel::Debug,
+        LogLevel::Info => model::LogLevel::Info,
+        LogLevel::Warn => model::LogLevel::Warn,
+        LogLevel::Error => model::LogLevel::Error,
+    }
 }
 
 /// With authentication asked for and nobody to come in, one key is made; its path is told, the key only to a person.

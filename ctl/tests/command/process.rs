@@ -47,7 +47,17 @@ impl Gateway {
 
     /// The same with that admin port.
     pub(crate) fn start_at(home: &Path, admin: &str, args: &[&str]) -> Self {
-        let mut command = sluice(home, &["run", "--listen", "127.0.0.1:0", "--admin", admin]);
+        Self::of(sluice(home, &["run", "--listen", "127.0.0.1:0", "--admin", admin]), args)
+    }
+
+    /// The same with these variables.
+    pub(crate) fn start_with(home: &Path, env: &[(&str, &str)], args: &[&str]) -> Self {
+        let mut command = sluice(home, &["run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command.envs(env.iter().copied());
+        Self::of(command, args)
+    }
+
+    fn of(mut command: Command, args: &[&str]) -> Self {
         let mut process = Running(command.args(args).stderr(Stdio::piped()).spawn().unwrap());
         let stderr = BufReader::new(process.0.stderr.take().unwrap());
         let (sender, lines) = channel();

@@ -89,10 +89,47 @@ fn what_waits_for_the_next_start_is_said() {
     let file = home.path().join("mcp.yaml");
     fs::write(&file, FIRST).unwrap();
     let gateway = start(home.path(), "mcp.yaml");
-    fs::write(&file, format!("proxy: {{log_level: debug}}\n{SECOND}")).unwrap();
+    fs::write(&file, format!("proxy: {{transport: stdio}}\n{SECOND}")).unwrap();
     let said = gateway.says("takes effect at the next start");
-    assert_eq!((&said["path"], &said["level"]), (&"proxy.log_level".into(), &"WARN".into()), "{said}");
+    assert_eq!((&said["path"], &said["level"]), (&"proxy.transport".into(), &"WARN".into()), "{said}");
     adopted(&gateway);
+}
+
+#[test]
+fn how_much_is_logged_counts_like_the_rest() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("mcp.yaml");
+    fs::write(&file, FIRST).unwrap();
+    let gateway = start(home.path(), "mcp.yaml");
+    let is_there = |server: &str| {
+        let deadline = Instant::now() + PATIENCE;
+        while gateway.status_at(&format!("/servers/{server}/mcp"), None) == 404 {
+            assert!(Instant::now() < deadline, "{server} is not served");
+        }
+    };
+    let with = |level: &str, servers: &str| {
+        let level = if level.is_empty() { String::new() } else { format!("proxy: {{log_level: {level}}}\n") };
+        fs::write(&file, format!("{level}{SECOND}{servers}")).unwrap();
+    };
+    with("error", "");
+    is_there("b");
+    with("error", "  c: {url: 'http://127.0.0.1:9'}\n");
+    is_there("c");
+    with("debug", "  c: {url: 'http://127.0.0.1:9'}\n  d: {url: 'http://127.0.0.1:9'}\n");
+    is_there("d");
+    with("", "  e: {url: 'http://127.0.0.1:9'}\n");
+    is_there("e");
+    // nothing was said of the third, and of the fifth the first that is said is that it is run
+    let mut told = Vec::new();
+    while told.last() != Some(&5) {
+        told.push(gateway.says("configuration changed")["revision"].as_u64().unwrap());
+    }
+    assert!(!told.contains(&3), "{told:?}");
+    let plain =
+        Gateway::start_with(home.path(), &[("RUST_LOG", "info")], &["--config", "mcp.yaml", "--state-dir", "other"]);
+    with("error", "");
+    while plain.status_at("/servers/e/mcp", None) != 404 {}
+    assert_eq!(plain.says("configuration changed")["revision"], 2, "what the process was started with counts more");
 }
 
 #[test]
