@@ -18,6 +18,14 @@ pub(crate) const DISCARD_BYTES: usize = 16 << 20;
 pub(crate) const DISCARD: Duration = Duration::from_secs(2);
 /// A client that takes no byte for so long is cut: its buffers belong to others.
 pub(crate) const WRITE_STALL: Duration = Duration::from_secs(60);
+/// A client whose machine acknowledges nothing for so long is gone (`TCP_USER_TIMEOUT`): its connection is closed, and what a server
+/// holds open for it is let go of. Longer than [`WRITE_STALL`], because the system counts slow readers in as well.
+pub(crate) const CLIENT_GONE: Duration = Duration::from_secs(75);
+/// How long a connection idles before the system asks whether the other machine is there, without which a client that was
+/// waiting for events and lost its power would be waited for without end.
+pub(crate) const CLIENT_PROBE: Duration = Duration::from_secs(45);
+/// Between such questions; the third in vain is the last.
+pub(crate) const CLIENT_PROBE_AGAIN: Duration = Duration::from_secs(10);
 /// A connection without a request for so long is closed: longer than clients' and balancers' own idle times (60 s).
 pub(crate) const CLIENT_IDLE: Duration = Duration::from_secs(75);
 /// How often connections, sessions and children are looked over. The error of every idle limit.

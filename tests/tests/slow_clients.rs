@@ -10,7 +10,8 @@ use sluice_tests::process;
 use sluice_tests::raw::Raw;
 use sluice_tests::upstream::{Answer, Legacy};
 use sluice_tests::wait::within;
-use sluice_tests::{Gateway, Session};
+use sluice_tests::{Gateway, Session, until};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const PATH: &str = "/servers/one/mcp";
 /// The limits are 10 s; some time for the sweep and a busy machine.
@@ -141,4 +142,34 @@ async fn a_request_sent_ahead_does_not_hold_back_the_answer_before_it() {
     assert!(server.stream().await.event(&note).await);
     raw.reads("seen").await;
     assert!(server.verbs("DELETE").is_empty(), "one after the other");
+}
+
+/// A client's end without a word is found out by the system: the timer that asks is set, in the connection's row of
+/// `/proc/net/tcp` (proc_pid_net(5): `tr` is 02, and how many hundredths of a second are left).
+#[tokio::test]
+async fn a_client_that_only_waits_for_events_is_asked_whether_it_is_there() {
+    let server = Legacy::start();
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let session = Session::open(gateway.port, PATH).await;
+    let head = format!(
+        "GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAccept: text/event-stream\r\nMcp-Session-Id: {}\r\n\r\n",
+        gateway.port, session.id
+    );
+    let (port, mut client) = (gateway.port, tokio::net::TcpStream::connect(("127.0.0.1", gateway.port)).await.unwrap());
+    client.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    client.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    let ends = (format!(":{port:04X}"), format!(":{:04X}", client.local_addr().unwrap().port()));
+    let timer = || {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        table.lines().find_map(|row| {
+            let columns: Vec<&str> = row.split_whitespace().collect();
+            let is_it = columns[1].ends_with(&ends.0) && columns[2].ends_with(&ends.1);
+            // what was just sent is acknowledged first
+            is_it.then(|| columns[5].strip_prefix("02:").map(|left| u64::from_str_radix(left, 16).unwrap())).flatten()
+        })
+    };
+    let left = until("the timer", timer).await;
+    assert!(left <= 45 * 100, "{left}");
 }

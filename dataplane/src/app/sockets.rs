@@ -4,8 +4,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 #[cfg(target_os = "linux")]
 use socket2::SockFilter;
-use socket2::{SockRef, Socket};
+use socket2::{SockRef, Socket, TcpKeepalive};
 
+use crate::limit;
 use crate::settings::StartError;
 
 /// Connections that wait to be accepted: as many as come while every worker is busy for some milliseconds.
@@ -71,6 +72,12 @@ fn bind(address: SocketAddr, is_shared: bool) -> std::io::Result<Socket> {
     // only skips the wait for old connections; two processes still cannot listen on one port
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(is_shared)?;
+    // whoever is accepted has these of its listener, without a call of the system for each
+    let probes =
+        TcpKeepalive::new().with_time(limit::CLIENT_PROBE).with_interval(limit::CLIENT_PROBE_AGAIN).with_retries(3);
+    socket.set_tcp_keepalive(&probes)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(limit::CLIENT_GONE))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
