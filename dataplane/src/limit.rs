@@ -341,6 +341,9 @@ pub(crate) const RETRIES_FREE: u64 = 100;
 pub(crate) const ENDPOINTS_LEFT: usize = 16;
 /// Time to reach one of several endpoints, when another may be asked instead: one lost SYN is survived.
 pub(crate) const CONNECT_ELSEWHERE: Duration = Duration::from_secs(2);
+/// How long requests that have nowhere else to go wait for the one that finds out whether an endpoint is back: one that is well
+/// answers in far less, also when it is busy, and whoever waited in vain may come again.
+pub(crate) const TRIAL: Duration = Duration::from_secs(3);
 /// A connection that is not there after this long was swallowed rather than refused.
 pub(crate) const SWALLOWED: Duration = Duration::from_secs(1);
 /// Pause between two times that a client is told that lists changed: what changes in between is told once.

@@ -231,3 +231,49 @@ async fn a_rolling_restart_of_all_endpoints_fails_nothing_that_did_not_run() {
     assert!(failed.len() <= 12 * 3, "{failed:?}");
     assert!(runs(all()).values().all(|times| *times == 1), "a call ran twice");
 }
+
+/// Sessions that are all with one of two endpoints: the other was killed and is back, idle and out of service for a long time yet.
+async fn all_at_one(ones: &Server, twos: &Server) -> (Gateway, Vec<Session>) {
+    let ejected_long = json!({ "balance": { "eject_seconds": 60 }, "timeout": 2 });
+    let gateway = Gateway::with(json!({ "one": several([&**ones, &**twos], ejected_long) })).await;
+    let sessions = open(&gateway, 12).await;
+    assert!(!ones.sessions().is_empty() && !twos.sessions().is_empty());
+    ones.kill();
+    ones.forget();
+    all_work(&sessions, 0).await;
+    // five in a row put it out of service, also where few sessions were there
+    let out = async || {
+        Session::open(gateway.port, DOOR).await.delete().await;
+        gateway.log().contains("the endpoint fails")
+    };
+    wait::becomes(SEEN, "the endpoint is out of service", out, |out| *out).await;
+    ones.revive().await;
+    all_work(&sessions, 100).await;
+    assert_eq!((ones.sessions().len(), twos.sessions().len()), (0, 12));
+    (gateway, sessions)
+}
+
+#[tokio::test]
+async fn sessions_go_on_at_an_endpoint_that_is_back_when_the_only_other_dies_before_anybody_noticed() {
+    let (one, two) = (serve(Era::Legacy, "one"), serve(Era::Legacy, "two"));
+    let (_gateway, sessions) = all_at_one(&one, &two).await;
+    two.kill();
+    all_work(&sessions, 200).await;
+    all_work(&sessions, 300).await;
+    assert_eq!(one.sessions().len(), 12);
+    assert!(runs([&*one, &*two]).values().all(|times| *times == 1));
+}
+
+#[tokio::test]
+async fn sessions_go_on_at_an_endpoint_that_is_back_when_the_only_other_hangs() {
+    let (one, two) = (serve(Era::Legacy, "one"), serve(Era::Legacy, "two"));
+    let (_gateway, sessions) = all_at_one(&one, &two).await;
+    // it takes connections, and answers nothing
+    two.kill();
+    let at = two.url().trim_start_matches("http://").split('/').next().unwrap().to_owned();
+    let _hangs = until("the port is free again", || std::net::TcpListener::bind(&at).ok()).await;
+    let hung = join_all(sessions.iter().map(|session| session.call("tool-000", json!({ "n": 200 })))).await;
+    assert!(hung.iter().any(|reply| reply.status != 200), "{hung:?}");
+    all_work(&sessions, 300).await;
+    assert_eq!(one.sessions().len(), 12);
+}

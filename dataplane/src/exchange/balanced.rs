@@ -39,7 +39,7 @@ pub(super) async fn send(
     let way = Way { worker, upstream, endpoints, group, request, wait };
     match request.place {
         Some(place) => way.to_holder(place, now).await,
-        None => way.to_any(&mut Tried::new(), now).await,
+        None => way.to_any(&mut request.last.get().into_iter().collect(), now).await,
     }
 }
 
@@ -93,7 +93,10 @@ impl Way<'_> {
     async fn to_any(&self, tried: &mut Tried, now: Instant) -> Sent {
         let (group, lasts) = (&self.group, self.request.lasts);
         group.asked();
-        let mut endpoint = group.choose(lasts, tried).map_err(|all| held_back(all.0))?;
+        let mut endpoint = match group.choose(lasts, tried) {
+            Ok(endpoint) => endpoint,
+            Err(all) => group.found_back(tried).await.ok_or_else(|| held_back(all.0))?,
+        };
         let mut now = now;
         loop {
             let sent = self.to(endpoint, now).await;
@@ -101,10 +104,15 @@ impl Way<'_> {
             if !matches!(sent, Err(Failure::Unreachable(_))) {
                 return sent;
             }
-            let Ok(other) = group.choose(lasts, tried) else { return sent };
-            if !group.may_retry() {
-                return sent;
-            }
+            let other = match group.choose(lasts, tried) {
+                Ok(other) if group.may_retry() => other,
+                Ok(_) => return sent,
+                // whoever waited for it to be back asks no more of it than clients do
+                Err(_) => match group.found_back(tried).await {
+                    Some(back) => back,
+                    None => return sent,
+                },
+            };
             self.endpoints.count_retry();
             (endpoint, now) = (other, Instant::now());
         }
@@ -113,14 +121,14 @@ impl Way<'_> {
     /// To the endpoint that has the session.
     ///
     /// # Errors
-    /// [`Failure::Moved`] where that is out of service, or cannot be reached, and another is in service.
+    /// [`Failure::Moved`] where that is out of service, or cannot be reached, and another is in service or may be back.
     async fn to_holder(&self, place: Place, now: Instant) -> Sent {
         let Some(endpoint) = self.group.holder(place) else { return Err(Failure::Moved) };
         if let Err(left) = endpoint.breaker.may_try() {
             return Err(held_back(left));
         }
         match self.to(endpoint, now).await {
-            Err(Failure::Unreachable(_)) if self.group.has_other(endpoint.key) => Err(Failure::Moved),
+            Err(Failure::Unreachable(_)) if self.group.has_hope(endpoint.key) => Err(Failure::Moved),
             sent => sent,
         }
     }

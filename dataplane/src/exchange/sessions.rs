@@ -302,8 +302,13 @@ async fn initialize_again(
         }
     }
     let nothing = State::default();
-    let response =
-        own(worker, upstream, &nothing, session.initialize.clone()).await.ok_or(Reason::ServerUnreachable)?;
+    let request = own_request(&nothing, &session.initialize);
+    if let (Lost::Moved, Some(endpoints), Some(place)) = (lost, &upstream.endpoints, before.place) {
+        // not where it is: should that be back by now, it still has the session
+        request.last.set(endpoints.group().former(place).map(|former| former.key));
+    }
+    let sent = send(worker, upstream, &request, Instant::now()).await;
+    let response = sent.map_err(|_| Reason::ServerUnreachable)?;
     if !response.status.is_success() {
         // the client's next request finds the other transport, if that is what took its place
         Box::pin(upstream.detect(response.status)).await;

@@ -240,6 +240,7 @@ impl Group {
 
     /// The endpoint for a request of no session. One that was held back long enough gets one request to see whether it is back.
     /// Where none is in service, all are asked: some of them may be better than they look; but for those that would let it hang.
+    /// Where those in service were tried, one request at a time is sent to the others.
     ///
     /// # Errors
     /// All would, or were tried.
@@ -258,6 +259,9 @@ impl Group {
         }
         if drawn.is_empty() && tried.is_empty() {
             drawn.extend(fresh().filter(|member| !member.endpoint.breaker.swallows()));
+        } else if drawn.is_empty() {
+            let held_back = fresh().find(|m| m.endpoint.is_healthy() && m.endpoint.breaker.may_try_early());
+            drawn.extend(held_back);
         }
         less_busy(&drawn, lasts).ok_or_else(|| {
             let waits = fresh().filter_map(|member| member.endpoint.breaker.left());
@@ -265,11 +269,20 @@ impl Group {
         })
     }
 
-    /// The endpoint that has a session. `None`: it is out of service or gone, and another is in service, so that the session has
-    /// to begin anew there.
+    /// An endpoint that was not tried and is found to be back, by the request that is on its way there to see.
+    pub(crate) async fn found_back(&self, tried: &[Key]) -> Option<&Arc<Endpoint>> {
+        for endpoint in self.endpoints().filter(|one| !tried.contains(&one.key) && one.is_healthy()) {
+            if endpoint.breaker.found_out().await {
+                return Some(endpoint);
+            }
+        }
+        None
+    }
+
+    /// The endpoint that has a session. `None`: it is out of service or gone, and the session may begin anew at another.
     pub(crate) fn holder(&self, place: Place) -> Option<&Arc<Endpoint>> {
         let endpoint = self.member(place)?;
-        (endpoint.is_in() || !self.has_other(endpoint.key)).then_some(endpoint)
+        (endpoint.is_in() || !self.has_hope(endpoint.key)).then_some(endpoint)
     }
 
     /// The endpoint that had a session, also one that left.
@@ -280,6 +293,12 @@ impl Group {
     /// Whether another than this is in service.
     pub(crate) fn has_other(&self, than: Key) -> bool {
         self.members.iter().any(|member| member.endpoint.key != than && member.endpoint.is_in())
+    }
+
+    /// Whether a session may begin anew at another than this: one that is in service, or may be back.
+    pub(crate) fn has_hope(&self, than: Key) -> bool {
+        let may_be_in = |other: &Endpoint| other.is_healthy() && other.breaker.may_be_back();
+        self.has_other(than) || self.endpoints().any(|other| other.key != than && may_be_in(other))
     }
 
     /// Counts a request for what may be sent once more.

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sluice_snapshot::model::Ejection;
+use tokio::sync::Notify;
 
 use crate::limit;
 
@@ -20,6 +21,8 @@ pub(crate) struct Breaker {
     /// Answers of any kind, so that a request that was not answered can tell whether others were.
     answers: AtomicU64,
     state: Mutex<State>,
+    /// What a trial found is known.
+    found: Notify,
 }
 
 #[derive(Default)]
@@ -29,11 +32,18 @@ struct State {
     pause: Duration,
     until: Option<Instant>,
     /// A request finds out whether it is back.
-    trying: bool,
+    trial: Option<Trial>,
     /// It left requests unanswered, so that nobody is to wait for it.
     swallows: bool,
     /// When it was in service again.
     closed: Option<Instant>,
+}
+
+/// A request that was let through to see.
+struct Trial {
+    begun: Instant,
+    /// It was not due yet: that it fails says nothing of how long the pause should be.
+    early: bool,
 }
 
 /// How a request that was let through ended.
@@ -131,8 +141,50 @@ impl Breaker {
             _ => {
                 // this one finds out; the others wait for what becomes of it
                 state.until = Some(now + state.pause);
-                state.trying = true;
+                state.trial = Some(Trial { begun: now, early: false });
                 Ok(())
+            }
+        }
+    }
+
+    /// Whether a request that has nowhere else to go may be sent now although the pause is not over: one at a time, and none
+    /// where it would hang.
+    pub(crate) fn may_try_early(&self) -> bool {
+        if self.may_try().is_ok() {
+            return true;
+        }
+        let mut state = self.lock();
+        if state.swallows || state.is_tried() {
+            return false;
+        }
+        state.trial = Some(Trial { begun: Instant::now(), early: true });
+        true
+    }
+
+    /// Whether a request that has nowhere else to go may find that it is back: one may be sent, or is on its way.
+    pub(crate) fn may_be_back(&self) -> bool {
+        if !self.is_open() {
+            return true;
+        }
+        let state = self.lock();
+        !state.swallows || state.is_tried() || state.until.is_none_or(|until| until <= Instant::now())
+    }
+
+    /// Waits for what the request finds that is on its way to see: `true` where it is back. At once where there is none.
+    pub(crate) async fn found_out(&self) -> bool {
+        loop {
+            let mut found = std::pin::pin!(self.found.notified());
+            // listening before looking: what is found in between is not missed
+            found.as_mut().enable();
+            if !self.is_open() {
+                return true;
+            }
+            let left = match &self.lock().trial {
+                Some(trial) => limit::TRIAL.saturating_sub(trial.begun.elapsed()),
+                None => return false,
+            };
+            if left.is_zero() || tokio::time::timeout(left, found).await.is_err() {
+                return !self.is_open();
             }
         }
     }
@@ -159,12 +211,16 @@ impl Breaker {
         let mut state = self.lock();
         state.failures = state.failures.saturating_add(1);
         state.swallows |= swallowed;
+        if self.is_open() && state.trial.take_if(|trial| trial.early).is_some() {
+            self.found.notify_waiters();
+            return Change::None;
+        }
         let enough = match rule.failed {
             Some(most) if !swallowed => most,
             _ => rule.swallowed,
         };
         // what was on its way when it was held back says nothing new
-        let is_news = !self.is_open() || state.trying;
+        let is_news = !self.is_open() || state.trial.is_some();
         if state.failures < enough || !is_news || !(swallowed || self.is_open() || may_fail()) {
             return Change::None;
         }
@@ -172,7 +228,8 @@ impl Breaker {
         let again = self.is_open() || state.closed.is_some_and(|closed| now.duration_since(closed) < rule.memory);
         let longer = if again { state.pause * 2 } else { rule.first };
         let pause = longer.clamp(rule.first, rule.last);
-        (state.pause, state.until, state.trying) = (pause, Some(now + pause), false);
+        (state.pause, state.until, state.trial) = (pause, Some(now + pause), None);
+        self.found.notify_waiters();
         let opened = !self.open.swap(true, Ordering::Relaxed);
         if opened { Change::Opened(pause) } else { Change::None }
     }
@@ -182,6 +239,7 @@ impl Breaker {
             let mut state = self.lock();
             *state = State { pause: state.pause, closed: Some(Instant::now()), ..State::default() };
             if self.open.swap(false, Ordering::Relaxed) {
+                self.found.notify_waiters();
                 return Change::Closed;
             }
         } else if let Ok(mut state) = self.state.try_lock()
@@ -194,6 +252,13 @@ impl Breaker {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether a request is on its way to see; one that takes long is not waited for.
+    fn is_tried(&self) -> bool {
+        self.trial.as_ref().is_some_and(|trial| trial.begun.elapsed() < limit::TRIAL)
     }
 }
 

@@ -195,7 +195,7 @@ pub(crate) enum Failure {
     Timeout,
     /// There is no token to show the server: nothing was sent.
     NoToken(Unavailable),
-    /// The endpoint that has the session is out of service or gone, and another is in service: nothing was sent.
+    /// The endpoint that has the session is out of service or gone, and another is in service or may be: nothing was sent.
     Moved,
 }
 

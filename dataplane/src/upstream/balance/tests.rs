@@ -144,6 +144,19 @@ fn a_session_moves_only_where_another_endpoint_is_in_service() {
 }
 
 #[test]
+fn a_session_may_begin_anew_at_an_endpoint_that_was_ejected_and_one_request_finds_out() {
+    let group = group(&[("a", 1, false), ("b", 1, false)], 50);
+    let keys: Vec<_> = group.endpoints().map(|endpoint| endpoint.key).collect();
+    fail(&group, 0);
+    assert!(!group.has_other(keys[1]) && group.has_hope(keys[1]));
+    assert_eq!(group.choose(false, &keys[1..]).ok().unwrap().key, keys[0]);
+    assert!(group.choose(false, &keys[1..]).is_err(), "one at a time");
+    assert!(group.has_hope(keys[1]), "it may be back");
+    group.note("s", &group.members[0].endpoint, Ended::Answered, 0);
+    assert!(group.has_other(keys[1]));
+}
+
+#[test]
 fn no_endpoint_is_tried_twice() {
     let group = group(&[("a", 1, false), ("b", 1, false)], 50);
     let first = group.choose(false, &[]).ok().unwrap().key;

@@ -91,3 +91,33 @@ fn what_was_on_its_way_does_not_make_the_pause_longer_but_a_trial_does() {
     }
     assert_eq!(breaker.lock().pause, SEVERAL.first * 4, "it failed again soon after");
 }
+
+#[tokio::test]
+async fn whoever_has_nowhere_else_to_go_tries_one_at_a_time_and_the_others_wait_for_what_is_found() {
+    let rule = Rule { first: Duration::from_secs(60), ..SEVERAL };
+    let breaker = Breaker::default();
+    assert!(breaker.found_out().await, "it is in service");
+    for _ in 0..5 {
+        breaker.note(Ended::Refused, 0, &rule, || true);
+    }
+    assert!(!breaker.found_out().await, "nobody is on the way to see");
+    for _ in 0..3 {
+        assert!(breaker.may_be_back() && breaker.may_try().is_err());
+        assert!(breaker.may_try_early() && !breaker.may_try_early());
+        let (found, _) = tokio::join!(breaker.found_out(), async {
+            assert_eq!(breaker.note(Ended::Refused, 0, &rule, || true), Change::None);
+        });
+        assert!(!found);
+        assert!(breaker.left().unwrap() <= rule.first, "what was not due makes the pause no longer");
+    }
+    assert!(breaker.may_try_early());
+    let (found, change) = tokio::join!(breaker.found_out(), async { breaker.note(Ended::Answered, 0, &rule, || true) });
+    assert_eq!((found, change), (true, Change::Closed));
+}
+
+#[test]
+fn where_it_would_hang_nobody_tries_before_the_pause_is_over() {
+    let breaker = Breaker::default();
+    swallowed(&breaker, limit::BREAKER_FAILURES);
+    assert!(!breaker.may_be_back() && !breaker.may_try_early());
+}
