@@ -24,7 +24,7 @@ mod numbering;
 mod standing;
 
 pub(crate) use again::{Again, lost};
-pub(crate) use attended::Attended;
+pub(crate) use attended::{Attended, keep};
 pub(crate) use item::{Item, LIST_CHANGED, list_changed};
 use keeping::Keeping;
 pub(crate) use numbering::{Numbering, open_event, seal_event};

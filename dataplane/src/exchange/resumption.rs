@@ -13,13 +13,13 @@ use sluice_mcp::{decode_string, encode_string, header};
 
 use super::call::Call;
 use super::handed::{self, Door};
-use super::relay::{Again, Item, LIST_CHANGED, Parts, Relay, Source, list_changed, lost};
+use super::relay::{Again, Item, LIST_CHANGED, Parts, Relay, Source, keep, list_changed, lost};
 use super::{Outcome, handles_towards, sessions, stream, stream_ticket, taken_notes};
 use crate::catalog::Kind as Kinds;
 use crate::catalog::exposure::Naming;
 use crate::node::Worker;
 use crate::plane::Plane;
-use crate::session::ring::{Missing, Of, Place, Position, Positions, Reader};
+use crate::session::ring::{Missing, Of, Place, Position, Positions, Reader, Ring};
 use crate::session::{InUse, Session};
 use crate::upstream::Upstream;
 
@@ -51,15 +51,23 @@ pub(super) async fn resume<To: Door>(worker: &Rc<Worker>, mut call: Call<To>, in
     };
     // others are the server's
     let Some(place) = Place::open(&worker.node.seal, &session, last) else { return anew(call, in_use) };
-    if place.home != here {
+    let mut place = place;
+    let mut ring = session.rings().and_then(|rings| rings.of(place.stream));
+    if ring.is_none() && place.home != here {
         call = match handed::resumption(worker, call, place.home).await {
             Ok(outcome) => return Resumed::Here(outcome),
             Err(call) => call,
         };
-    } else if let Some(ring) = session.rings().and_then(|rings| rings.of(place.stream)) {
+    }
+    if ring.is_none() && place.request().is_some() {
+        ring = spilled(worker, &session, place.stream).await;
+    }
+    if let Some(ring) = ring {
+        // from here on, whoever asks elsewhere is sent here
+        place.home = here;
         match (ring.read(Some(place.number)), &place.of) {
             (Ok(reader), _) => return Resumed::Here(again(worker, call, in_use, (Some(reader), place), None)),
-            (Err(Missing::Over { .. }), Of::Request(_)) => {
+            (Err(Missing::Over { early: false }), Of::Request(_)) => {
                 return Resumed::Here(again(worker, call, in_use, (None, place), None));
             }
             (Err(Missing::Over { early: false }), Of::Session(_)) => {
@@ -84,6 +92,18 @@ pub(super) async fn resume<To: Door>(worker: &Rc<Worker>, mut call: Call<To>, in
     }
     session.leave_notes(whatever_changed(&call.plane, &session, call.upstream.server(), call.naming, &positions));
     Resumed::Anew(Anew { call, in_use, positions: Some(positions) })
+}
+
+/// The answer to a call that a node left in the store as it ended.
+async fn spilled(worker: &Worker, session: &Arc<Session>, stream: u64) -> Option<Arc<Ring>> {
+    let node = &worker.node;
+    let shared = node.sessions.shared().filter(|_| session.tie.is_kept())?;
+    let events = shared.spilled(&node.seal, &session.id, stream).await.ok()??;
+    let ring = Ring::of_spilled(stream, &events, node.metrics.held.clone())?;
+    if session.rare().rings.add(&ring) {
+        tokio::task::spawn_local(keep(Arc::clone(session), Arc::clone(&ring)));
+    }
+    Some(ring)
 }
 
 fn anew<To>(call: Call<To>, in_use: InUse) -> Resumed<To> {

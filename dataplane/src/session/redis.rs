@@ -126,6 +126,21 @@ impl Redis {
         self.write(id, cmd("GETDEL").arg(self.name(id))).await.map(bytes)
     }
 
+    pub(super) async fn spill(&self, id: &SessionId, stream: u64, events: Vec<u8>, life: Duration) -> Result<(), Down> {
+        let mut set = cmd("SET");
+        set.arg(self.name_beside(id, stream)).arg(events).arg("PX").arg(milliseconds(life));
+        self.write(id, &set).await.map(drop)
+    }
+
+    pub(super) async fn spilled(&self, id: &SessionId, stream: u64) -> Result<Option<Vec<u8>>, Down> {
+        self.look_up(id, cmd("GET").arg(self.name_beside(id, stream))).await.map(bytes)
+    }
+
+    /// The name of what is kept of a stream, in the same slot as its session, and no session's.
+    fn name_beside(&self, id: &SessionId, stream: u64) -> Vec<u8> {
+        [&self.name(id)[..], format!(":{stream:016x}").as_bytes()].concat()
+    }
+
     pub(super) async fn touch(&self, lives: &[(SessionId, Duration)]) -> Result<(), Down> {
         let touch = |(id, life): &(SessionId, Duration)| {
             let mut touch = cmd("PEXPIRE");

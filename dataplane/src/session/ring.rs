@@ -19,6 +19,7 @@ use crate::limit;
 mod place;
 mod position;
 mod rings;
+mod spilled;
 #[cfg(test)]
 mod tests;
 
@@ -102,8 +103,10 @@ pub(crate) enum Missing {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Read {
     Event(Kept),
-    /// The stream is over, or another one reads in this one's place.
-    Over,
+    /// The stream is over, or another one reads in this one's place. `early`: more may have been said since.
+    Over {
+        early: bool,
+    },
     Lost,
 }
 
@@ -347,15 +350,15 @@ impl Reader {
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Read> {
         let mut inner = self.ring.lock();
         let Inner { client: Client::Reading { client, next, .. }, phase, .. } = &*inner else {
-            return Poll::Ready(Read::Over);
+            return Poll::Ready(Read::Over { early: false });
         };
         if *client != self.client {
-            return Poll::Ready(Read::Over);
+            return Poll::Ready(Read::Over { early: false });
         }
         if *phase == Phase::Lost {
             return Poll::Ready(Read::Lost);
         }
-        let (number, over) = (*next, *phase != Phase::Running);
+        let (number, phase) = (*next, *phase);
         if let Some(event) = inner.event(number).cloned() {
             inner.unread = inner.unread.saturating_sub(event.bytes());
             inner.taken = inner.taken.max(number);
@@ -365,8 +368,8 @@ impl Reader {
             inner.wake_filling();
             return Poll::Ready(Read::Event(event));
         }
-        if over {
-            return Poll::Ready(Read::Over);
+        if let Phase::Over { early } = phase {
+            return Poll::Ready(Read::Over { early });
         }
         if let Client::Reading { waker, .. } = &mut inner.client {
             *waker = Some(cx.waker().clone());

@@ -31,6 +31,11 @@ const TABLES: &str = "
     CREATE INDEX session_over ON session (over);
     PRAGMA user_version = 1;";
 
+/// Events of streams; a file may be without, which an earlier version wrote.
+const SPILLED: &str = "
+    CREATE TABLE IF NOT EXISTS spilled (id BLOB, stream BLOB, events BLOB NOT NULL, over INTEGER NOT NULL,
+        PRIMARY KEY (id, stream)) WITHOUT ROWID, STRICT;";
+
 /// Reads or writes; whether the file turned out to be damaged.
 type Job = Box<dyn FnOnce(&mut Connection) -> bool + Send>;
 type Broken = Box<dyn std::error::Error>;
@@ -146,6 +151,25 @@ impl Sqlite {
                 .optional()?;
             change.commit()?;
             Ok(removed)
+        })
+        .await
+    }
+
+    pub(super) async fn spill(&self, id: SessionId, stream: u64, events: Vec<u8>, life: Duration) -> Result<(), Down> {
+        self.run(move |file| {
+            file.prepare_cached("DELETE FROM spilled WHERE over <= ?")?.execute([now()])?;
+            let insert = "INSERT OR REPLACE INTO spilled (id, stream, events, over) VALUES (?, ?, ?, ?)";
+            file.prepare_cached(insert)?.execute(params![id.0, stream.to_be_bytes(), events, end(life)])?;
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn spilled(&self, id: SessionId, stream: u64) -> Result<Option<Vec<u8>>, Down> {
+        self.run(move |file| {
+            let select = "SELECT events FROM spilled WHERE id = ? AND stream = ? AND over > ?";
+            let mut select = file.prepare_cached(select)?;
+            select.query_row(params![id.0, stream.to_be_bytes(), now()], |row| row.get(0)).optional()
         })
         .await
     }
@@ -306,6 +330,7 @@ fn connect(path: &Path) -> Result<Connection, Broken> {
         FORM => connection.execute_batch("BEGIN IMMEDIATE; COMMIT;")?,
         _ => return Err("it was written by a later version".into()),
     }
+    connection.execute_batch(SPILLED)?;
     Ok(connection)
 }
 

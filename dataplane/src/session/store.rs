@@ -263,6 +263,36 @@ impl Shared {
         }
     }
 
+    /// Keeps the events of a stream of a session for so long: who had them in its memory ends.
+    pub(crate) async fn spill(
+        &self,
+        seal: &Seal,
+        id: &SessionId,
+        stream: u64,
+        events: &[u8],
+        life: Duration,
+    ) -> Result<(), Down> {
+        let sealed = seal.seal_record(&self.name_beside(id, stream), events);
+        match &self.backend {
+            Backend::Redis(redis) => redis.spill(id, stream, sealed, life).await,
+            Backend::Sqlite(file) => file.spill(*id, stream, sealed, life).await,
+        }
+    }
+
+    /// What was spilled of a stream.
+    pub(crate) async fn spilled(&self, seal: &Seal, id: &SessionId, stream: u64) -> Result<Option<Vec<u8>>, Down> {
+        let sealed = match &self.backend {
+            Backend::Redis(redis) => redis.spilled(id, stream).await?,
+            Backend::Sqlite(file) => file.spilled(*id, stream).await?,
+        };
+        Ok(sealed.and_then(|sealed| seal.open_record(&self.name_beside(id, stream), &sealed)))
+    }
+
+    /// What the events of a stream are bound to.
+    fn name_beside(&self, id: &SessionId, stream: u64) -> Vec<u8> {
+        [&self.name(id)[..], &stream.to_be_bytes()].concat()
+    }
+
     /// Removes a session; what was there goes to the one caller who did.
     pub(crate) async fn remove(&self, id: &SessionId) -> Result<Option<Sealed>, Down> {
         let bytes = match &self.backend {

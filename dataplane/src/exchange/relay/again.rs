@@ -27,8 +27,8 @@ impl Again {
         let Some(reader) = &mut self.reader else { return Poll::Ready(None) };
         let event = match ready!(reader.poll(cx)) {
             Read::Event(event) => event,
-            Read::Over => return Poll::Ready(None),
-            Read::Lost => {
+            Read::Over { early: false } => return Poll::Ready(None),
+            Read::Over { early: true } | Read::Lost => {
                 self.reader = None;
                 return Poll::Ready(self.place.request().map(lost));
             }

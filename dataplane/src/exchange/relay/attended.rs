@@ -49,6 +49,9 @@ impl Drop for Attended {
 /// Reads a stream on without its client, as long as that may come back; then keeps what there is for as long as that may.
 async fn go_on(mut relay: Box<Relay>, session: Arc<Session>, ring: Arc<Ring>) {
     ring.let_go();
+    // a node that ends waits for calls whose answers can be had elsewhere
+    let outlives = !ring.is_standing && session.tie.is_kept();
+    let open = outlives.then(|| relay.worker.node.drain.open());
     let passing = async {
         while !ring.is_lost() {
             let item = poll_fn(|cx| {
@@ -68,14 +71,15 @@ async fn go_on(mut relay: Box<Relay>, session: Arc<Session>, ring: Arc<Ring>) {
     match relay.left {
         // nor what came before is for this client to see any more
         Some(End::NotAllowed) => ring.lose(),
-        left => ring.end(left.is_some()),
+        None | Some(End::Cancelled | End::SessionOver) => ring.end(false),
+        Some(_) => ring.end(true),
     }
-    drop(relay);
+    drop((relay, open));
     keep(session, ring).await;
 }
 
 /// Keeps what there is of a stream that is over, or whose server can be asked for the rest.
-pub(super) async fn keep(session: Arc<Session>, ring: Arc<Ring>) {
+pub(crate) async fn keep(session: Arc<Session>, ring: Arc<Ring>) {
     let kept = async {
         if !ring.is_lost() {
             ring.left_alone(limit::RING_PASSED_ON).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::kept::{ended, is_aged, life, note_late, noted_every, release, remove};
 use crate::limit;
 use crate::node::Worker;
+use crate::session::ring::Rings;
 use crate::session::store::Shared;
 use crate::session::{Session, SessionId};
 
@@ -47,6 +48,7 @@ impl Expiry {
         if let Some(shared) = store.shared() {
             // everything that is in use by now was used by now
             self.note_used(shared, worker.node.clock.ms()).await;
+            spill(&worker, shared).await;
         }
         let mut own = store.those(|session| !session.tie.is_kept());
         own.retain(|session| store.let_go(&session.id));
@@ -114,6 +116,26 @@ impl Expiry {
             }
         }
         over
+    }
+}
+
+/// Answers to calls that wait in this node's memory for their clients go where other nodes find them.
+async fn spill(worker: &Worker, shared: &Shared) {
+    let node = &worker.node;
+    let kept = node.sessions.those(|session| session.tie.is_kept() && session.rings().is_some());
+    let waiting = |session: &Arc<Session>| {
+        let rings = session.rings().map(Rings::all).unwrap_or_default();
+        let id = session.id;
+        rings.into_iter().filter_map(move |ring| Some((id, ring.stream, ring.to_spill()?)))
+    };
+    let waiting: Vec<_> = kept.iter().flat_map(waiting).collect();
+    for few in waiting.chunks(limit::SESSIONS_ENDING) {
+        let spilling =
+            few.iter().map(|(id, stream, events)| shared.spill(&node.seal, id, *stream, events, limit::RING_KEPT));
+        if futures_util::future::join_all(spilling).await.iter().any(Result::is_err) {
+            tracing::warn!("answers that clients have not come back for are lost: the store does not take them");
+            return;
+        }
     }
 }
 

@@ -20,6 +20,11 @@ impl Rings {
         has_room
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Arc<Ring>> {
+        self.lock().clone()
+    }
+
     /// That of a stream.
     pub(crate) fn of(&self, stream: u64) -> Option<Arc<Ring>> {
         self.lock().iter().find(|ring| ring.stream == stream).cloned()

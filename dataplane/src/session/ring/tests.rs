@@ -12,7 +12,11 @@ fn ring(budget: &Budget) -> Arc<Ring> {
 }
 
 fn say(ring: &Ring, text: &str) -> u64 {
-    ring.push(Kept { number: 0, id: None, event: None, data: Bytes::from(text.to_owned()), retry: None, at: None })
+    ring.push(kept(text))
+}
+
+fn kept(text: &str) -> Kept {
+    Kept { number: 0, id: None, event: None, data: Bytes::from(text.to_owned()), retry: None, at: None }
 }
 
 fn read(reader: &mut Reader) -> Vec<String> {
@@ -40,7 +44,7 @@ fn a_reader_gets_what_came_after_the_event_it_names_and_what_comes() {
     assert!(!ring.is_taken());
     assert_eq!(read(&mut reader), ["d"]);
     ring.end(false);
-    assert_eq!(reader.poll(&Context::from_waker(Waker::noop())), Poll::Ready(Read::Over));
+    assert_eq!(reader.poll(&Context::from_waker(Waker::noop())), Poll::Ready(Read::Over { early: false }));
     assert_eq!(missing(ring.read(Some(4))), Missing::Over { early: false });
     assert_eq!(read(&mut ring.read(Some(3)).ok().unwrap()), ["d"], "it may have been lost on its way");
     assert_eq!(missing(ring.read(Some(5))), Missing::Lost, "nobody was given that");
@@ -67,7 +71,7 @@ fn the_newest_reader_takes_the_place_of_those_before() {
     assert!(ring.is_read(&context), "whoever passed events on directly");
     let mut second = ring.read(Some(0)).ok().unwrap();
     say(&ring, "a");
-    assert_eq!(first.poll(&context), Poll::Ready(Read::Over));
+    assert_eq!(first.poll(&context), Poll::Ready(Read::Over { early: false }));
     drop(first);
     assert_eq!(read(&mut second), ["a"]);
     assert!(!ring.waits());
@@ -160,4 +164,32 @@ fn an_event_id_says_how_far_as_many_parts_got_as_it_has_room_for() {
     assert!(kept.of("s0").is_none() && kept.of("s99").is_none());
     let place = Place { home: [1; 8].into(), stream: 2, number: 3, of: Of::Session(many) };
     assert!(place.request().is_none());
+}
+
+#[test]
+fn what_is_spilled_is_read_again_as_it_was() {
+    let budget = Budget::default();
+    let ring = ring(&budget);
+    assert!(ring.to_spill().is_some(), "that it runs is worth knowing");
+    say(&ring, "a");
+    let named = Kept { event: Some("message".into()), id: Some("of-the-server".into()), retry: Some(7), ..kept("b") };
+    ring.push(named.clone());
+    let context = Context::from_waker(Waker::noop());
+    let of = |text: &[u8]| Ring::of_spilled(7, text, budget.clone());
+    let unfinished = ring.to_spill().unwrap();
+    let mut reader = of(&unfinished).unwrap().read(Some(1)).ok().unwrap();
+    assert_eq!(reader.poll(&context), Poll::Ready(Read::Event(Kept { number: 2, ..named })));
+    assert_eq!(reader.poll(&context), Poll::Ready(Read::Over { early: true }), "its answer did not come");
+    ring.end(false);
+    assert_eq!(ring.to_spill(), None, "its client has it all");
+    let whole = Arc::new(Ring::new(8, false, budget.clone()));
+    whole.let_go();
+    say(&whole, "a");
+    whole.end(false);
+    let spilled = whole.to_spill().unwrap();
+    assert_eq!(read(&mut of(&spilled).unwrap().read(Some(0)).ok().unwrap()), ["a"]);
+    assert_eq!(missing(of(&spilled).unwrap().read(Some(1))), Missing::Over { early: false });
+    for end in 0..spilled.len() {
+        let _ = of(&spilled[..end]);
+    }
 }
