@@ -95,8 +95,6 @@ pub struct Compiled {
     pub snapshot: v1::Snapshot,
     /// Accepted, but perhaps not what was meant.
     pub warnings: Vec<Fault>,
-    /// Where the parts of the snapshot came from.
-    pub origins: Origins,
 }
 
 /// Compiles a configuration. Of the secrets, the node gets those that its servers refer to.
@@ -112,36 +110,54 @@ pub fn compile(
     revision: u64,
 ) -> Result<Compiled, Vec<Fault>> {
     let mut notes = Notes::default();
-    credential::check_all(&config.credentials, &mut notes);
-    let listener = listener::compile(&config.proxy, node, &mut notes);
+    let snapshot = snapshot(config, keys, secrets, node, revision, &mut notes);
+    let proof = sluice_snapshot::parse(&snapshot).err().unwrap_or_default();
+    // What the parser misses because it was left out above has been told already; nobody wrote it.
+    let first = notes.faults.is_empty();
+    if !proof.is_empty() {
+        let origins = origins(config, keys, secrets, node);
+        let translated = proof.into_iter().map(|fault| origins.translate(fault));
+        notes.faults.extend(translated.filter(|(_, written)| first || *written).map(|(fault, _)| fault));
+    }
+    if notes.faults.is_empty() { Ok(Compiled { snapshot, warnings: notes.warnings }) } else { Err(notes.faults) }
+}
+
+/// Where the parts of what is compiled of the same come from: worked out again, for whoever has a fault to tell.
+#[must_use]
+pub fn origins(config: &Config, keys: &[StoredKey], secrets: &Secrets, node: &Node) -> Origins {
+    let mut notes = Notes { origins: Origins::asked(), ..Notes::default() };
+    let _ = snapshot(config, keys, secrets, node, 0, &mut notes);
+    notes.origins
+}
+
+fn snapshot(
+    config: &Config,
+    keys: &[StoredKey],
+    secrets: &Secrets,
+    node: &Node,
+    revision: u64,
+    notes: &mut Notes,
+) -> v1::Snapshot {
+    credential::check_all(&config.credentials, notes);
+    let listener = listener::compile(&config.proxy, node, notes);
     let own: Vec<SocketAddr> = listener.addresses.iter().filter_map(|address| address.parse().ok()).collect();
-    let servers = server::compile_all(config, &own, node, &mut notes);
-    let snapshot = v1::Snapshot {
+    let servers = server::compile_all(config, &own, node, notes);
+    notes.origins.key("name", Path::of(["proxy", "name"]));
+    v1::Snapshot {
         revision,
         name: config.proxy.name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned()),
         listener: Some(listener),
-        access: Some(access::compile(config, keys, node, &mut notes)),
+        access: Some(access::compile(config, keys, node, notes)),
         servers,
-        secrets: sensitive::referred(secrets, &notes),
-        limits: Some(listener::limits(config, &mut notes)),
-        monitoring: Some(listener::monitoring(config, &mut notes)),
+        secrets: sensitive::referred(secrets, notes),
+        limits: Some(listener::limits(config, notes)),
+        monitoring: Some(listener::monitoring(config, notes)),
         prefix: match config.proxy.prefix.unwrap_or(Prefix::Always) {
             Prefix::Always => v1::Prefix::Always.into(),
             Prefix::Never => v1::Prefix::Never.into(),
         },
-        sessions: sessions::compile(config.proxy.sessions.as_ref(), &mut notes),
-        policies: policy::compile(config, node, &mut notes),
-    };
-    notes.origins.key("name", Path::of(["proxy", "name"]));
-    let proof = sluice_snapshot::parse(&snapshot).err().unwrap_or_default();
-    let translated: Vec<_> = proof.into_iter().map(|fault| notes.origins.translate(fault)).collect();
-    // What the parser misses because it was left out above has been told already; nobody wrote it.
-    let first = notes.faults.is_empty();
-    notes.faults.extend(translated.into_iter().filter(|(_, written)| first || *written).map(|(fault, _)| fault));
-    if notes.faults.is_empty() {
-        Ok(Compiled { snapshot, warnings: notes.warnings, origins: notes.origins })
-    } else {
-        Err(notes.faults)
+        sessions: sessions::compile(config.proxy.sessions.as_ref(), notes),
+        policies: policy::compile(config, node, notes),
     }
 }
 

@@ -17,6 +17,7 @@ mod explain;
 mod first;
 mod held;
 mod judge;
+mod made;
 mod node;
 mod operation;
 mod order;
@@ -31,7 +32,7 @@ mod token;
 
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
@@ -40,6 +41,7 @@ use crate::authority::Authority;
 use crate::secrets::{Ring, RingSource};
 use crate::store::Store;
 use attempts::Attempts;
+use made::Made;
 
 pub use authenticate::bearer;
 pub use authority::Authorities;
@@ -73,6 +75,8 @@ struct Inner {
     authority: OnceLock<Arc<Authority>>,
     /// Somebody made another key for sessions.
     session_keys: Notify,
+    /// The newest revision that was made of objects.
+    made: ArcSwapOption<Made>,
 }
 
 impl Service {
@@ -87,6 +91,7 @@ impl Service {
             counters: Counters::default(),
             authority: OnceLock::new(),
             session_keys: Notify::new(),
+            made: ArcSwapOption::empty(),
         }))
     }
 

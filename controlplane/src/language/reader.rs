@@ -11,7 +11,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 
 use super::fault::Fault;
-use super::path::Path;
+use super::path::{Path, Segment};
 use super::tree::{Content, Entry, Node, Scalar};
 use super::value;
 use parts::{Entries, Items};
@@ -21,7 +21,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(root: &Node, known: HashSet<Pa
     let mut left_out = known;
     let mut faults = Vec::new();
     loop {
-        let reader = Reader { node: root, path: Path::default(), left_out: &left_out };
+        let reader = Reader { node: root, at: At::Top, left_out: &left_out };
         match T::deserialize(reader) {
             Ok(value) => return (value, faults),
             Err(error) => {
@@ -42,11 +42,29 @@ pub(super) fn read<T: DeserializeOwned + Default>(root: &Node, known: HashSet<Pa
 }
 
 /// The deserialiser of one node.
-#[derive(Clone)]
-struct Reader<'a> {
+#[derive(Clone, Copy)]
+struct Reader<'a, 'r> {
     node: &'a Node,
-    path: Path,
-    left_out: &'a HashSet<Path>,
+    at: At<'r>,
+    left_out: &'r HashSet<Path>,
+}
+
+/// Where a node is: the way back to the top. Of a thousand nodes hardly one is asked for its path.
+#[derive(Clone, Copy)]
+enum At<'r> {
+    Top,
+    Key(&'r At<'r>, &'r str),
+    Index(&'r At<'r>, usize),
+}
+
+impl At<'_> {
+    fn path(&self) -> Path {
+        match self {
+            Self::Top => Path::default(),
+            Self::Key(before, key) => before.path().then(Segment::Key((*key).to_owned())),
+            Self::Index(before, index) => before.path().then(Segment::Index(*index)),
+        }
+    }
 }
 
 /// What went wrong; its path is filled in by the nearest reader around it.
@@ -77,7 +95,7 @@ impl From<Fault> for ReadError {
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Reader<'a, '_> {
     /// Says that something else was expected here.
     fn expected(&self, what: &str) -> ReadError {
         let found = match &self.node.content {
@@ -91,7 +109,7 @@ impl<'a> Reader<'a> {
             }
             Content::Scalar(_) | Content::Broken => "a text".to_owned(),
         };
-        Fault::value(self.path.clone(), format!("must be {what}, but is {found}")).into()
+        Fault::value(self.at.path(), format!("must be {what}, but is {found}")).into()
     }
 
     fn scalar(&self, what: &str) -> Result<&'a str, ReadError> {
@@ -105,9 +123,14 @@ impl<'a> Reader<'a> {
     /// Gives an error without a path the path of this node.
     fn place(&self, mut error: ReadError) -> ReadError {
         if error.0.path.segments().is_empty() {
-            error.0.path = self.path.clone();
+            error.0.path = self.at.path();
         }
         error
+    }
+
+    /// Whether what is there was left out because of a fault that is told.
+    fn is_left_out(&self, at: At<'_>) -> bool {
+        !self.left_out.is_empty() && self.left_out.contains(&at.path())
     }
 
     fn map<V: Visitor<'a>>(&self, visitor: V) -> Result<V::Value, ReadError> {
@@ -130,7 +153,7 @@ macro_rules! whole_numbers {
     )*};
 }
 
-impl<'de> Deserializer<'de> for Reader<'de> {
+impl<'de> Deserializer<'de> for Reader<'de, '_> {
     type Error = ReadError;
 
     whole_numbers!(deserialize_u8 visit_u8 u8, deserialize_u16 visit_u16 u16, deserialize_u32 visit_u32 u32,
@@ -186,9 +209,9 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         visitor: V,
     ) -> Result<V::Value, ReadError> {
         for entry in self.node.entries() {
-            let path = self.path.key(&entry.key);
-            if !fields.contains(&entry.key.as_str()) && !self.left_out.contains(&path) {
-                let fault = Fault::key(path, "unknown key");
+            let at = At::Key(&self.at, &entry.key);
+            if !fields.contains(&entry.key.as_str()) && !self.is_left_out(at) {
+                let fault = Fault::key(at.path(), "unknown key");
                 return Err(fault.advise(suggestion(&entry.key, fields, "key")).into());
             }
         }
@@ -203,7 +226,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     ) -> Result<V::Value, ReadError> {
         let text = self.scalar(&format!("one of {}", list(variants)))?.trim();
         let Some(variant) = variants.iter().find(|variant| **variant == text) else {
-            let fault = Fault::value(self.path.clone(), format!("must be one of {}", list(variants)));
+            let fault = Fault::value(self.at.path(), format!("must be one of {}", list(variants)));
             return Err(fault.advise(suggestion(text, variants, "value")).into());
         };
         let variant: StrDeserializer<'_, ReadError> = (*variant).into_deserializer();

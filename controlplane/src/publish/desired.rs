@@ -1,10 +1,11 @@
 //! The whole of what nodes are to run, before it is compiled for any of them.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use sluice_contract::v1;
 
-use crate::compile::{Compiled, Node, compile};
+use crate::compile::{Compiled, Labels, Node, Origins, compile, origins};
 use crate::language::{Config, Fault, Path};
 use crate::secrets::Secrets;
 use crate::store::StoredKey;
@@ -25,9 +26,47 @@ pub struct Desired {
     /// The listener that the node of this process has: where a port is exchanged for stdin and stdout, or the other way round,
     /// addresses and certificates stay what they are until it is started again.
     pub bound: Option<v1::Listener>,
+    /// What was compiled and proved of it before it came to be desired, for those who are to get it.
+    pub proved: Proved,
+}
+
+/// Snapshots by the labels of their nodes, until they are taken.
+#[derive(Default)]
+pub struct Proved(Mutex<BTreeMap<Labels, Compiled>>);
+
+/// For so many choices of labels: each takes the room of a whole configuration until nodes get it, and to compile it again is never wrong.
+const PROVED: usize = 4;
+
+impl Proved {
+    /// Keeps one, while there is room.
+    pub(crate) fn keep(&self, labels: &Labels, compiled: Compiled) {
+        let mut proved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if proved.len() < PROVED {
+            proved.insert(labels.clone(), compiled);
+        }
+    }
+
+    fn take(&self, labels: &Labels) -> Option<Compiled> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(labels)
+    }
 }
 
 impl Desired {
+    /// What a node of these labels is to run, as it was proved before or is now.
+    ///
+    /// # Errors
+    ///
+    /// Every fault found.
+    pub(super) fn take(&self, labels: &Labels) -> Result<Compiled, Vec<Fault>> {
+        self.proved.take(labels).map_or_else(|| self.compile(labels), Ok)
+    }
+
+    /// Where the parts of what such a node is to run come from.
+    pub(super) fn origins(&self, labels: &Labels) -> Origins {
+        let node = Node { labels: labels.clone(), ..self.node.clone() };
+        origins(&self.config, &self.keys, &self.secrets, &node)
+    }
+
     /// What a node of these labels is to run.
     ///
     /// # Errors

@@ -20,25 +20,29 @@ pub(super) struct Edition {
     pub chunks: Chunks,
     /// Names in the order of the manifest, to say faults by.
     servers: Vec<String>,
-    /// To say faults in the words of the configuration.
-    origins: Origins,
+    /// To say faults in the words of the configuration: worked out for the first of them.
+    origins: OnceLock<Origins>,
+    desired: Arc<Desired>,
+    labels: Labels,
 }
 
 /// An edition, or why there is none.
 pub(super) type Made = Result<Edition, Vec<Fault>>;
 
 impl Edition {
-    fn make(desired: &Desired, labels: &Labels) -> Made {
-        let Compiled { snapshot, origins, .. } = desired.compile(labels)?;
+    fn make(desired: &Arc<Desired>, labels: &Labels) -> Made {
+        let Compiled { snapshot, .. } = desired.take(labels)?;
         let servers = snapshot.servers.iter().map(|server| server.name.clone()).collect();
         let (manifest, chunks) = cut(snapshot);
-        Ok(Self { manifest, chunks, servers, origins })
+        let (desired, labels) = (Arc::clone(desired), labels.clone());
+        Ok(Self { manifest, chunks, servers, origins: OnceLock::new(), desired, labels })
     }
 
     /// A node's fault in the words of the configuration; where nobody wrote the part, by names instead of positions.
     pub(super) fn say(&self, fault: v1::NodeFault) -> v1::ConfigurationFault {
         let v1::NodeFault { path, reason } = &fault;
-        let said = self.origins.say(sluice_snapshot::Fault { path: path.clone(), reason: reason.clone() });
+        let origins = self.origins.get_or_init(|| self.desired.origins(&self.labels));
+        let said = origins.say(sluice_snapshot::Fault { path: path.clone(), reason: reason.clone() });
         said.map_or_else(|| self.by_name(fault), wire::fault)
     }
 
@@ -68,7 +72,7 @@ struct Shelf {
 
 impl Editions {
     /// The edition for these labels, made once for all who ask at the same time.
-    pub(super) fn of(&self, desired: &Desired, labels: &Labels) -> Arc<OnceLock<Made>> {
+    pub(super) fn of(&self, desired: &Arc<Desired>, labels: &Labels) -> Arc<OnceLock<Made>> {
         let place = {
             let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if shelf.revision < desired.revision {
@@ -96,9 +100,9 @@ mod tests {
     use super::*;
     use crate::language::{self, Variables};
 
-    fn desired(revision: u64, text: &str) -> Desired {
+    fn desired(revision: u64, text: &str) -> Arc<Desired> {
         let loaded = language::load("mcp.yaml", text.to_owned(), &Variables::of([])).unwrap_or_else(|e| panic!("{e}"));
-        Desired { revision, config: loaded.config, ..Desired::default() }
+        Arc::new(Desired { revision, config: loaded.config, ..Desired::default() })
     }
 
     fn labels(region: &str) -> Labels {

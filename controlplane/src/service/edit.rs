@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::change::Change;
 use super::held::Held;
 use super::judge::Judged;
+use super::made::Made;
 use super::{Caller, Operation, Service, ServiceError};
 use crate::language::{Fault, Kind, Path};
 use crate::store::{objects, revisions};
@@ -93,19 +94,19 @@ impl Service {
     /// Not allowed, the configuration moved on, or the store fails. Faults of the configuration are in the outcome.
     pub async fn apply(&self, caller: &Caller, apply: Apply) -> Result<Outcome, ServiceError> {
         let intent = self.intent(caller, Operation::Apply, "apply", apply.base, apply.dry_run, apply.message).await?;
-        let ring = self.ring();
+        let service = self.clone();
         let edit = move |tx: &Connection| {
             check_base(tx, intent.base)?;
-            let current = self::current(tx, &ring)?;
+            let (ring, current) = (service.ring(), service.objects(tx)?);
             match next::applied(&current, apply.objects, apply.prune, &ring)? {
                 Ok((next, warnings)) => commit(tx, &ring, &intent, &current, next, warnings),
                 Err(faults) => {
                     let faults = faults.into_iter().map(Judged::from).collect();
-                    Ok(Outcome { revision: revisions::head(tx)?, faults, ..Outcome::default() })
+                    Ok((Outcome { revision: revisions::head(tx)?, faults, ..Outcome::default() }, None))
                 }
             }
         };
-        self.store().write(move |tx| edit(tx)).await
+        self.commit(edit).await
     }
 
     /// Removes an object.
@@ -117,11 +118,11 @@ impl Service {
         let kind = Kind::parse(&delete.kind).map_err(|fault| ServiceError::Invalid(in_words(&fault)))?;
         let intent =
             self.intent(caller, Operation::Delete, "delete", delete.base, delete.dry_run, delete.message).await?;
-        let ring = self.ring();
+        let service = self.clone();
         let name = delete.name;
         let edit = move |tx: &Connection| {
             check_base(tx, intent.base)?;
-            let current = self::current(tx, &ring)?;
+            let (ring, current) = (service.ring(), service.objects(tx)?);
             let is_meant = |held: &Held| held.object.kind == kind && held.object.name == name;
             if !current.iter().any(is_meant) {
                 let of_kind = current.iter().filter(|held| held.object.kind == kind);
@@ -129,10 +130,10 @@ impl Service {
                 return Err(ServiceError::no_object(kind, &name, &names));
             }
             let next = current.iter().filter(|held| !is_meant(held)).map(|held| held.object.clone()).collect();
-            let outcome = commit(tx, &ring, &intent, &current, next, Vec::new())?;
-            Ok(Outcome { faults: used_by(kind, &name, outcome.faults), ..outcome })
+            let (outcome, made) = commit(tx, &ring, &intent, &current, next, Vec::new())?;
+            Ok((Outcome { faults: used_by(kind, &name, outcome.faults), ..outcome }, made))
         };
-        self.store().write(move |tx| edit(tx)).await
+        self.commit(edit).await
     }
 
     /// Makes a new revision with the objects of an old one. Tokens and secrets of their own stay what they are.
@@ -146,7 +147,7 @@ impl Service {
             message = format!("rollback to revision {revision}");
         }
         let intent = self.intent(caller, Operation::Rollback, "rollback", base, dry_run, message).await?;
-        let ring = self.ring();
+        let service = self.clone();
         let edit = move |tx: &Connection| {
             let head = revisions::head(tx)?;
             if revision == 0 {
@@ -158,11 +159,22 @@ impl Service {
                 return Err(ServiceError::NotFound(format!("there is no revision {revision}; the head is {head}")));
             }
             check_base(tx, intent.base)?;
-            let current = self::current(tx, &ring)?;
+            let (ring, current) = (service.ring(), service.objects(tx)?);
             let old = opened(objects::at(tx, revision)?, &ring)?;
             commit(tx, &ring, &intent, &current, old.into_iter().map(|held| held.object).collect(), Vec::new())
         };
-        self.store().write(move |tx| edit(tx)).await
+        self.commit(edit).await
+    }
+
+    /// Makes an edit, and goes on from what it made.
+    async fn commit(
+        &self,
+        edit: impl FnOnce(&Connection) -> Result<(Outcome, Option<Made>), ServiceError> + Send + 'static,
+    ) -> Result<Outcome, ServiceError> {
+        let service = self.clone();
+        let then = move |(_, made): &(Outcome, Option<Made>)| service.made(made.as_ref());
+        let (outcome, _) = self.store().write_then(move |tx| edit(tx), then).await?;
+        Ok(outcome)
     }
 
     async fn intent(
@@ -181,11 +193,6 @@ impl Service {
         }
         Ok(Intent { author: caller.name.clone(), at: Timestamp::now(), action, base, dry_run, message })
     }
-}
-
-/// The objects of the head.
-fn current(tx: &Connection, ring: &crate::secrets::Ring) -> Result<Vec<Held>, ServiceError> {
-    opened(objects::at(tx, revisions::head(tx)?)?, ring)
 }
 
 fn opened(rows: Vec<objects::StoredObject>, ring: &crate::secrets::Ring) -> Result<Vec<Held>, ServiceError> {

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::compile::{Labels, choices, doubts};
+use crate::compile::{Compiled, Labels, choices, doubts};
 use crate::language::{Fault, Object, join};
 use crate::publish::Desired;
 use crate::secrets::Secrets;
@@ -26,6 +26,8 @@ pub struct Judged {
 pub(super) struct Judgement {
     pub(super) faults: Vec<Judged>,
     pub(super) warnings: Vec<Fault>,
+    /// What would be desired; `None`: it is no configuration.
+    pub(super) desired: Option<Desired>,
 }
 
 impl From<Fault> for Judged {
@@ -56,33 +58,40 @@ pub(super) fn judge(
     judgement.warnings = doubts(&config, now, nodes);
     let desired = Desired { revision, config, keys, secrets, ..Desired::default() };
     for labels in &choices {
-        judgement.add(&desired, labels, None);
+        let compiled = judgement.add(&desired, labels, None);
+        // others are for nobody yet
+        let is_of_a_node = nodes.iter().any(|(_, of_node)| of_node == labels);
+        compiled.filter(|_| is_of_a_node).into_iter().for_each(|compiled| desired.proved.keep(labels, compiled));
     }
     for (node, labels) in nodes {
         if choices.insert(labels.clone()) {
-            judgement.add(&desired, labels, Some(node));
+            let compiled = judgement.add(&desired, labels, Some(node));
+            compiled.into_iter().for_each(|compiled| desired.proved.keep(labels, compiled));
         }
     }
     judgement.faults.truncate(MAX_FAULTS);
+    judgement.desired = Some(desired);
     judgement
 }
 
 impl Judgement {
-    fn add(&mut self, desired: &Desired, labels: &Labels, node: Option<&str>) {
+    /// Notes what is wrong or odd about it for nodes of these labels; what they would get.
+    fn add(&mut self, desired: &Desired, labels: &Labels, node: Option<&str>) -> Option<Compiled> {
         let same = |a: &Fault, b: &Fault| a.path == b.path && a.message == b.message;
-        let (faults, warnings) = match desired.compile(labels) {
-            Ok(compiled) => (Vec::new(), compiled.warnings),
-            Err(faults) => (faults, Vec::new()),
+        let (faults, compiled) = match desired.compile(labels) {
+            Ok(compiled) => (Vec::new(), Some(compiled)),
+            Err(faults) => (faults, None),
         };
         for fault in faults {
             if !self.faults.iter().any(|known| same(&known.fault, &fault)) {
                 self.faults.push(Judged { fault, node: node.map(str::to_owned) });
             }
         }
-        for warning in warnings {
-            if !self.warnings.iter().any(|known| same(known, &warning)) {
-                self.warnings.push(warning);
+        for warning in compiled.iter().flat_map(|compiled| &compiled.warnings) {
+            if !self.warnings.iter().any(|known| same(known, warning)) {
+                self.warnings.push(warning.clone());
             }
         }
+        compiled
     }
 }

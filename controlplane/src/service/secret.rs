@@ -102,7 +102,8 @@ impl Service {
             kept.map_err(|error| ServiceError::Impossible(format!("the key of the authority: {error}")))?;
         }
         // what was under way meanwhile was sealed by the ring of before
-        let late = self.store().write(move |tx| reseal(tx, &ring)).await?;
+        let service = self.clone();
+        let late = self.store().write_then(move |tx| reseal(tx, &ring), move |_| service.forget_made()).await?;
         Ok((rotated.0, rotated.1 + late))
     }
 

@@ -44,7 +44,7 @@ impl Service {
     pub async fn follow(&self) -> Result<watch::Receiver<Arc<Desired>>, ServiceError> {
         let mut head = self.store().head();
         head.mark_unchanged();
-        let (told, receiver) = watch::channel(Arc::new(self.desired().await?));
+        let (told, receiver) = watch::channel(self.desired().await?);
         let service = self.clone();
         tokio::spawn(async move {
             loop {
@@ -62,8 +62,7 @@ impl Service {
     }
 
     async fn tell(&self, told: &watch::Sender<Arc<Desired>>) -> Result<(), ServiceError> {
-        let desired = self.desired().await?;
-        told.send_replace(Arc::new(desired));
+        told.send_replace(self.desired().await?);
         Ok(())
     }
 
@@ -72,9 +71,9 @@ impl Service {
     /// # Errors
     ///
     /// As [`desired`].
-    pub async fn desired(&self) -> Result<Desired, ServiceError> {
-        let ring = self.ring();
-        self.store().read(move |db| desired(db, &ring)).await
+    pub async fn desired(&self) -> Result<Arc<Desired>, ServiceError> {
+        let service = self.clone();
+        self.store().read(move |db| service.desired_in(db)).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Changes are judged whole, counted once, remembered, and can be gone back on; secrets never come out.
 
 mod explain;
+mod made;
 mod secrets;
 mod tokens;
 

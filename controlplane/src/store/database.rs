@@ -126,6 +126,24 @@ impl Store {
         blocking(move || store.write_now(change)).await
     }
 
+    /// The same; what became of it is told to `then` before anybody hears of the new head, and only once it is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// Those of `change`, and of the database.
+    pub async fn write_then<T, E>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let store = self.clone();
+        blocking(move || store.change(change, then)).await
+    }
+
     /// As [`read`](Self::read), on this thread.
     ///
     /// # Errors
@@ -157,12 +175,21 @@ impl Store {
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.change(change, |_| ())
+    }
+
+    fn change<T, E: From<StoreError>>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+        then: impl FnOnce(&T),
+    ) -> Result<T, E> {
         let mut writer = hold(&self.0.writer);
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
         let result = change(&transaction)?;
         let head = revisions::head(&transaction)?;
         transaction.commit().map_err(StoreError::from)?;
         // Still under the lock, so that heads are told in order.
+        then(&result);
         self.0.head.send_if_modified(|told| std::mem::replace(told, head) != head);
         Ok(result)
     }

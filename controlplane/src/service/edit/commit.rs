@@ -1,13 +1,15 @@
 //! From what the objects are to be to a revision: judged, compared, written, remembered.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::super::change::{self, Change};
 use super::super::held::Held;
-use super::super::judge::judge;
+use super::super::judge::{Judgement, judge};
+use super::super::made::Made;
 use super::super::{ServiceError, order, secret, source};
 use super::Outcome;
 use crate::audit::{self, Event};
@@ -29,7 +31,8 @@ pub(super) struct Intent {
     pub(super) message: String,
 }
 
-/// Makes the objects what they are to be, in a new revision; nothing, where something is wrong or nothing would change.
+/// Makes the objects what they are to be, in a new revision, which is returned; nothing, where something is wrong or nothing would
+/// change.
 pub(super) fn commit(
     tx: &Connection,
     ring: &Ring,
@@ -37,28 +40,32 @@ pub(super) fn commit(
     current: &[Held],
     next: Vec<Object>,
     mut warnings: Vec<Fault>,
-) -> Result<Outcome, ServiceError> {
+) -> Result<(Outcome, Option<Made>), ServiceError> {
     let head = revisions::head(tx)?;
     let next = arranged(current, next, head + 1, ring);
     let size: usize = next.iter().map(|held| held.row.spec.len()).sum();
     if size > MAX_BYTES {
         let fault =
             Fault::value(Path::default(), format!("the whole configuration is larger than {} MiB", MAX_BYTES >> 20));
-        return Ok(Outcome { revision: head, faults: vec![fault.into()], ..Outcome::default() });
+        return Ok((Outcome { revision: head, faults: vec![fault.into()], ..Outcome::default() }, None));
     }
     let all: Vec<&Object> = next.iter().map(|held| &held.object).collect();
-    let judgement = judge(&all, source::keys(tx)?, secret::opened(tx, ring)?, &source::nodes(tx)?, head + 1, intent.at);
-    warnings.extend(judgement.warnings);
+    let (keys, secrets, nodes) = (source::keys(tx)?, secret::opened(tx, ring)?, source::nodes(tx)?);
+    let Judgement { faults, warnings: odd, desired } = judge(&all, keys, secrets, &nodes, head + 1, intent.at);
+    warnings.extend(odd);
     let changes = change::between(current, &next);
-    let mut outcome = Outcome { revision: head, changes, warnings, faults: judgement.faults };
+    let mut outcome = Outcome { revision: head, changes, warnings, faults };
     if intent.dry_run || !outcome.faults.is_empty() || outcome.changes.is_empty() {
-        return Ok(outcome);
+        return Ok((outcome, None));
     }
     let told = serde_json::to_string(&outcome.changes).expect("changes are texts and lists of texts");
     let base = intent.base.unwrap_or(head);
     outcome.revision = revisions::add(tx, intent.at, &intent.author, &intent.message, base, &told)?;
     write(tx, intent, current, &next, &outcome)?;
-    Ok(outcome)
+    // the number that was expected, as nobody else writes meanwhile
+    let made = desired.filter(|desired| desired.revision == outcome.revision);
+    let made = made.map(|desired| Made { objects: Arc::new(next), desired: Arc::new(desired) });
+    Ok((outcome, made))
 }
 
 /// Writes the rows of what changed, and an entry of the audit log for each.

@@ -17,9 +17,9 @@ async fn set(service: &Service, name: &str, value: &str) -> Result<(u64, u64), S
 }
 
 async fn values(service: &Service) -> Vec<(String, u64, String)> {
-    let secrets = service.desired().await.unwrap().secrets;
+    let desired = service.desired().await.unwrap();
     let value = |secret: &crate::secrets::SecretValue| String::from_utf8(secret.value.to_vec()).unwrap();
-    secrets.iter().map(|(name, secret)| (name.clone(), secret.version, value(secret))).collect()
+    desired.secrets.iter().map(|(name, secret)| (name.clone(), secret.version, value(secret))).collect()
 }
 
 #[tokio::test]
