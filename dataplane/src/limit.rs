@@ -476,6 +476,9 @@ pub(crate) const CLUSTER_LOOK: Duration = Duration::from_secs(1);
 pub(crate) const STORE_RETRY_FIRST: Duration = Duration::from_millis(50);
 /// Longest such pause: a store that is back is used again within a second, connecting included.
 pub(crate) const STORE_RETRY_LAST: Duration = Duration::from_millis(250);
+/// Longest pause before another connection is tried while the one there is leads to a Redis that takes no writes: it is read from,
+/// and one that takes writes is found within a second or so.
+pub(crate) const STORE_LOOK_LAST: Duration = Duration::from_secs(1);
 /// Sessions named in one round trip: some 20 KB.
 pub(crate) const STORE_BATCH: usize = 500;
 /// How long a copy of a session is good after the store was heard last: the time in which the end of a session, and whatever

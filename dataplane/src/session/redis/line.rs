@@ -2,7 +2,8 @@
 //! is told on the connection it would be read from, in order; a line that is silent or broken vouches for nothing.
 //!
 //! Verdicts come in time whatever Redis does: each command has a deadline, a line that does not answer pings is not asked
-//! at all, and commands beyond a number are refused rather than queued.
+//! at all, and commands beyond a number are refused rather than queued. A line to a Redis that takes no writes is read on, while
+//! one that does is looked for beside it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,14 @@ use crate::session::SessionId;
 use crate::session::store::{Down, Look};
 use crate::session::tie::Tie;
 
+/// Why a connection is used no more.
+enum Over {
+    /// It is broken, or silent.
+    Broken(String),
+    /// There is one to a Redis that takes writes, which this one did not lead to.
+    Better(MultiplexedConnection),
+}
+
 pub(super) struct Line {
     place: Place,
     hearing: Arc<Hearing>,
@@ -35,7 +44,7 @@ pub(super) struct Line {
     /// Why Redis does not take what is written.
     refusing: Trouble,
     /// Another connection may lead to a Redis that takes writes.
-    renew: Notify,
+    look_elsewhere: Notify,
     /// There is a connection.
     connected: Notify,
 }
@@ -51,7 +60,7 @@ impl Line {
             places: Semaphore::new(limit::STORE_COMMANDS),
             start: Instant::now(),
             answered: AtomicU64::new(0),
-            renew: Notify::new(),
+            look_elsewhere: Notify::new(),
             connected: Notify::new(),
         }
     }
@@ -150,7 +159,7 @@ impl Line {
             let code = error.code().unwrap_or("no reason given");
             self.refusing.set(Some(format!("Redis refuses to write: {code}")));
             if matches!(error.code(), Some("READONLY" | "MASTERDOWN")) {
-                self.renew.notify_one();
+                self.look_elsewhere.notify_one();
             }
         }
     }
@@ -160,9 +169,14 @@ impl Line {
         let mut pause = limit::STORE_RETRY_FIRST;
         loop {
             match timeout(limit::STORE_CONNECT, self.connect()).await {
-                Ok(Ok(connection)) => {
+                Ok(Ok(mut connection)) => {
                     pause = limit::STORE_RETRY_FIRST;
-                    let cause = self.serve(connection).await;
+                    let cause = loop {
+                        match self.serve(connection).await {
+                            Over::Broken(cause) => break cause,
+                            Over::Better(other) => connection = other,
+                        }
+                    };
                     self.connection.store(None);
                     self.broken.set(Some(cause));
                 }
@@ -199,9 +213,34 @@ impl Line {
         Ok(connection)
     }
 
-    /// Uses a connection until it is broken, or silent; says why it ended.
-    async fn serve(&self, mut connection: MultiplexedConnection) -> String {
+    /// Once Redis refused to write because it follows another: looks for a connection to one that takes writes, until there is one,
+    /// or the one there is does.
+    async fn better(&self) -> MultiplexedConnection {
+        loop {
+            self.look_elsewhere.notified().await;
+            let mut pause = limit::STORE_RETRY_LAST;
+            while self.refusing.told().is_some() {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(limit::STORE_LOOK_LAST);
+                if let Ok(Ok(connection)) = timeout(limit::STORE_CONNECT, self.connect_to_writable()).await {
+                    return connection;
+                }
+            }
+        }
+    }
+
+    async fn connect_to_writable(&self) -> RedisResult<MultiplexedConnection> {
+        let mut connection = self.connect().await?;
+        // no session has that name. That it follows another would be said by ROLE as well, for which users need a right of its own
+        let nothing = format!("{}{{}}", self.hearing.copies.prefix);
+        cmd("DEL").arg(nothing).exec_async(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// Uses a connection until it is broken, or silent, or there is a better one.
+    async fn serve(&self, mut connection: MultiplexedConnection) -> Over {
         let (question, mut is_first) = (self.place.question(), true);
+        let mut better = std::pin::pin!(self.better());
         loop {
             let sent = Instant::now();
             match timeout(limit::STORE_DEADLINE, connection.req_packed_command(&question)).await {
@@ -221,19 +260,19 @@ impl Line {
                 // what is changed meanwhile, another one may be told
                 Ok(Ok(_)) => is_first = true,
                 Ok(Err(error)) if error.is_unrecoverable_error() || error.is_connection_dropped() => {
-                    return said(&error);
+                    return Over::Broken(said(&error));
                 }
                 // late: the next one may be answered
                 _ if is_first || !self.is_heard(Instant::now(), limit::COPY_GOOD) => {
-                    return "Redis does not answer".to_owned();
+                    return Over::Broken("Redis does not answer".to_owned());
                 }
                 _ => {}
             }
             tokio::select! {
                 () = tokio::time::sleep(limit::STORE_PING) => {}
-                () = self.renew.notified() => {
-                    tokio::time::sleep(limit::STORE_RETRY_LAST).await;
-                    return "another connection may lead to a Redis that takes writes".to_owned();
+                connection = &mut better => {
+                    self.refusing.set(None);
+                    return Over::Better(connection);
                 }
             }
         }
