@@ -352,9 +352,12 @@ fn forward(client: &Fields, server: &mut Fields) {
     let _ = server.extend(client, wanted);
 }
 
-/// What a renewed session's client is told first: its lists may have changed.
-fn taken_notes(session: &crate::session::Session) -> VecDeque<relay::Item> {
-    session.take_notes().into_iter().map(relay::Item::message).collect()
+/// What the client of a session is told first on a stream that begins: its lists may have changed.
+async fn taken_notes(worker: &Worker, session: &Arc<crate::session::Session>) -> VecDeque<relay::Item> {
+    let mut notes = sessions::take_untold(worker, session).await;
+    notes.extend(session.take_notes());
+    let mut told = std::collections::HashSet::new();
+    notes.into_iter().filter(|note| told.insert(note.clone())).map(relay::Item::message).collect()
 }
 
 /// The handles of a call.

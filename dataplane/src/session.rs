@@ -95,7 +95,7 @@ pub(crate) struct Rare {
     pub renewal: tokio::sync::Mutex<Option<Instant>>,
     /// The connection to a stdio server, which cannot leave this node.
     pub attachment: tokio::sync::Mutex<Option<Attachment>>,
-    /// Messages the client is told when it next opens a stream: after a renewal, that lists may have changed.
+    /// Messages for the stream that the client opens here now.
     notes: Mutex<Vec<Bytes>>,
     /// Raw ids of requests the client cancelled whose calls have not noticed yet.
     cancelled: Mutex<VecDeque<Bytes>>,
@@ -126,6 +126,9 @@ pub(crate) struct State {
     pub subscriptions: BTreeSet<Bytes>,
     /// The kinds of lists, a bit each, that the server told this session have changed.
     pub told: u8,
+    /// The kinds of lists, a bit each, that may have changed, as the client is to be told when it next opens a stream: after a
+    /// renewal, and where other things are shown to it.
+    pub untold: u8,
 }
 
 /// What a new session starts with.
@@ -260,7 +263,8 @@ impl Session {
         self.told.load(Ordering::Acquire) & 1 << kind as u8 != 0
     }
 
-    /// Leaves messages for the client's next stream, in place of earlier ones.
+    /// Leaves messages for the stream that the client opens here now, in place of earlier ones. What is for its next one, whoever
+    /// opens that, is in the state.
     pub(crate) fn leave_notes(&self, notes: Vec<Bytes>) {
         *self.rare().notes.lock().unwrap_or_else(PoisonError::into_inner) = notes;
     }

@@ -179,3 +179,32 @@ async fn nodes_of_a_fleet_share_sessions_and_the_configuration_says_where() {
     }
     until("nothing was opened again", || (server.got("initialize").len() == 50).then_some(())).await;
 }
+
+#[tokio::test]
+async fn that_lists_may_have_changed_is_told_by_whichever_gateway_opens_the_next_stream_and_once() {
+    let (server, redis) = (Server::start(Era::Legacy, &Catalogue::new("one").tools(2)), Redis::start().await);
+    let [here, there] = two(&redis, json!({ "one": server.config() })).await;
+    for (path, tool) in [(PATH, "tool-000"), ("/mcp", "one_tool-000")] {
+        let session = Session::open(here.port, path).await;
+        assert_eq!(session.call(tool, json!({})).await.status, 200);
+        server.forget();
+        // renewed here, or there; told there, or here
+        for (renewed_at, opened_at) in [(&here, &there), (&there, &here), (&here, &here)] {
+            server.forget();
+            assert_eq!(session.at(renewed_at.port).call(tool, json!({})).await.status, 200, "{path}");
+            let mut stream = session.at(opened_at.port).listen(None).await;
+            assert_eq!(stream.message().await["method"], "notifications/tools/list_changed", "{path}");
+        }
+        let mut stream = session.at(there.port).listen(None).await;
+        let speaking = async {
+            // until the stream is open at the server as well
+            loop {
+                server.tell("notifications/message", json!({ "level": "info", "data": path }), |_| true).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let first = tokio::select! { first = stream.message() => first, () = speaking => Value::Null };
+        assert_eq!(first["method"], "notifications/message", "{path}");
+        session.delete().await;
+    }
+}

@@ -255,6 +255,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         let mut base = *base;
         let ticket = stream_ticket(base.ticket, &mut base.record, None)?;
         let depth = base.plane.snapshot.limits.json_depth;
+        let before = taken_notes(worker, &session).await;
         return Ok(stream(Relay::new(Parts {
             worker: Rc::clone(worker),
             source: events(response.body),
@@ -262,7 +263,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
             numbering: Some(numbering),
             expected: None,
             depth,
-            before: taken_notes(&session),
+            before,
             on_timeout: None,
             upstream: Some(upstream),
             principal: base.principal,

@@ -285,7 +285,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
         Resumed::Anew(anew) => anew,
     };
     match arrival.headers.get(sluice_mcp::header::LAST_EVENT_ID) {
-        None => gather::open(worker, arrival, whole, positions),
+        None => gather::open(worker, arrival, whole, positions).await,
         Some(last) => {
             // an event has an id only where it came from one server's numbered stream, and says which
             let server = std::str::from_utf8(last)

@@ -66,6 +66,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
     let Call { upstream, base } = call;
     let mut base = *base;
     let ticket = stream_ticket(base.ticket, &mut base.record, None)?;
+    let before = taken_notes(worker, &in_use.session).await;
     Ok(stream(Relay::new(Parts {
         worker: Rc::clone(worker),
         source: Source::Child { inbox, child, ticket: None },
@@ -73,7 +74,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         numbering: None,
         expected: None,
         depth: base.plane.snapshot.limits.json_depth,
-        before: taken_notes(&in_use.session),
+        before,
         on_timeout: None,
         upstream: Some(upstream),
         principal: base.principal,

@@ -165,7 +165,7 @@ impl Relay {
                     permits: handles.and_then(|handles| handles.permits.clone()),
                     own_door: handles.is_some_and(|handles| handles.naming == Naming::Own),
                 };
-                Some(Box::pin(ending(Arc::clone(&parts.worker.node), standing)))
+                Some(Box::pin(ending(Rc::clone(&parts.worker), standing)))
             }
             (false, Some(session), Some(expected)) => {
                 let id = expected.id.clone();

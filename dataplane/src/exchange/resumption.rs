@@ -47,7 +47,7 @@ pub(super) async fn resume<To: Door>(worker: &Rc<Worker>, mut call: Call<To>, in
         let Some(Ok(reader)) = ring.map(|ring| ring.read(None)) else { return anew(call, in_use) };
         let of = Of::Session(Positions::default());
         let place = Place { home: here, stream: reader.ring.stream, number: 0, of };
-        return Resumed::Here(again(worker, call, in_use, (Some(reader), place), None));
+        return Resumed::Here(again(worker, call, in_use, (Some(reader), place), None).await);
     };
     // others are the server's
     let Some(place) = Place::open(&worker.node.seal, &session, last) else { return anew(call, in_use) };
@@ -66,9 +66,9 @@ pub(super) async fn resume<To: Door>(worker: &Rc<Worker>, mut call: Call<To>, in
         // from here on, whoever asks elsewhere is sent here
         place.home = here;
         match (ring.read(Some(place.number)), &place.of) {
-            (Ok(reader), _) => return Resumed::Here(again(worker, call, in_use, (Some(reader), place), None)),
+            (Ok(reader), _) => return Resumed::Here(again(worker, call, in_use, (Some(reader), place), None).await),
             (Err(Missing::Over { early: false }), Of::Request(_)) => {
-                return Resumed::Here(again(worker, call, in_use, (None, place), None));
+                return Resumed::Here(again(worker, call, in_use, (None, place), None).await);
             }
             (Err(Missing::Over { early: false }), Of::Session(_)) => {
                 // a stream that its server ended: the next one
@@ -82,7 +82,7 @@ pub(super) async fn resume<To: Door>(worker: &Rc<Worker>, mut call: Call<To>, in
         Of::Session(positions) => positions,
         Of::Request(ref request) => {
             let answer = lost(request);
-            return Resumed::Here(again(worker, call, in_use, (None, place), Some(answer)));
+            return Resumed::Here(again(worker, call, in_use, (None, place), Some(answer)).await);
         }
     };
     call.headers.remove(header::LAST_EVENT_ID);
@@ -111,7 +111,7 @@ fn anew<To>(call: Call<To>, in_use: InUse) -> Resumed<To> {
 }
 
 /// The stream, as far as it is there.
-fn again<To: Door>(
+async fn again<To: Door>(
     worker: &Rc<Worker>,
     call: Call<To>,
     in_use: InUse,
@@ -125,7 +125,7 @@ fn again<To: Door>(
     let ticket = stream_ticket(base.ticket, &mut base.record, None)?;
     let mut before: VecDeque<Item> = before.into_iter().collect();
     if place.request().is_none() {
-        before.extend(taken_notes(&in_use.session));
+        before.extend(taken_notes(worker, &in_use.session).await);
     }
     let again = Again { node: Arc::clone(&worker.node), session: Arc::clone(&in_use.session), reader, place };
     Ok(stream(Relay::new(Parts {

@@ -16,6 +16,7 @@ mod greeting;
 mod kept;
 mod own;
 mod parts;
+mod untold;
 
 use super::ask::{answer_to, send};
 use super::call::{Call, Content, Posted, Reply};
@@ -41,6 +42,7 @@ pub(crate) use kept::follow;
 pub(super) use kept::{begin, find, note_lists, remove, set_log_level};
 pub(super) use own::OwnSession;
 pub(super) use parts::{error_text, part, tell_part};
+pub(super) use untold::{leave_all, take as take_untold};
 
 /// `initialize`: the server is asked with the client's own bytes; a session begins when it agrees.
 pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
@@ -328,6 +330,7 @@ async fn initialize_again(
         }
     }
     upstream.catalogue.changed(&Kinds::ALL);
+    let may_have_changed = untold::declared(result.of(&body));
     let is_kept = kept::change(worker, session, |state| {
         if state.epoch != epoch {
             return false;
@@ -335,6 +338,7 @@ async fn initialize_again(
         state.epoch = epoch + 1;
         state.upstream = fresh.clone();
         state.place = place;
+        state.untold |= may_have_changed;
         true
     })
     .await;
@@ -343,7 +347,6 @@ async fn initialize_again(
         end_state(worker, upstream, &renewed).await;
         return is_kept.map(drop);
     }
-    session.leave_notes(changed_notes(result.of(&body)));
     end_former(worker, upstream, before);
     Ok(())
 }
@@ -376,16 +379,6 @@ fn restoration(state: &State) -> Vec<Bytes> {
         Bytes::from(body)
     });
     state.log_level.iter().cloned().chain(subscriptions).collect()
-}
-
-/// The `list_changed` notifications a server's capabilities allow.
-fn changed_notes(initialize_result: &[u8]) -> Vec<Bytes> {
-    let result: serde_json::Value = serde_json::from_slice(initialize_result).unwrap_or_default();
-    ["tools", "prompts", "resources"]
-        .iter()
-        .filter(|kind| result["capabilities"][**kind]["listChanged"] == true)
-        .map(|kind| format!(r#"{{"jsonrpc":"2.0","method":"notifications/{kind}/list_changed"}}"#).into())
-        .collect()
 }
 
 /// A message of our own inside a server session.
@@ -541,7 +534,9 @@ pub(super) async fn attached(upstream: &Arc<Upstream>, session: &Session) -> Res
             let _ = child.request(caller, body, message);
         }
     }
-    session.leave_notes(child.initialize_result().map(|r| changed_notes(r)).unwrap_or_default());
+    let may_have_changed = child.initialize_result().map(|result| untold::declared(result)).unwrap_or_default();
+    // it cannot leave this node
+    session.update(|state| std::mem::replace(&mut state.untold, may_have_changed) != may_have_changed);
     upstream.catalogue.changed(&Kinds::ALL);
     *attachment = Some(Attachment { child: Arc::clone(&child), key });
     Ok(child)

@@ -146,22 +146,27 @@ mod wire {
         /// Absent: nowhere to stay.
         #[prost(fixed64, optional, tag = "7")]
         pub place: Option<u64>,
+        #[prost(uint32, tag = "8")]
+        pub untold: u32,
     }
 
     impl From<&super::State> for State {
         fn from(state: &super::State) -> Self {
-            let super::State { epoch, upstream, place, version, log_level, subscriptions, told } = state.clone();
+            let super::State { epoch, upstream, place, version, log_level, subscriptions, told, untold } =
+                state.clone();
             let (subscriptions, place) = (subscriptions.into_iter().collect(), place.map(Place::number));
-            Self { epoch, upstream, version, log_level, subscriptions, told: told.into(), place }
+            let (told, untold) = (told.into(), untold.into());
+            Self { epoch, upstream, version, log_level, subscriptions, told, place, untold }
         }
     }
 
     impl From<State> for super::State {
         fn from(state: State) -> Self {
-            let State { epoch, upstream, version, log_level, subscriptions, told, place } = state;
+            let State { epoch, upstream, version, log_level, subscriptions, told, place, untold } = state;
             let (subscriptions, place) = (BTreeSet::from_iter(subscriptions), place.and_then(Place::numbered));
             // bits that a later version may add mean nothing to this one
-            Self { epoch, upstream, place, version, log_level, subscriptions, told: (told & 0xff) as u8 }
+            let (told, untold) = ((told & 0xff) as u8, (untold & 0xff) as u8);
+            Self { epoch, upstream, place, version, log_level, subscriptions, told, untold }
         }
     }
 
@@ -239,6 +244,7 @@ mod tests {
                 log_level: Some(Bytes::from_static(b"{}")),
                 subscriptions: [Bytes::from_static(b"\"file:///a\"")].into(),
                 told: 1,
+                untold: 6,
             },
             log_level: None,
             parts: vec![Part {

@@ -36,7 +36,7 @@ use crate::session::{InUse, Requests, Session};
 use crate::upstream::Carrier;
 
 /// Opens the stream; in the place of one that got as far as `from`.
-pub(super) fn open(worker: &Rc<Worker>, arrival: Arrival, whole: InUse, from: Option<Positions>) -> Outcome {
+pub(super) async fn open(worker: &Rc<Worker>, arrival: Arrival, whole: InUse, from: Option<Positions>) -> Outcome {
     let mut base = *arrival.base;
     let ticket = stream_ticket(base.ticket, &mut base.record, None)?;
     let (items, queue) = mpsc::channel(limit::GATHERED);
@@ -56,7 +56,7 @@ pub(super) fn open(worker: &Rc<Worker>, arrival: Arrival, whole: InUse, from: Op
         numbering: None,
         expected: None,
         depth: base.plane.snapshot.limits.json_depth,
-        before: taken_notes(&whole.session),
+        before: taken_notes(worker, &whole.session).await,
         on_timeout: None,
         principal: base.principal,
         upstream: None,

@@ -1,13 +1,14 @@
 //! How long a stream may go on: until the node stops, its session ends, its credential expires, or the configuration allows it
 //! no longer.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use super::item::{LIST_CHANGED, list_changed};
 use crate::auth::Principal;
 use crate::auth::permits::Permits;
 use crate::drain::Phase;
-use crate::node::Node;
+use crate::exchange::sessions;
+use crate::node::Worker;
 use crate::plane::Plane;
 use crate::session::Session;
 use crate::upstream::Upstream;
@@ -39,25 +40,31 @@ pub(super) struct Standing {
     pub own_door: bool,
 }
 
+/// What becomes of it in a new plane.
+enum Verdict {
+    GoesOn,
+    /// Its client may have another one: it says what was shown as it began, and other things are now.
+    ShowsOthers,
+    NotAllowed,
+}
+
 impl Standing {
-    /// Whether it may go on in a new plane as it is.
-    fn may_stay(&self, plane: &Arc<Plane>) -> bool {
-        let Some(principal) = plane.known.again(&self.principal) else { return false };
-        let Some(upstream) = &self.upstream else { return true };
+    fn judged_by(&self, plane: &Arc<Plane>) -> Verdict {
+        let Some(principal) = plane.known.again(&self.principal) else { return Verdict::NotAllowed };
+        let Some(upstream) = &self.upstream else { return Verdict::GoesOn };
         let view = plane.seen_by(&principal);
-        let Some(now) = view.server(upstream.name()).filter(|now| now.is(upstream)) else { return false };
-        // a stream says what was shown as it began
+        let Some(now) = view.server(upstream.name()).filter(|now| now.is(upstream)) else {
+            return Verdict::NotAllowed;
+        };
         let same = now.shows_as(upstream) && Permits::stay(self.permits.as_ref(), view.permits.as_ref());
-        if let (false, true, Some(session)) = (same, self.own_door, &self.session) {
-            session.leave_notes(LIST_CHANGED.map(list_changed).into());
-        }
-        same
+        if same { Verdict::GoesOn } else { Verdict::ShowsOthers }
     }
 }
 
 /// Waits until a long-lived stream must end: streams are judged again after every swap of the configuration. One whose
 /// principal may do other things by now ends as well: what comes in its place is what policies grant then.
-pub(super) async fn ending(node: Arc<Node>, standing: Standing) -> End {
+pub(super) async fn ending(worker: Rc<Worker>, standing: Standing) -> End {
+    let node = &worker.node;
     let over = async {
         match &standing.session {
             Some(session) => session.over().await,
@@ -76,8 +83,15 @@ pub(super) async fn ending(node: Arc<Node>, standing: Standing) -> End {
                     return End::Leaving;
                 }
                 let plane = Arc::clone(&planes.borrow_and_update());
-                if !standing.may_stay(&plane) {
-                    return End::NotAllowed;
+                match standing.judged_by(&plane) {
+                    Verdict::GoesOn => {}
+                    Verdict::ShowsOthers => {
+                        if let (true, Some(session)) = (standing.own_door, &standing.session) {
+                            sessions::leave_all(&worker, session).await;
+                        }
+                        return End::NotAllowed;
+                    }
+                    Verdict::NotAllowed => return End::NotAllowed,
                 }
             }
         }
