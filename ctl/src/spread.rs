@@ -59,10 +59,13 @@ pub(crate) struct Spread {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
-    Runs,
+    /// With what is wrong all the same.
+    Runs(Vec<String>),
     Refused(Vec<String>),
     Waits,
-    Away { seen_ms: u64 },
+    Away {
+        seen_ms: u64,
+    },
 }
 
 impl Spread {
@@ -92,7 +95,7 @@ impl Spread {
     /// The verdicts for programs.
     pub(crate) fn values(&self) -> Value {
         let value = |(node, verdict): (&String, &Verdict)| match verdict {
-            Verdict::Runs => json!({"node": node, "verdict": "runs"}),
+            Verdict::Runs(faults) => json!({"node": node, "verdict": "runs", "faults": faults}),
             Verdict::Refused(faults) => json!({"node": node, "verdict": "rejected", "faults": faults}),
             Verdict::Waits => json!({"node": node, "verdict": "waiting"}),
             Verdict::Away { seen_ms } => json!({"node": node, "verdict": "away", "seen": time::iso(*seen_ms)}),
@@ -143,9 +146,10 @@ impl Spread {
         let paint = Paint::on(Stream::Stderr);
         let name = &node.node;
         match verdict {
-            Verdict::Runs => {
+            Verdict::Runs(_) => {
                 let runs = paint.text(Tone::Good, "runs");
                 talk(&format!("{name} {runs} revision {} after {:.1} s\n", node.revision, after.as_secs_f64()));
+                talk(&fault::show("warning", &node.faults, files));
             }
             Verdict::Refused(_) => {
                 let refused = paint.text(Tone::Bad, "refused");
@@ -163,9 +167,9 @@ impl Spread {
 
     fn verdict(&self, node: &NodeStatus) -> Verdict {
         if node.revision >= self.revision {
-            Verdict::Runs
+            Verdict::Runs(node.faults.iter().map(|fault| said("warning", fault)).collect())
         } else if node.rejected_revision >= self.revision {
-            Verdict::Refused(node.rejected.iter().map(said).collect())
+            Verdict::Refused(node.rejected.iter().map(|fault| said("error", fault)).collect())
         } else if node.connected && node.state() != NodeState::Stale {
             Verdict::Waits
         } else {
@@ -186,7 +190,7 @@ impl Spread {
                     ));
                 }
                 Verdict::Waits => talk(&format!("{node} has not answered after {} s\n", patience.as_secs())),
-                Verdict::Runs | Verdict::Refused(_) => {}
+                Verdict::Runs(_) | Verdict::Refused(_) => {}
             }
         }
         if self.verdicts.is_empty() {
@@ -195,8 +199,8 @@ impl Spread {
     }
 }
 
-fn said(fault: &ConfigurationFault) -> String {
-    fault::show("error", std::slice::from_ref(fault), &[]).trim_end().to_owned()
+fn said(word: &str, fault: &ConfigurationFault) -> String {
+    fault::show(word, std::slice::from_ref(fault), &[]).trim_end().to_owned()
 }
 
 fn nodes(count: usize) -> String {

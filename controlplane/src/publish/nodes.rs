@@ -74,6 +74,8 @@ struct Node {
     accepted: bool,
     /// It refused what it was sent last since it came.
     refuses: bool,
+    /// What is wrong with what it runs all the same.
+    faults: Vec<v1::ConfigurationFault>,
     report: v1::Report,
     /// What its servers offer, as it was last told, by their names.
     offers: BTreeMap<String, Told>,

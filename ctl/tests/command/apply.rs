@@ -75,6 +75,20 @@ fn a_node_that_refuses_is_quoted_in_full_at_its_place_in_the_file() {
 }
 
 #[test]
+fn what_is_wrong_with_a_revision_that_runs_all_the_same_is_a_warning() {
+    let home = home();
+    let unkept = NodeStatus { faults: vec![fault(&["ledger"], "cannot be written: disk full")], ..node("edge-1", 7) };
+    let watch = vec![WatchResponse { revision: 7, nodes: vec![unkept], settled: true }];
+    let script = Script { apply: Some(Box::new(|_| Ok(changed(7)))), watch, ..Script::default() };
+    let (code, data, talk) = applied(script, home.path(), &["-o", "json"]);
+    assert_eq!(code, 0, "{talk}");
+    assert!(talk.contains("edge-1 runs revision 7 after"), "{talk}");
+    assert!(talk.contains("warning: ledger: cannot be written: disk full\n"), "{talk}");
+    let value: serde_json::Value = serde_json::from_str(&data).unwrap();
+    assert_eq!(value["nodes"][0]["faults"][0], "warning: ledger: cannot be written: disk full");
+}
+
+#[test]
 fn a_file_that_is_wrong_is_not_sent() {
     let home = home();
     std::fs::write(home.path().join("mcp.yaml"), "servers:\n  weather: {urll: x}\n").unwrap();

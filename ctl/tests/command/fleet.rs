@@ -103,6 +103,7 @@ fn status_tells_what_is_wrong_where() {
                 ..ServerStatus::default()
             }],
             certificate_expires_ms: lately() + 180_000,
+            faults: vec![fault(&["ledger"], "cannot be written: disk full")],
             ..NodeStatus::default()
         };
         let refusing = NodeStatus {
@@ -113,6 +114,7 @@ fn status_tells_what_is_wrong_where() {
             rejected_ms: lately(),
             rejected: vec![fault(&["servers", "a", "url"], "is odd"), fault(&["proxy", "port"], "is taken")],
             certificate_expires_ms: 0,
+            faults: vec![],
             connected: true,
             ready: true,
             servers: vec![],
@@ -138,6 +140,7 @@ fn status_tells_what_is_wrong_where() {
     for part in [
         ", version 0.1.0\nrevision       7\nnodes          1 current, 1 rejected, 1 stale\n",
         "edge-1: server github is down: connection refused\n",
+        "edge-1 runs revision 7, and not all is well:\nwarning: ledger: cannot be written: disk full\n",
         "edge-1: server github lacks its credential since 1970-01-01T00:00:01Z: credential `crm`: no token in time\n",
         "edge-1: its certificate ends in 1 min",
         "edge-2 refused revision 7, 1 min ago, and goes on with 6:\nerror: servers.a.url: is odd\nerror: proxy.port: is taken\n",

@@ -230,7 +230,8 @@ async fn keep(ledger: Arc<Ledger>, held: Held) -> Result<(), Fault> {
     let written = tokio::task::spawn_blocking(move || ledger.write(&held.manifest, &held.chunks)).await;
     written.unwrap_or_else(|failed| Err(std::io::Error::other(failed))).map_err(|error| {
         tracing::error!(%error, "the ledger cannot be written: without a control plane this node would start with what it ran before");
-        Fault { path: "ledger".to_owned(), reason: format!("cannot be written: {error}") }
+        let consequence = "started again without a control plane, the node would run what it ran before";
+        Fault { path: "ledger".to_owned(), reason: format!("cannot be written: {error}; {consequence}") }
     })
 }
 

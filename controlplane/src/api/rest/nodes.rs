@@ -55,6 +55,9 @@ pub(super) struct Node {
     /// What it last refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected: Option<Rejection>,
+    /// What is wrong with the revision it runs all the same: that it is not kept for a restart, say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<ConfigurationFault>,
     ready: bool,
     draining: bool,
     sessions: u64,
@@ -202,6 +205,7 @@ impl From<v1::NodeStatus> for Node {
             connected: status.connected,
             seen_ms: status.seen_ms,
             rejected,
+            faults: status.faults.into_iter().map(ConfigurationFault::from).collect(),
             ready: status.ready,
             draining: status.draining,
             sessions: status.sessions,

@@ -34,6 +34,7 @@ fn status(name: &str, node: &Node, head: u64) -> v1::NodeStatus {
         servers: node.report.servers.iter().cloned().map(server).collect(),
         addresses: node.addresses.clone(),
         link: kept.link.clone(),
+        faults: node.faults.clone(),
         certificate_expires_ms: node
             .certificate
             .as_ref()

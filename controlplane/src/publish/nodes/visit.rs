@@ -123,7 +123,7 @@ impl Visit {
             }
             node.kept.revision = revision;
             node.follow_since();
-            (node.accepted, node.refuses) = (true, false);
+            (node.accepted, node.refuses, node.faults) = (true, false, faults);
         });
     }
 

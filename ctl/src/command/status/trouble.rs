@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(3600);
 
 /// A paragraph per trouble.
 pub(super) fn lines(nodes: &[NodeStatus], now: u64) -> Vec<String> {
-    let troubles = [refused, away, certificate, servers, credentials];
+    let troubles = [refused, faulty, away, certificate, servers, credentials];
     let paint = Paint::on(Stream::Stdout);
     nodes.iter().flat_map(|node| troubles.iter().filter_map(move |trouble| trouble(node, now, paint))).collect()
 }
@@ -42,6 +42,15 @@ fn refused(node: &NodeStatus, now: u64, paint: Paint) -> Option<String> {
     let faults = fault::show("error", &node.rejected, &[]);
     let head = format!("{} {refused} revision {}, {when}, and {instead}:", node.node, node.rejected_revision);
     Some(format!("{head}\n{}", faults.trim_end()))
+}
+
+fn faulty(node: &NodeStatus, _: u64, paint: Paint) -> Option<String> {
+    if node.faults.is_empty() {
+        return None;
+    }
+    let but = paint.text(Tone::Notice, "not all is well");
+    let faults = fault::show("warning", &node.faults, &[]);
+    Some(format!("{} runs revision {}, and {but}:\n{}", node.node, node.revision, faults.trim_end()))
 }
 
 fn away(node: &NodeStatus, now: u64, paint: Paint) -> Option<String> {
