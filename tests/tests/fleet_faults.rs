@@ -15,7 +15,7 @@ use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::{Client, Era};
 use sluice_tests::node::{Start, join_token, seen, status};
 use sluice_tests::server::Server;
-use sluice_tests::{ControlPlane, Node, wait};
+use sluice_tests::{ControlPlane, Node, until, wait};
 
 async fn apply(control: &ControlPlane, name: &str, server: &Server) -> u64 {
     control.admin().await.servers(&[(name, &server.config().to_string())]).await.revision
@@ -105,6 +105,51 @@ async fn a_ledger_that_is_damaged_or_another_s_is_set_aside() {
         node.runs(first).await;
         seen(&control, "edge", "current", |seen| seen.connected && seen.revision == first).await;
     }
+}
+
+#[tokio::test]
+async fn a_ledger_that_cannot_be_written_is_told_until_a_later_one_is() {
+    let (control, server) = (ControlPlane::empty().await, serve());
+    let first = apply(&control, "one", &server).await;
+    let node = Node::of(&control, "edge", &[]).await.ready().await;
+    let well = |revision| move |seen: &v1::NodeStatus| seen.revision == revision && seen.faults.is_empty();
+    seen(&control, "edge", "current", well(first)).await;
+    // no file takes the place of a folder
+    let blocked = node.state().join("ledger.new");
+    std::fs::create_dir(&blocked).unwrap();
+    let second = apply(&control, "two", &server).await;
+    let told = |seen: &v1::NodeStatus| {
+        let fault = seen.faults.iter().find(|fault| fault.path == ["ledger"]);
+        seen.revision == second && fault.is_some_and(|fault| fault.message.contains("cannot be written"))
+    };
+    seen(&control, "edge", "current", told).await;
+    assert!(works(&node, "two").await, "it is served all the same");
+    std::fs::remove_dir(&blocked).unwrap();
+    let third = apply(&control, "three", &server).await;
+    seen(&control, "edge", "current", well(third)).await;
+}
+
+#[tokio::test]
+async fn a_node_whose_identity_is_damaged_serves_what_it_ran_and_says_what_to_do() {
+    let (control, server) = (ControlPlane::empty().await, serve());
+    let first = apply(&control, "one", &server).await;
+    let mut node = Node::of(&control, "edge", &[]).await.ready().await;
+    let (identity, aside) = (node.state().join("identity.pem"), node.state().join("identity.pem.damaged"));
+    for half in [true, false] {
+        seen(&control, "edge", "current", |seen| seen.connected && seen.revision == first).await;
+        node.kill().await;
+        let good = std::fs::read(&identity).unwrap();
+        let bad = if half { &good[..good.len() / 2] } else { &[] };
+        std::fs::write(&identity, bad).unwrap();
+        node.again();
+        node.is_ready().await;
+        assert!(works(&node, "one").await);
+        node.logged("the identity of this node is damaged and was set aside").await;
+        assert_eq!(std::fs::read(&aside).unwrap(), bad);
+        node.give(&join_token(&control, "edge").await);
+        until("it joins again", || identity.exists().then_some(())).await;
+    }
+    seen(&control, "edge", "current", |seen| seen.connected && seen.revision == first).await;
 }
 
 /// Forwards bytes to a port, until it is told to swallow them.

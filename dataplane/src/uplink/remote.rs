@@ -30,11 +30,16 @@ const PORT: u16 = 9400;
 /// The file in the state folder with key and certificates.
 const FILE: &str = "identity.pem";
 
+/// Beside it: one that was not what had been written, for whoever wants to know what became of it.
+const ASIDE: &str = "identity.pem.damaged";
+
 /// A control plane elsewhere, and how this node gets in there.
 pub struct Remote {
     host: String,
     port: u16,
     identity: PathBuf,
+    /// The identity that was there cannot be used.
+    damaged: Option<io::Error>,
     join_token: Option<PathBuf>,
 }
 
@@ -60,7 +65,8 @@ pub enum UplinkError {
 
 impl Remote {
     /// The control plane at a URL, for a node whose identity is kept in a state folder. The join token is only looked at where
-    /// there is no identity, or where it is not good any more.
+    /// there is no identity, or where it is not good any more. An identity that is damaged is set aside: a node that had joined serves
+    /// what it ran last, and joins again with a new token.
     ///
     /// # Errors
     /// There is no way in.
@@ -71,19 +77,36 @@ impl Remote {
         // there is no other way than TLS: whoever writes `http` means the address
         let usable = matches!(uri.scheme_str(), Some("http" | "https")) && matches!(uri.path(), "" | "/");
         let host = uri.host().filter(|host| usable && !host.is_empty()).ok_or_else(wrong)?;
-        let identity = state_dir.join(FILE);
-        match (Identity::load(&identity), &join_token) {
+        let (identity, aside) = (state_dir.join(FILE), state_dir.join(ASIDE));
+        let damaged = match (Identity::load(&identity), &join_token) {
+            (Ok(Some(_)), _) => None,
+            (Err(error), _) if error.kind() == io::ErrorKind::InvalidData => {
+                // should that fail, it is written over when the node joins
+                let _ = std::fs::rename(&identity, &aside);
+                Some(error)
+            }
             (Err(error), _) => return Err(UplinkError::Identity(identity, error)),
+            (Ok(None), _) if aside.exists() => None,
             (Ok(None), None) => return Err(UplinkError::Token),
-            (Ok(None), Some(file)) => drop(JoinToken::read(file).map_err(UplinkError::BadToken)?),
-            (Ok(Some(_)), _) => {}
-        }
+            (Ok(None), Some(file)) => {
+                JoinToken::read(file).map_err(UplinkError::BadToken)?;
+                None
+            }
+        };
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port: uri.port_u16().unwrap_or(PORT), identity, join_token })
+        Ok(Self { host, port: uri.port_u16().unwrap_or(PORT), identity, damaged, join_token })
     }
 
     /// Serves the node over one connection after the other, as long as it lives.
     pub(super) async fn serve(&self, link: &mut Link) {
+        if let Some(error) = &self.damaged {
+            tracing::error!(
+                path = %self.identity.display(),
+                %error,
+                "the identity of this node is damaged and was set aside: the node joins again with a new join token (`sluice token \
+                 create NAME --join` makes one, --join-token-file gives it to the node)"
+            );
+        }
         let mut way = Way { remote: self, identity: Identity::load(&self.identity).ok().flatten(), tried: None };
         way.identity.iter().for_each(|identity| link.fleet.identify(identity));
         let mut backoff = Backoff::new();
@@ -141,6 +164,9 @@ impl Remote {
             .keep_alive_timeout(limit::UPLINK_PONG)
             .keep_alive_while_idle(true);
         endpoint.connect_with_connector(connect).await.map_err(|error| match distrust(&error) {
+            Some(distrust) if is_of_time(distrust) => Status::unavailable(format!(
+                "{distrust}: the certificate of the control plane is not valid at the time of this node; look at the clock of this node,                  and at that of the control plane"
+            )),
             Some(distrust) => Status::unauthenticated(format!(
                 "{distrust}: it is another control plane, or its authorities were exchanged while this node was away; a new join token \
                  brings the node back (`sluice token create NAME --join`)"
@@ -201,7 +227,12 @@ impl Way<'_> {
     /// Exchanges the join token for an identity.
     async fn join(&mut self, node: &str) -> Result<Identity, Status> {
         let file = self.remote.join_token.as_ref();
-        let file = file.ok_or_else(|| Status::unauthenticated("this node has to join, and there is no token"))?;
+        let file = file.ok_or_else(|| {
+            Status::unauthenticated(
+                "this node has to join, and there is no token: give one with --join-token-file (`sluice token create NAME --join` \
+                 makes one)",
+            )
+        })?;
         let token = JoinToken::read(file).map_err(Status::unauthenticated)?;
         let channel = self.remote.connect(tls::first_contact(token.authority).map_err(internal)?).await?;
         let key = Identity::key().map_err(internal)?;
@@ -285,6 +316,13 @@ fn distrust<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rust
         next = error.source();
     }
     None
+}
+
+/// Whether a certificate is only not good yet, or not any more.
+fn is_of_time(distrust: &rustls::Error) -> bool {
+    use rustls::CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let rustls::Error::InvalidCertificate(why) = distrust else { return false };
+    matches!(why, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
 }
 
 /// What lies under the layers of an error: the sentence a person can act on.
