@@ -71,8 +71,9 @@ struct Args {
     #[arg(long, value_name = "DIR", env = "SLUICE_STATE_DIR")]
     state_dir: Option<PathBuf>,
 
-    /// Keep sessions in Redis, where other nodes find them: redis://[USER:PASSWORD@]HOST[:PORT][/DB], or rediss://… for TLS.
-    /// Better in the environment, where no list of processes shows it
+    /// Keep sessions in Redis, where other nodes find them: redis://[USER:PASSWORD@]HOST[:PORT][/DB], by its sentinels
+    /// redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,…]/NAME, or in a cluster redis+cluster://[USER:PASSWORD@]HOST[:PORT][,…];
+    /// rediss… for TLS. Better in the environment, where no list of processes shows it
     #[arg(long, value_name = "URL", env = "SLUICE_REDIS", hide_env_values = true)]
     redis: Option<String>,
 

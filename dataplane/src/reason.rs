@@ -326,7 +326,9 @@ impl Reason {
             ServerIsModern { supported, .. } => {
                 return format!("this server does not take `initialize`; it speaks {}", supported.join(", ")).into();
             }
-            SessionStore => "sessions cannot be looked up at the moment; send the request again with the same session",
+            SessionStore => {
+                "sessions cannot be looked up or kept at the moment; send the request again, in its session if it has one"
+            }
             Busy => "the gateway is at its memory limit; try again shortly",
             MailboxFull => "messages come faster than they are taken; send this one again shortly",
             HolderAway => "the node that holds this session cannot be reached at the moment; try again shortly",

@@ -7,8 +7,10 @@ use super::paint::{Stream, Tone};
 
 /// Columns between two cells.
 const GAP: u16 = 2;
-/// A column is never squeezed below this where the terminal is narrow: one letter per line cannot be read.
+/// A column is not squeezed below this where the terminal is narrow: one letter per line cannot be read.
 const NARROWEST: u16 = 8;
+/// Unless there is no room for the words of the first column: what a row is of is copied from there.
+const NARROWEST_BESIDE: u16 = 4;
 /// Words up to this long stay whole where there is room for that: names and addresses are copied.
 const WORD: u16 = 32;
 
@@ -60,13 +62,22 @@ pub(crate) fn table<const N: usize, F: Into<Field>>(
 fn fit(table: &mut Table, words: &[u16]) {
     let Some(width) = table.width() else { return };
     table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
-    let widths = table.column_max_content_widths();
-    let gaps = GAP * u16::try_from(widths.len().saturating_sub(1)).unwrap_or(u16::MAX);
-    let has_room = words.iter().sum::<u16>().saturating_add(gaps) <= width;
-    for ((column, widest), word) in table.column_iter_mut().zip(widths).zip(words) {
-        let least = if has_room { *word } else { widest.min(NARROWEST) };
+    let least = least_widths(width, &table.column_max_content_widths(), words);
+    for (column, least) in table.column_iter_mut().zip(least) {
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least + column.padding_width())));
     }
+}
+
+/// Below which columns of these widths, with words as long as these, are not squeezed on a terminal of this width.
+fn least_widths(width: u16, widest: &[u16], words: &[u16]) -> Vec<u16> {
+    let gaps = GAP * u16::try_from(widest.len().saturating_sub(1)).unwrap_or(u16::MAX);
+    let fits = |widths: &[u16]| widths.iter().sum::<u16>().saturating_add(gaps) <= width;
+    let with_others = |narrowest: u16| -> Vec<u16> {
+        let others = widest.iter().skip(1).map(|widest| *widest.min(&narrowest));
+        words.iter().take(1).copied().chain(others).collect()
+    };
+    let choices = [words.to_vec(), with_others(NARROWEST)];
+    choices.into_iter().find(|choice| fits(choice)).unwrap_or_else(|| with_others(NARROWEST_BESIDE))
 }
 
 /// The longest word of a column.
@@ -85,5 +96,20 @@ fn styled(text: &str, tone: Tone) -> Cell {
         Tone::Bad => cell.fg(Color::DarkRed),
         Tone::Quiet => cell.add_attribute(Attribute::Dim),
         Tone::Strong => cell.add_attribute(Attribute::Bold),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rows_are_of_stays_whole_on_narrow_terminals() {
+        // session, principal, client, protocol, servers, began, used, open, kept
+        let (widest, words) = ([27, 20, 10, 10, 9, 9, 9, 4, 6], [27, 20, 6, 10, 9, 5, 5, 4, 6]);
+        for (width, others) in [(120, &words[1..]), (105, &[8, 8, 8, 8, 8, 8, 4, 6]), (80, &[4; 8])] {
+            let least = least_widths(width, &widest, &words);
+            assert_eq!((least[0], &least[1..]), (27, others), "{width}");
+        }
     }
 }
