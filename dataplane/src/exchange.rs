@@ -46,7 +46,7 @@ use crate::auth::quota::Ticket;
 use crate::budget::Held;
 use crate::catalog::Kind as Kinds;
 use crate::node::Worker;
-use crate::reason::Reason;
+use crate::reason::{Elsewhere, Reason};
 use crate::session::{InUse, Presented, SessionId};
 use crate::upstream::Carrier;
 use crate::upstream::pipe::Caller;
@@ -249,11 +249,13 @@ async fn find_session<To>(worker: &Worker, call: &Call<To>, definition: u64) -> 
     let session = match store.near(&presented.id(), call.record.started()) {
         Some(session) => Some(session).filter(|session| session.is_genuine(&presented, seal)),
         // boxed: with memory never, else rarely needed, and every call's future would have room for it
-        None if presented.is_genuine(seal) => match Box::pin(sessions::find(worker, &presented.id())).await? {
-            None if presented.id().home() != worker.node.peers.home => {
-                return Err(Reason::SessionElsewhere(presented.id().home().bytes()));
+        None if presented.is_genuine(seal) => match Box::pin(sessions::find(worker, &presented.id())).await {
+            // where nobody can look it up, whoever it began with may have it at hand
+            found @ (Ok(None) | Err(Reason::SessionStore)) if presented.id().home() != worker.node.peers.home => {
+                let (home, unseen) = (presented.id().home().bytes(), found.is_err());
+                return Err(Reason::SessionElsewhere(Elsewhere { home, unseen }));
             }
-            found => found,
+            found => found?,
         },
         None => None,
     };

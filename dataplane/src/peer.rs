@@ -27,6 +27,9 @@ pub(crate) use tls::Tls;
 pub(crate) const HELLO: &str = "/sluice-hello";
 /// The header field by which a node vouches for whom it hands on.
 pub(crate) const VOUCHER: &str = "sluice-principal";
+/// The header field by which a node that refuses an exchange for want of scopes names them: what the client is told to do about it
+/// depends on where it came in.
+pub(crate) const SCOPES: &str = "sluice-scopes";
 
 /// What a node knows of the others. None are known where there is no fleet.
 pub(crate) struct Peers {

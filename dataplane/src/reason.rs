@@ -55,7 +55,7 @@ pub(crate) enum Reason {
     SessionRepeated,
     SessionUnknown,
     /// It is held by another node, if there is one of that home.
-    SessionElsewhere([u8; 8]),
+    SessionElsewhere(Elsewhere),
     HandleUnknown(&'static str),
     EventIdUnknown,
     /// A stream cannot be resumed, because nobody has its events any more.
@@ -122,6 +122,15 @@ pub(crate) enum Reason {
     ChildLimit,
     ChildEnded,
     ChildQueueFull,
+}
+
+/// Where a session is that is not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Elsewhere {
+    /// The bytes of the home.
+    pub home: [u8; 8],
+    /// It may be kept where all nodes find it: nobody could look.
+    pub unseen: bool,
 }
 
 /// One row of the table.

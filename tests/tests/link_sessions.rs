@@ -4,10 +4,11 @@
 
 use serde_json::json;
 use sluice_tests::fleet::{Fleet, apply, object};
+use sluice_tests::issuer::Issuer;
 use sluice_tests::peer::Peer;
 use sluice_tests::sse::Sse;
 use sluice_tests::upstream::Legacy;
-use sluice_tests::{Call, Session, message};
+use sluice_tests::{Call, Redis, Session, message, wait};
 
 const NAMES: [&str; 3] = ["edge-1", "edge-2", "edge-3"];
 const HTTP: &str = "/servers/http/mcp";
@@ -166,5 +167,59 @@ async fn a_session_is_its_owners_at_every_node_and_nobody_elses() {
             (ping(9).send(fleet.port()).await.status == 401).then_some(())
         })
         .await;
+    }
+}
+
+#[tokio::test]
+async fn who_misses_a_scope_is_told_so_as_where_the_session_is_held() {
+    let (pipe, issuer) = (Peer::new("legacy"), Issuer::start());
+    let scopes = json!({ "audiences": ["fleet"], "required_scopes": ["mcp:read"] });
+    let policy =
+        json!({ "who": ["jwt:corp:*"], "allow": [{ "tools": ["echo"], "scopes": ["tools:write", "tools:call"] }] });
+    let objects = vec![
+        object("server", "pipe", &pipe.config()),
+        object("issuer", "corp", &issuer.config(scopes)),
+        object("policy", "all", &policy),
+    ];
+    let fleet = Fleet::running(&NAMES[..2], objects).await;
+    let token = issuer.token("fleet", json!({ "scope": "mcp:read tools:call" }));
+    for path in [PIPE, "/mcp"] {
+        let session = Session::with(fleet.nodes[0].port, path, json!({}), Some(&token)).await;
+        let tool = if path == PIPE { "echo" } else { "pipe_echo" };
+        let mut told = Vec::new();
+        for node in &fleet.nodes {
+            let refused = session.post(&message::call(tool, 7, json!({}))).send(node.port).await;
+            assert_eq!(refused.status, 403, "{path}: {refused:?}");
+            let challenge = refused.header("www-authenticate").unwrap_or_else(|| panic!("{path}: {refused:?}"));
+            assert!(challenge.contains("scope=\"mcp:read tools:call tools:write\""), "{path}: {challenge}");
+            // the metadata are where the client came in
+            let own = format!("127.0.0.1:{}", node.port);
+            assert!(challenge.contains(&own), "{path}: {challenge}");
+            told.push((challenge.replace(&own, ""), refused.rpc()));
+            assert!(refused.header("sluice-scopes").is_none(), "{path}: {refused:?}");
+        }
+        assert_eq!(told[0], told[1], "{path}");
+    }
+    assert!(pipe.got("tools/call").is_empty());
+}
+
+#[tokio::test]
+async fn a_session_that_stays_at_a_node_is_found_there_while_redis_is_down() {
+    let (pipe, mut redis) = (Peer::new("legacy"), Redis::start().await);
+    let mut fleet = Fleet::keeping(&redis, &NAMES[..2], vec![object("server", "pipe", &pipe.config())]).await;
+    let (home, other) = (fleet.nodes[0].port, fleet.nodes[1].port);
+    let session = Session::open(home, PIPE).await;
+    let pid = text(&session, "pid").await;
+    redis.kill().await;
+    for _ in 0..5 {
+        assert_eq!(text(&session.at(other), "pid").await, pid);
+    }
+    fleet.nodes[0].kill().await;
+    // nobody can say that it is over
+    let asked = async || session.at(other).request("ping", json!({})).await.status;
+    let gone = wait::becomes(wait::SOON, "its node is missed", asked, |status| *status != 200).await;
+    assert_eq!(gone, 503);
+    for _ in 0..20 {
+        assert_eq!(asked().await, 503);
     }
 }

@@ -24,8 +24,8 @@ use crate::auth::quota::Ticket;
 use crate::drain::Phase;
 use crate::limit;
 use crate::node::Worker;
-use crate::peer::{Away, Home, Line, Unsent, VOUCHER};
-use crate::reason::Reason;
+use crate::peer::{Away, Home, Line, SCOPES, Unsent, VOUCHER};
+use crate::reason::{Elsewhere, Reason};
 use crate::seal;
 use crate::upstream::Upstream;
 
@@ -112,11 +112,11 @@ pub(super) fn post<'w, To: Door + 'w>(
     worker: &'w Rc<Worker>,
     call: Call<To>,
     posted: Posted,
-    home: [u8; Home::BYTES],
+    at: Elsewhere,
 ) -> Pin<Box<dyn Future<Output = Outcome> + 'w>> {
     Box::pin(async move {
         let id = posted.id().filter(|_| posted.message.kind == Kind::Request);
-        post_at(worker, call.base, &call.upstream.path(), posted.body.clone(), id, home.into()).await
+        post_at(worker, call.base, &call.upstream.path(), posted.body.clone(), id, at).await
     })
 }
 
@@ -127,9 +127,9 @@ pub(crate) async fn post_at(
     path: &str,
     body: Bytes,
     id: Option<Bytes>,
-    home: Home,
+    at: Elsewhere,
 ) -> Outcome {
-    match ask(worker, &base, Request::post(Line::url(path)), body, home).await {
+    match ask(worker, &base, Request::post(Line::url(path)), body, at).await {
         Ok((line, response)) => answer(worker, *base, line, response, Shape::Reply(id)).await,
         Err(reason) => {
             base.record.fail(&reason);
@@ -143,13 +143,13 @@ pub(super) fn bare<'w, To: Door + 'w>(
     worker: &'w Rc<Worker>,
     call: Call<To>,
     verb: Verb,
-    home: [u8; Home::BYTES],
+    at: Elsewhere,
 ) -> Pin<Box<dyn Future<Output = Outcome> + 'w>> {
     Box::pin(async move {
         let (path, mut base) = (call.upstream.path(), call.base);
         let shape = if verb == Verb::GET { Shape::Stream } else { Shape::Reply(None) };
         let request = Request::builder().method(verb).uri(Line::url(&path));
-        let asked = ask(worker, &base, request, Bytes::new(), home.into()).await;
+        let asked = ask(worker, &base, request, Bytes::new(), at).await;
         // nothing runs by it: it can be sent again
         let asked = asked.map_err(|reason| if reason == Reason::HolderLost { Reason::HolderAway } else { reason });
         match asked {
@@ -170,7 +170,8 @@ pub(super) fn resumption<'w, To: Door + 'w>(
 ) -> Pin<Box<dyn Future<Output = Result<Outcome, Call<To>>> + 'w>> {
     Box::pin(async move {
         let request = Request::get(Line::url(&call.upstream.path()));
-        match ask(worker, &call.base, request, Bytes::new(), home).await {
+        let at = Elsewhere { home: home.bytes(), unseen: false };
+        match ask(worker, &call.base, request, Bytes::new(), at).await {
             Ok((line, response)) => Ok(answer(worker, *call.base, line, response, Shape::Stream).await),
             Err(reason) => {
                 tracing::debug!(outcome = reason.row().outcome, "who keeps the events of a stream is not to be had");
@@ -186,13 +187,15 @@ async fn ask(
     base: &Base,
     request: http::request::Builder,
     body: Bytes,
-    home: Home,
+    at: Elsewhere,
 ) -> Result<(Rc<Line>, Response<Incoming>), Reason> {
     let mut request = request.body(Full::new(body)).map_err(|_| Reason::HolderAway)?;
     tell(&base.headers, &base.principal, request.headers_mut())?;
     // a link that turns out to be gone has sent nothing: one more is tried
     for _ in 0..2 {
-        let line = worker.lines.to(home).await.map_err(|away| match away {
+        let line = worker.lines.to(at.home.into()).await.map_err(|away| match away {
+            // it may be kept where nobody can look at the moment
+            Away::Gone | Away::Ended if at.unseen => Reason::SessionStore,
             Away::Gone => Reason::SessionUnknown,
             Away::Ended if !worker.node.sessions.returns_with_its_node() => Reason::SessionUnknown,
             Away::Ended => Reason::HolderAway,
@@ -248,6 +251,12 @@ async fn answer(
 ) -> Outcome {
     let Base { mut record, mut ticket, .. } = base;
     let (head, incoming) = response.into_parts();
+    if let Some(reason) = lacks_scopes(&head) {
+        // refused here, where it is known what this client is told to do about it
+        record.fail(&reason);
+        let id = if let Shape::Reply(id) = shape { id } else { None };
+        return Err(Refusal { reason, id });
+    }
     let text = |name: &'static str| Some((name, head.headers.get(name)?.to_str().ok()?.to_owned()));
     let headers: Vec<_> = ANSWERED.into_iter().filter_map(text).collect();
     record.status = head.status;
@@ -279,6 +288,12 @@ async fn answer(
     };
     let handed = Handed { headers, body, whole, record, _ticket: ticket };
     Ok(Reply { status: head.status, session: None, content: Content::Handed(Box::new(handed)) })
+}
+
+/// What the holder misses in the client's token.
+fn lacks_scopes(head: &http::response::Parts) -> Option<Reason> {
+    let scopes = head.headers.get(SCOPES)?.to_str().ok()?;
+    Some(Reason::InsufficientScope(scopes.split(' ').map(Arc::from).collect()))
 }
 
 impl Body {

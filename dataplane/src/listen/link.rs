@@ -30,7 +30,7 @@ use crate::auth::shares::Via;
 use crate::drain::Open;
 use crate::exchange::record::Record;
 use crate::limit;
-use crate::peer::{HELLO, Shown, VOUCHER};
+use crate::peer::{HELLO, SCOPES, Shown, VOUCHER};
 use crate::reason::Reason;
 
 /// Accepts links, as long as the node lives: what is held here is reached until it is let go.
@@ -150,7 +150,10 @@ async fn exchange(house: &House, peer: &str, mut request: Request) -> Response {
         },
         Err(reason) => Err(reason.into()),
     };
-    answered.unwrap_or_else(|refusal| refused(&refusal))
+    answered.unwrap_or_else(|refusal| match &refusal.reason {
+        Reason::InsufficientScope(scopes) => refused(&refusal).with(SCOPES, scopes.join(" ")),
+        _ => refused(&refusal),
+    })
 }
 
 const UNKNOWN: &str = "whoever asks would not come in at the node that holds the session";

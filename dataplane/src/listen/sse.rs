@@ -26,7 +26,7 @@ use crate::exchange::record::Record;
 use crate::limit;
 use crate::observe::metrics::Inside;
 use crate::peer::Home;
-use crate::reason::Reason;
+use crate::reason::{Elsewhere, Reason};
 use crate::seal;
 
 /// The event stream of one client.
@@ -153,7 +153,8 @@ async fn hand_on(
     let (body, _held) = read.inspect_err(|reason| base.record.fail(reason))?;
     base.headers = std::mem::take(&mut head.headers);
     let path = format!("{}?{}", head.target.path(), head.target.query().unwrap_or_default());
-    handed::post_at(&house.worker, base, &path, body, None, home).await.map(http)
+    let at = Elsewhere { home: home.bytes(), unseen: false };
+    handed::post_at(&house.worker, base, &path, body, None, at).await.map(http)
 }
 
 /// The session a POST names, by either spelling of the parameter.
