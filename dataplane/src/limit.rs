@@ -83,11 +83,16 @@ pub(crate) const CALL_ABSOLUTE: Duration = Duration::from_secs(3600);
 pub(crate) const PROBE: Duration = Duration::from_secs(10);
 /// What was learnt of a legacy server is asked again after this long, should it have been upgraded meanwhile.
 pub(crate) const ERA_MEMORY: Duration = Duration::from_secs(60);
-/// How often a standalone stream is asked for again that the server says is open already, and the pause between: a server
-/// notices within some hundred milliseconds that the one before is gone.
-pub(crate) const STREAM_CONFLICTS: u32 = 5;
-/// See [`STREAM_CONFLICTS`].
-pub(crate) const STREAM_CONFLICT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a stream looks whether the store answers, one question apart, should its node have stood still meanwhile. Beyond it (3 s) the
+/// store is taken to be away, for everybody.
+pub(crate) const STREAM_PAUSES: u32 = 12;
+/// How long a standing stream is asked for again that the server says is open already: the node that had it lets go within a moment,
+/// and a server notices within some hundred milliseconds. Clients wait longer for an answer.
+pub(crate) const STREAM_CONFLICT: Duration = Duration::from_secs(5);
+/// First pause between; doubles up to the last.
+pub(crate) const STREAM_CONFLICT_FIRST: Duration = Duration::from_millis(10);
+/// Longest such pause.
+pub(crate) const STREAM_CONFLICT_LAST: Duration = Duration::from_millis(160);
 /// A stream of a session whose server does not number its events gets ids of ours once it is older: most are over by then, and cost
 /// nothing.
 pub(crate) const RESUMABLE_AFTER: Duration = Duration::from_secs(1);

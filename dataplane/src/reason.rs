@@ -76,6 +76,10 @@ pub(crate) enum Reason {
     NobodyLogs,
     StreamMissing,
     StreamUnknown,
+    /// A newer GET of the session came while this one was opening.
+    StreamTaken,
+    /// The server does not let go of an older stream of the session.
+    StreamHeld,
     NotWebSocket,
     HandshakeBroken(&'static str),
     // eras that do not meet
@@ -215,6 +219,8 @@ impl Reason {
             DoorIsLegacy(_) => row(S::BAD_REQUEST, code::INVALID_REQUEST, "door_is_legacy"),
             StreamMissing => row(S::BAD_REQUEST, code::INVALID_REQUEST, "stream_missing"),
             StreamUnknown => row(S::NOT_FOUND, code::INVALID_REQUEST, "stream_unknown"),
+            StreamTaken => row(S::CONFLICT, code::INVALID_REQUEST, "overtaken"),
+            StreamHeld => retry(S::SERVICE_UNAVAILABLE, "stream_held"),
             NotWebSocket => row(S::UPGRADE_REQUIRED, code::INVALID_REQUEST, "not_websocket"),
             HandshakeBroken(_) => row(S::BAD_REQUEST, code::INVALID_REQUEST, "handshake_broken"),
             ServerIsLegacy => row(S::BAD_REQUEST, code::INVALID_REQUEST, "server_is_legacy"),
@@ -326,6 +332,8 @@ impl Reason {
                 .into();
             }
             StreamMissing => "the session_id parameter is required; it comes with the first event of GET /sse",
+            StreamTaken => "a newer GET of this session has its stream; a session has one",
+            StreamHeld => "the server says that a stream of this session is still open; try again shortly",
             StreamUnknown => "no such session; open a new one with GET /sse",
             NotWebSocket => {
                 "this path takes WebSocket connections (version 13, over HTTP/1.1); streamable HTTP is at /mcp beside it"

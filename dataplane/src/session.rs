@@ -33,6 +33,7 @@ pub(crate) mod redis;
 pub(crate) mod ring;
 pub(crate) mod sqlite;
 pub(crate) mod store;
+pub(crate) mod stream;
 pub(crate) mod tie;
 
 pub(crate) use id::{Presented, SessionId};
@@ -69,6 +70,7 @@ pub(crate) struct Session {
     /// What ties it to the store it is a copy from.
     pub tie: Tie,
     state: ArcSwap<State>,
+    holder: stream::Holder,
     /// What few sessions have, made when it is needed: there may be a hundred thousand that have not.
     rare: OnceLock<Box<Rare>>,
     /// Milliseconds since the node's start of the last use.
@@ -101,6 +103,7 @@ pub(crate) struct Rare {
     cancelled: Mutex<VecDeque<Bytes>>,
     /// Events of its streams that the client may come back for.
     pub rings: Rings,
+    claims: stream::Claims,
 }
 
 /// The capabilities with which a server may ask the client something.
@@ -174,6 +177,7 @@ impl Session {
                 version: opening.version,
                 ..State::default()
             }),
+            holder: stream::Holder::default(),
             rare: rare.map_or_else(OnceLock::new, OnceLock::from),
             last_used: AtomicU64::new(now),
             in_use: AtomicU32::new(0),

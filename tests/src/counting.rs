@@ -41,6 +41,8 @@ struct State {
     subscribed: Mutex<HashSet<String>>,
     /// How many events there have been in each session.
     happened: watch::Sender<u64>,
+    /// A session may have one GET stream at a time, as with the SDKs' own servers; its open ones.
+    one_stream: Option<Mutex<HashMap<String, Pipe>>>,
 }
 
 #[derive(Clone)]
@@ -63,18 +65,29 @@ impl Counting {
     /// Starts it, with no event so far.
     #[must_use]
     pub fn start() -> Self {
-        Self::saying("an event")
+        Self::with("an event", None)
     }
 
     /// The same, its events saying this.
     #[must_use]
     pub fn saying(text: &str) -> Self {
+        Self::with(text, None)
+    }
+
+    /// The same, which allows a session one GET stream at a time: the second one gets 409.
+    #[must_use]
+    pub fn strict() -> Self {
+        Self::with("an event", Some(Mutex::default()))
+    }
+
+    fn with(text: &str, one_stream: Option<Mutex<HashMap<String, Pipe>>>) -> Self {
         let state = Arc::new(State {
             says: text.to_owned(),
             runs: Mutex::default(),
             reports: Mutex::default(),
             subscribed: Mutex::default(),
             happened: watch::Sender::new(0),
+            one_stream,
         });
         let own = Arc::clone(&state);
         Self { server: Legacy::scripted(move |received| own.answer(received)), state }
@@ -150,6 +163,13 @@ impl State {
             };
         }
         let (pipe, head) = Answer::stream("text/event-stream");
+        if let Some(streams) = &self.one_stream {
+            let mut streams = streams.lock().unwrap();
+            if streams.get(&session).is_some_and(|open| !open.is_closed()) {
+                return Answer::empty(409);
+            }
+            streams.insert(session.clone(), pipe.clone());
+        }
         let (state, last) = (Arc::clone(self), last.parse().unwrap());
         tokio::spawn(async move { state.tell(&session, last, &pipe).await });
         head

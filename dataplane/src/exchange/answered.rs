@@ -152,7 +152,8 @@ pub(super) async fn pass_on(worker: &Rc<Worker>, mut asked: Box<Asked>, response
 fn in_events(worker: &Rc<Worker>, asked: Asked, source: Source) -> Outcome {
     let Asked { call, posted, session, handles } = asked;
     let Some(id) = posted.id() else { return Ok(Reply::empty(StatusCode::ACCEPTED)) };
-    let numbering = session.as_ref().map(|(s, epoch)| Numbering { session: s.session.id, epoch: *epoch });
+    let numbering =
+        session.as_ref().map(|(s, epoch)| Numbering { session: s.session.id, epoch: *epoch, stands: false });
     let modern = session.is_none();
     let listen = posted.message.method == Method::SubscriptionsListen;
     let Call { upstream, base } = call;

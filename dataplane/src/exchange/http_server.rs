@@ -12,6 +12,9 @@ use super::answered::{Asked, answers, pass_on};
 use super::ask::{Kinds, content_type, credential, events, failed, probe, send, unusual};
 use super::balanced::repeated;
 use super::call::{Call, Posted, Reply};
+use super::conflict::Conflict;
+use super::handles::Handles;
+use super::holding::Holding;
 use super::relay::{self, Numbering, Parts, Relay};
 use super::sessions::Lost;
 use super::{Outcome, forward, handles_of, parameters, refuse, sessions, stream, stream_ticket, taken_notes};
@@ -190,18 +193,27 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
     let session = Arc::clone(&in_use.session);
     let handles = handles_of(worker, &call, None);
     let mut renewed = false;
-    let mut conflicts = 0;
+    let mut holding = None;
+    let mut conflict = Conflict::default();
     loop {
         let state = session.state();
-        let numbering = Numbering { session: session.id, epoch: state.epoch };
-        let last = match call.headers.get(header::LAST_EVENT_ID) {
-            // an id of the server session before a renewal: that stream is gone, a new one begins
-            Some(sealed) => match relay::open_event(&handles, numbering, sealed) {
+        let standing = Numbering { session: session.id, epoch: state.epoch, stands: true };
+        let (numbering, last) = match call.headers.get(header::LAST_EVENT_ID) {
+            None => (standing, None),
+            Some(sealed) => match last_event(&handles, standing, sealed) {
+                Some((numbering, last)) => (numbering, Some(last)),
                 None if state.epoch == 0 => return Err(refuse(&mut call, Reason::EventIdUnknown, None)),
-                last => last,
+                // an id of the server session before a renewal: that stream is gone, a new one begins
+                None => (standing, None),
             },
-            None => None,
         };
+        // a part's stream is held with that of the whole session
+        if numbering.stands && holding.is_none() && session.whole().is_none() {
+            match Holding::take(worker, &session).await {
+                Ok(taken) => holding = Some(taken),
+                Err(reason) => return Err(refuse(&mut call, reason, None)),
+            }
+        }
         let mut request = request(&call, Request::empty(Verb::GET), Some(&state));
         if let Some(last) = last {
             // an id that is no field value cannot be asked for: the stream begins anew
@@ -231,12 +243,12 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
             renewed = true;
             continue;
         }
-        if status == StatusCode::CONFLICT && conflicts < limit::STREAM_CONFLICTS {
-            // the server has not noticed yet that this client's last stream is gone
-            conflicts += 1;
+        if status == StatusCode::CONFLICT {
             drop(response);
-            tokio::time::sleep(limit::STREAM_CONFLICT_PAUSE).await;
-            continue;
+            match conflict.wait(holding.as_ref()).await {
+                Ok(()) => continue,
+                Err(reason) => return Err(refuse(&mut call, reason, None)),
+            }
         }
         let reason = match status {
             StatusCode::OK if content_type(&response.headers) == Kinds::Events => None,
@@ -256,7 +268,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         let ticket = stream_ticket(base.ticket, &mut base.record, None)?;
         let depth = base.plane.snapshot.limits.json_depth;
         let before = taken_notes(worker, &session).await;
-        return Ok(stream(Relay::new(Parts {
+        let relay = Relay::new(Parts {
             worker: Rc::clone(worker),
             source: events(response.body),
             handles: Some(handles),
@@ -270,8 +282,20 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
             record: base.record,
             ticket,
             in_use: Some(in_use),
-        })));
+        });
+        return Ok(stream(match holding {
+            Some(holding) => relay.held(holding),
+            None => relay,
+        }));
     }
+}
+
+/// The server's own id that a client brings back, and of which of the session's streams it is.
+fn last_event(handles: &Handles, standing: Numbering, sealed: &[u8]) -> Option<(Numbering, Vec<u8>)> {
+    let of_call = Numbering { stands: false, ..standing };
+    [standing, of_call]
+        .into_iter()
+        .find_map(|numbering| Some((numbering, relay::open_event(handles, numbering, sealed)?)))
 }
 
 /// A message with its edits, if there are any.

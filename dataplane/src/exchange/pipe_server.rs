@@ -10,6 +10,7 @@ use sluice_mcp::{Kind, Method, ScanLimits, header, scan};
 
 use super::call::{Call, Posted, Reply};
 use super::handles::Handles;
+use super::holding::Holding;
 use super::relay::{Expected, Item, Parts, Relay, Source};
 use super::{
     Outcome, caller, edited, first_or_stream, handles_of, parameters, refuse, sessions, stream, stream_ticket,
@@ -58,6 +59,14 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         Ok(child) => child,
         Err(reason) => return Err(refuse(&mut call, reason, None)),
     };
+    // a part's stream is held with that of the whole session
+    let holding = match in_use.session.whole() {
+        None => match Holding::take(worker, &in_use.session).await {
+            Ok(holding) => Some(holding),
+            Err(reason) => return Err(refuse(&mut call, reason, None)),
+        },
+        Some(_) => None,
+    };
     let inbox = match child.listen(in_use.session.id.0) {
         Ok(inbox) => inbox,
         Err(reason) => return Err(refuse(&mut call, reason, None)),
@@ -67,7 +76,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
     let mut base = *base;
     let ticket = stream_ticket(base.ticket, &mut base.record, None)?;
     let before = taken_notes(worker, &in_use.session).await;
-    Ok(stream(Relay::new(Parts {
+    let relay = Relay::new(Parts {
         worker: Rc::clone(worker),
         source: Source::Child { inbox, child, ticket: None },
         handles: Some(handles),
@@ -81,7 +90,11 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         record: base.record,
         ticket,
         in_use: Some(in_use),
-    })))
+    });
+    Ok(stream(match holding {
+        Some(holding) => relay.held(holding),
+        None => relay,
+    }))
 }
 
 /// Hands a message to a child and makes its answers a reply.

@@ -31,6 +31,7 @@ pub(crate) use numbering::{Numbering, open_event, seal_event};
 use standing::{End, Standing, ending};
 
 use super::handles::Handles;
+use super::holding::Holding;
 use super::record::Record;
 use super::sessions;
 use crate::auth::Principal;
@@ -113,6 +114,8 @@ pub(crate) struct Relay {
     timer: Pin<Box<Sleep>>,
     /// When the stream ends though the server does not end it.
     ending: Option<Pin<Box<dyn Future<Output = End>>>>,
+    /// It is the standing stream of its session, until a newer one is.
+    holding: Option<Box<Holding>>,
     on_timeout: Option<Box<dyn FnOnce()>>,
     upstream: Option<Arc<Upstream>>,
     record: Record,
@@ -183,6 +186,7 @@ impl Relay {
         }
         Self {
             ending,
+            holding: None,
             _inside: long_lived.then(|| parts.worker.node.metrics.streams.enter()),
             worker: parts.worker,
             source: parts.source,
@@ -207,6 +211,21 @@ impl Relay {
             _ticket: parts.ticket,
             in_use: parts.in_use,
         }
+    }
+
+    /// Makes it the standing stream of a session: nothing is passed on any more once a newer one is that.
+    pub(super) fn held(mut self, holding: Holding) -> Self {
+        let lost = holding.lost();
+        if let Some(ending) = self.ending.take() {
+            self.ending = Some(Box::pin(async move {
+                tokio::select! {
+                    end = ending => end,
+                    () = lost => End::Overtaken,
+                }
+            }));
+        }
+        self.holding = Some(Box::new(holding));
+        self
     }
 
     /// The first item, and the status if it is already the end: the answer, or the error in its place. `None` when the
@@ -240,6 +259,12 @@ impl Relay {
             if self.ended {
                 return Poll::Ready(None);
             }
+            if let Some(holding) = &mut self.holding
+                && !ready!(holding.poll_is_good(cx))
+            {
+                self.leave(End::Overtaken);
+                continue;
+            }
             match self.poll_source(cx) {
                 Poll::Ready(Ok(Some(item))) => return self.out(item),
                 Poll::Ready(Ok(None)) => self.end_of_source(),
@@ -248,6 +273,13 @@ impl Relay {
                     ready!(self.poll_waiting(cx));
                 }
             }
+        }
+    }
+
+    /// Minds the end of the stream while its client reads nothing: whoever waits for the server does not wait for that.
+    pub(crate) fn poll_aside(&mut self, cx: &mut Context<'_>) {
+        if let Some(Poll::Ready(end)) = self.ending.as_mut().map(|ending| ending.as_mut().poll(cx)) {
+            self.leave(end);
         }
     }
 
@@ -527,7 +559,12 @@ impl Relay {
             End::Cancelled => "cancelled",
             End::NotAllowed => "no_longer_allowed",
             End::Expired => "credential_expired",
+            End::Overtaken => "overtaken",
         };
+        if let End::Overtaken = end {
+            // the newer one waits for the server to be let go, and this client may read no more
+            self.let_go();
+        }
         if matches!(end, End::SessionOver | End::Cancelled) {
             self.answered = true;
             return;
@@ -556,6 +593,16 @@ impl Relay {
             },
         };
         self.before.push_back(item);
+    }
+}
+
+impl Relay {
+    /// Lets go of whatever messages come from.
+    fn let_go(&mut self) {
+        if let Source::Gathered { gathering, .. } = &self.source {
+            gathering.abort();
+        }
+        self.source = Source::Read { decoder: SseDecoder::new(0) };
     }
 }
 

@@ -89,6 +89,13 @@ impl Body {
         }
     }
 
+    /// Minds what comes while the client reads nothing.
+    pub(super) fn poll_aside(&mut self, cx: &mut Context<'_>) {
+        if let Inner::Events(relay) = &mut self.inner {
+            relay.poll_aside(cx);
+        }
+    }
+
     /// The next piece; `None` at the end.
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, std::io::Error>>> {
         if let Some(busy) = &mut self.busy {

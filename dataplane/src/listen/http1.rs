@@ -155,7 +155,13 @@ where
                 }
             }
             let mut wire = wire.borrow_mut();
-            ready!(wire.poll_out(cx, &mut out))?;
+            match wire.poll_out(cx, &mut out) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => {
+                    body.poll_aside(cx);
+                    return Poll::Pending;
+                }
+            }
             if out.is_ended() {
                 return Poll::Ready(Ok(asked.persists));
             }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::definition::Definitions;
+use super::stream::Process;
 use super::{Declared, State};
 use crate::auth::PrincipalId;
 use crate::seal::Seal;
@@ -29,6 +30,8 @@ pub(crate) struct Record {
     /// What a session of the merged door has beyond others.
     pub log_level: Option<Bytes>,
     pub parts: Vec<Part>,
+    /// Who has the standing stream, once there was one.
+    pub stream: Option<Process>,
 }
 
 /// The session with one server of a session of the merged door.
@@ -86,7 +89,7 @@ fn bound(name: &[u8], revision: u64) -> Vec<u8> {
 
 /// How a record is written: fields that a later version adds do not keep this one from reading it.
 mod wire {
-    use super::{BTreeSet, Bytes, Declared, Definitions, Place, PrincipalId};
+    use super::{BTreeSet, Bytes, Declared, Definitions, Place, PrincipalId, Process};
 
     #[derive(Clone, PartialEq, prost::Message)]
     #[prost(skip_debug)]
@@ -115,6 +118,9 @@ mod wire {
         pub parts: Vec<Part>,
         #[prost(string, tag = "11")]
         pub subject: String,
+        /// 0: nobody.
+        #[prost(fixed64, tag = "12")]
+        pub stream: u64,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -190,6 +196,7 @@ mod wire {
                 log_level: record.log_level.clone(),
                 parts: record.parts.iter().map(part).collect(),
                 subject: record.subject.to_string(),
+                stream: record.stream.map_or(0, Process::number),
             }
         }
     }
@@ -218,6 +225,7 @@ mod wire {
                 state: session.state.into(),
                 log_level: session.log_level,
                 parts: session.parts.into_iter().map(part).collect(),
+                stream: Process::numbered(session.stream),
             })
         }
     }
@@ -252,6 +260,7 @@ mod tests {
                 definitions: Definitions::numbered(vec![5]),
                 state: State::default(),
             }],
+            stream: Some(Process::fresh()),
         }
     }
 

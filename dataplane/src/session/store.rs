@@ -14,6 +14,7 @@ use super::memory::Memory;
 use super::record::{Record, Sealed};
 use super::redis::Redis;
 use super::sqlite::Sqlite;
+use super::stream::Process;
 use super::{Session, SessionId};
 use crate::limit;
 use crate::seal::Seal;
@@ -25,6 +26,8 @@ const TURNS: usize = 256;
 pub(crate) struct Store {
     near: Arc<Memory>,
     shared: Option<Shared>,
+    /// This one, as others know it.
+    pub process: Process,
 }
 
 /// What keeps sessions beyond the process.
@@ -70,9 +73,13 @@ impl Doubted {
 }
 
 impl Store {
+    fn new(near: Arc<Memory>, shared: Option<Shared>) -> Self {
+        Self { near, shared, process: Process::fresh() }
+    }
+
     /// Sessions that end with the process.
     pub(crate) fn in_memory() -> Self {
-        Self { near: Arc::default(), shared: None }
+        Self::new(Arc::default(), None)
     }
 
     /// Sessions that are kept in a Redis; `open` begins to connect to it.
@@ -82,12 +89,12 @@ impl Store {
     pub(crate) fn redis<E>(open: impl FnOnce(Arc<Memory>, Arc<Doubted>) -> Result<Redis, E>) -> Result<Self, E> {
         let (near, doubted) = (Arc::<Memory>::default(), Arc::<Doubted>::default());
         let backend = Backend::Redis(open(Arc::clone(&near), Arc::clone(&doubted))?);
-        Ok(Self { near, shared: Some(Shared::new(backend, doubted)) })
+        Ok(Self::new(near, Some(Shared::new(backend, doubted))))
     }
 
     /// Sessions that are kept in a file.
     pub(crate) fn sqlite(file: Sqlite) -> Self {
-        Self { near: Arc::default(), shared: Some(Shared::new(Backend::Sqlite(file), Arc::default())) }
+        Self::new(Arc::default(), Some(Shared::new(Backend::Sqlite(file), Arc::default())))
     }
 
     /// What keeps sessions beyond the process, where something does.
@@ -99,10 +106,12 @@ impl Store {
     /// nothing. `now` is the time of the request.
     pub(crate) fn near(&self, id: &SessionId, now: Instant) -> Option<Arc<Session>> {
         let session = self.near.get(id)?;
-        match &self.shared {
-            None => Some(session),
-            Some(shared) => shared.vouches_for(&session, now).then_some(session),
-        }
+        self.vouches_for(&session, now).then_some(session)
+    }
+
+    /// Whether a session is known to be at `now` as the copy here says.
+    pub(crate) fn vouches_for(&self, session: &Session, now: Instant) -> bool {
+        self.shared.as_ref().is_none_or(|shared| shared.vouches_for(session, now))
     }
 
     /// The session of that id, if this node has it, whatever became of it elsewhere.
@@ -144,8 +153,8 @@ impl Store {
 
     /// Waits until what keeps sessions is there; not longer than it takes if all is well.
     pub(crate) async fn opened(&self) {
-        if let Some(Shared { backend: Backend::Redis(redis), .. }) = &self.shared {
-            let _ = tokio::time::timeout(limit::STORE_CONNECT, redis.reached()).await;
+        if let Some(shared) = &self.shared {
+            let _ = tokio::time::timeout(limit::STORE_CONNECT, shared.reached()).await;
         }
     }
 
@@ -386,6 +395,13 @@ impl Shared {
     /// These could not be looked at.
     pub(crate) fn doubt_again(&self, ids: Vec<SessionId>) {
         self.doubted.add(ids);
+    }
+
+    /// Waits until it answers.
+    pub(crate) async fn reached(&self) {
+        if let Backend::Redis(redis) = &self.backend {
+            redis.reached().await;
+        }
     }
 
     /// Whether new sessions would be kept, as far as that is known.

@@ -22,11 +22,12 @@ use crate::auth::Principal;
 use crate::catalog::Kind as Kinds;
 use crate::exchange::call::{Arrival, Content, Reply};
 use crate::exchange::handles::Handles;
+use crate::exchange::holding::Holding;
 use crate::exchange::relay::{
     Item, LIST_CHANGED, Numbering, Parts, Relay, Source, list_changed, open_event, seal_event,
 };
 use crate::exchange::resumption::updated;
-use crate::exchange::{Outcome, handles_of, http_server, pipe_server, stream, stream_ticket, taken_notes};
+use crate::exchange::{Outcome, handles_of, http_server, pipe_server, refuse, stream, stream_ticket, taken_notes};
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
@@ -36,7 +37,11 @@ use crate::session::{InUse, Requests, Session};
 use crate::upstream::Carrier;
 
 /// Opens the stream; in the place of one that got as far as `from`.
-pub(super) async fn open(worker: &Rc<Worker>, arrival: Arrival, whole: InUse, from: Option<Positions>) -> Outcome {
+pub(super) async fn open(worker: &Rc<Worker>, mut arrival: Arrival, whole: InUse, from: Option<Positions>) -> Outcome {
+    let holding = match Holding::take(worker, &whole.session).await {
+        Ok(holding) => holding,
+        Err(reason) => return Err(refuse(&mut arrival, reason, None)),
+    };
     let mut base = *arrival.base;
     let ticket = stream_ticket(base.ticket, &mut base.record, None)?;
     let (items, queue) = mpsc::channel(limit::GATHERED);
@@ -67,7 +72,7 @@ pub(super) async fn open(worker: &Rc<Worker>, arrival: Arrival, whole: InUse, fr
     if let Some(from) = from {
         relay.goes_on_from(from);
     }
-    Ok(stream(relay))
+    Ok(stream(relay.held(holding)))
 }
 
 struct Gathering {
@@ -290,7 +295,7 @@ impl One {
     }
 
     fn numbering(&self, epoch: u64) -> Numbering {
-        Numbering { session: self.part.id, epoch }
+        Numbering { session: self.part.id, epoch, stands: true }
     }
 
     /// What an event of the part with this id says of its stream.

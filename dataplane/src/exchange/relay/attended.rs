@@ -30,6 +30,13 @@ impl Attended {
         relay.poll_item(cx)
     }
 
+    /// Minds the end of the stream while its client reads nothing.
+    pub(crate) fn poll_aside(&mut self, cx: &mut Context<'_>) {
+        if let Some(relay) = &mut self.0 {
+            relay.poll_aside(cx);
+        }
+    }
+
     /// The client has gone.
     fn let_go(&mut self) {
         let Some(relay) = self.0.take() else { return };

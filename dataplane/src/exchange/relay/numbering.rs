@@ -1,5 +1,7 @@
 //! Event ids: those of a server, sealed for the session whose stream they are of.
 
+use smallvec::SmallVec;
+
 use crate::exchange::handles::Handles;
 use crate::seal::{Binding, Kind as Handle};
 use crate::session::SessionId;
@@ -9,13 +11,18 @@ use crate::session::SessionId;
 pub(crate) struct Numbering {
     pub session: SessionId,
     pub epoch: u64,
+    /// It is the standing stream, of which a session has one; else that of a call.
+    pub stands: bool,
 }
 
+/// What is beside session and epoch in ids of the standing stream.
+const STANDING: u8 = 1;
+
 impl Numbering {
-    fn context(&self) -> [u8; 24] {
-        let mut context = [0; 24];
-        context[..16].copy_from_slice(&self.session.0);
-        context[16..].copy_from_slice(&self.epoch.to_be_bytes());
+    fn context(&self) -> SmallVec<[u8; 25]> {
+        let mut context = SmallVec::from_slice(&self.session.0);
+        context.extend_from_slice(&self.epoch.to_be_bytes());
+        context.extend(self.stands.then_some(STANDING));
         context
     }
 }

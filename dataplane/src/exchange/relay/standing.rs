@@ -26,6 +26,8 @@ pub(super) enum End {
     NotAllowed,
     /// The credential has expired: the client comes back with another, and goes on.
     Expired,
+    /// A newer GET of the client has the stream.
+    Overtaken,
 }
 
 /// A long-lived stream, as far as it matters for how long.

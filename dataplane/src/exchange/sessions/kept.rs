@@ -38,13 +38,22 @@ pub(in crate::exchange) async fn find(worker: &Worker, id: &SessionId) -> Result
     let store = &worker.node.sessions;
     let Some(shared) = store.shared() else { return Ok(None) };
     let copy = store.held(id);
+    match read(worker, id).await {
+        Err(Reason::SessionStore) => copy.filter(|copy| shared.holds_over(copy)).map(Some).ok_or(Reason::SessionStore),
+        found => found,
+    }
+}
+
+/// The session of a genuine id as it is in the store.
+///
+/// # Errors
+/// See [`find`].
+pub(in crate::exchange) async fn read(worker: &Worker, id: &SessionId) -> Result<Option<Arc<Session>>, Reason> {
+    let store = &worker.node.sessions;
+    let Some(shared) = store.shared() else { return Ok(None) };
+    let copy = store.held(id);
     let look = shared.look(id);
-    let found = match shared.read(&worker.node.seal, id).await {
-        Ok(found) => found,
-        Err(Down) => {
-            return copy.filter(|copy| shared.holds_over(copy)).map(Some).ok_or(Reason::SessionStore);
-        }
-    };
+    let found = shared.read(&worker.node.seal, id).await?;
     let Some((record, revision)) = found.filter(|(record, _)| !is_aged(record.created)) else {
         if let Some(copy) = copy {
             gone(worker, &copy).await;
@@ -158,6 +167,27 @@ pub(in crate::exchange) async fn set_log_level(
     }
     merged.log_level.store(Some(Arc::new(level)));
     Ok(())
+}
+
+/// The standing stream is this process' now, for all nodes that share the session. Where that cannot be kept, a stream that nobody had
+/// is for those that have the session at hand, as the session itself.
+///
+/// # Errors
+/// The session is over; or another process has the stream, and nobody can be told.
+pub(in crate::exchange) async fn take_stream(worker: &Worker, whole: &Arc<Session>) -> Result<(), Reason> {
+    let (store, process) = (&worker.node.sessions, worker.node.sessions.process);
+    let holder = whole.stream_holder();
+    let is_shared = |shared: &&Shared| shared.is_of_many() && whole.tie.is_kept();
+    let Some(shared) = store.shared().filter(is_shared).filter(|_| holder != Some(process)) else { return Ok(()) };
+    let taken = match shared.is_up() {
+        true => try_rewrite(worker, whole, |record| record.stream.replace(process) != Some(process)).await,
+        // nothing is written: the copy here is as good as it was
+        false => Err(Reason::SessionStore),
+    };
+    match taken {
+        Err(Reason::SessionStore) if holder.is_none() => Ok(()),
+        taken => taken.map(drop),
+    }
 }
 
 /// Keeps a part that was opened, so that other nodes go on with it. `false`: somebody else opened one first, which is the
@@ -305,20 +335,27 @@ async fn rewrite(
     whole: &Arc<Session>,
     change: impl FnMut(&mut Record) -> bool,
 ) -> Result<bool, Reason> {
+    let rewritten = try_rewrite(worker, whole, change).await;
+    if rewritten == Err(Reason::SessionStore) {
+        // written or not: the store knows
+        whole.tie.doubt();
+    }
+    rewritten
+}
+
+/// The same, of what the copy here has in any case.
+async fn try_rewrite(
+    worker: &Worker,
+    whole: &Arc<Session>,
+    change: impl FnMut(&mut Record) -> bool,
+) -> Result<bool, Reason> {
     let Some(shared) = worker.node.sessions.shared() else { return Err(Reason::SessionStore) };
     let rewriting = async {
         // those of this node wait for each other: a client may subscribe to a hundred resources at once
         let _turn = shared.turn(&whole.id).await;
         rewrite_in_turn(worker, shared, whole, change).await
     };
-    match timeout(limit::STORE_DEADLINE, rewriting).await {
-        Ok(rewritten) => rewritten,
-        Err(_) => {
-            // written or not: the store knows
-            whole.tie.doubt();
-            Err(Reason::SessionStore)
-        }
-    }
+    timeout(limit::STORE_DEADLINE, rewriting).await.unwrap_or(Err(Reason::SessionStore))
 }
 
 async fn rewrite_in_turn(
@@ -337,8 +374,7 @@ async fn rewrite_in_turn(
         }
         let from = behind.take().unwrap_or(revision);
         let next = revision.max(from) + 1;
-        let replaced = shared.replace(seal, &whole.id, from, &record, next).await;
-        match replaced.inspect_err(|_| whole.tie.doubt())? {
+        match shared.replace(seal, &whole.id, from, &record, next).await? {
             Replaced::Done => {
                 adopt(shared, &plane, worker, whole, record, next);
                 return Ok(true);
@@ -400,6 +436,7 @@ fn record_of(plane: &Plane, session: &Session) -> Option<Record> {
         state: State::clone(&session.state()),
         log_level: merged.and_then(|merged| merged.log_level.load_full()).map(|level| Bytes::clone(&level)),
         parts,
+        stream: session.stream_holder(),
     })
 }
 
@@ -473,6 +510,9 @@ fn adopt(shared: &Shared, plane: &Plane, worker: &Worker, whole: &Arc<Session>, 
         return;
     }
     whole.set_state(record.state);
+    if let Some(holder) = record.stream {
+        whole.stream_is_held_by(holder);
+    }
     if let Some(merged) = &whole.merged {
         if let Some(level) = record.log_level {
             merged.log_level.store(Some(Arc::new(level)));

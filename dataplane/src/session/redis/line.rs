@@ -45,7 +45,7 @@ pub(super) struct Line {
     refusing: Trouble,
     /// Another connection may lead to a Redis that takes writes.
     look_elsewhere: Notify,
-    /// There is a connection.
+    /// There is a connection, and it answers.
     connected: Notify,
 }
 
@@ -104,7 +104,7 @@ impl Line {
         self.is_heard(Instant::now(), limit::STORE_SILENT) && self.connection.load().is_some()
     }
 
-    /// Waits until there is a connection.
+    /// Waits until there is a connection that answers.
     pub(super) async fn reached(&self) {
         loop {
             let mut connected = std::pin::pin!(self.connected.notified());
@@ -250,9 +250,12 @@ impl Line {
                         self.hearing.begin(self.last_heard());
                         self.connection.store(Some(Arc::new(connection.clone())));
                     }
+                    let was_silent = !self.is_heard(Instant::now(), limit::STORE_SILENT);
                     self.answered.store(self.since_start(sent).max(1), Ordering::Release);
-                    if std::mem::take(&mut is_first) {
+                    if is_first || was_silent {
                         self.connected.notify_waiters();
+                    }
+                    if std::mem::take(&mut is_first) {
                         self.hearing.copies.doubt_all();
                     }
                     self.broken.set(None);

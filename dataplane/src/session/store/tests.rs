@@ -108,6 +108,7 @@ fn record(upstream: &'static str) -> Record {
         state,
         log_level: None,
         parts: Vec::new(),
+        stream: None,
     }
 }
 
