@@ -33,6 +33,7 @@ use crate::drain::{Drain, Phase};
 use crate::ledger::Ledger;
 use crate::limit;
 use crate::listen::balance::Balance;
+use crate::listen::berth::Berths;
 use crate::listen::mailbox::Mailboxes;
 use crate::node::Node;
 use crate::observe::access_log::AccessLog;
@@ -172,13 +173,14 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     });
 
     let (stop, stopped) = watch::channel(false);
-    let mailboxes = Arc::new(Mailboxes::default());
+    let (mailboxes, berths) = (Arc::new(Mailboxes::default()), Arc::new(Berths::default()));
     let mut workers = Vec::with_capacity(count);
     for (index, handed) in handed.into_iter().enumerate() {
         let worker = Thread {
             node: Arc::clone(&node),
             index: index as u8,
             mailboxes: Arc::clone(&mailboxes),
+            berths: Arc::clone(&berths),
             balance: Arc::clone(&balance),
             handed,
             entrances: Arc::clone(&site.listeners.entrances),

@@ -49,7 +49,7 @@ use crate::budget::Held;
 use crate::catalog::Kind as Kinds;
 use crate::node::Worker;
 use crate::reason::{Elsewhere, Reason};
-use crate::session::{InUse, Presented, SessionId};
+use crate::session::{InUse, Merged, Presented, SessionId};
 use crate::upstream::Carrier;
 use crate::upstream::pipe::Caller;
 
@@ -266,6 +266,18 @@ async fn find_session<To>(worker: &Worker, call: &Call<To>, definition: u64) -> 
         return Err(Reason::SessionUnknown);
     }
     Ok(session.hold(worker.node.clock))
+}
+
+/// The session that the fields of a call name, for a connection that goes on with it.
+///
+/// # Errors
+/// It is not known, or not here, or not the client's.
+pub(crate) async fn named_session(worker: &Worker, arrival: &Arrival) -> Result<InUse, Reason> {
+    let definition = match &arrival.upstream {
+        Scope::Server(upstream) => upstream.id,
+        Scope::Merged => Merged::DEFINITION,
+    };
+    find_session(worker, arrival, definition).await
 }
 
 /// The session of a GET or DELETE. Towards a modern server, or from a modern client, there is none to name.

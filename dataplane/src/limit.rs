@@ -197,6 +197,13 @@ pub(crate) const WEBSOCKET_PONG: Duration = Duration::from_secs(10);
 pub(crate) const WEBSOCKET_CLOSE: Duration = Duration::from_secs(2);
 /// Bytes of a WebSocket's read buffer: idle connections are many, messages mostly small.
 pub(crate) const WEBSOCKET_BUFFER: usize = 4 << 10;
+/// A client whose WebSocket broke may come back for its session within this time: a change of networks, a balancer that restarts, a page
+/// that reloads. Its processes wait for it as long.
+pub(crate) const WEBSOCKET_RESUMED: Duration = Duration::from_secs(60);
+/// Bytes that go to such a client before it confirms some (by its pongs): what a broken connection can have swallowed is kept.
+pub(crate) const WEBSOCKET_UNCONFIRMED: usize = 256 << 10;
+/// Time for an older connection to let go of a session that a newer one takes: it is told at once.
+pub(crate) const WEBSOCKET_HANDED_OVER: Duration = Duration::from_secs(2);
 /// Bytes of an unfinished WebSocket message that are not counted in the node's byte budget.
 pub(crate) const WEBSOCKET_UNCOUNTED: usize = 16 << 10;
 /// After a stop signal, calls in flight have this long to finish. Connections by an address that was closed may idle for as long

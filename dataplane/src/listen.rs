@@ -1,6 +1,7 @@
 //! Doors: bytes to calls and replies to bytes, nothing else. Who may come in is checked here, before the path begins.
 
 pub(crate) mod balance;
+pub(crate) mod berth;
 pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod door;

@@ -82,6 +82,10 @@ pub(crate) enum Reason {
     StreamHeld,
     NotWebSocket,
     HandshakeBroken(&'static str),
+    /// What a client says of where its connection broke cannot be.
+    NotResumable(&'static str),
+    /// Another connection, or node, has the session.
+    ConnectionElsewhere,
     // eras that do not meet
     ServerIsLegacy,
     DoorIsLegacy(String),
@@ -223,6 +227,8 @@ impl Reason {
             StreamHeld => retry(S::SERVICE_UNAVAILABLE, "stream_held"),
             NotWebSocket => row(S::UPGRADE_REQUIRED, code::INVALID_REQUEST, "not_websocket"),
             HandshakeBroken(_) => row(S::BAD_REQUEST, code::INVALID_REQUEST, "handshake_broken"),
+            NotResumable(_) => row(S::BAD_REQUEST, code::INVALID_REQUEST, "not_resumable"),
+            ConnectionElsewhere => retry(S::SERVICE_UNAVAILABLE, "connection_elsewhere"),
             ServerIsLegacy => row(S::BAD_REQUEST, code::INVALID_REQUEST, "server_is_legacy"),
             ServerIsModern { .. } => row(S::BAD_REQUEST, code::UNSUPPORTED_VERSION, "server_is_modern"),
             Busy => retry(S::SERVICE_UNAVAILABLE, "busy"),
@@ -339,6 +345,8 @@ impl Reason {
                 "this path takes WebSocket connections (version 13, over HTTP/1.1); streamable HTTP is at /mcp beside it"
             }
             HandshakeBroken(what) => return format!("not a WebSocket handshake (RFC 6455): {what}").into(),
+            NotResumable(what) => return format!("the connection cannot go on: {what}").into(),
+            ConnectionElsewhere => "another node or connection has this session at the moment; connect again",
             ServerIsLegacy => "this server speaks protocol versions up to 2025-11-25 only; start with `initialize`",
             ServerIsModern { supported, .. } => {
                 return format!("this server does not take `initialize`; it speaks {}", supported.join(", ")).into();

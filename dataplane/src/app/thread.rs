@@ -13,6 +13,7 @@ use crate::drain::Phase;
 use crate::exchange::{self, Expiry};
 use crate::limit;
 use crate::listen::balance::{Balance, Handed};
+use crate::listen::berth::Berths;
 use crate::listen::connection::Connections;
 use crate::listen::door::House;
 use crate::listen::entrance::Entrances;
@@ -28,6 +29,7 @@ pub(super) struct Thread {
     pub node: Arc<Node>,
     pub index: u8,
     pub mailboxes: Arc<Mailboxes>,
+    pub berths: Arc<Berths>,
     pub balance: Arc<Balance>,
     /// Connections that other workers accepted.
     pub handed: UnboundedReceiver<Handed>,
@@ -51,7 +53,7 @@ impl Thread {
         runtime.block_on(async move {
             let worker = Worker::new(Arc::clone(&self.node), self.index);
             let connections = Rc::new(Connections::default());
-            let house = Rc::new(House { worker: Rc::clone(&worker), mailboxes: self.mailboxes });
+            let house = Rc::new(House { worker: Rc::clone(&worker), mailboxes: self.mailboxes, berths: self.berths });
             tokio::task::spawn_local(Rc::clone(&worker).keep_house());
             tokio::task::spawn_local(sweep(Rc::clone(&connections)));
             tokio::task::spawn_local(close(Rc::clone(&worker), Rc::clone(&connections)));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::{Method as Verb, StatusCode};
 use sluice_http1::Fields;
 
+use super::berth::Berths;
 use super::body::Inner;
 use super::mailbox::Mailboxes;
 use super::path::{self, Door, Path};
@@ -53,6 +54,7 @@ impl Peer {
 pub(crate) struct House {
     pub worker: Rc<Worker>,
     pub mailboxes: Arc<Mailboxes>,
+    pub berths: Arc<Berths>,
 }
 
 /// Who came in, and where to.
@@ -117,7 +119,7 @@ pub(super) async fn answer(house: &House, peer: &Peer, request: &mut Request) ->
                     }
                     // boxed: each call's future would otherwise have room for it
                     Door::Messages => Box::pin(sse::deliver(house, guest, head, body)).await.map(Answer::from),
-                    Door::WebSocket => websocket::upgrade(&house.worker, guest, head),
+                    Door::WebSocket => Box::pin(websocket::upgrade(house, guest, head)).await,
                 },
                 Err(reason) => Err(reason.into()),
             };

@@ -11,11 +11,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use sluice_http1::Fields;
-use sluice_mcp::{Kind, Message, Method, ScanLimits, error_body, scan};
+use sluice_mcp::{Kind, Method};
 use sluice_snapshot::model::Limits;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
+mod anchor;
+mod desk;
 mod headers;
 mod reply;
 mod session;
@@ -23,7 +25,7 @@ mod session;
 use super::mailbox::Mail;
 use super::outbox::Outbox;
 use crate::auth::Principal;
-use crate::auth::quota::{Account, Ticket};
+use crate::auth::quota::Ticket;
 use crate::auth::shares::Via;
 use crate::drain::Phase;
 use crate::exchange::call::{Arrival, Base, Call, Refusal, Reply, Scope};
@@ -33,19 +35,21 @@ use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
 use crate::reason::Reason;
+pub(crate) use anchor::Anchor;
+pub(crate) use desk::Desk;
 
 /// One client and its connection.
 pub(crate) struct Pipe {
     worker: Rc<Worker>,
-    scope: Scope,
+    desk: Desk,
+    /// Where its client's end stays while no connection has it; none where the client does not come back.
+    anchor: Option<Anchor>,
     /// With its newest credential.
     principal: RefCell<Principal>,
     /// The configuration that it was last looked for in.
     serial: Cell<u64>,
     /// It came with another.
     renewed: Notify,
-    account: Arc<Account>,
-    outbox: Outbox,
     state: RefCell<State>,
     /// Requests that wait for their answers.
     calls: RefCell<JoinSet<()>>,
@@ -77,6 +81,8 @@ pub(crate) enum End {
     NotAllowed,
     /// The credential has expired.
     Expired,
+    /// The client came back at another node.
+    Overtaken,
 }
 
 impl End {
@@ -87,20 +93,43 @@ impl End {
             Self::Leaving => "drained",
             Self::NotAllowed => "no_longer_allowed",
             Self::Expired => "credential_expired",
+            Self::Overtaken => "overtaken",
         }
     }
 }
 
 impl Pipe {
     pub(crate) fn new(worker: &Rc<Worker>, scope: Scope, principal: Principal, outbox: Outbox) -> Rc<Self> {
+        Self::with(worker, scope, principal, outbox, None)
+    }
+
+    /// That of a client that may come back when its connection broke.
+    pub(crate) fn anchored(
+        worker: &Rc<Worker>,
+        scope: Scope,
+        principal: Principal,
+        outbox: Outbox,
+        anchor: Anchor,
+    ) -> Rc<Self> {
+        Self::with(worker, scope, principal, outbox, Some(anchor))
+    }
+
+    fn with(
+        worker: &Rc<Worker>,
+        scope: Scope,
+        principal: Principal,
+        outbox: Outbox,
+        anchor: Option<Anchor>,
+    ) -> Rc<Self> {
+        let account = worker.node.quotas.account(principal.id);
+        let desk = Desk { scope, name: Arc::clone(&principal.name), account, outbox };
         Rc::new(Self {
-            account: worker.node.quotas.account(principal.id),
+            desk,
+            anchor,
             worker: Rc::clone(worker),
-            scope,
             principal: RefCell::new(principal),
             serial: Cell::new(worker.plane().known.serial),
             renewed: Notify::new(),
-            outbox,
             state: RefCell::default(),
             calls: RefCell::default(),
             under_way: Cell::new(0),
@@ -120,7 +149,8 @@ impl Pipe {
             let mut serve = std::pin::pin!(serve);
             let end = tokio::select! {
                 end = self.ending() => end,
-                () = self.outbox.closed() => End::Gone,
+                () = self.desk.outbox.closed() => End::Gone,
+                end = self.adrift() => end,
                 () = &mut serve => End::Gone,
             };
             let patience = match end {
@@ -134,7 +164,7 @@ impl Pipe {
                 // answers to a server's questions still come in
                 tokio::select! {
                     () = self.finished() => {}
-                    () = self.outbox.closed() => {}
+                    () = self.desk.outbox.closed() => {}
                     () = &mut serve => {}
                     () = tokio::time::sleep(patience) => {}
                     () = self.cut() => {}
@@ -143,37 +173,20 @@ impl Pipe {
             end
         };
         self.close().await;
-        self.end_session();
-        self.outbox.end(end);
+        self.desk.outbox.end(end);
+        match self.goes_on_elsewhere(end) {
+            true => self.leave_session(),
+            false => self.end_session(),
+        }
+        if let Some(anchor) = &self.anchor {
+            anchor.weigh();
+        }
         end
     }
 
     /// Judges what came as one message: admitted, it is mail; else the client is told why.
     pub(crate) async fn accept(&self, body: Bytes) -> Option<Mail> {
-        let plane = self.worker.plane();
-        let limits = &plane.snapshot.limits;
-        let message = match scan(&body, ScanLimits { depth: limits.json_depth }) {
-            Ok(message) => message,
-            Err(error) => {
-                let id = error.id.map(|s| body.slice(s.range()));
-                self.refuse(&Refusal { reason: Reason::Message { code: error.code(), text: error.to_string() }, id })
-                    .await;
-                return None;
-            }
-        };
-        let admitted = self.worker.node.hold(body.len()).and_then(|held| {
-            let ticket = self.worker.node.quotas.admit(&self.account, limits, Via::Door, Instant::now())?;
-            Ok((held, ticket))
-        });
-        match admitted {
-            Ok((held, ticket)) => Some(Mail { body, message, held, ticket, principal: None }),
-            Err(reason) => {
-                self.record(&plane).fail(&reason);
-                let id = message.id.map(|s| body.slice(s.range()));
-                self.turn_down(&message, Refusal { reason, id }).await;
-                None
-            }
-        }
+        self.desk.accept(&self.worker, body).await
     }
 
     /// Takes one message.
@@ -216,10 +229,7 @@ impl Pipe {
 
     /// Tells the client that something it sent is refused.
     pub(crate) async fn refuse(&self, refusal: &Refusal) {
-        let row = refusal.reason.row();
-        let data = refusal.reason.data();
-        let body = error_body(refusal.id.as_deref(), row.code, &refusal.reason.text(), data.as_deref());
-        self.outbox.send(body.into()).await;
+        self.desk.refuse(refusal).await;
     }
 
     /// Waits until nothing is under way.
@@ -308,6 +318,21 @@ impl Pipe {
         Ok(self.principal.borrow().clone())
     }
 
+    /// Where its messages are taken.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Goes on with the credentials that the client comes back with.
+    pub(crate) async fn follow(self: Rc<Self>, mut newest: watch::Receiver<Principal>) {
+        while newest.changed().await.is_ok() {
+            let principal = newest.borrow_and_update().clone();
+            self.renew(&principal);
+            // as this worker's configuration knows it
+            self.serial.set(u64::MAX);
+        }
+    }
+
     /// Goes on with another credential of the same client.
     fn renew(&self, principal: &Principal) {
         let mut current = self.principal.borrow_mut();
@@ -330,7 +355,7 @@ impl Pipe {
 
     /// Where this pipe leads in a plane: nowhere, if the server is not configured as it was.
     fn scope_in(&self, plane: &Plane) -> Result<Scope, Reason> {
-        match &self.scope {
+        match &self.desk.scope {
             Scope::Merged => Ok(Scope::Merged),
             Scope::Server(upstream) => {
                 let now = plane.server(upstream.name()).filter(|now| now.is(upstream));
@@ -357,14 +382,18 @@ impl Pipe {
             let id = message.id.map(|s| mail.body.slice(s.range()));
             match pipe.posted(mail, modern).await {
                 Ok(reply) => {
-                    if message.method == Method::Initialize && !modern {
-                        pipe.begin_session(&reply).await;
-                    }
+                    let reply = match message.method == Method::Initialize && !modern {
+                        true => {
+                            pipe.begin_session(&reply).await;
+                            pipe.naming_session(reply)
+                        }
+                        false => reply,
+                    };
                     pipe.out(reply, id.clone()).await;
                 }
                 // what is refused before it is read is answered as well
                 Err(Refusal { reason, id: known }) => {
-                    pipe.turn_down(&message, Refusal { reason, id: known.or_else(|| id.clone()) }).await;
+                    pipe.desk.turn_down(&message, Refusal { reason, id: known.or_else(|| id.clone()) }).await;
                 }
             }
             if let Some(id) = id.filter(|_| modern) {
@@ -377,15 +406,6 @@ impl Pipe {
         let headers = self.headers(&mail.body, &mail.message, modern);
         let arrival = self.arrival(headers, mail.ticket)?;
         post(&self.worker, arrival, mail.body, mail.held).await
-    }
-
-    /// A message that cannot go on. Only a request has an answer that could say so.
-    async fn turn_down(&self, message: &Message, refusal: Refusal) {
-        if message.kind == Kind::Request {
-            self.refuse(&refusal).await;
-        } else {
-            tracing::warn!(reason = %refusal.reason.text(), "a notification was refused");
-        }
     }
 
     fn arrival(&self, headers: Fields, ticket: Ticket) -> Result<Arrival, Reason> {
@@ -415,7 +435,7 @@ impl Pipe {
             naming: scope.naming(&plane),
             plane,
             principal,
-            account: Arc::clone(&self.account),
+            account: Arc::clone(&self.desk.account),
             headers,
             synthesized: true,
             record,
@@ -425,18 +445,13 @@ impl Pipe {
     }
 
     fn record(&self, plane: &Plane) -> Record {
-        let mut record = Record::begin(&self.worker, plane);
-        record.principal = Some(Arc::clone(&self.principal.borrow().name));
-        if let Scope::Server(upstream) = &self.scope {
-            record.upstream = Some(Arc::clone(upstream));
-        }
-        record
+        self.desk.record(&self.worker, plane)
     }
 
     /// A place for what the gateway itself asks on the client's behalf: it is no request of the client's, and not refused.
     fn own_ticket(&self) -> Result<Ticket, Reason> {
         let limits = Limits { requests_per_minute: None, concurrent_requests: u32::MAX, ..Limits::default() };
-        self.worker.node.quotas.admit(&self.account, &limits, Via::Door, Instant::now())
+        self.worker.node.quotas.admit(&self.desk.account, &limits, Via::Door, Instant::now())
     }
 }
 

@@ -1,30 +1,35 @@
-//! The WebSocket door (RFC 6455): one message per text frame, stdio's rules; the session is the connection.
+//! The WebSocket door (RFC 6455): one message per text frame, stdio's rules; the session is the connection, or goes on with the next one
+//! of a client that says that it comes back.
 
-use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use http::Method as Verb;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+mod giving;
 pub(super) mod handshake;
+mod life;
 mod metered;
+mod resumption;
+mod taking;
 
+use giving::{Given, give};
+use life::Life;
 use metered::{Meter, Metered};
+use resumption::{Shore, TakenUp, Wanted};
+use taking::{Taking, take};
 
+use super::berth::Ends;
 use super::connection::Connection;
-use super::door::{Answer, Guest};
-use super::mailbox::Mail;
-use super::outbox::{Piece, Waiting, outbox};
-use super::pipe::{End, Pipe};
+use super::door::{Answer, Guest, House};
+use super::pipe::End;
 use super::request::Head;
 use crate::auth::Principal;
 use crate::auth::quota::Ticket;
@@ -32,19 +37,22 @@ use crate::drain::Phase;
 use crate::exchange::call::{Base, Refusal, Scope};
 use crate::exchange::record::Record;
 use crate::limit;
-use crate::node::Worker;
 use crate::reason::Reason;
 
 /// A connection that becomes a WebSocket once its answer is out.
 pub(super) struct Upgrade {
-    worker: Rc<Worker>,
+    shore: Shore,
     scope: Scope,
     principal: Principal,
     ticket: Ticket,
     record: Record,
     /// Bytes of one message.
     limit: usize,
+    taken_up: TakenUp,
 }
+
+/// The code by which a connection is closed whose session a newer one has. Beside its number in HTTP, 409, it has no name.
+const OVERTAKEN: CloseCode = CloseCode::Library(4409);
 
 /// Why a WebSocket ends.
 enum Why {
@@ -64,15 +72,15 @@ impl From<End> for Why {
             End::SessionOver => Self::Close(CloseCode::Normal, "the session is over"),
             End::NotAllowed => Self::Close(CloseCode::Policy, "this connection is no longer allowed"),
             End::Expired => Self::Close(CloseCode::Policy, "the credential has expired; connect again with a new one"),
+            End::Overtaken => Self::Close(OVERTAKEN, "a newer connection has this session"),
         }
     }
 }
 
 /// A GET: answers the handshake.
-pub(super) fn upgrade(worker: &Rc<Worker>, guest: Guest, head: &Head) -> Result<Answer, Refusal> {
-    let Guest { scope, base } = guest;
-    let Base { plane, principal, ticket, mut record, .. } = *base;
-    record.other_method = Some("GET /ws".to_owned());
+pub(super) async fn upgrade(house: &House, guest: Guest, head: &Head) -> Result<Answer, Refusal> {
+    let (worker, Guest { scope, mut base }) = (&house.worker, guest);
+    base.record.other_method = Some("GET /ws".to_owned());
     let judged = (|| {
         if head.verb != Verb::GET {
             return Err(Reason::MethodNotAllowed("GET"));
@@ -81,14 +89,23 @@ pub(super) fn upgrade(worker: &Rc<Worker>, guest: Guest, head: &Head) -> Result<
         if worker.node.drain.phase() != Phase::Serving {
             return Err(Reason::Draining);
         }
-        Ok((response, ticket.into_stream()?))
+        Ok((response, Wanted::of(head.target.query().unwrap_or_default())?))
     })();
-    match judged {
-        Ok((response, ticket)) => {
+    let (base, judged) = match judged {
+        Ok((response, wanted)) => {
+            let (base, taken_up) = wanted.take_up(house, &scope, base).await;
+            (base, taken_up.map(|taken_up| (response, taken_up)))
+        }
+        Err(reason) => (base, Err(reason)),
+    };
+    let Base { plane, principal, ticket, mut record, .. } = *base;
+    match judged.and_then(|(response, taken_up)| Ok((response, taken_up, ticket.into_stream()?))) {
+        Ok((response, taken_up, ticket)) => {
             record.outcome = "ok";
             record.status = response.status;
             let limit = plane.snapshot.limits.body_bytes;
-            let upgrade = Upgrade { worker: Rc::clone(worker), scope, principal, ticket, record, limit };
+            let shore = Shore { worker: Rc::clone(worker), berths: Arc::clone(&house.berths) };
+            let upgrade = Upgrade { shore, scope, principal, ticket, record, limit, taken_up };
             Ok(Answer { response, upgrade: Some(Box::new(upgrade)) })
         }
         Err(reason) => {
@@ -115,12 +132,11 @@ async fn speak<I>(upgrade: Upgrade, io: I, read: Bytes, connection: &Rc<Connecti
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    let Upgrade { worker, scope, principal, ticket: _ticket, mut record, limit } = upgrade;
+    let Upgrade { shore, scope, principal, ticket: _ticket, mut record, limit, taken_up } = upgrade;
+    let worker = Rc::clone(&shore.worker);
     let _inside = worker.node.metrics.streams.enter();
-    let (outbox, mut waiting) = outbox();
-    let (mailbox, mails) = mpsc::channel(limit::MAILBOX_MESSAGES);
-    let pipe = Pipe::new(&worker, scope, principal, outbox);
-    tokio::task::spawn_local(Rc::clone(&pipe).run(mails));
+    // dropped, however this ends: left for the client's next connection
+    let (mut held, first) = taken_up.end(&shore, scope, principal);
 
     let config = WebSocketConfig::default()
         .read_buffer_size(limit::WEBSOCKET_BUFFER)
@@ -130,130 +146,32 @@ where
     let io = Metered { io, connection: Rc::clone(connection), meter: Rc::clone(&meter) };
     let socket = WebSocketStream::from_partially_read(io, read.into(), Role::Server, Some(config)).await;
     let (mut sink, mut stream) = socket.split();
-    let life = Life::default();
+    let (life, wanted) = (Life::default(), held.wanted());
+    let Ends { waiting, sent, mailbox, desk, taken, .. } = held.ends();
+    let mut given = Given { waiting, sent, first };
+    let taking = Taking { worker: &worker, desk, mailbox, taken };
     let why = tokio::select! {
-        why = take(&mut stream, &pipe, mailbox, &life, &meter) => why,
-        why = give(&mut sink, &mut waiting, &life) => why,
+        why = take(&mut stream, taking, &life, &meter) => why,
+        why = give(&mut sink, &mut given, &life) => why,
+        () = wanted => Why::Close(OVERTAKEN, "a newer connection has this session"),
     };
-    // nobody reads any more: the pipe lets go of what the client had
-    drop(waiting);
+    match why {
+        // nobody comes back: the pipe lets go of what the client had
+        Why::Closed => held.finish(),
+        _ => drop(held),
+    }
     if let Why::Close(code, reason) = &why {
         record.outcome = match *code {
             CloseCode::Away => End::Leaving.outcome(),
             CloseCode::Policy => End::NotAllowed.outcome(),
             CloseCode::Normal => End::SessionOver.outcome(),
+            OVERTAKEN => End::Overtaken.outcome(),
             _ => "closed",
         };
         record.cause = Some(format!("{}: {reason}", u16::from(*code)));
     }
     if let Ok(socket) = sink.reunite(stream) {
         let _ = tokio::time::timeout(limit::WEBSOCKET_CLOSE, close(socket, why)).await;
-    }
-}
-
-/// From the client to the pipe.
-async fn take<I>(
-    stream: &mut SplitStream<WebSocketStream<Metered<I>>>,
-    pipe: &Pipe,
-    mailbox: mpsc::Sender<Mail>,
-    life: &Life,
-    meter: &Meter,
-) -> Why
-where
-    I: AsyncRead + AsyncWrite + Unpin,
-{
-    loop {
-        // with no place to put a message, none is read: the client waits
-        let place = match mailbox.try_reserve() {
-            Ok(place) => place,
-            Err(_) => {
-                life.pause();
-                match mailbox.reserve().await {
-                    Ok(place) => place,
-                    // the pipe says itself why it ended
-                    Err(_) => return std::future::pending().await,
-                }
-            }
-        };
-        life.heard();
-        let message = stream.next().await;
-        life.heard();
-        match message {
-            Some(Ok(Message::Text(text))) => {
-                meter.taken();
-                life.pause();
-                if let Some(mail) = pipe.accept(text.into()).await {
-                    place.send(mail);
-                }
-            }
-            Some(Ok(Message::Binary(_))) => {
-                return Why::Close(CloseCode::Unsupported, "messages are sent in text frames");
-            }
-            Some(Ok(Message::Close(_)) | Err(Error::ConnectionClosed)) => return Why::Closed,
-            // pings are answered by the library
-            Some(Ok(_)) => {}
-            Some(Err(Error::Capacity(_))) => {
-                return Why::Close(CloseCode::Size, "the message is larger than the limit");
-            }
-            Some(Err(Error::Utf8(_))) => return Why::Close(CloseCode::Invalid, "a text frame must be UTF-8"),
-            Some(Err(Error::Protocol(_))) => {
-                return Why::Close(CloseCode::Protocol, "not a WebSocket frame of a client");
-            }
-            Some(Err(_)) if meter.is_refused() => {
-                return Why::Close(CloseCode::Again, "the gateway is at its memory limit; try again shortly");
-            }
-            Some(Err(_)) | None => return Why::Broken,
-        }
-    }
-}
-
-/// From the pipe to the client, and pings when it is silent.
-async fn give<I>(sink: &mut SplitSink<WebSocketStream<Metered<I>>, Message>, waiting: &mut Waiting, life: &Life) -> Why
-where
-    I: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut pinged = false;
-    let mut timer = std::pin::pin!(tokio::time::sleep(limit::WEBSOCKET_PING));
-    loop {
-        tokio::select! {
-            piece = waiting.next() => {
-                let mut next = piece;
-                while let Some(piece) = next {
-                    let message = match piece {
-                        Piece::Message(message) => message,
-                        Piece::End(end) => {
-                            let _ = sink.flush().await;
-                            return end.into();
-                        }
-                    };
-                    let Ok(text) = Utf8Bytes::try_from(message) else {
-                        return Why::Close(CloseCode::Error, "the server's message is not UTF-8");
-                    };
-                    if sink.feed(Message::Text(text)).await.is_err() {
-                        return Why::Broken;
-                    }
-                    next = waiting.try_next();
-                }
-                if sink.flush().await.is_err() {
-                    return Why::Broken;
-                }
-            }
-            () = &mut timer => {
-                let silent = life.silent();
-                if silent < limit::WEBSOCKET_PING {
-                    pinged = false;
-                    timer.as_mut().reset(Instant::now() + (limit::WEBSOCKET_PING - silent));
-                } else if pinged {
-                    return Why::Broken;
-                } else {
-                    pinged = true;
-                    timer.as_mut().reset(Instant::now() + limit::WEBSOCKET_PONG);
-                    if sink.send(Message::Ping(Bytes::new())).await.is_err() {
-                        return Why::Broken;
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -278,33 +196,5 @@ where
         if left == 0 {
             return;
         }
-    }
-}
-
-/// When the client was last heard of.
-struct Life {
-    heard: Cell<Instant>,
-    /// Nothing is read at the moment: the client cannot be heard.
-    paused: Cell<bool>,
-}
-
-impl Default for Life {
-    fn default() -> Self {
-        Self { heard: Cell::new(Instant::now()), paused: Cell::new(false) }
-    }
-}
-
-impl Life {
-    fn heard(&self) {
-        self.heard.set(Instant::now());
-        self.paused.set(false);
-    }
-
-    fn pause(&self) {
-        self.paused.set(true);
-    }
-
-    fn silent(&self) -> std::time::Duration {
-        if self.paused.get() { std::time::Duration::ZERO } else { self.heard.get().elapsed() }
     }
 }

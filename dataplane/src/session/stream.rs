@@ -76,6 +76,22 @@ impl Session {
         newest == Some(claim.number) && self.stream_holder() == Some(claim.holder)
     }
 
+    /// Waits until another process has the stream, after this one had it.
+    pub(crate) async fn stream_moved(&self, from: Process) {
+        let claims = &self.rare().claims;
+        let mut had = false;
+        loop {
+            let mut told = std::pin::pin!(claims.told.notified());
+            told.as_mut().enable();
+            match self.stream_holder() {
+                Some(holder) if holder == from => had = true,
+                Some(_) if had => return,
+                _ => {}
+            }
+            told.await;
+        }
+    }
+
     /// Waits for a newer GET.
     pub(crate) async fn stream_lost(&self, claim: Claim) {
         let claims = &self.rare().claims;

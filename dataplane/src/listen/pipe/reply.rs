@@ -33,16 +33,16 @@ impl Pipe {
         let failed = match reply.content {
             Content::Empty => None,
             Content::Json(body) => {
-                self.outbox.send(body).await;
+                self.desk.outbox.send(body).await;
                 None
             }
             Content::Pieces(pieces) => {
-                self.outbox.send(join(&pieces.chunks)).await;
+                self.desk.outbox.send(join(&pieces.chunks)).await;
                 None
             }
             Content::JsonStream(stream) => match self.whole(*stream).await {
                 Ok(body) => {
-                    self.outbox.send(body).await;
+                    self.desk.outbox.send(body).await;
                     None
                 }
                 Err(reason) => Some(reason),
@@ -80,7 +80,7 @@ impl Pipe {
             end.pause = item.retry.map_or(end.pause, Duration::from_millis);
             let Some(data) = item.data.filter(|d| !d.is_empty()) else { continue };
             end.answered = scan(&data, ScanLimits { depth: u16::MAX }).is_ok_and(|m| m.kind == Kind::Response);
-            self.outbox.send(data).await;
+            self.desk.outbox.send(data).await;
             if end.answered {
                 break;
             }

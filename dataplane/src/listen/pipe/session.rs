@@ -14,7 +14,7 @@ use crate::drain::Phase;
 use crate::exchange::call::{Content, Refusal, Reply};
 use crate::exchange::{delete, get};
 use crate::reason::Reason;
-use crate::session::{InUse, SessionId};
+use crate::session::{InUse, Session, SessionId};
 
 /// What a pipe keeps of its session.
 #[derive(Default)]
@@ -52,26 +52,57 @@ impl Pipe {
             _ => None,
         };
         self.end_session();
+        self.keep_session(sealed.clone(), session.hold(self.worker.node.clock), version);
+    }
+
+    fn keep_session(&self, sealed: String, in_use: InUse, version: Option<String>) {
+        if let Some(anchor) = &self.anchor {
+            anchor.name(in_use.session.id);
+        }
         let kept = &mut self.state.borrow_mut().session;
-        kept.open = Some((sealed.clone(), session.hold(self.worker.node.clock)));
+        kept.open = Some((sealed, in_use));
         kept.version = version;
         kept.began.notify_waiters();
     }
 
+    /// Goes on with a session that another pipe began, and whose client came here: what that pipe had of it is not known.
+    pub(crate) fn go_on(self: &Rc<Self>, sealed: String, in_use: InUse) {
+        let asked = scan(&in_use.session.initialize, ScanLimits { depth: u16::MAX }).ok();
+        let version = asked.and_then(|m| {
+            // what was agreed on is what was asked for, with nearly all servers
+            Some(decode_string(m.p.protocol_version?.of(&in_use.session.initialize)).into_owned())
+        });
+        self.keep_session(sealed, in_use, version);
+        self.stand();
+    }
+
+    /// Lets go of the session, which goes on elsewhere.
+    pub(super) fn leave_session(&self) {
+        self.state.borrow_mut().session.open = None;
+    }
+
+    /// The session, where there is one.
+    pub(super) fn session(&self) -> Option<Arc<Session>> {
+        self.state.borrow().session.open.as_ref().map(|(_, in_use)| Arc::clone(&in_use.session))
+    }
+
+    /// Told when a session begins.
+    pub(super) fn session_began(&self) -> Rc<Notify> {
+        Rc::clone(&self.state.borrow().session.began)
+    }
+
     /// Waits for the end of the client's session by others; for ever where there is none.
     pub(super) async fn session_over(&self) {
-        let began = Rc::clone(&self.state.borrow().session.began);
+        let began = self.session_began();
         loop {
             let mut told = std::pin::pin!(began.notified());
             told.as_mut().enable();
-            let session = self.state.borrow().session.open.as_ref().map(|(_, in_use)| Arc::clone(&in_use.session));
-            let Some(session) = session else {
+            let Some(session) = self.session() else {
                 told.await;
                 continue;
             };
             session.over().await;
-            let current = self.state.borrow().session.open.as_ref().map(|(_, in_use)| in_use.session.id);
-            if current == Some(session.id) {
+            if self.session().is_some_and(|current| current.id == session.id) {
                 return;
             }
         }
@@ -91,7 +122,7 @@ impl Pipe {
             let Ok(ticket) = pipe.own_ticket() else { return };
             let plane = pipe.worker.plane();
             // a server that is no longer configured is told all the same
-            let scope = pipe.scope_in(&plane).unwrap_or_else(|_| pipe.scope.clone());
+            let scope = pipe.scope_in(&plane).unwrap_or_else(|_| pipe.desk.scope.clone());
             let (principal, record) = (pipe.principal.borrow().clone(), pipe.record(&plane));
             let arrival = pipe.arrival_at(scope, plane, principal, headers, ticket, record);
             if let Err(refusal) = delete(&pipe.worker, arrival).await {
