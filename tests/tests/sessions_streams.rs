@@ -24,6 +24,22 @@ async fn two(redis: &Redis, server: Value) -> [Gateway; 2] {
     [redis.gateway(&config).await, redis.gateway(&config).await]
 }
 
+/// A session; asked for again where the store was too slow to keep it, as clients do.
+async fn begin(port: u16, path: &str) -> Session {
+    let begun = async || match Session::try_with(port, path, json!({}), None).await {
+        Ok(session) => Some(session),
+        Err(reply) if reply.status == 503 => None,
+        Err(reply) => panic!("{reply:?}"),
+    };
+    eventually("a session", begun).await
+}
+
+/// A call, asked for again where the store was too slow to say whose session it is.
+async fn called(session: &Session, tool: &str) {
+    let status = async || session.call(tool, json!({ "mark": "a call" })).await.status;
+    eventually("a call", async || Some(status().await).filter(|status| *status == 200)).await;
+}
+
 /// The stream, after `last` if given; asked for again where the store was too slow to say whose it is, as clients do.
 async fn open(session: &Session, last: Option<&str>) -> Events {
     eventually("a stream", async || Some(session.listen(last).await).filter(|stream| stream.status != 503)).await
@@ -51,7 +67,7 @@ async fn overtaken(stream: &mut Events) -> Vec<Event> {
 async fn a_resumed_call_leaves_the_standing_stream_alone() {
     let server = Counting::start();
     let gateway = Gateway::with(json!({ "one": server.config() })).await;
-    let session = Session::open(gateway.port, OWN).await;
+    let session = begin(gateway.port, OWN).await;
     let mut standing = session.listen(None).await;
     let mut call = session.stream("report", json!({ "mark": "m", "steps": 3 })).await;
     let first = call.next().await;
@@ -96,7 +112,7 @@ async fn moves(server: &Counting, session: &Session, ports: [u16; 2]) {
 async fn the_newest_of_two_streams_at_one_node_is_the_one() {
     let server = Counting::strict();
     let gateway = Gateway::with(json!({ "one": server.config() })).await;
-    let session = Session::open(gateway.port, OWN).await;
+    let session = begin(gateway.port, OWN).await;
     moves(&server, &session, [gateway.port; 2]).await;
 }
 
@@ -104,10 +120,10 @@ async fn the_newest_of_two_streams_at_one_node_is_the_one() {
 async fn a_stream_moves_from_node_to_node_and_no_event_is_lost_or_told_twice() {
     let (server, redis) = (Counting::strict(), Redis::start().await);
     let [here, there] = two(&redis, server.config()).await;
-    let session = Session::open(here.port, OWN).await;
+    let session = begin(here.port, OWN).await;
     moves(&server, &session, [here.port, there.port]).await;
     for port in [here.port, there.port] {
-        assert_eq!(session.at(port).call("count", json!({ "mark": port.to_string() })).await.status, 200);
+        called(&session.at(port), "count").await;
     }
 }
 
@@ -115,9 +131,9 @@ async fn a_stream_moves_from_node_to_node_and_no_event_is_lost_or_told_twice() {
 async fn the_stream_of_all_servers_moves_whole() {
     let (server, redis) = (Counting::strict(), Redis::start().await);
     let nodes = two(&redis, server.config()).await;
-    let session = Session::open(nodes[0].port, "/mcp").await;
-    assert_eq!(session.call("one_count", json!({ "mark": "open" })).await.status, 200);
-    let mut before = session.listen(None).await;
+    let session = begin(nodes[0].port, "/mcp").await;
+    called(&session, "one_count").await;
+    let mut before = open(&session, None).await;
     server.happens();
     assert_eq!(number(&before.next().await), Some(1));
     for round in 1..5 {
@@ -134,9 +150,9 @@ async fn the_stream_of_all_servers_moves_whole() {
 async fn stands_still(path: &str, tool: &str) {
     let (server, redis) = (Legacy::start(), Redis::start().await);
     let [here, there] = two(&redis, server.config()).await;
-    let session = Session::open(here.port, path).await;
-    assert_eq!(session.call(tool, json!({})).await.status, 200);
-    let mut older = session.listen(None).await;
+    let session = begin(here.port, path).await;
+    called(&session, tool).await;
+    let mut older = open(&session, None).await;
     let stale = server.stream().await;
     here.signal(Signal::STOP);
     // for less, nobody can know that it stands still
@@ -169,7 +185,7 @@ async fn a_node_that_stood_still_passes_nothing_on_of_all_servers_either() {
 async fn streams_open_and_go_on_while_redis_does_not_answer() {
     let (server, redis) = (Counting::strict(), Redis::start().await);
     let [here, _there] = two(&redis, server.config()).await;
-    let (session, other) = (Session::open(here.port, OWN).await, Session::open(here.port, OWN).await);
+    let (session, other) = (begin(here.port, OWN).await, begin(here.port, OWN).await);
     let mut stream = session.listen(None).await;
     redis.signal(Signal::STOP);
     for _ in 0..3 {
@@ -225,8 +241,8 @@ async fn a_client_that_reads_no_more_does_not_keep_the_server_from_the_newer_str
     let [here, there] = two(&redis, server.config()).await;
     for port in [here.port, there.port] {
         told.store(0, Ordering::SeqCst);
-        let session = Session::open(here.port, OWN).await;
-        let older = session.listen(None).await;
+        let session = begin(here.port, OWN).await;
+        let older = open(&session, None).await;
         eventually("nothing more goes through", async || {
             let before = told.load(Ordering::SeqCst);
             pass(Duration::from_millis(300)).await;

@@ -37,12 +37,21 @@ fn headers(key: Option<&str>) -> String {
 
 impl Client {
     async fn open(port: u16, path: &str, key: Option<&'static str>) -> Self {
-        let mut socket = Socket::with(port, &format!("{path}?session=new"), &headers(key)).await;
-        let result = socket.initialize(json!({})).await;
+        // a store that is slow refuses a session, which is asked for again
+        let (socket, result) = eventually("a session", async || {
+            let mut socket = Socket::with(port, &format!("{path}?session=new"), &headers(key)).await;
+            let result = socket.initialize(json!({})).await;
+            (!result.is_null()).then_some((socket, result))
+        })
+        .await;
         let told = &result["_meta"]["sluice/session"];
         assert_eq!(told["resumable_s"], 60, "{result}");
         let id = told["id"].as_str().unwrap().to_owned();
-        Self { port, path: path.to_owned(), key, socket, id, received: 1, sent: vec![Value::Null; 2] }
+        let sent = vec![
+            message::initialize(message::LEGACY, json!({})),
+            message::notification("notifications/initialized", json!({})),
+        ];
+        Self { port, path: path.to_owned(), key, socket, id, received: 1, sent }
     }
 
     /// Tries to come back: with the answer's status and text where that is refused.
