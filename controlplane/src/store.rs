@@ -11,6 +11,7 @@ mod keys;
 mod migration;
 pub(crate) mod nodes;
 pub mod objects;
+pub(crate) mod owed;
 pub mod revisions;
 pub mod secrets;
 pub(crate) mod session_keys;

@@ -153,7 +153,7 @@ async fn who_reads_lists_sessions_and_who_writes_ends_them_at_every_door() {
     let page = viewer.client().list_sessions(viewer.with(list())).await.unwrap().into_inner();
     assert_eq!((page.sessions.len(), page.next.as_str(), page.trouble.len()), (1, "", 0));
     let id = page.sessions[0].session.clone();
-    let end = || v1::EndSessionsRequest { sessions: vec![id.clone()], principal: String::new() };
+    let end = || v1::EndSessionsRequest { sessions: vec![id.clone()], ..v1::EndSessionsRequest::default() };
     assert_eq!(code(viewer.client().end_sessions(viewer.with(end())).await), Code::PermissionDenied);
     assert_eq!(code(viewer.client().list_sessions(tonic::Request::new(list())).await), Code::Unauthenticated);
     assert_eq!(session.request("ping", json!({})).await.status, 200);
@@ -247,4 +247,30 @@ async fn many_sessions_come_in_pages() {
     let ended = fleet.control.sluice(&["session", "end", "--principal", "client:alice"]);
     assert!(String::from_utf8_lossy(&ended.stderr).contains("120 sessions are over"), "{ended:?}");
     wait::becomes(wait::SOON, "none is kept", async || redis.sessions().await.len(), |kept| *kept == 0).await;
+}
+
+#[tokio::test]
+async fn a_node_that_was_away_ends_what_was_asked_for_when_it_comes_back() {
+    let server = Legacy::start();
+    let kept = json!({ "sessions": { "store": "sqlite" } });
+    let objects = vec![object("server", "one", &server.config()), object("proxy", "proxy", &kept)];
+    let mut fleet = Fleet::running(&NAMES[..1], objects).await;
+    let port = fleet.nodes[0].port;
+    let session = Session::open(port, ONE).await;
+    let sessions = listed(|args| fleet.control.sluice(args), &[]);
+    let id = ids(&sessions)[0].to_owned();
+    let other = Session::open(port, ONE).await;
+    fleet.nodes[0].kill().await;
+    let (control, end) = (&fleet.control, ["session", "end", &id]);
+    let said = async || String::from_utf8_lossy(&control.sluice(&end).stderr).into_owned();
+    let told = |said: &String| said.contains("edge-1 is not connected: it is told when it comes back");
+    // that it is gone, the control plane sees a moment later
+    wait::becomes(wait::SOON, "it is kept for the node", said, told).await;
+    fleet.nodes[0].again();
+    fleet.nodes[0].is_ready().await;
+    let status = async |session: &Session| session.request("ping", json!({})).await.status;
+    wait::becomes(wait::SOON, "it is over", async || status(&session).await, |status| *status == 404).await;
+    assert_eq!(status(&other).await, 200, "and no other");
+    let kept = server.verbs("DELETE").len();
+    assert_eq!(kept, 1, "its server was told");
 }

@@ -4,6 +4,7 @@ mod catalogue;
 mod denials;
 mod fleet;
 mod inventories;
+mod owed;
 mod sessions;
 mod status;
 #[cfg(test)]
@@ -181,6 +182,9 @@ impl Nodes {
     ) -> Visit {
         let (end, farewell) = watch::channel(self.ending.borrow().then_some(Farewell::Ending));
         let (questions, asked) = sessions::questions();
+        if self.store.is_some() {
+            tokio::spawn(Arc::clone(self).tell_owed(hello.node.clone(), questions.clone()));
+        }
         let serial = self.visits.fetch_add(1, Ordering::Relaxed);
         self.change(&hello.node, |node| {
             if let Some(before) = node.visitor.replace(Visitor { serial, end, questions }) {

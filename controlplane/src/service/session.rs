@@ -1,5 +1,7 @@
 //! Sessions of legacy clients: listed, and ended by people.
 
+use std::sync::Arc;
+
 use sluice_contract::v1;
 
 use super::{Caller, Operation, Service, ServiceError};
@@ -36,7 +38,7 @@ impl Service {
     pub async fn end_sessions(
         &self,
         caller: &Caller,
-        nodes: &Nodes,
+        nodes: &Arc<Nodes>,
         which: &v1::EndSessionsRequest,
     ) -> Result<v1::EndSessionsResponse, ServiceError> {
         self.allow(caller, Operation::EndSessions).await?;

@@ -7,7 +7,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use sluice_contract::v1;
 
-use super::{StoreError, column, heard};
+use super::{StoreError, column, heard, owed};
 use crate::publish::{Kept, Rejected};
 
 /// Every node, by name.
@@ -74,6 +74,7 @@ pub(crate) fn revoked(connection: &Connection) -> Result<BTreeMap<String, u64>, 
 pub(crate) fn revoke(connection: &Connection, name: &str, at_ms: u64) -> Result<(), StoreError> {
     connection.prepare_cached("DELETE FROM nodes WHERE name = ?")?.execute([name])?;
     heard::forget(connection, name)?;
+    owed::forget(connection, name)?;
     connection
         .prepare_cached("INSERT OR REPLACE INTO revoked_nodes VALUES (?, ?)")?
         .execute(params![name, column::int(at_ms)])?;

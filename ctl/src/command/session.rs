@@ -133,7 +133,7 @@ fn list(args: &List) -> Result<(), Failure> {
 fn end(args: &End) -> Result<(), Failure> {
     let mut source = Source::of(args.admin, &args.control_plane)?;
     let (sessions, principal) = (args.sessions.clone(), args.principal.clone());
-    let answer = source.end(EndSessionsRequest { sessions, principal })?;
+    let answer = source.end(EndSessionsRequest { sessions, principal, begun_by_ms: 0 })?;
     tell(&answer.trouble);
     match answer.ended {
         0 if args.principal.is_empty() && answer.trouble.is_empty() => {

@@ -53,7 +53,7 @@ pub(super) async fn answer(node: &Node, peer: IpAddr, request: Request<Incoming>
         _ => {
             let ids = asked["sessions"].as_array().into_iter().flatten();
             let sessions = ids.filter_map(Value::as_str).map(str::to_owned).collect();
-            let which = v1::EndSessionsRequest { sessions, principal: word("principal") };
+            let which = v1::EndSessionsRequest { sessions, principal: word("principal"), begun_by_ms: 0 };
             let v1::EndSessionsResponse { ended, trouble } = exchange::end_sessions_for(node, &which, true).await;
             json!({ "ended": ended, "trouble": trouble })
         }

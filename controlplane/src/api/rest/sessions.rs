@@ -104,7 +104,7 @@ pub(super) async fn end(
     Caller(caller): Caller,
     Body(End { sessions, principal }): Body<End>,
 ) -> Result<Json<Ended>, Problem> {
-    let which = v1::EndSessionsRequest { sessions, principal };
+    let which = v1::EndSessionsRequest { sessions, principal, begun_by_ms: 0 };
     let v1::EndSessionsResponse { ended, trouble } = service.end_sessions(&caller, publisher.nodes(), &which).await?;
     Ok(Json(Ended { ended, trouble }))
 }

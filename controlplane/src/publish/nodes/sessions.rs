@@ -1,6 +1,7 @@
 //! Sessions on all nodes: each connected node is asked for what it has by itself, and one of them for what they keep together.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_contract::v1;
@@ -12,7 +13,7 @@ use tokio::time::Instant;
 use super::Nodes;
 
 /// How long nodes may take: they look through what they keep for a second, and then say how far they came.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Questions that wait for a node; whoever asks beyond is told that it does not answer.
 const WAITING: usize = 4;
 /// Sessions of a page where nobody says how many, and at most.
@@ -29,11 +30,14 @@ pub(crate) struct Question {
     pub answer: oneshot::Sender<Told>,
 }
 
-/// What nodes answered, and what those did not who could not.
+/// What nodes answered, and which did not, and why.
 struct Answers {
     told: Vec<(String, Told)>,
-    trouble: Vec<String>,
+    missing: Vec<(String, &'static str)>,
 }
+
+const AWAY: &str = "is not connected";
+const SILENT: &str = "does not answer";
 
 /// The two ends of a node's queue of questions.
 pub(super) fn questions() -> (mpsc::Sender<Question>, mpsc::Receiver<Question>) {
@@ -45,7 +49,12 @@ impl Nodes {
     pub async fn list_sessions(&self, which: &v1::ListSessionsRequest) -> v1::ListSessionsResponse {
         let limit = if which.limit == 0 { USUAL } else { which.limit.min(MOST) };
         let which = v1::ListSessionsRequest { limit, ..which.clone() };
-        let Answers { told, mut trouble } = self.ask(&Asked::List(which)).await;
+        let Answers { told, missing } = self.ask(&Asked::List(which)).await;
+        let missed = |(node, why): (String, &str)| match why {
+            AWAY => format!("{node} {why}: what it holds alone is not known"),
+            _ => format!("{node} {why}"),
+        };
+        let mut trouble: Vec<_> = missing.into_iter().map(missed).collect();
         let mut pages = Vec::new();
         for (node, told) in told {
             let Told::List(mut page) = told else { continue };
@@ -56,9 +65,13 @@ impl Nodes {
         v1::ListSessionsResponse { sessions, next, trouble }
     }
 
-    /// Ends sessions on all connected nodes.
-    pub async fn end_sessions(&self, which: &v1::EndSessionsRequest) -> v1::EndSessionsResponse {
-        let Answers { told, mut trouble } = self.ask(&Asked::End(which.clone())).await;
+    /// Ends sessions on all connected nodes; the others are told when they come back.
+    pub async fn end_sessions(self: &Arc<Self>, which: &v1::EndSessionsRequest) -> v1::EndSessionsResponse {
+        let Answers { told, missing } = self.ask(&Asked::End(which.clone())).await;
+        let mut trouble = Vec::new();
+        for (node, why) in missing {
+            trouble.push(format!("{node} {why}: {}", self.owe(&node, which).await));
+        }
         let mut all = 0;
         for (node, told) in told {
             let Told::End(v1::EndSessionsResponse { ended, trouble: own }) = told else { continue };
@@ -70,7 +83,7 @@ impl Nodes {
 
     /// Asks all nodes, and waits for those that answer.
     async fn ask(&self, what: &Asked) -> Answers {
-        let mut trouble = Vec::new();
+        let mut missing = Vec::new();
         let mut asked = Vec::new();
         {
             let known = self.known();
@@ -79,7 +92,7 @@ impl Nodes {
                 known.iter().find(|(_, node)| node.visitor.is_some() && node.report.ready).map(|(name, _)| name);
             for (name, node) in known.iter() {
                 let Some(visitor) = &node.visitor else {
-                    trouble.push(format!("{name} is not connected: what it holds alone is not known"));
+                    missing.push((name.clone(), AWAY));
                     continue;
                 };
                 let (answer, told) = oneshot::channel();
@@ -94,10 +107,10 @@ impl Nodes {
         for (name, told) in asked {
             match tokio::time::timeout_at(deadline, told).await {
                 Ok(Ok(told)) => answers.push((name, told)),
-                _ => trouble.push(format!("{name} does not answer")),
+                _ => missing.push((name, SILENT)),
             }
         }
-        Answers { told: answers, trouble }
+        Answers { told: answers, missing }
     }
 }
 

@@ -84,7 +84,9 @@ pub(crate) async fn end_for(node: &Node, asked: &v1::EndSessionsRequest, shared:
         if !found.trouble.is_empty() {
             finish(None);
         }
-        let ids = found.sessions.iter().filter_map(|session| SessionId::shown(&session.session)).collect();
+        let is_meant = |session: &&v1::Session| asked.begun_by_ms == 0 || session.created_ms <= asked.begun_by_ms;
+        let meant = found.sessions.iter().filter(is_meant);
+        let ids = meant.filter_map(|session| SessionId::shown(&session.session)).collect();
         finish(node.endings.ask(ids, looks).await);
         if found.next.is_empty() {
             break;
