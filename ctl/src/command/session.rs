@@ -44,7 +44,7 @@ Examples:
   sluice session end --principal client:alice
 
 Their streams end at once, and what they ask next is answered 404, within a second on every node: clients then begin another one, if \
-they may. Takes the role of an editor.")]
+they may. A node that is away is told when it is back, within 30 days. Takes the role of an editor.")]
     End(End),
 }
 
