@@ -56,9 +56,12 @@ async fn a_message_comes_on_one_of_two_standing_streams() {
     }
     let part = servers[0].calls("echo").pop().unwrap().header("mcp-session-id").unwrap().to_owned();
     let mut first = session.listen(None).await;
-    until("the part's stream", || servers[0].listeners().into_iter().find(|l| l.session == part)).await;
+    let of_part = || servers[0].listeners().into_iter().find(|l| l.session == part);
+    let of_first = until("the part's stream", of_part).await;
     let mut second = session.listen(None).await;
-    let own = until("the part's stream", || servers[0].listeners().into_iter().rfind(|l| l.session == part)).await;
+    // the newest has the part's stream, in the place of the first
+    until("the first lets go", || of_first.pipe.is_closed().then_some(())).await;
+    let own = until("the part's stream for the second", of_part).await;
     let note = |n: usize| message::notification("notifications/message", json!({ "level": "info", "data": n }));
     for n in 0..5 {
         assert!(own.pipe.event(&note(n)).await);
