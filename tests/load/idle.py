@@ -31,7 +31,7 @@ class DataPlane(Sluice):
         began = time.monotonic()
         node = Node(program(programs, "sluice-dataplane"), room, "node", control, self.core, self.workers)
         place.started.append(node.process)
-        node.process.wait_for(node.port)
+        node.serves()
         running = Running(node.process, node.port)
         # joining its fleet included
         running.began = began

@@ -104,6 +104,18 @@ class Node:
         command += ["--state-dir", folder / name, "--workers", str(workers)]
         self.process = Process(command, core, folder / f"{name}.log")
 
+    def serves(self):
+        """Until it has a configuration; before, it answers that it has none, and closes."""
+        self.process.wait_for(self.port)
+        deadline = time.monotonic() + START
+        while time.monotonic() < deadline:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START)
+            connection.request("GET", "/health")
+            if connection.getresponse().status == 200:
+                return
+            time.sleep(0.002)
+        raise Failed(f"a node has no configuration:\n{self.process.said()}")
+
     def connects(self):
         deadline = time.monotonic() + START
         while "connected to the control plane" not in self.process.said():
