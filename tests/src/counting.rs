@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::message;
@@ -91,6 +92,19 @@ impl Counting {
         });
         let own = Arc::clone(&state);
         Self { server: Legacy::scripted(move |received| own.answer(received)), state }
+    }
+
+    /// Something happens over and over, with a pause after each, until that is aborted.
+    #[must_use]
+    pub fn beats(self: &Arc<Self>, pause: Duration) -> JoinHandle<()> {
+        let server = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut beats = tokio::time::interval(pause);
+            loop {
+                beats.tick().await;
+                server.happens();
+            }
+        })
     }
 
     /// One more event in every session, also in those that begin later.

@@ -88,6 +88,21 @@ impl Events {
         }
     }
 
+    /// The id by which a client comes back, which an event without a message tells by itself.
+    pub async fn primed(&mut self) -> String {
+        let event = crate::wait::soon("an id to come back with", async {
+            loop {
+                let event = self.event().await.expect("the stream goes on");
+                if event.id.is_some() {
+                    return event;
+                }
+            }
+        });
+        let event = event.await;
+        assert_eq!(event.data.as_deref(), Some(""), "no message: {event:?}");
+        event.id.expect("looked for")
+    }
+
     /// The next event of any kind; `None` at the end.
     pub async fn event(&mut self) -> Option<Event> {
         loop {

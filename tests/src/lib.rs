@@ -41,6 +41,7 @@ pub mod traffic;
 pub mod upstream;
 pub mod wait;
 pub mod websocket;
+pub mod works;
 
 pub use balancer::Balancer;
 pub use call::{Call, Reply};

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sluice_tests::catalogue::Catalogue;
@@ -68,11 +68,8 @@ async fn apply(gateway: &Gateway, servers: &Value) {
 
 /// Sees to it that nobody is let go of for a while.
 async fn stays<T: PartialEq + std::fmt::Debug>(look: impl Fn() -> T, expected: &T) {
-    let end = Instant::now() + Duration::from_millis(400);
-    while Instant::now() < end {
-        assert_eq!(look(), *expected, "while a call is under way");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let stays = async || assert_eq!(look(), *expected, "while a call is under way");
+    wait::throughout(Duration::from_millis(400), Duration::from_millis(20), stays).await;
 }
 
 /// The answer to a call whose stream has begun.

@@ -2,13 +2,10 @@
 //! became of what it waits for.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::sync::{Arc, Mutex};
-
 use serde_json::{Value, json};
-use sluice_tests::events::Events;
 use sluice_tests::fleet::{Fleet, object};
-use sluice_tests::upstream::{Answer, Legacy, Pipe};
-use sluice_tests::{Redis, Session, message, until, wait};
+use sluice_tests::works::Works;
+use sluice_tests::{Redis, Session, message, until};
 
 const NAMES: [&str; 2] = ["edge-1", "edge-2"];
 const PATH: &str = "/servers/one/mcp";
@@ -17,34 +14,10 @@ fn note(n: usize) -> Value {
     message::notification("notifications/message", json!({ "level": "info", "data": n }))
 }
 
-/// A server whose calls say what the test says, without numbers.
-fn working() -> (Legacy, Arc<Mutex<Vec<Pipe>>>) {
-    let calls: Arc<Mutex<Vec<Pipe>>> = Arc::default();
-    let own = Arc::clone(&calls);
-    let server = Legacy::scripted(move |received| {
-        (received.tool() == "work").then(|| {
-            let (pipe, answer) = Answer::stream("text/event-stream");
-            own.lock().unwrap().push(pipe);
-            answer
-        })
-    });
-    (server, calls)
-}
-
-async fn primed(stream: &mut Events) -> String {
-    let id = async {
-        loop {
-            if let Some(id) = stream.event().await.expect("the stream goes on").id {
-                return id;
-            }
-        }
-    };
-    tokio::time::timeout(wait::SOON, id).await.expect("an id to come back with")
-}
-
 #[tokio::test]
 async fn a_stream_goes_on_at_whichever_node_its_client_comes_back_and_ends_with_the_node_that_keeps_it() {
-    let (server, calls) = working();
+    let works = Works::start();
+    let server = &works.server;
     let redis = Redis::start().await;
     let mut fleet = Fleet::keeping(&redis, &NAMES, vec![object("server", "one", &server.config())]).await;
     let ports = [fleet.nodes[0].port, fleet.nodes[1].port];
@@ -54,11 +27,10 @@ async fn a_stream_goes_on_at_whichever_node_its_client_comes_back_and_ends_with_
     assert_eq!(subscribed.status, 200, "{subscribed:?}");
 
     let mut call = here.stream("work", json!({})).await;
-    let pipe = until("the call", || calls.lock().unwrap().pop()).await;
-    let id = server.calls("work")[0].message()["id"].clone();
+    let (id, pipe) = works.call().await;
     let mut standing = here.listen(None).await;
     let told = server.stream().await;
-    let mut last = [primed(&mut call).await, primed(&mut standing).await];
+    let mut last = [call.primed().await, standing.primed().await];
     drop((call, standing));
     // to and fro
     for round in 0..4 {

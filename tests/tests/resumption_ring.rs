@@ -2,15 +2,15 @@
 //! whose they are, when it comes back for them. What it cannot keep, it says.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sluice_tests::events::{Event, Events};
 use sluice_tests::gateway::Start;
-use sluice_tests::upstream::{Answer, Legacy, Pipe, Piped, piped};
-use sluice_tests::{Call, Gateway, Session, message, until, wait};
+use sluice_tests::upstream::{Legacy, Pipe, Piped, piped};
+use sluice_tests::works::Works;
+use sluice_tests::{Call, Gateway, Session, message, wait};
 
 const PATH: &str = "/servers/one/mcp";
 const LISTS: [&str; 3] = ["tools", "prompts", "resources"];
@@ -24,49 +24,8 @@ fn number(message: &Value) -> usize {
     usize::try_from(message["params"]["data"].as_u64().unwrap_or_else(|| panic!("no note: {message}"))).unwrap()
 }
 
-/// A server whose tool `work` says what the test says, without numbers.
-struct Works {
-    server: Legacy,
-    calls: Arc<Mutex<Vec<(Value, Pipe)>>>,
-}
-
-impl Works {
-    fn start() -> Self {
-        let calls: Arc<Mutex<Vec<(Value, Pipe)>>> = Arc::default();
-        let own = Arc::clone(&calls);
-        let server = Legacy::scripted(move |received| {
-            (received.tool() == "work").then(|| {
-                let (pipe, answer) = Answer::stream("text/event-stream");
-                own.lock().unwrap().push((received.message()["id"].clone(), pipe));
-                answer
-            })
-        });
-        Self { server, calls }
-    }
-
-    /// The last call, once it is there.
-    async fn call(&self) -> (Value, Pipe) {
-        until("the call at the server", || self.calls.lock().unwrap().pop()).await
-    }
-}
-
 async fn answer(id: &Value, pipe: &Pipe) {
     assert!(pipe.event(&message::response(id, message::text("worked"))).await);
-}
-
-/// The event that tells how to come back, which comes by itself.
-async fn primed(stream: &mut Events) -> String {
-    let event = tokio::time::timeout(wait::SOON, async {
-        loop {
-            let event = stream.event().await.expect("the stream goes on");
-            if event.id.is_some() {
-                return event;
-            }
-        }
-    });
-    let event = event.await.expect("an id to come back with");
-    assert_eq!(event.data.as_deref(), Some(""), "no message: {event:?}");
-    event.id.unwrap()
 }
 
 /// A call, and the id by which it can be resumed.
@@ -74,7 +33,7 @@ async fn working(works: &Works, session: &Session) -> (Events, String, Value, Pi
     let mut stream = session.stream("work", json!({})).await;
     assert_eq!(stream.status, 200);
     let (id, pipe) = works.call().await;
-    let last = primed(&mut stream).await;
+    let last = stream.primed().await;
     (stream, last, id, pipe)
 }
 
@@ -253,7 +212,7 @@ async fn standing(server: &Legacy, session: &Session) -> (Events, String, Pipe) 
     let mut stream = session.listen(None).await;
     assert_eq!(stream.status, 200);
     let pipe = server.stream().await;
-    let last = primed(&mut stream).await;
+    let last = stream.primed().await;
     (stream, last, pipe)
 }
 
@@ -358,7 +317,7 @@ async fn the_standing_stream_of_a_connection_goes_on_like_any_other() {
         let gateway = Gateway::with(json!({ "one": server.config() })).await;
         let session = Session::open(gateway.port, PATH).await;
         let mut stream = session.listen(None).await;
-        let mut last = primed(&mut stream).await;
+        let mut last = stream.primed().await;
         let mut n = 0;
         for _ in 0..3 {
             drop(stream);

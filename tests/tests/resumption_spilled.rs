@@ -2,14 +2,12 @@
 //! shares its store, or at the same one, started again.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::sync::{Arc, Mutex};
-
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use sluice_tests::events::Events;
 use sluice_tests::gateway::{Start, sluice};
-use sluice_tests::upstream::{Answer, Legacy, Pipe};
-use sluice_tests::{Gateway, Redis, Session, message, until, wait};
+use sluice_tests::upstream::Pipe;
+use sluice_tests::works::Works;
+use sluice_tests::{Gateway, Redis, Session, message, wait};
 
 const PATH: &str = "/servers/one/mcp";
 
@@ -17,43 +15,15 @@ fn note(n: usize) -> Value {
     message::notification("notifications/message", json!({ "level": "info", "data": n }))
 }
 
-/// Calls at a server: their ids, and what they are answered on.
-type Calls = Mutex<Vec<(Value, Pipe)>>;
-
-/// A server whose calls say what the test says, without numbers.
-fn working() -> (Legacy, Arc<Calls>) {
-    let calls: Arc<Calls> = Arc::default();
-    let own = Arc::clone(&calls);
-    let server = Legacy::scripted(move |received| {
-        (received.tool() == "work").then(|| {
-            let (pipe, answer) = Answer::stream("text/event-stream");
-            own.lock().unwrap().push((received.message()["id"].clone(), pipe));
-            answer
-        })
-    });
-    (server, calls)
-}
-
-async fn primed(stream: &mut Events) -> String {
-    let id = async {
-        loop {
-            if let Some(id) = stream.event().await.expect("the stream goes on").id {
-                return id;
-            }
-        }
-    };
-    tokio::time::timeout(wait::SOON, id).await.expect("an id to come back with")
-}
-
 /// Two calls whose client goes away: one is answered then, the other while the gateway ends. What each is asked for again by, and its
 /// JSON-RPC id.
-async fn ends(gateway: &mut Gateway, session: &Session, calls: &Calls) -> [(String, Value); 2] {
+async fn ends(gateway: &mut Gateway, session: &Session, works: &Works) -> [(String, Value); 2] {
     let mut streams = Vec::new();
     let mut waiting = Vec::new();
     for _ in 0..2 {
         let mut stream = session.stream("work", json!({})).await;
-        let (id, pipe) = until("the call", || calls.lock().unwrap().pop()).await;
-        waiting.push((primed(&mut stream).await, id, pipe));
+        let (id, pipe) = works.call().await;
+        waiting.push((stream.primed().await, id, pipe));
         streams.push(stream);
     }
     drop(streams);
@@ -85,27 +55,27 @@ async fn are_there(session: &Session, calls: &[(String, Value); 2]) {
 
 #[tokio::test]
 async fn another_node_has_what_clients_have_not_come_back_for() {
-    let ((server, calls), redis) = (working(), Redis::start().await);
-    let config = json!({ "servers": { "one": server.config() } });
+    let (works, redis) = (Works::start(), Redis::start().await);
+    let config = json!({ "servers": { "one": works.server.config() } });
     let (mut here, there) = (redis.gateway(&config).await, redis.gateway(&config).await);
     let session = Session::open(here.port, PATH).await;
-    let kept = ends(&mut here, &session, &calls).await;
+    let kept = ends(&mut here, &session, &works).await;
     let session = session.at(there.port);
     are_there(&session, &kept).await;
     // nobody else's
     let other = Session::open(there.port, PATH).await;
     let stolen = other.dressed(sluice_tests::Call::get(PATH)).header("last-event-id", &kept[0].0);
     assert_eq!(stolen.send(there.port).await.verdict(), (400, Some(-32600)));
-    assert_eq!(server.calls("work").len(), 2, "nothing ran twice");
+    assert_eq!(works.server.calls("work").len(), 2, "nothing ran twice");
 }
 
 #[tokio::test]
 async fn the_same_node_has_it_when_it_was_started_again() {
-    let (server, calls) = working();
-    let config = json!({ "servers": { "one": server.config() }, "proxy": { "sessions": { "store": "sqlite" } } });
+    let works = Works::start();
+    let config = json!({ "servers": { "one": works.server.config() }, "proxy": { "sessions": { "store": "sqlite" } } });
     let mut gateway = Start::new(config).ready().await;
     let session = Session::open(gateway.port, PATH).await;
-    let kept = ends(&mut gateway, &session, &calls).await;
+    let kept = ends(&mut gateway, &session, &works).await;
     let mut command = sluice(gateway.folder());
     command.arg("run").arg("--config").arg(gateway.file());
     let [listen, admin] = [gateway.port, gateway.admin].map(|port| format!("127.0.0.1:{port}"));

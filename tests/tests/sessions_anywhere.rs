@@ -196,13 +196,11 @@ async fn that_lists_may_have_changed_is_told_by_whichever_gateway_opens_the_next
             assert_eq!(stream.message().await["method"], "notifications/tools/list_changed", "{path}");
         }
         let mut stream = session.at(there.port).listen(None).await;
-        let speaking = async {
-            // until the stream is open at the server as well
-            loop {
-                server.tell("notifications/message", json!({ "level": "info", "data": path }), |_| true).await;
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
+        let said = json!({ "level": "info", "data": path });
+        // until the stream is open at the server as well
+        let speaking = wait::throughout(wait::SOON, Duration::from_millis(50), async || {
+            server.tell("notifications/message", said.clone(), |_| true).await;
+        });
         let first = tokio::select! { first = stream.message() => first, () = speaking => Value::Null };
         assert_eq!(first["method"], "notifications/message", "{path}");
         session.delete().await;

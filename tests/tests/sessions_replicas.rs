@@ -187,10 +187,10 @@ async fn a_session_that_is_used_somewhere_does_not_idle_and_one_that_is_not_is_e
     let (used, unused) = (Session::open(here.port, PATH).await, Session::open(here.port, PATH).await);
     assert_eq!(unused.at(there.port).call("echo", json!({})).await.status, 200);
     let (other, begun) = (used.at(there.port), Instant::now());
-    while begun.elapsed() < Duration::from_secs(6) {
+    wait::throughout(Duration::from_secs(6), Duration::from_millis(200), async || {
         assert_eq!(other.call("echo", json!({})).await.status, 200, "after {:?}", begun.elapsed());
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    })
+    .await;
     assert_eq!(used.call("echo", json!({})).await.status, 200, "where it idled, too");
     wait::becomes(wait::SOON, "one is left", async || redis.sessions().await.len(), |left| *left == 1).await;
     until("the server was told", || (server.verbs("DELETE").len() == 1).then_some(())).await;

@@ -1,6 +1,8 @@
 //! Starting and stopping: what is in flight finishes, balancers are warned, ports that are taken are named.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -9,7 +11,7 @@ use sluice_tests::gateway::Start;
 use sluice_tests::message;
 use sluice_tests::upstream::{Answer, Legacy};
 use sluice_tests::wait::soon;
-use sluice_tests::{Call, Gateway, Session, wait};
+use sluice_tests::{Call, Gateway, Session, until, wait};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -66,26 +68,27 @@ async fn who_is_connected_to_a_gateway_that_stops_is_answered() {
     let server = late();
     let mut gateway = Gateway::with(json!({ "one": server.config() })).await;
     let port = gateway.port;
-    let asking: Vec<_> = (0..32).map(|_| tokio::spawn(ask_until_refused(port))).collect();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let answered: Vec<Arc<AtomicUsize>> = (0..32).map(|_| Arc::default()).collect();
+    let asking: Vec<_> =
+        answered.iter().map(|answered| tokio::spawn(ask_until_refused(port, answered.clone()))).collect();
+    let all_ask = || answered.iter().all(|answered| answered.load(Ordering::Relaxed) > 8).then_some(());
+    until("all ask, over and over", all_ask).await;
     gateway.signal(Signal::TERM);
     for one in asking {
-        assert!(soon("the listener closes", one).await.unwrap() > 0);
+        soon("the listener closes", one).await.unwrap();
     }
     assert_eq!(gateway.ended().await.code(), Some(0));
 }
 
-/// Asks on one new connection after the other until no more are to be had: how often it was answered.
-async fn ask_until_refused(port: u16) -> usize {
-    let mut answered = 0;
+/// Asks on one new connection after the other until no more are to be had, and counts the answers.
+async fn ask_until_refused(port: u16, answered: Arc<AtomicUsize>) {
     while let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)).await {
         let mut answer = Vec::new();
         stream.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
         stream.read_to_end(&mut answer).await.unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 200 "), "connected, and not answered: {}", answer.escape_ascii());
-        answered += 1;
+        answered.fetch_add(1, Ordering::Relaxed);
     }
-    answered
 }
 
 #[tokio::test]

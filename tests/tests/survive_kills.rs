@@ -108,13 +108,7 @@ async fn sessions_go_on_while_one_node_after_the_other_is_killed() {
         tokio::spawn(client.reads(move || server.happened()))
     };
     let readers: Vec<JoinHandle<Told>> = readers.into_iter().map(reading).collect();
-    let (beating, beat) = (Arc::clone(&server), measure.beat);
-    let heart = tokio::spawn(async move {
-        loop {
-            beating.happens();
-            tokio::time::sleep(beat).await;
-        }
-    });
+    let heart = server.beats(measure.beat);
 
     let mut state =
         u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() % 1_000_000).unwrap();

@@ -65,13 +65,7 @@ async fn no_request_fails_while_all_nodes_are_started_again() {
         let server = Arc::clone(&server);
         readers.push(tokio::spawn(reader.reads(move || server.happened())));
     }
-    let beating = Arc::clone(&server);
-    let heart = tokio::spawn(async move {
-        loop {
-            beating.happens();
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    });
+    let heart = server.beats(Duration::from_millis(50));
     let traffic = Traffic::of(callers(port).await);
     for _ in 0..rounds {
         for node in &mut fleet.nodes {

@@ -122,7 +122,9 @@ fn list(args: &List) -> Result<(), Failure> {
     }
     let now = time::now();
     let header = ["SESSION", "PRINCIPAL", "CLIENT", "PROTOCOL", "SERVERS", "BEGAN", "USED", "OPEN", "KEPT"];
-    output::list(args.output, &sessions, "there is no such session", header, |session| row(session, now), value)?;
+    let asked_for_some = !(args.principal.is_empty() && args.server.is_empty() && args.after.is_empty());
+    let none = if asked_for_some { "there is no such session" } else { "there are no sessions" };
+    output::list(args.output, &sessions, none, header, |session| row(session, now), value)?;
     if !after.is_empty() {
         talk(&format!("there may be more: --after {after}\n"));
     }

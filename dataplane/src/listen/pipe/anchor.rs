@@ -61,16 +61,11 @@ impl Pipe {
         let process = self.worker.node.sessions.process;
         let began = self.session_began();
         loop {
-            let mut told = std::pin::pin!(began.notified());
-            // listening before looking: a session that begins in between is not missed
-            told.as_mut().enable();
-            let Some(session) = self.session() else {
-                told.await;
-                continue;
-            };
+            let session = self.session_there().await;
             tokio::select! {
                 () = session.stream_moved(process) => return,
-                () = told => {}
+                // another one in its place
+                () = began.notified() => {}
             }
         }
     }

@@ -91,16 +91,24 @@ impl Pipe {
         Rc::clone(&self.state.borrow().session.began)
     }
 
-    /// Waits for the end of the client's session by others; for ever where there is none.
-    pub(super) async fn session_over(&self) {
+    /// The session, once there is one.
+    pub(super) async fn session_there(&self) -> Arc<Session> {
         let began = self.session_began();
         loop {
             let mut told = std::pin::pin!(began.notified());
+            // listening before looking: a session that begins in between is not missed
             told.as_mut().enable();
-            let Some(session) = self.session() else {
-                told.await;
-                continue;
-            };
+            match self.session() {
+                Some(session) => return session,
+                None => told.await,
+            }
+        }
+    }
+
+    /// Waits for the end of the client's session by others; for ever where there is none.
+    pub(super) async fn session_over(&self) {
+        loop {
+            let session = self.session_there().await;
             session.over().await;
             if self.session().is_some_and(|current| current.id == session.id) {
                 return;
