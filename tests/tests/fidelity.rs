@@ -2,10 +2,14 @@
 //! form.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::sync::Arc;
+
 use serde_json::json;
 use sluice_tests::message::{self, LEGACY, MODERN};
+use sluice_tests::raw::Raw;
 use sluice_tests::upstream::{Answer, Legacy, Modern};
 use sluice_tests::{Call, Gateway, Session};
+use tokio::sync::Notify;
 
 const PATH: &str = "/servers/one/mcp";
 
@@ -147,6 +151,41 @@ async fn carriage_returns_end_lines_of_event_streams_too() {
         assert!(reply.status == 200 && text.contains(note) && text.contains(result), "{end:?}: {text:?}");
         assert!(!text.contains("error"), "{end:?}: {text:?}");
     }
+}
+
+#[tokio::test]
+async fn an_event_whose_last_line_end_comes_in_two_is_whole_before_the_second() {
+    const NOTE: &str = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}"#;
+    let seen = Arc::new(Notify::new());
+    let rest = Arc::clone(&seen);
+    let server = Legacy::scripted(move |received| {
+        (received.tool() == "any").then(|| {
+            let (pipe, answer) = Answer::stream("text/event-stream");
+            let rest = Arc::clone(&rest);
+            tokio::spawn(async move {
+                pipe.send(format!("data: {NOTE}\r\n\r")).await;
+                rest.notified().await;
+                let result = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#;
+                pipe.send(format!("\ndata: {result}\r\n\r\n")).await;
+            });
+            answer
+        })
+    });
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let session = Session::open(gateway.port, PATH).await;
+    let body = message::call("any", 1, json!({})).to_string();
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\nMcp-Session-Id: {}\r\n\
+         Accept: application/json, text/event-stream\r\nContent-Length: {}\r\n\r\n",
+        gateway.port,
+        session.id,
+        body.len()
+    );
+    let mut raw = Raw::send(gateway.port, head + &body).await;
+    raw.reads(&format!("data: {NOTE}\r\n\r\n")).await;
+    seen.notify_one();
+    let text = raw.answer().await.unwrap().text;
+    assert!(text.contains("\"content\":[]}}\r\n\r\n") && !text.contains("\n\ndata"), "{text:?}");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub struct Event {
     pub data: Option<Bytes>,
     /// The last `retry` field, in milliseconds.
     pub retry: Option<u64>,
-    /// The block as it arrived, without a byte order mark.
+    /// The block as it arrived, without a byte order mark; its last line end is CR LF if it was a CR and the last byte there was.
     pub raw: Bytes,
 }
 

@@ -78,7 +78,7 @@ impl SseDecoder {
             if self.place == Place::EventCr {
                 self.place = Place::LineStart;
                 if chunk[0] == b'\n' {
-                    // The event is long gone, ended by its CR.
+                    // The event is long gone, ended by its CR, and by an LF of our own.
                     let _ = chunk.split_to(1);
                 }
             }
@@ -118,12 +118,17 @@ impl SseDecoder {
         Err(SseError::TooLarge { limit: self.limit })
     }
 
-    /// The event whose last bytes are `head`.
+    /// The event whose last bytes are `head`. One that ends with the CR of a chunk's end gets the LF that may belong to it: readers
+    /// commonly wait for the byte after a CR, and the next one may be long in coming. CR LF ends a line as CR does.
     fn whole(&mut self, head: Bytes) -> Bytes {
-        if self.partial.is_empty() {
+        let is_cut = self.place == Place::EventCr;
+        if self.partial.is_empty() && !is_cut {
             return head;
         }
         self.partial.extend_from_slice(&head);
+        if is_cut {
+            self.partial.extend_from_slice(b"\n");
+        }
         std::mem::take(&mut self.partial).freeze()
     }
 

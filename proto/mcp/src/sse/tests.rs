@@ -79,6 +79,16 @@ fn a_line_end_split_between_chunks_is_one_line_end() {
 }
 
 #[test]
+fn wherever_a_stream_is_cut_its_events_end_as_they_did() {
+    let stream = b"id: 1\r\ndata: a\r\n\r\ndata: b\r\n\r\n";
+    for at in 0..stream.len() {
+        let raw: Vec<u8> =
+            decode(&[&stream[..at], &stream[at..]], 100).unwrap().iter().flat_map(|e| e.raw.to_vec()).collect();
+        assert_eq!(raw, stream, "cut at {at}");
+    }
+}
+
+#[test]
 fn the_limit_holds_and_lets_go() {
     let long = [b'x'; 64];
     let mut decoder = SseDecoder::new(100);
