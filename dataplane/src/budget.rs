@@ -18,7 +18,7 @@ pub(crate) struct Held {
 }
 
 impl Budget {
-    /// Reserves room, before anything is read.
+    /// Reserves room, before what needs it is there.
     ///
     /// # Errors
     /// [`Reason::Busy`] when the budget is used up.
@@ -46,6 +46,20 @@ impl Budget {
     }
 }
 
+impl Held {
+    /// Holds more.
+    ///
+    /// # Errors
+    /// [`Reason::Busy`] when the budget is used up; what was held stays held.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Reason> {
+        if !self.budget.add(bytes) {
+            return Err(Reason::Busy);
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.budget.take(self.bytes);
@@ -64,6 +78,10 @@ mod tests {
         assert_eq!(budget.used(), limit::NODE_BYTES);
         drop(most);
         assert_eq!(budget.used(), 0);
-        assert!(budget.hold(1).is_ok());
+        let mut growing = budget.hold(1).unwrap();
+        growing.grow(limit::NODE_BYTES - 1).unwrap();
+        assert_eq!(growing.grow(1).err(), Some(Reason::Busy));
+        drop(growing);
+        assert_eq!(budget.used(), 0);
     }
 }

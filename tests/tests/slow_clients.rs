@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::json;
 use sluice_tests::process;
 use sluice_tests::raw::Raw;
 use sluice_tests::upstream::{Answer, Legacy};
-use sluice_tests::wait::within;
+use sluice_tests::wait::{self, within};
 use sluice_tests::{Gateway, Session, until};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -62,6 +63,38 @@ async fn a_body_that_stops_is_answered_with_408() {
     assert_eq!((answer.status, answer.code()), (408, Some(-32600)), "{answer:?}");
     assert!(CUT.contains(&start.elapsed()), "{:?}", start.elapsed());
     assert!(server.received().is_empty());
+}
+
+#[tokio::test]
+async fn what_counts_in_the_byte_budget_is_what_came_not_what_was_announced() {
+    const BODY: usize = 4 << 20;
+    const BUDGET: usize = 256 << 20;
+    let server = Legacy::start();
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let session = Session::open(gateway.port, PATH).await;
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\n\
+         Accept: application/json, text/event-stream\r\nContent-Length: {BODY}\r\n\r\n",
+        gateway.port
+    );
+    let mut announced = Vec::new();
+    for _ in 0..BUDGET / BODY + 8 {
+        announced.push(Raw::send(gateway.port, head.clone()).await);
+    }
+    assert_eq!(session.call("echo", json!({})).await.status, 200, "nobody's room is taken");
+    let most = vec![b' '; BODY - 1];
+    let writes = announced.iter_mut().map(async |client| {
+        // who is refused may be so while it writes; who is not waits for its last byte
+        let _ = client.write(&most).await;
+        client.answer_within(Duration::from_secs(3)).await.is_some_and(|answer| answer.status == 503)
+    });
+    let refused = join_all(writes).await.into_iter().filter(|refused| *refused).count();
+    assert!((8..20).contains(&refused), "the budget is a bound: {refused}");
+    assert!(gateway.metric("sluice_held_bytes", &[]).await <= BUDGET as f64);
+    drop(announced);
+    let held = async || gateway.metric("sluice_held_bytes", &[]).await;
+    wait::becomes(wait::SOON, "it is given back", held, |held| *held < BODY as f64).await;
+    assert_eq!(session.call("echo", json!({})).await.status, 200);
 }
 
 #[tokio::test]

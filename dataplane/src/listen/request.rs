@@ -99,7 +99,10 @@ async fn read_on(
     if declared.is_some_and(|length: u64| length > limit as u64) {
         return Err(Reason::BodyTooLarge { limit });
     }
-    let mut held = worker.node.hold(declared.unwrap_or(0) as usize)?;
+    // no room for all of it: said before it is read. What is held is what has come: who announces much and sends nothing takes
+    // nobody's room
+    drop(worker.node.hold(declared.unwrap_or(0) as usize)?);
+    let mut held = worker.node.hold(0)?;
     let deadline = Instant::now() + limit::BODY_READ;
     let mut whole = Bytes::new();
     let mut more = BytesMut::new();
@@ -115,9 +118,7 @@ async fn read_on(
         if length > limit {
             return Err(Reason::BodyTooLarge { limit });
         }
-        if declared.is_none() {
-            held = worker.node.hold(length)?;
-        }
+        held.grow(data.len())?;
         if whole.is_empty() && more.is_empty() {
             whole = data;
         } else {

@@ -95,7 +95,7 @@ impl Pipe {
     async fn whole(&self, mut stream: JsonStream) -> Result<Bytes, Reason> {
         let mut body = Vec::new();
         let mut room = 2 * limit::REPLY_HOLD;
-        let mut _held = self.worker.node.hold(room)?;
+        let mut held = self.worker.node.hold(room)?;
         while let Some(piece) = poll_fn(|cx| stream.poll_piece(cx)).await {
             let piece = piece.map_err(|_| Reason::ServerClosed)?;
             if body.len() + piece.len() > limit::EVENT_BYTES {
@@ -103,7 +103,7 @@ impl Pipe {
             }
             if body.len() + piece.len() > room {
                 let more = room.max(piece.len());
-                _held = self.worker.node.hold(room + more)?;
+                held.grow(more)?;
                 room += more;
             }
             body.extend_from_slice(&piece);
