@@ -36,6 +36,11 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often refusals beyond those written one by one are summed up.
 const SUMS: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether the disk has room: before somebody needs it.
+const LOOK: Duration = Duration::from_secs(5);
+/// The same, where something is in the way: who made room wants to know.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Why the process ends before it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -153,6 +158,7 @@ async fn serve(settings: Settings, recent: Recent) -> Result<(), AppError> {
     let result = tokio::select! {
         _ = &mut served => Ok(()),
         () = sum_up(&service) => Ok(()),
+        () = look(service.store()) => Ok(()),
         () = told_to_stop()? => {
             tracing::info!("stopping");
             stop.send_replace(true);
@@ -206,6 +212,17 @@ fn ring(file: Option<PathBuf>, folder: &Folder) -> RingSource {
         (Some(file), _) => RingSource::File(file),
         (None, Some(text)) => RingSource::Text(Zeroizing::new(text)),
         (None, None) => RingSource::State(folder.clone()),
+    }
+}
+
+async fn look(store: &Store) {
+    let obstacle = store.obstacle();
+    loop {
+        let pause = if obstacle.borrow().is_none() { LOOK } else { LOOK_AGAIN };
+        tokio::time::sleep(pause).await;
+        let store = store.clone();
+        // it ends with the process
+        let _ = tokio::task::spawn_blocking(move || store.look()).await;
     }
 }
 

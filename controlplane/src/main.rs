@@ -29,6 +29,8 @@ Beyond loopback both ports speak TLS only, with a certificate of its own authori
 others by https://HOST:9401/authority.pem; the SHA-256 of that certificate (DER) is the end of every token.
 Secrets in the database are sealed with the keys of --secret-keys, of SLUICE_SECRET_KEYS, or of STATE_DIR/secret.keys,
 which is made at the first start: whoever keeps a backup of the database needs them, and should keep them elsewhere.
+Another key is another line at the end. `sluice secret rotate-key` reads a file again and seals everything with it; SLUICE_SECRET_KEYS
+is read at the start only: start again with both keys in it, rotate, and the older one can go with the next start.
 
 A backup has controlplane.db (`sqlite3 controlplane.db \".backup FILE\"`) and authority.json, and elsewhere the key ring. When a
 file is lost, the control plane does not start, and says what leads out; what it made once it makes anew only when told:

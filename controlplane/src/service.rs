@@ -49,7 +49,7 @@ pub use caller::{Caller, Role};
 pub use change::{Change, ChangeKind, FieldChange};
 pub use counters::Counters;
 pub use edit::{Apply, Delete, MAX_MESSAGE, Outcome, RawObject, Rollback};
-pub use error::ServiceError;
+pub use error::{Inside, ServiceError};
 pub use explain::{Asked, explained};
 pub use first::ADMIN_TOKEN;
 pub use judge::Judged;
@@ -129,7 +129,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// The role is too low, or the refusal cannot be remembered.
+    /// The role is too low.
     pub async fn allow(&self, caller: &Caller, operation: Operation) -> Result<(), ServiceError> {
         let needs = operation.role();
         if caller.role >= needs {
@@ -138,17 +138,25 @@ impl Service {
         }
         self.0.counters.denied();
         let detail = format!("{} takes the role {needs}", operation.name());
-        self.refused(&caller.name, "denied", detail).await?;
+        self.refused(&caller.name, "denied", detail).await;
         Err(ServiceError::Denied { operation: operation.name(), needs, has: caller.role })
     }
 
     /// Remembers a refusal; of many in a short time, the first ones and how many more there were.
-    async fn refused(&self, actor: &str, action: &'static str, detail: String) -> Result<(), ServiceError> {
-        if !self.0.attempts.note(actor, Timestamp::now()).is_remembered() {
-            return Ok(());
+    async fn refused(&self, actor: &str, action: &'static str, detail: String) {
+        if self.0.attempts.note(actor, Timestamp::now()).is_remembered() {
+            let event = Event { actor: actor.to_owned(), action, detail, ..Event::default() };
+            self.remember_refusal(event).await;
         }
-        let event = Event { actor: actor.to_owned(), action, detail, ..Event::default() };
-        self.remember(vec![event]).await
+    }
+
+    /// Remembers a refusal. It is one also where the log cannot be written: then it is counted, and written with the next sum.
+    async fn remember_refusal(&self, event: Event) {
+        let (actor, detail) = (event.actor.clone(), event.detail.clone());
+        if let Err(error) = self.remember(vec![event]).await {
+            tracing::warn!(%error, actor, detail, "somebody was refused, which is not in the audit log yet");
+            self.0.attempts.owe(&actor, 1, Timestamp::now());
+        }
     }
 
     /// Writes down how many refusals there were beyond those that were written one by one. Called every minute, and at the end.
@@ -158,13 +166,20 @@ impl Service {
     /// The database fails.
     pub async fn sum_up_refusals(&self) -> Result<(), ServiceError> {
         let sums = self.0.attempts.take_sums(Timestamp::now());
-        let event = |(actor, count): (String, u64)| Event {
-            actor,
+        if sums.is_empty() {
+            return Ok(());
+        }
+        let event = |(actor, count): &(String, u64)| Event {
+            actor: actor.clone(),
             action: "denied",
             detail: format!("{count} more times"),
             ..Event::default()
         };
-        if sums.is_empty() { Ok(()) } else { self.remember(sums.into_iter().map(event).collect()).await }
+        let written = self.remember(sums.iter().map(event).collect()).await;
+        if written.is_err() {
+            sums.iter().for_each(|(actor, count)| self.0.attempts.owe(actor, *count, Timestamp::now()));
+        }
+        written
     }
 
     /// Adds entries to the audit log.

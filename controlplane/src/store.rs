@@ -11,6 +11,7 @@ mod keys;
 mod migration;
 pub(crate) mod nodes;
 pub mod objects;
+mod obstacle;
 pub(crate) mod owed;
 pub mod revisions;
 pub mod secrets;
@@ -20,9 +21,10 @@ mod tests;
 pub mod tokens;
 
 pub(crate) use database::{DATABASE, lock};
-pub use database::{Store, StoreError};
+pub use database::{Failure, Store, StoreError};
 pub use folder::Folder;
 pub use keys::{Fingerprint, KeyError, Keys, NewKey, StoredKey};
+pub use obstacle::Obstacle;
 
 /// The SHA-256 digest under which a key is known.
 #[must_use]

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
+use crate::disk::Disk;
 use crate::program::{self, Folder, Program};
 use crate::{Call, Reply, binary};
 
@@ -32,6 +33,7 @@ pub struct ControlPlane {
     pub http: u16,
     folder: Folder,
     env: Vec<(String, String)>,
+    disk: Option<Disk>,
 }
 
 /// What a control plane is started with; its state folder is in its folder.
@@ -39,19 +41,35 @@ pub type Start = program::Start<Empty>;
 
 /// A control plane starts with nothing in it.
 #[derive(Default)]
-pub struct Empty;
+pub struct Empty {
+    disk: Option<Disk>,
+}
 
 impl Start {
+    /// With its state folder on this disk; it cannot be started again.
+    #[must_use]
+    pub fn on(mut self, disk: Disk) -> Self {
+        self.own.disk = Some(disk);
+        self
+    }
+
     /// Starts on free ports and waits until it answers.
     pub async fn ready(self) -> ControlPlane {
         let command = |[grpc, http]: [u16; 2]| {
             let mut command = command(self.folder(), grpc, http);
             command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
-            command
+            match self.own.disk {
+                Some(disk) => disk.under(&state(self.folder()), &command),
+                None => command,
+            }
         };
         let (program, [grpc, http]) = Program::on_free_ports("the control plane", HEALTH, command).await;
-        ControlPlane { program, grpc, http, folder: self.folder, env: self.env }
+        ControlPlane { program, grpc, http, folder: self.folder, env: self.env, disk: self.own.disk }
     }
+}
+
+fn state(folder: &Path) -> PathBuf {
+    folder.join("state")
 }
 
 /// The command line, with an environment that says nothing about the machine.
@@ -59,7 +77,7 @@ impl Start {
 pub fn command(folder: &Path, grpc: u16, http: u16) -> Command {
     let mut command = Command::new(binary::controlplane());
     command.env_clear().env("HOME", folder).env("RUST_BACKTRACE", "1");
-    command.arg("--state-dir").arg(folder.join("state"));
+    command.arg("--state-dir").arg(state(folder));
     command.args(["--grpc", &format!("127.0.0.1:{grpc}"), "--http", &format!("127.0.0.1:{http}")]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
@@ -88,7 +106,24 @@ impl ControlPlane {
     /// The state folder.
     #[must_use]
     pub fn state(&self) -> PathBuf {
-        self.folder.path().join("state")
+        let state = self.state_as_it_says();
+        self.disk.map_or(state.clone(), |disk| disk.seen(&state, self.pid()))
+    }
+
+    /// The same by the name that it has for it.
+    #[must_use]
+    pub fn state_as_it_says(&self) -> PathBuf {
+        state(self.folder.path())
+    }
+
+    /// Its disk takes nothing more from now on.
+    pub fn fill_disk(&self) {
+        self.disk.unwrap().fill(&self.state_as_it_says(), self.pid());
+    }
+
+    /// There is room on its disk again.
+    pub fn make_room(&self) {
+        self.disk.unwrap().make_room(&self.state_as_it_says(), self.pid());
     }
 
     /// The token of the first start.

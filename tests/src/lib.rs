@@ -13,6 +13,7 @@ pub mod client;
 pub mod clock;
 pub mod control;
 pub mod counting;
+pub mod disk;
 pub mod door;
 pub mod events;
 pub mod fleet;

@@ -258,6 +258,7 @@ async fn no_verb_tells_a_secret_and_every_list_is_json() {
         &["history", "-o", "json"],
         &["history", "1", "-o", "json"],
         &["audit", "-o", "json"],
+        &["audit", "verify", "-o", "json"],
         &["token", "list", "-o", "json"],
         &["explain", "call", "weather_get", "--as", "client:alice", "-o", "json"],
         &["rollback", "1", "--dry-run", "-o", "json"],

@@ -4,6 +4,8 @@
 
 #[path = "control_plane/applied.rs"]
 mod applied;
+#[path = "control_plane/full.rs"]
+mod full;
 #[path = "control_plane/killed.rs"]
 mod killed;
 #[path = "control_plane/lost.rs"]

@@ -119,7 +119,8 @@ async fn what_is_not_there_keeps_the_gateway_from_starting_and_from_changing() {
         (json!({ "env": "BROKEN" }), "has a character that no header may have"),
         (json!({ "secret": "github" }), "there is no secret `github`"),
     ] {
-        let (status, stderr) = Start::new(config(value)).env("BROKEN", "s3cret\nvalue").refused();
+        let start = Start::new(config(value)).env("BROKEN", "s3cret\nvalue");
+        let (status, stderr) = start.arg("--listen").arg("127.0.0.1:0").arg("--admin").arg("127.0.0.1:0").refused();
         assert!(!status.success() && stderr.contains(expected), "{status} {stderr}");
         assert!(!stderr.contains("s3cret"), "{stderr}");
     }

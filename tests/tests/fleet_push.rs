@@ -8,14 +8,11 @@ use serde_json::{Value, json};
 use sluice_contract::v1;
 use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::{Client, Era};
+use sluice_tests::fleet::object;
 use sluice_tests::node::{Start, seen, status};
 use sluice_tests::server::Server;
 use sluice_tests::traffic::{Caller, Traffic};
 use sluice_tests::{ControlPlane, Node, Session, wait};
-
-fn object(kind: &str, name: &str, spec: &Value) -> v1::Object {
-    v1::Object { kind: kind.into(), name: name.into(), spec_json: spec.to_string(), revision: 0 }
-}
 
 /// Applies objects; with `prune`, they are all there is. The revision they are.
 async fn apply(control: &ControlPlane, objects: Vec<v1::Object>, prune: bool) -> u64 {

@@ -6,28 +6,41 @@ use std::os::unix::net::UnixStream;
 
 use futures_util::future::join_all;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_contract::v1;
 use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::Era;
-use sluice_tests::control::messages;
+use sluice_tests::fleet::{apply, object};
 use sluice_tests::message;
 use sluice_tests::server::Server;
 use sluice_tests::traffic::{Caller, Traffic};
 use sluice_tests::upstream::{Answer, Pipe};
 use sluice_tests::{Call, ControlPlane, Node, Session, until};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// What the process that leaves writes when the other one serves.
 const SUCCEEDED: &str = "another process serves in the place of this one";
 
-async fn fleet(server: &Server) -> (ControlPlane, Node) {
+/// A control plane and a node, which serves this as `one`; `more` is in the configuration, too.
+async fn fleet(server: &Server, more: Vec<v1::Object>) -> (ControlPlane, Node) {
     let control = ControlPlane::empty().await;
-    let spec_json = server.config().to_string();
-    let objects = vec![v1::Object { kind: "server".into(), name: "one".into(), spec_json, revision: 0 }];
-    let applied = control.admin().await.apply(v1::ApplyRequest { objects, ..Default::default() }).await.unwrap();
-    assert!(applied.faults.is_empty(), "{:?}", messages(&applied.faults));
+    let objects = [vec![object("server", "one", &server.config())], more].concat();
+    apply(&control, objects).await;
     let node = Node::of(&control, "edge", &[]).await.ready().await;
     (control, node)
+}
+
+/// A server that answers calls of `wait` when the test does: by their ids.
+fn waiting() -> (Server, UnboundedReceiver<(Value, Pipe)>) {
+    let (calls, called) = unbounded_channel();
+    let server = Server::scripted(Era::Legacy, &Catalogue::new("one").tool("wait").tool("echo"), move |received| {
+        (received.tool() == "wait").then(|| {
+            let (pipe, answer) = Answer::stream("application/json");
+            calls.send((received.message()["id"].clone(), pipe)).unwrap();
+            answer
+        })
+    });
+    (server, called)
 }
 
 /// Callers that keep their connections, and as many that connect for each call.
@@ -41,7 +54,7 @@ fn traffic(port: u16) -> Traffic {
 #[tokio::test]
 async fn no_connection_is_refused_or_reset_while_one_process_after_the_other_takes_over() {
     let server = Server::start(Era::Modern, &Catalogue::new("one").tools(1));
-    let (_control, mut node) = fleet(&server).await;
+    let (_control, mut node) = fleet(&server, Vec::new()).await;
     let traffic = traffic(node.port);
     for round in 0..4 {
         traffic.goes_on(100).await;
@@ -59,15 +72,8 @@ async fn no_connection_is_refused_or_reset_while_one_process_after_the_other_tak
 
 #[tokio::test]
 async fn what_is_in_flight_finishes_where_it_began_and_streams_say_when_to_come_back() {
-    let (calls, mut called) = tokio::sync::mpsc::unbounded_channel::<(serde_json::Value, Pipe)>();
-    let server = Server::scripted(Era::Legacy, &Catalogue::new("one").tool("wait").tool("echo"), move |received| {
-        (received.tool() == "wait").then(|| {
-            let (pipe, answer) = Answer::stream("application/json");
-            calls.send((received.message()["id"].clone(), pipe)).unwrap();
-            answer
-        })
-    });
-    let (_control, mut node) = fleet(&server).await;
+    let (server, mut called) = waiting();
+    let (_control, mut node) = fleet(&server, Vec::new()).await;
     let session = Session::open(node.port, "/servers/one/mcp").await;
     let mut stream = session.listen(None).await;
     let port = node.port;
@@ -91,28 +97,9 @@ async fn what_is_in_flight_finishes_where_it_began_and_streams_say_when_to_come_
 
 #[tokio::test]
 async fn sessions_in_a_file_go_over_and_what_becomes_of_them_counts_for_both() {
-    let (calls, mut called) = tokio::sync::mpsc::unbounded_channel::<(serde_json::Value, Pipe)>();
-    let server = Server::scripted(Era::Legacy, &Catalogue::new("one").tool("wait").tool("echo"), move |received| {
-        (received.tool() == "wait").then(|| {
-            let (pipe, answer) = Answer::stream("application/json");
-            calls.send((received.message()["id"].clone(), pipe)).unwrap();
-            answer
-        })
-    });
-    let control = ControlPlane::empty().await;
-    let object = |kind: &str, name: &str, spec: serde_json::Value| v1::Object {
-        kind: kind.into(),
-        name: name.into(),
-        spec_json: spec.to_string(),
-        revision: 0,
-    };
-    let objects = vec![
-        object("server", "one", server.config()),
-        object("proxy", "proxy", json!({ "sessions": { "store": "sqlite" } })),
-    ];
-    let applied = control.admin().await.apply(v1::ApplyRequest { objects, ..Default::default() }).await.unwrap();
-    assert!(applied.faults.is_empty(), "{:?}", messages(&applied.faults));
-    let mut node = Node::of(&control, "edge", &[]).await.ready().await;
+    let (server, mut called) = waiting();
+    let kept = object("proxy", "proxy", &json!({ "sessions": { "store": "sqlite" } }));
+    let (_control, mut node) = fleet(&server, vec![kept]).await;
     let sessions = join_all((0..20).map(|_| Session::open(node.port, "/servers/one/mcp"))).await;
     let ended = Session::open(node.port, "/servers/one/mcp").await;
     for round in 0..3 {
@@ -141,7 +128,7 @@ async fn sessions_in_a_file_go_over_and_what_becomes_of_them_counts_for_both() {
 #[tokio::test]
 async fn a_successor_that_comes_to_nothing_changes_nothing() {
     let server = Server::start(Era::Modern, &Catalogue::new("one").tools(1));
-    let (mut control, mut node) = fleet(&server).await;
+    let (mut control, mut node) = fleet(&server, Vec::new()).await;
     let traffic = traffic(node.port);
     // it hangs up
     drop(UnixStream::connect(node.state().join("handover.sock")).unwrap());
@@ -171,7 +158,7 @@ async fn a_successor_that_comes_to_nothing_changes_nothing() {
 #[tokio::test]
 async fn where_there_is_nobody_to_take_over_from_it_starts_as_usual() {
     let server = Server::start(Era::Modern, &Catalogue::new("one").tools(1));
-    let (_control, mut node) = fleet(&server).await;
+    let (_control, mut node) = fleet(&server, Vec::new()).await;
     node.kill().await;
     drop(node.succeed());
     node.is_ready().await;
@@ -184,7 +171,7 @@ async fn where_there_is_nobody_to_take_over_from_it_starts_as_usual() {
 #[tokio::test]
 async fn a_state_folder_is_one_process_s_until_it_ends_however_it_ends() {
     let server = Server::start(Era::Modern, &Catalogue::new("one").tools(1));
-    let (_control, mut node) = fleet(&server).await;
+    let (_control, mut node) = fleet(&server, Vec::new()).await;
     for round in 0..2 {
         let mut second = node.beside();
         assert_eq!(second.ended().await.code(), Some(1), "round {round}: {}", second.log());

@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sluice_contract::v1;
 use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::{Client, Era};
 use sluice_tests::control::{Admin, code};
+use sluice_tests::fleet::object;
 use sluice_tests::node::{Start, seen};
 use sluice_tests::server::Server;
 use sluice_tests::{ControlPlane, Node, Session, wait};
@@ -15,10 +16,6 @@ use tonic::Code;
 
 /// From the answer to whoever revoked.
 const BOUND: Duration = Duration::from_secs(1);
-
-fn object(kind: &str, name: &str, spec: &Value) -> v1::Object {
-    v1::Object { kind: kind.into(), name: name.into(), spec_json: spec.to_string(), revision: 0 }
-}
 
 async fn key(admin: &Admin, name: &str) -> String {
     let kind = v1::TokenKind::Client.into();

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use super::AppError;
+use super::{AppError, KEYS_VARIABLE};
 use crate::authority::{AUTHORITY, AuthorityError};
-use crate::secrets::{RING, SourceError};
+use crate::secrets::{OpenError, RING, SourceError};
 use crate::service::ServiceError;
 use crate::settings::Settings;
-use crate::store::{DATABASE, StoreError};
+use crate::store::{DATABASE, Obstacle, StoreError};
 
 /// Nodes need no control plane to serve.
 const NODES: &str = "nodes serve what they have, restarts included";
@@ -42,15 +42,19 @@ pub(super) fn told(error: AppError, settings: &Settings) -> AppError {
     let found = match &error {
         AppError::Store(error) | AppError::Service(ServiceError::Store(error)) => database(error, folder),
         AppError::Ring(SourceError::Io { file, source }) if source.kind() == std::io::ErrorKind::NotFound => {
-            Some(ring(file.clone(), "is not there".to_owned(), folder))
+            let back = format!(
+                "put back a backup of `{RING}`, or say where the key ring is: `--secret-keys FILE`, `{KEYS_VARIABLE}`"
+            );
+            Some(ring(file.clone(), "is not there".to_owned(), back, folder))
         }
         AppError::Service(ServiceError::Sealed(error)) | AppError::Authority(AuthorityError::Sealed(error)) => {
-            let file = folder.join(RING).display().to_string();
-            Some(ring(file, format!("is not the key ring that this folder was sealed with: {error}"), folder))
+            let what = format!("is not the key ring that this folder was sealed with: {error}");
+            Some(ring(place_of_ring(settings), what, line_back(error, settings), folder))
         }
         AppError::Authority(AuthorityError::Broken(why)) => {
             Some(authority(format!("is not what was written: {why}"), folder))
         }
+        AppError::Authority(AuthorityError::Io(error)) => Obstacle::of_file(error).map(|it| unwritable(it, folder)),
         _ => None,
     };
     found.map_or(error, AppError::Trouble)
@@ -67,7 +71,7 @@ fn database(error: &StoreError, folder: &Path) -> Option<Trouble> {
             let why = why.as_deref().unwrap_or("it is damaged");
             (format!("cannot be read: {why}"), true)
         }
-        _ => return None,
+        error => return error.obstacle().map(|obstacle| unwritable(obstacle, folder)),
     };
     let ways = match error {
         StoreError::Newer(_) => vec!["run that version, or put back a backup from before it".to_owned()],
@@ -82,6 +86,17 @@ fn database(error: &StoreError, folder: &Path) -> Option<Trouble> {
     } else {
         Trouble { lost: "nothing: it is left as it is", works: NODES, ways, ..trouble }
     })
+}
+
+/// Nothing can be written there.
+fn unwritable(obstacle: Obstacle, folder: &Path) -> Trouble {
+    Trouble {
+        file: folder.display().to_string(),
+        what: format!("cannot be written: {}", obstacle.what()),
+        lost: "nothing: it is left as it is",
+        works: NODES,
+        ways: vec![format!("{}, and start again", obstacle.way())],
+    }
 }
 
 /// The database cannot be used.
@@ -122,7 +137,37 @@ pub(super) fn authority(what: String, folder: &Path) -> Trouble {
     }
 }
 
-fn ring(file: String, what: String, folder: &Path) -> Trouble {
+/// Where the key ring was read: the file or the variable that said so, or the state folder.
+fn place_of_ring(settings: &Settings) -> String {
+    let file = |path: &Path| path.display().to_string();
+    match &settings.secret_keys {
+        Some(given) => file(given),
+        None if is_in_variable(settings) => format!("the variable `{KEYS_VARIABLE}`"),
+        None => file(&settings.state_dir.join(RING)),
+    }
+}
+
+fn is_in_variable(settings: &Settings) -> bool {
+    settings.secret_keys.is_none() && std::env::var_os(KEYS_VARIABLE).is_some_and(|text| !text.is_empty())
+}
+
+/// How a ring that lacks a key becomes whole again.
+fn line_back(error: &OpenError, settings: &Settings) -> String {
+    let place = place_of_ring(settings);
+    let again = if is_in_variable(settings) { " (it is read at the start only)" } else { "" };
+    match error {
+        OpenError::Key { key, .. } => format!(
+            "put the line of the key `{key}` back into {place}, before the newer ones, and start again{again}: it can go when \
+             `sluice secret rotate-key` has sealed everything with a newer one"
+        ),
+        OpenError::Damaged { key, .. } => format!(
+            "put back the key `{key}` as it was into {place}, and start again{again}; or a backup of `{DATABASE}` and `{AUTHORITY}` that \
+             goes with this ring"
+        ),
+    }
+}
+
+fn ring(file: String, what: String, back: String, folder: &Path) -> Trouble {
     let shown = folder.display();
     Trouble {
         file,
@@ -130,9 +175,7 @@ fn ring(file: String, what: String, folder: &Path) -> Trouble {
         lost: "whatever it sealed: secrets, the credentials in the configuration, the keys of the authority and of sessions",
         works: NODES,
         ways: vec![
-            format!(
-                "put back a backup of `{RING}`, or say where the key ring is: `--secret-keys FILE`, `SLUICE_SECRET_KEYS`"
-            ),
+            back,
             format!(
                 "without it nothing that was sealed opens again. Start over with `mv {shown} {shown}.lost` and a first start: then \
                  `sluice apply -f FILE`, `sluice secret set` and `sluice token create` as at first; nodes join again"

@@ -139,7 +139,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Folder, Store};
+    use crate::store::{Failure, Folder, Store};
 
     fn now() -> Timestamp {
         "2026-11-20T10:00:00Z".parse().unwrap()
@@ -186,6 +186,12 @@ mod tests {
     impl From<StoreError> for Found {
         fn from(error: StoreError) -> Self {
             panic!("{error}")
+        }
+    }
+
+    impl Failure for Found {
+        fn of_store(&self) -> Option<&StoreError> {
+            None
         }
     }
 

@@ -18,6 +18,7 @@ use tonic::{Status, Streaming};
 use super::edition::{Made, pieces};
 use super::nodes::{Farewell, Question, Visit};
 use super::{Desired, Publisher};
+use crate::store::Obstacle;
 
 /// How long a node may take for a verdict, from the last piece on: building a plane takes milliseconds, a disk that syncs
 /// badly some seconds. A node that says nothing for so long is asked to come anew.
@@ -51,6 +52,8 @@ pub(crate) struct Lane {
     /// Questions about sessions that it has not answered, by their numbers.
     questions: HashMap<u64, oneshot::Sender<sessions_told::What>>,
     asked: u64,
+    /// What keeps whom it refused from being written down; until that is over, nothing of it is heard.
+    unwritable: Option<watch::Receiver<Option<Obstacle>>>,
 }
 
 /// What a node refused, which it is to be sent again.
@@ -94,6 +97,7 @@ impl Lane {
             fleet_due,
             questions: HashMap::new(),
             asked: 0,
+            unwritable: None,
         }
     }
 
@@ -140,6 +144,10 @@ impl Lane {
                     // the node, or what is between, has ended it
                     Ok(None) | Err(_) => return,
                 },
+                () = over(&mut self.unwritable) => {
+                    let again = Some(Farewell::Again("whom the node refused can be written down again"));
+                    return self.leave(again).await;
+                }
                 () = due(deadline) => {
                     let _ = self.out.send(Err(Status::deadline_exceeded("no verdict came; connect again"))).await;
                     return;
@@ -218,8 +226,16 @@ impl Lane {
                     return self.ask().await;
                 }
             }
+            // it says them again
+            Some(Said::Denials(_)) if self.unwritable.is_some() => {}
             Some(Said::Denials(denials)) => match self.visit.refused(denials).await {
                 Ok(heard) => return self.tell(Told::Heard(v1::Heard { denials: heard })).await,
+                // what it is to run goes to it all the same
+                Err(error) if error.obstacle().is_some() => {
+                    let node = self.visit.node();
+                    tracing::error!(node, %error, "whom a node refused is not in the audit log before that can be written");
+                    self.unwritable = self.visit.obstacle();
+                }
                 // nothing that comes later may be heard before this: the node says it all again on its next stream
                 Err(error) => {
                     tracing::error!(%error, "whom a node refused cannot be written to the audit log");
@@ -292,6 +308,14 @@ impl Lane {
             Some(Farewell::Ending) | None => Status::unavailable("the control plane is stopping"),
         };
         let _ = self.out.send(Err(status)).await;
+    }
+}
+
+/// Waits until the store can be written; `None`: for ever.
+async fn over(obstacle: &mut Option<watch::Receiver<Option<Obstacle>>>) {
+    match obstacle {
+        Some(obstacle) => Obstacle::over(obstacle).await,
+        None => std::future::pending().await,
     }
 }
 

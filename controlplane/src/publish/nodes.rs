@@ -14,7 +14,7 @@ mod visit;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sluice_contract::v1;
@@ -22,13 +22,16 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::edition::Labels;
 use crate::authority::Credential;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Obstacle, Store, StoreError};
 pub(crate) use catalogue::Heard;
 pub use catalogue::{Catalogue, OfferKind};
 use fleet::Fleet;
 use inventories::{Inventories, Told};
 pub(crate) use sessions::Question;
 pub(crate) use visit::{Farewell, Visit};
+
+/// How long to wait before what nodes run is written again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What is kept of a node over a restart of the control plane.
 #[derive(Clone, Default)]
@@ -242,9 +245,10 @@ impl Nodes {
     /// The database fails; the node is sent away all the same, and may come back after a restart.
     pub async fn revoke(&self, node: &str, now: Timestamp) -> Result<bool, StoreError> {
         let at_ms = u64::try_from(now.as_millisecond()).unwrap_or_default();
-        self.revoked().insert(node.to_owned(), at_ms);
+        // one that could not be written down is written now
+        let was_revoked = self.revoked().insert(node.to_owned(), at_ms).is_some();
         let forgotten = self.known().remove(node);
-        let was_known = forgotten.is_some();
+        let was_known = forgotten.is_some() || was_revoked;
         if let Some(visitor) = forgotten.and_then(|node| node.visitor) {
             visitor.end.send_replace(Some(Farewell::Dismissed("the node was revoked".to_owned())));
         }
@@ -344,12 +348,21 @@ impl Nodes {
                 .iter_mut()
                 .filter_map(|(name, node)| std::mem::take(&mut node.is_new).then(|| (name.clone(), node.kept.clone())))
                 .collect();
+            let names: Vec<String> = changed.iter().map(|(name, _)| name.clone()).collect();
             let written = store.write(move |transaction| {
                 changed.iter().try_for_each(|(name, kept)| store::nodes::keep(transaction, name, kept))
             });
             if let Err(error) = written.await {
-                // what is running goes on, and the next change writes it again
-                tracing::error!(%error, "what nodes run cannot be recorded");
+                // what is running goes on; what is in the way, the store has said
+                if error.obstacle().is_none() {
+                    tracing::error!(%error, "what nodes run cannot be recorded; it is as soon as it can be");
+                }
+                for name in names {
+                    self.known().entry(name).and_modify(|node| node.is_new = true);
+                }
+                tokio::time::sleep(AGAIN).await;
+                Obstacle::over(&mut store.obstacle()).await;
+                self.unwritten.notify_one();
             }
         }
     }

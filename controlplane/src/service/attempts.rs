@@ -22,6 +22,8 @@ pub(super) struct Attempts(Mutex<HashMap<String, Window>>);
 struct Window {
     since: Timestamp,
     count: u64,
+    /// Those that could not be written down so far.
+    owed: u64,
 }
 
 /// What is to be done about a refusal.
@@ -43,9 +45,7 @@ impl Attempts {
     /// Counts a refusal.
     pub(super) fn note(&self, actor: &str, now: Timestamp) -> Noted {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = windows.len() < MAX_ACTORS || windows.contains_key(actor);
-        let window = windows.entry(if known { actor } else { OTHERS }.to_owned());
-        let window = window.or_insert(Window { since: now, count: 0 });
+        let window = window(&mut windows, actor, now);
         window.count += 1;
         if window.count <= REMEMBERED {
             return Noted::Remember;
@@ -54,19 +54,33 @@ impl Attempts {
         Noted::Counted(Duration::from_millis(u64::try_from(left).unwrap_or(0)))
     }
 
+    /// Counts refusals that could not be written down, so that the next sum has them.
+    pub(super) fn owe(&self, actor: &str, count: u64, now: Timestamp) {
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        window(&mut windows, actor, now).owed += count;
+    }
+
     /// Forgets windows that are over; the actors that had more refusals than were written down, and how many more.
     pub(super) fn take_sums(&self, now: Timestamp) -> Vec<(String, u64)> {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sums = Vec::new();
         windows.retain(|actor, window| {
             let is_over = now.as_millisecond().saturating_sub(window.since.as_millisecond()) >= WINDOW;
-            if is_over && window.count > REMEMBERED {
-                sums.push((actor.clone(), window.count - REMEMBERED));
+            let unwritten = window.count.saturating_sub(REMEMBERED) + window.owed;
+            if is_over && unwritten > 0 {
+                sums.push((actor.clone(), unwritten));
             }
             !is_over
         });
         sums
     }
+}
+
+/// Where an actor is counted.
+fn window<'w>(windows: &'w mut HashMap<String, Window>, actor: &str, now: Timestamp) -> &'w mut Window {
+    let known = windows.len() < MAX_ACTORS || windows.contains_key(actor);
+    let window = windows.entry(if known { actor } else { OTHERS }.to_owned());
+    window.or_insert(Window { since: now, count: 0, owed: 0 })
 }
 
 #[cfg(test)]
@@ -87,6 +101,19 @@ mod tests {
         assert!(attempts.take_sums(at(59)).is_empty());
         assert_eq!(attempts.take_sums(at(60)), [("10.0.0.1".to_owned(), 16)]);
         assert_eq!(attempts.note("10.0.0.1", at(61)), Noted::Remember);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_in_the_next_sum() {
+        let attempts = Attempts::default();
+        let noted = (0..12).filter(|_| attempts.note("10.0.0.1", at(0)).is_remembered()).count();
+        assert_eq!(noted, 10);
+        attempts.owe("10.0.0.1", 4, at(1));
+        let sums = attempts.take_sums(at(60));
+        assert_eq!(sums, [("10.0.0.1".to_owned(), 6)]);
+        attempts.owe("10.0.0.1", 6, at(60));
+        assert!(attempts.take_sums(at(119)).is_empty());
+        assert_eq!(attempts.take_sums(at(120)), sums);
     }
 
     #[test]

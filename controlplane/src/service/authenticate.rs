@@ -55,7 +55,7 @@ impl Service {
             Noted::Remember => {
                 let detail = reason.to_owned();
                 let event = Event { actor: peer.to_owned(), action: "denied", detail, ..Event::default() };
-                self.remember(vec![event]).await?;
+                self.remember_refusal(event).await;
                 Err(ServiceError::Unauthenticated(reason.to_owned()))
             }
         }

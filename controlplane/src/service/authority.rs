@@ -8,6 +8,7 @@ use super::{Caller, Operation, Service, ServiceError};
 use crate::audit::{self, Event};
 use crate::authority::{About, Authority, AuthorityError};
 use crate::publish::Nodes;
+use crate::store::StoreError;
 
 /// The authorities, and which nodes have a certificate of which.
 pub struct Authorities {
@@ -36,7 +37,7 @@ impl Service {
     pub async fn rotate_authority(&self, caller: &Caller, nodes: &Nodes) -> Result<Authorities, ServiceError> {
         self.allow(caller, Operation::RotateAuthority).await?;
         let authority = self.authority()?;
-        authority.rotate().map_err(failed)?;
+        authority.rotate().map_err(|error| self.failed(error))?;
         nodes.renew(false);
         let signing = authority.fingerprint();
         self.record(caller, "authority.rotate", format!("certificates are made by {signing}")).await?;
@@ -71,7 +72,7 @@ impl Service {
                 behind.join(", ")
             )));
         }
-        authority.withdraw().map_err(failed)?;
+        authority.withdraw().map_err(|error| self.failed(error))?;
         nodes.renew(true);
         let fingerprints: Vec<_> = withdrawn.iter().map(|about| about.fingerprint.as_str()).collect();
         self.record(caller, "authority.withdraw", format!("no longer trusted: {}", fingerprints.join(" "))).await?;
@@ -86,7 +87,23 @@ impl Service {
     async fn record(&self, caller: &Caller, action: &'static str, detail: String) -> Result<(), ServiceError> {
         let event =
             Event { actor: caller.name.clone(), action, object: "authority".to_owned(), detail, ..Event::default() };
-        self.store().write(move |db| Ok(audit::record(db, Timestamp::now(), event)?)).await
+        let written = self.store().write(move |db| Ok(audit::record(db, Timestamp::now(), event)?)).await;
+        written
+            .map_err(|error: ServiceError| error.after("the authorities were changed, which is not in the audit log"))
+    }
+
+    /// What kept the authorities from being changed.
+    fn failed(&self, error: AuthorityError) -> ServiceError {
+        let error = match error {
+            AuthorityError::Io(error) => {
+                self.store().told(StoreError::Io(self.store().folder().path().to_owned(), error))
+            }
+            error => {
+                tracing::error!(%error, "the authorities could not be changed");
+                return ServiceError::Impossible(format!("nothing has changed: {error}"));
+            }
+        };
+        error.into()
     }
 }
 
@@ -104,9 +121,4 @@ fn authorities(authority: &Authority, nodes: &Nodes) -> Authorities {
         (about, nodes)
     });
     Authorities { all: all.collect(), behind }
-}
-
-fn failed(error: AuthorityError) -> ServiceError {
-    tracing::error!(%error, "the authorities could not be changed");
-    ServiceError::Impossible(format!("nothing has changed: {error}"))
 }

@@ -37,7 +37,7 @@ impl Counters {
 
     /// In the text format of Prometheus.
     #[must_use]
-    pub fn render(&self, revision: u64) -> String {
+    pub fn render(&self, revision: u64, is_writable: bool) -> String {
         let mut text = String::new();
         let mut family = |name: &str, kind: &str, help: &str, samples: Vec<(String, u64)>| {
             text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
@@ -49,6 +49,9 @@ impl Counters {
         let version = (format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")), 1);
         family("sluice_controlplane_info", "gauge", "The version.", vec![version]);
         family("sluice_controlplane_revision", "gauge", "The newest revision.", vec![(String::new(), revision)]);
+        let name = "sluice_controlplane_store_writable";
+        let help = "1 where the database can be written; 0 with a disk that is full, say, or nearly.";
+        family(name, "gauge", help, vec![(String::new(), is_writable.into())]);
         let operations = Operation::ALL.iter().zip(&self.operations).map(|(operation, count)| {
             (format!("{{operation=\"{}\"}}", operation.name()), count.load(Ordering::Relaxed))
         });

@@ -15,7 +15,8 @@ impl Service {
     pub async fn revoke_node(&self, caller: &Caller, nodes: &Nodes, node: &str) -> Result<(), ServiceError> {
         self.allow(caller, Operation::RevokeNode).await?;
         let now = Timestamp::now();
-        if !nodes.revoke(node, now).await? {
+        let unwritten = "the node was sent away, and after a restart of the control plane it could come back";
+        if !nodes.revoke(node, now).await.map_err(|error| error.after(unwritten))? {
             let shown = node.escape_debug();
             return Err(ServiceError::NotFound(format!("no node is called `{shown}`; `sluice status` lists them")));
         }
@@ -25,6 +26,7 @@ impl Service {
             object: format!("node/{node}"),
             ..Event::default()
         };
-        self.store().write(move |db| Ok(audit::record(db, now, event)?)).await
+        let written = self.store().write(move |db| Ok(audit::record(db, now, event)?)).await;
+        written.map_err(|error: ServiceError| error.after("the node was revoked, which is not in the audit log"))
     }
 }

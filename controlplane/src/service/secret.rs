@@ -103,7 +103,9 @@ impl Service {
         }
         // what was under way meanwhile was sealed by the ring of before
         let service = self.clone();
-        let late = self.store().write_then(move |tx| reseal(tx, &ring), move |_| service.forget_made()).await?;
+        let late = self.store().write_then(move |tx| reseal(tx, &ring), move |_| service.forget_made()).await;
+        let unwritten = "the keys were exchanged, but for what was written meanwhile";
+        let late = late.map_err(|error: ServiceError| error.after(unwritten))?;
         Ok((rotated.0, rotated.1 + late))
     }
 

@@ -62,7 +62,8 @@ impl Service {
             detail: format!("{ended} ended"),
             ..Event::default()
         };
-        self.remember(objects.into_iter().map(event).collect()).await?;
+        let written = self.remember(objects.into_iter().map(event).collect()).await;
+        written.map_err(|error| error.after("the sessions were ended, which is not in the audit log"))?;
         Ok(answer)
     }
 }

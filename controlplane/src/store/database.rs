@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::watch;
 
-use super::{Folder, migration, revisions};
+use super::{Folder, Obstacle, migration, revisions};
 
 /// The file of the database.
 pub(crate) const DATABASE: &str = "controlplane.db";
@@ -46,9 +46,42 @@ pub enum StoreError {
     /// What is stored is not what was written.
     #[error("the database holds something that cannot be read: {0}")]
     Broken(String),
+    /// It can be read, and not be written.
+    #[error("{done}: {}, and try again. Nodes go on with what they run", .obstacle.told(.folder))]
+    Unwritable {
+        /// What became of what was asked for.
+        done: &'static str,
+        /// Where it is.
+        folder: PathBuf,
+        /// What is in the way.
+        obstacle: Obstacle,
+    },
     /// The process is ending.
     #[error("the control plane is stopping")]
     Stopping,
+}
+
+impl StoreError {
+    /// The same, where something was done that could not be written down.
+    #[must_use]
+    pub(crate) fn after(self, done: &'static str) -> Self {
+        match self {
+            Self::Unwritable { folder, obstacle, .. } => Self::Unwritable { done, folder, obstacle },
+            other => other,
+        }
+    }
+}
+
+/// An error of work on the store. What is in the way of writing is told in the same words, whichever statement met it.
+pub trait Failure: From<StoreError> {
+    /// The store's own error, if it is one.
+    fn of_store(&self) -> Option<&StoreError>;
+}
+
+impl Failure for StoreError {
+    fn of_store(&self) -> Option<&StoreError> {
+        Some(self)
+    }
 }
 
 /// The store of a control plane. Clones are the same store.
@@ -60,6 +93,8 @@ struct Inner {
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
     head: watch::Sender<u64>,
+    /// What keeps it from being written, as long as that holds.
+    obstacle: watch::Sender<Option<Obstacle>>,
     /// Held as long as the store.
     _lock: File,
 }
@@ -80,7 +115,10 @@ impl Store {
         let mut writer = connect(&folder)?;
         migration::migrate(&mut writer, now)?;
         let head = watch::Sender::new(revisions::head(&writer)?);
-        Ok(Self(Arc::new(Inner { folder, writer: Mutex::new(writer), readers: Mutex::default(), head, _lock: lock })))
+        let (writer, readers, obstacle) = (Mutex::new(writer), Mutex::default(), watch::Sender::default());
+        let store = Self(Arc::new(Inner { folder, writer, readers, head, obstacle, _lock: lock }));
+        store.look();
+        Ok(store)
     }
 
     /// The folder it is in.
@@ -93,6 +131,57 @@ impl Store {
     #[must_use]
     pub fn head(&self) -> watch::Receiver<u64> {
         self.0.head.subscribe()
+    }
+
+    /// What keeps the database from being written, now and whenever that changes.
+    #[must_use]
+    pub fn obstacle(&self) -> watch::Receiver<Option<Obstacle>> {
+        self.0.obstacle.subscribe()
+    }
+
+    /// Looks whether the disk has room, and, where something was in the way of writing, whether it still is.
+    pub(crate) fn look(&self) {
+        let before = *self.0.obstacle.borrow();
+        let scarce = || Obstacle::is_scarce(self.folder().path()).then_some(Obstacle::Scarce);
+        let now = match before {
+            None | Some(Obstacle::Scarce) => scarce(),
+            // what is small may fit for a moment
+            Some(Obstacle::Full) if scarce().is_some() => before,
+            Some(_) => match self.prove() {
+                Ok(()) => scarce(),
+                Err(error) => error.obstacle().or(before),
+            },
+        };
+        // a change that failed meanwhile knows better
+        let is_as_before = |known: &Option<Obstacle>| *known == before;
+        self.0.obstacle.send_if_modified(|known| is_as_before(known) && std::mem::replace(known, now) != now);
+        match (before, now) {
+            (None, Some(obstacle)) => tracing::warn!("{}", obstacle.told(self.folder().path())),
+            (Some(_), None) => tracing::info!("nothing is in the way of writing the database any more"),
+            _ => {}
+        }
+    }
+
+    /// Writes a page of the database as it is.
+    fn prove(&self) -> Result<(), StoreError> {
+        let mut writer = hold(&self.0.writer);
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // which nothing reads, and which is written also where it does not change
+        transaction.pragma_update(None, "user_version", 0)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Notes what was in the way of writing, and completes the error by where that is.
+    pub(crate) fn told<E: Failure>(&self, error: E) -> E {
+        let Some(obstacle) = error.of_store().and_then(StoreError::obstacle) else { return error };
+        let before = self.0.obstacle.send_replace(Some(obstacle));
+        // once, however many changes fail
+        if matches!(before, None | Some(Obstacle::Scarce)) {
+            let told = obstacle.told(self.folder().path());
+            tracing::error!("{told}; until then nothing can be changed, and nodes go on with what they run");
+        }
+        let folder = self.folder().path().to_owned();
+        StoreError::Unwritable { done: "nothing was changed", folder, obstacle }.into()
     }
 
     /// Reads one state of the database, whatever is written meanwhile.
@@ -120,7 +209,7 @@ impl Store {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: Failure + Send + 'static,
     {
         let store = self.clone();
         blocking(move || store.write_now(change)).await
@@ -138,7 +227,7 @@ impl Store {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
+        E: Failure + Send + 'static,
     {
         let store = self.clone();
         blocking(move || store.change(change, then)).await
@@ -171,14 +260,19 @@ impl Store {
     /// # Errors
     ///
     /// Those of `change`, and of the database.
-    pub fn write_now<T, E: From<StoreError>>(
-        &self,
-        change: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub fn write_now<T, E: Failure>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
         self.change(change, |_| ())
     }
 
-    fn change<T, E: From<StoreError>>(
+    fn change<T, E: Failure>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+        then: impl FnOnce(&T),
+    ) -> Result<T, E> {
+        self.try_change(change, then).map_err(|error| self.told(error))
+    }
+
+    fn try_change<T, E: From<StoreError>>(
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
         then: impl FnOnce(&T),

@@ -70,7 +70,11 @@ impl Admission {
         let used = self.store.write(move |db| use_up(db, &sha256, &node, now)).await;
         let used = used.map_err(|error: StoreError| {
             tracing::error!(%error, "a node could not join");
-            Status::unavailable("the control plane cannot read its tokens")
+            // where its folder is, is nobody's matter before they have joined
+            Status::unavailable(match error.obstacle() {
+                Some(obstacle) => format!("the control plane cannot write down who joins: {}", obstacle.what()),
+                None => "the control plane cannot read its tokens; its log says why".to_owned(),
+            })
         })?;
         let Some(token) = used else {
             let reason = "the join token is unknown, used, expired, or for another node: make a new one for this node";

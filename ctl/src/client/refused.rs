@@ -104,9 +104,17 @@ pub(super) fn failure(address: &Address, token: &str, status: &Status) -> Failur
             (PULSE + PULSE_ANSWER).as_secs()
         )),
         Code::Unavailable => {
-            let reason = status.source().map_or_else(|| said.to_owned(), cause);
+            let Some(error) = status.source() else {
+                return Failure::other(format_args!(
+                    "the control plane at {address} cannot do that now{}",
+                    after_colon(said)
+                ));
+            };
+            let reason = cause(error);
             Failure::other(format_args!("the control plane at {address} cannot be reached: {reason}"))
         }
+        // its own words, with what to do
+        Code::ResourceExhausted if status.source().is_none() => Failure::other(said),
         Code::PermissionDenied | Code::NotFound | Code::Aborted | Code::FailedPrecondition | Code::AlreadyExists => {
             Failure::other(said)
         }

@@ -39,12 +39,17 @@ enum Verb {
     List(List),
     /// Check from its beginning that nothing was taken out of the log or altered
     #[command(after_help = "\
-Example:
+Examples:
   sluice audit verify
+  sluice audit verify -o json
 
-stdout: the hash of the newest entry. Kept elsewhere, it tells later whether entries were cut off at the end.
+stdout: the hash of the newest entry; with -o json or yaml also whether the log is whole, how many entries it has, and which is the first \
+that does not fit. Kept elsewhere, the hash tells later whether entries were cut off at the end.
 Exit code 1: the log is broken.")]
     Verify {
+        /// How to show it
+        #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+        output: Format,
         #[command(flatten)]
         control_plane: ControlPlane,
     },
@@ -72,7 +77,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     output::exit(match &args.verb {
         None => list(&args.list),
         Some(Verb::List(args)) => list(args),
-        Some(Verb::Verify { control_plane }) => verify(control_plane),
+        Some(Verb::Verify { output, control_plane }) => verify(*output, control_plane),
     })
 }
 
@@ -116,14 +121,22 @@ fn value(entry: &AuditEntry) -> Value {
     })
 }
 
-fn verify(control_plane: &ControlPlane) -> Result<(), Failure> {
+fn verify(format: Format, control_plane: &ControlPlane) -> Result<(), Failure> {
     let mut connection = control_plane.connect()?;
     let answer = connection.ask(async |admin| admin.verify_audit(VerifyAuditRequest {}).await)?;
+    if format != Format::Table {
+        let broken_at = (!answer.intact).then_some(answer.broken_at);
+        let (intact, entries, head) = (answer.intact, answer.entries, &answer.head);
+        output::values(format, &json!({ "intact": intact, "entries": entries, "broken_at": broken_at, "head": head }))?;
+    }
     if !answer.intact {
         return Err(Failure::other(format_args!(
             "the audit log is broken: entry {} is not what was written, or is missing",
             answer.broken_at
         )));
+    }
+    if format != Format::Table {
+        return Ok(());
     }
     talk(&format!("the audit log is whole: {} entries\n", answer.entries));
     output::data(answer.head)

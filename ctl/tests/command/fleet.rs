@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sluice_contract::v1::*;
 use tonic::Status;
 
@@ -249,8 +249,15 @@ fn the_audit_log_is_listed_and_checked() {
     }
     let (code, data, talk) = control_plane.finished(home.path(), &["audit", "verify"]);
     assert_eq!((code, data.as_str(), talk.as_str()), (0, "abc\n", "the audit log is whole: 3 entries\n"));
+    let (code, data, talk) = control_plane.finished(home.path(), &["audit", "verify", "-o", "json"]);
+    let told: Value = serde_json::from_str(&data).unwrap();
+    assert_eq!(told, json!({ "intact": true, "entries": 3, "broken_at": null, "head": "abc" }));
+    assert_eq!((code, talk.as_str()), (0, ""));
     let (code, data, talk) = verify(false).finished(home.path(), &["audit", "verify"]);
     assert!(code == 1 && data.is_empty() && talk.contains("broken: entry 2"), "{talk}");
+    let (code, data, talk) = verify(false).finished(home.path(), &["audit", "verify", "-o", "yaml"]);
+    assert!(code == 1 && talk.contains("broken: entry 2"), "{talk}");
+    assert!(data.contains("intact: false\n") && data.contains("broken_at: 2\n"), "{data}");
 }
 
 #[test]

@@ -252,16 +252,15 @@ async fn answer(
     let Base { mut record, mut ticket, .. } = base;
     let (head, incoming) = response.into_parts();
     if let Some(reason) = lacks_scopes(&head) {
-        // refused here, where it is known what this client is told to do about it
-        record.fail(&reason);
+        // answered here, where it is known what this client is told to do about it
+        let (row, cause) = (reason.row(), format!("held by {}", line.peer));
+        record.hand_on(row.outcome, row.status, cause);
         let id = if let Shape::Reply(id) = shape { id } else { None };
         return Err(Refusal { reason, id });
     }
     let text = |name: &'static str| Some((name, head.headers.get(name)?.to_str().ok()?.to_owned()));
     let headers: Vec<_> = ANSWERED.into_iter().filter_map(text).collect();
-    record.status = head.status;
-    record.outcome = HANDED_ON;
-    record.cause = Some(format!("held by {}", line.peer));
+    record.hand_on(HANDED_ON, head.status, format!("held by {}", line.peer));
     let length = incoming.size_hint().exact();
     let is_stream =
         headers.iter().any(|(name, value)| *name == "content-type" && value.starts_with("text/event-stream"));

@@ -34,6 +34,7 @@ use crate::session::{InUse, Merged, Requests, Session};
 use crate::upstream::{Carrier, Upstream};
 pub(super) use opening::audience;
 use route::Route;
+pub(super) use route::configured;
 
 /// Who asks.
 enum Client {
@@ -88,7 +89,12 @@ pub(super) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, posted: Post
                 arrival.principal.act_in(&whole.session.id);
                 Client::Legacy(whole)
             }
-            Err(Reason::SessionElsewhere(home)) => return handed::post(worker, arrival, posted, home).await,
+            Err(Reason::SessionElsewhere(home)) => {
+                return match permission::count(worker, &mut arrival, &posted) {
+                    Ok(()) => handed::post(worker, arrival, posted, home).await,
+                    Err(reason) => Err(refuse(&mut arrival, reason, posted.id())),
+                };
+            }
             Err(reason) => return Err(refuse(&mut arrival, reason, posted.id())),
         },
         Era::Modern => {

@@ -7,8 +7,9 @@ use sluice_mcp::completion::{name_in_ref, uris_in_ref};
 use sluice_mcp::{Kind as MessageKind, Method, Span, decode_string, split_server, split_uri};
 use sluice_snapshot::policy::{Decision, Object};
 
-use super::call::{Arrival, Call, Posted};
+use super::call::{Arrival, Call, Posted, Scope};
 use super::curation;
+use super::merged::configured;
 use super::record::Record;
 use crate::auth::Principal;
 use crate::auth::meters::Reached;
@@ -71,6 +72,41 @@ pub(super) fn judge<To>(
     call.record.rule = Some(Arc::clone(&rule));
     tell(worker, &call.principal, call.record.method, server, object, why, rule);
     Err(reason)
+}
+
+/// Takes a message that another node is about to judge from the limits that cover it, by this node's share of them. It is the other's to say
+/// whether it may be at all.
+///
+/// # Errors
+/// [`Reason::RateLimited`] or [`Reason::TooManyInFlight`].
+pub(crate) fn count(worker: &Worker, arrival: &mut Arrival, posted: &Posted) -> Result<(), Reason> {
+    let Some(permits) = arrival.plane.permits.clone() else { return Ok(()) };
+    let message = &posted.message;
+    let asked = match message.method {
+        Method::ToolsCall => message.p.name.map(|span| (Kind::Tools, span)),
+        Method::PromptsGet => message.p.name.map(|span| (Kind::Prompts, span)),
+        Method::ResourcesRead | Method::ResourcesSubscribe => message.p.uri.map(|span| (Kind::Resources, span)),
+        Method::CompletionComplete => {
+            let template = || uris_in_ref(&posted.body, message).map(|span| (Kind::Templates, span));
+            name_in_ref(&posted.body, message).map(|span| (Kind::Prompts, span)).or_else(template)
+        }
+        _ => None,
+    };
+    let Some((kind, span)) = asked else { return Ok(()) };
+    let exposed = decode_string(span.of(&posted.body));
+    let found = match &arrival.upstream {
+        Scope::Server(upstream) => Some((Arc::clone(upstream), exposed.into_owned())),
+        Scope::Merged => configured(&arrival.plane, arrival.naming, kind, &exposed),
+    };
+    let Some((upstream, name)) = found else { return Ok(()) };
+    let verdict = permits.verdict(upstream.name(), kind.object(&name));
+    let decision = verdict.as_ref().map(|verdict| verdict.call(arrival.principal.scopes.as_deref()));
+    match decision {
+        Some(Decision::Allowed { .. }) => {
+            judge(worker, arrival, upstream.name(), kind.object(&name), || kind.unknown(&name))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Notes that a server was asked for that is out of the principal's reach, so that for it there is none.

@@ -44,6 +44,8 @@ pub(crate) struct Record {
     refused: bool,
     /// Where they came from, of those who did not come in.
     pub stranger: Option<IpAddr>,
+    /// Another node answers, and counts it.
+    pub handed_on: bool,
 }
 
 impl Record {
@@ -75,6 +77,7 @@ impl Record {
             rule: None,
             refused: false,
             stranger: None,
+            handed_on: false,
         }
     }
 
@@ -94,6 +97,14 @@ impl Record {
         self.outcome = row.outcome;
         self.refused =
             matches!(row.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
+    }
+
+    /// Another node answers: what becomes of it is counted there, and whom that refuses is noted there.
+    pub(crate) fn hand_on(&mut self, outcome: &'static str, status: StatusCode, cause: String) {
+        self.status = status;
+        self.outcome = outcome;
+        self.cause = Some(cause);
+        self.handed_on = true;
     }
 
     fn span(&self, trace: Trace) -> Span {
@@ -158,6 +169,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         match &self.upstream {
+            _ if self.handed_on => self.worker.node.metrics.hand_on(),
             Some(upstream) => self.worker.series(upstream, self.method).count(self.outcome, took),
             None if self.of_door => self.worker.door_series(self.method).count(self.outcome, took),
             None if self.outcome == "ok" => {}

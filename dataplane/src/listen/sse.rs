@@ -20,9 +20,9 @@ use super::request::{Head, accepts, check_json, read};
 use super::response::{Response, accepted, http};
 use crate::auth::quota::Ticket;
 use crate::drain::Phase;
-use crate::exchange::call::{Base, Refusal};
-use crate::exchange::handed;
+use crate::exchange::call::{Arrival, Base, Posted, Refusal};
 use crate::exchange::record::Record;
+use crate::exchange::{handed, permission};
 use crate::limit;
 use crate::observe::metrics::Inside;
 use crate::peer::Home;
@@ -143,18 +143,27 @@ async fn hand_on(
     body: &mut Received,
     home: Home,
 ) -> Result<Response, Refusal> {
-    let mut base = guest.base;
+    let Guest { scope, mut base } = guest;
     base.record.other_method = Some("POST /messages".to_owned());
-    let limit = base.plane.snapshot.limits.body_bytes;
+    let limits = base.plane.snapshot.limits.clone();
     let read = match check_json(&head.headers) {
-        Ok(()) => read(&house.worker, limit, &head.headers, body).await,
+        Ok(()) => read(&house.worker, limits.body_bytes, &head.headers, body).await,
         Err(reason) => Err(reason),
     };
-    let (body, _held) = read.inspect_err(|reason| base.record.fail(reason))?;
+    let (body, held) = read.inspect_err(|reason| base.record.fail(reason))?;
     base.headers = std::mem::take(&mut head.headers);
+    let mut arrival = Arrival { upstream: scope, base };
+    // what cannot be read is told by whoever is to read it
+    let posted = Posted::scan(body.clone(), held, ScanLimits { depth: limits.json_depth }).ok();
+    if let Some(posted) = &posted {
+        permission::count(&house.worker, &mut arrival, posted).map_err(|reason| {
+            arrival.record.fail(&reason);
+            Refusal { reason, id: posted.id() }
+        })?;
+    }
     let path = format!("{}?{}", head.target.path(), head.target.query().unwrap_or_default());
     let at = Elsewhere { home: home.bytes(), unseen: false };
-    handed::post_at(&house.worker, base, &path, body, None, at).await.map(http)
+    handed::post_at(&house.worker, arrival.base, &path, body, None, at).await.map(http)
 }
 
 /// The session a POST names, by either spelling of the parameter.

@@ -105,6 +105,8 @@ pub(crate) struct Metrics {
     pub snapshots: Arc<Gauge>,
     pub child_starts: AtomicU64,
     pub undeliverable: AtomicU64,
+    /// Requests that another node answered, because it holds the session.
+    handed_on: AtomicU64,
     pub log_lost: AtomicU64,
     pub spans_lost: AtomicU64,
 }
@@ -145,6 +147,10 @@ impl Metrics {
         if let Ok(mut refused) = self.refused.lock() {
             *refused.entry(outcome).or_default() += 1;
         }
+    }
+
+    pub(crate) fn hand_on(&self) {
+        self.handed_on.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn deny(&self, reason: &'static str) {
@@ -195,7 +201,12 @@ impl Metrics {
             let _ = write!(text, "# HELP {name} Whether sessions can be looked up and kept.\n# TYPE {name} gauge\n");
             let _ = writeln!(text, "{name}{{store=\"{store}\"}} {}", u8::from(up));
         }
-        let counters: [(&str, &str, &AtomicU64); 4] = [
+        let counters: [(&str, &str, &AtomicU64); 5] = [
+            (
+                "sluice_handed_on_total",
+                "Requests that the node that holds their session answered, and counted.",
+                &self.handed_on,
+            ),
             ("sluice_child_starts_total", "Child processes started.", &self.child_starts),
             (
                 "sluice_undeliverable_messages_total",

@@ -118,6 +118,37 @@ async fn a_lost_key_ring_is_never_replaced() {
 }
 
 #[tokio::test]
+async fn a_ring_in_a_variable_that_lacks_the_key_in_use_is_named_with_the_way_out() {
+    const VARIABLE: &str = "SLUICE_SECRET_KEYS";
+    let key = |id: &str, digit: &str| format!("{id}:{}=", digit.repeat(43));
+    let mut plane = Start::default().env(VARIABLE, &key("old", "A")).ready().await;
+    assert_eq!(plane.rest("PUT", "/secrets/s", serde_json::json!({"value": "v"})).await.0, 200);
+    end(&mut plane).await;
+    let started = |keys: &str| {
+        let mut command = command(plane.state().parent().unwrap(), port::free(), port::free());
+        let output = command.env(VARIABLE, keys).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = started(&key("new", "E"));
+    for part in [
+        "the variable `SLUICE_SECRET_KEYS` is not the key ring that this folder was sealed with",
+        "sealed with key `old`, which is not in the key ring",
+        "put the line of the key `old` back into the variable `SLUICE_SECRET_KEYS`, before the newer ones, and start again",
+        "it is read at the start only",
+        "still works: nodes serve what they have",
+    ] {
+        assert!(said.contains(part), "{part}\n{said}");
+    }
+    let said = started(&key("old", "E"));
+    assert!(said.contains("put back the key `old` as it was into the variable `SLUICE_SECRET_KEYS`"), "{said}");
+    assert!(!said.contains("EEEE"), "{said}");
+    let help = Command::new(sluice_tests::binary::controlplane()).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("is read at the start only: start again with both keys in it"), "{help}");
+}
+
+#[tokio::test]
 async fn a_key_ring_that_is_lost_while_it_runs_is_not_made_by_a_rotation() {
     let mut plane = ControlPlane::empty().await;
     let file = plane.state().join("secret.keys");

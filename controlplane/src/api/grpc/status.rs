@@ -2,10 +2,17 @@
 
 use tonic::Status;
 
-use crate::service::ServiceError;
+use crate::service::{Inside, ServiceError};
 
-/// What failed inside is logged, and told as that it failed.
+/// What failed inside is logged, and told as far as it leads out.
 pub(super) fn status(error: ServiceError) -> Status {
+    if let Some((inside, told)) = error.inside() {
+        return match inside {
+            Inside::Full => Status::resource_exhausted(told),
+            Inside::Unavailable => Status::unavailable(told),
+            Inside::Failed => Status::internal(told),
+        };
+    }
     let message = error.to_string();
     match error {
         ServiceError::Unauthenticated(_) => Status::unauthenticated(message),
@@ -15,10 +22,6 @@ pub(super) fn status(error: ServiceError) -> Status {
         ServiceError::Conflict { .. } => Status::aborted(message),
         ServiceError::Invalid(_) => Status::invalid_argument(message),
         ServiceError::Impossible(_) => Status::failed_precondition(message),
-        ServiceError::Store(crate::store::StoreError::Stopping) => Status::unavailable(message),
-        ServiceError::Store(_) | ServiceError::Sealed(_) => {
-            tracing::error!(error = message, "an operation failed");
-            Status::internal("the control plane failed; its log says why")
-        }
+        ServiceError::Store(_) | ServiceError::Sealed(_) => Status::internal(message),
     }
 }

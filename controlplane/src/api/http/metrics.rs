@@ -20,5 +20,6 @@ pub(in crate::api) async fn metrics(
         service.allow(&caller, Operation::Status).await?;
     }
     let revision = *service.store().head().borrow();
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], service.counters().render(revision)))
+    let is_writable = service.store().obstacle().borrow().is_none();
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], service.counters().render(revision, is_writable)))
 }

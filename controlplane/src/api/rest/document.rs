@@ -36,8 +36,9 @@ const ALWAYS: [Refusal; 2] = [
     Refusal {
         status: "default",
         name: "Failed",
-        says: "Anything else that went wrong.",
-        detail: "the control plane failed; its log says why",
+        says: "Anything else that went wrong; 507 where the control plane has no room on its disk, 503 where it cannot do it at the moment.",
+        detail: "nothing was changed: the disk with the state folder is full (/var/lib/sluice): make room there, and try again. Nodes go on \
+            with what they run",
         header: None,
     },
 ];

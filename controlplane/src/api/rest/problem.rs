@@ -7,8 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::service::ServiceError;
-use crate::store::StoreError;
+use crate::service::{Inside, ServiceError};
 
 /// Why something was not done.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,8 +35,16 @@ impl Problem {
 }
 
 impl From<ServiceError> for Problem {
-    /// What failed inside is logged, and told as that it failed.
+    /// What failed inside is logged, and told as far as it leads out.
     fn from(error: ServiceError) -> Self {
+        if let Some((inside, told)) = error.inside() {
+            let status = match inside {
+                Inside::Full => StatusCode::INSUFFICIENT_STORAGE,
+                Inside::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+                Inside::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            return Self::new(status, told);
+        }
         let detail = error.to_string();
         let status = match error {
             ServiceError::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
@@ -49,11 +56,7 @@ impl From<ServiceError> for Problem {
             ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
             ServiceError::Conflict { .. } | ServiceError::Impossible(_) => StatusCode::CONFLICT,
             ServiceError::Invalid(_) => StatusCode::BAD_REQUEST,
-            ServiceError::Store(StoreError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
-            ServiceError::Store(_) | ServiceError::Sealed(_) => {
-                tracing::error!(error = detail, "an operation failed");
-                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the control plane failed; its log says why");
-            }
+            ServiceError::Store(_) | ServiceError::Sealed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, detail)
     }

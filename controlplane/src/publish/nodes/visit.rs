@@ -11,7 +11,7 @@ use super::inventories::Told;
 use super::{Labels, Node, Nodes, Question, Rejected, now_ms};
 use crate::language::{Config, Fault};
 use crate::publish::wire;
-use crate::store::StoreError;
+use crate::store::{Obstacle, StoreError};
 
 /// Why a stream ends from here.
 #[derive(Clone)]
@@ -161,6 +161,16 @@ impl Visit {
     /// The database fails; the node says it again.
     pub(crate) async fn refused(&self, denials: v1::Denials) -> Result<u64, StoreError> {
         self.nodes.remember(&self.node, denials).await
+    }
+
+    /// What the node is called.
+    pub(crate) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// What keeps the store from being written; `None`: there is no store.
+    pub(crate) fn obstacle(&self) -> Option<watch::Receiver<Option<Obstacle>>> {
+        Some(self.nodes.store.as_ref()?.obstacle())
     }
 
     /// How the node is.

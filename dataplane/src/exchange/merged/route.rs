@@ -18,6 +18,7 @@ use crate::exchange::curation;
 use crate::exchange::handles::unmarked;
 use crate::exchange::permission::judge;
 use crate::node::Worker;
+use crate::plane::Plane;
 use crate::reason::Reason;
 use crate::upstream::Upstream;
 
@@ -193,6 +194,29 @@ pub(super) async fn resource(
         (Some(only), None) if only.shows_resource(exposed) => Ok((Arc::clone(only), exposed.to_owned())),
         _ => Err(unknown()),
     }
+}
+
+/// The server that something is of, and its own name or URI of it, as far as the configuration tells: lists are those of a session, which
+/// may be elsewhere.
+pub(crate) fn configured(plane: &Plane, naming: Naming, kind: Kinds, exposed: &str) -> Option<(Arc<Upstream>, String)> {
+    let only = || Some((Arc::clone(plane.single()?), exposed.to_owned()));
+    if naming != Naming::Prefixed {
+        return only();
+    }
+    if matches!(kind, Kinds::Resources | Kinds::Templates) {
+        let prefixed = split_uri(exposed).and_then(|(token, original)| Some((plane.by_token(&token)?, original)));
+        return prefixed.map(|(upstream, original)| (Arc::clone(upstream), original)).or_else(only);
+    }
+    let Some((upstream, rest)) = split_server(exposed).and_then(|(server, rest)| Some((plane.server(server)?, rest)))
+    else {
+        return only();
+    };
+    if exposed.chars().count() == EXPOSED_NAME_CHARS {
+        // shortened: only the list knows what it stands for
+        return None;
+    }
+    let original = upstream.exposure.original(kind, rest).unwrap_or_else(|| rest.to_owned());
+    Some((Arc::clone(upstream), original))
 }
 
 /// By what `completion/complete` refers to.
