@@ -16,7 +16,8 @@ pub(crate) const BODY_READ: Duration = Duration::from_secs(60);
 pub(crate) const DISCARD_BYTES: usize = 16 << 20;
 /// Longest time for that.
 pub(crate) const DISCARD: Duration = Duration::from_secs(2);
-/// A client that takes no byte for so long is cut: its buffers belong to others.
+/// A client that takes no byte for so long is cut, from the one stream that it does not read where it has several: its buffers belong
+/// to others.
 pub(crate) const WRITE_STALL: Duration = Duration::from_secs(60);
 /// A client whose machine acknowledges nothing for so long is gone (`TCP_USER_TIMEOUT`): its connection is closed, and what a server
 /// holds open for it is let go of. Longer than [`WRITE_STALL`], because the system counts slow readers in as well.
@@ -55,6 +56,9 @@ pub(crate) const MEMORY_FILES_BYTES: usize = 32 << 20;
 pub(crate) const HEADERS: usize = 100;
 /// Streams one HTTP/2 connection may have open.
 pub(crate) const H2_STREAMS: u32 = 256;
+/// Bytes of an answer that wait for the window of one such stream: a frame of the size that every client takes (RFC 9113 section
+/// 4.2). What its client does not read stays where it is.
+pub(crate) const H2_PIECE_BYTES: usize = 16 << 10;
 /// Bytes of bodies, held events and mailboxes one node may hold at a time (architecture.md, law 6).
 pub(crate) const NODE_BYTES: usize = 256 << 20;
 /// A JSON reply up to this size is checked and sent whole, with its length; a larger one streams through.

@@ -19,6 +19,7 @@ pub mod events;
 pub mod fleet;
 pub mod flood;
 pub mod gateway;
+pub mod http2;
 pub mod issuer;
 pub mod line;
 pub mod long;

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use redis::{Client, Cmd, FromRedisValue, cmd};
+use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, cmd};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -106,7 +106,9 @@ impl Redis {
 
     async fn try_ask<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
         let client = Client::open(self.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+        // what Redis is told to hold back is waited for
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(READY));
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.ok()?;
         command.query_async(&mut connection).await.ok()
     }
 

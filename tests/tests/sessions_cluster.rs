@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use sluice_tests::redis_cluster::AGREED;
 use sluice_tests::upstream::Legacy;
-use sluice_tests::{Call, Gateway, RedisCluster, Reply, Session, message, wait};
+use sluice_tests::{Call, Gateway, RedisCluster, Reply, Session, message, until, wait};
 
 const PATH: &str = "/servers/one/mcp";
 /// What is promised; and what a busy machine adds to it here.
@@ -187,4 +187,45 @@ async fn nobody_goes_on_with_what_a_master_that_stood_still_believes() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_cluster_behind_tls_is_known_by_the_names_its_nodes_give_themselves() {
+    let (server, mut cluster) = (Legacy::start(), RedisCluster::encrypted().await);
+    let (here, there) = (cluster.gateway(&one(&server)).await, cluster.gateway(&one(&server)).await);
+    let sessions = join_all((0..40).map(|_| Session::open(here.port, PATH))).await;
+    for node in 0..3 {
+        assert!(!cluster.sessions(node).await.is_empty(), "each master has some");
+    }
+    for at in [&there, &here] {
+        let replies = join_all(sessions.iter().map(|session| call(session, at))).await;
+        assert!(replies.iter().all(is_served), "{replies:?}");
+    }
+    cluster.replicated(40).await;
+    cluster.nodes[0].kill().await;
+    let all = async || {
+        let replies = join_all(sessions.iter().flat_map(|session| [call(session, &here), call(session, &there)])).await;
+        replies.iter().filter(|reply| !is_served(reply)).count()
+    };
+    wait::becomes(AGREED, "all are served", all, |waiting| *waiting == 0).await;
+    assert_eq!(server.got("initialize").len(), 40, "nothing was opened again");
+    join_all(sessions.iter().map(|session| end(session, &there))).await;
+    join_all(sessions.iter().map(|session| is_over(session, &here))).await;
+}
+
+#[tokio::test]
+async fn a_cluster_whose_certificate_is_for_other_names_is_not_used_and_that_is_said() {
+    let (server, cluster) = (Legacy::start(), RedisCluster::encrypted().await);
+    let unnamed = cluster.gateway_by("127.0.0.1", &one(&server)).await;
+    for node in 0..6 {
+        let mut set = cmd("CONFIG");
+        set.arg("SET").arg("cluster-preferred-endpoint-type").arg("ip");
+        assert_eq!(cluster.ask::<String>(node, &set).await, "OK");
+    }
+    let sent_elsewhere = cluster.gateway(&one(&server)).await;
+    for gateway in [&unnamed, &sent_elsewhere] {
+        assert_eq!(initialize(gateway).await, 503);
+        let said = || gateway.log().contains("its certificate is not for the name it is reached by").then_some(());
+        until("it is said why", said).await;
+    }
 }

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use sluice_tests::process;
+use sluice_tests::http2::Http2;
 use sluice_tests::raw::Raw;
 use sluice_tests::upstream::{Answer, Legacy};
-use sluice_tests::wait::{self, within};
-use sluice_tests::{Gateway, Session, until};
+use sluice_tests::wait::within;
+use sluice_tests::works::Works;
+use sluice_tests::{Call, Gateway, Session, message, process, until, wait};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const PATH: &str = "/servers/one/mcp";
@@ -138,6 +139,78 @@ async fn a_client_that_never_reads_holds_back_its_own_stream_only() {
     let growth = process::peak_kib(gateway.pid()) - before;
     assert!(growth < 32 << 10, "2 stuck readers cost {growth} KiB");
     assert!(streams[0].bytes().await.is_some(), "a reader that comes back is served");
+}
+
+fn note(n: usize) -> Value {
+    let filler = "x".repeat(10_000);
+    message::notification("notifications/message", json!({ "level": "info", "data": n, "filler": filler }))
+}
+
+#[tokio::test]
+async fn a_client_is_cut_from_the_one_stream_of_its_connection_that_it_never_reads_and_can_resume_it() {
+    const NOTES: usize = 30;
+    let works = Works::start();
+    let gateway = Gateway::with(json!({ "one": works.server.config() })).await;
+    let session = Session::open(gateway.port, PATH).await;
+    let client = Http2::connect(gateway.port).await;
+    let mut stuck = client.open(&session.post(&message::call("work", session.next_id(), json!({})))).await;
+    let (id, pipe) = works.call().await;
+    let last = stuck.primed().await;
+    for n in 0..NOTES {
+        assert!(pipe.event(&note(n)).await);
+    }
+    assert!(pipe.event(&message::response(&id, message::text("worked"))).await);
+    drop(pipe);
+    // a minute, and some time for the sweep and a busy machine
+    wait::throughout(Duration::from_secs(65), Duration::from_secs(1), async || {
+        let call = session.post(&message::call("echo", session.next_id(), json!({})));
+        assert_eq!(client.send(&call).await.status, 200, "another stream of the same connection");
+    })
+    .await;
+    let mut seen = 0;
+    while stuck.bytes().await.is_some_and(|bytes| !bytes.is_empty()) {
+        seen += 1;
+    }
+    assert!(seen < NOTES, "the stream went on: {seen}");
+    let again = session.listen(Some(&last)).await.rest().await;
+    let numbers: Vec<_> = again.iter().filter_map(|message| message["params"]["data"].as_u64()).collect();
+    assert_eq!(numbers, (0..NOTES as u64).collect::<Vec<_>>());
+    assert_eq!(again.last().unwrap()["id"], id, "answered");
+    assert_eq!(works.server.calls("work").len(), 1, "and run once");
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_leaves_the_server_at_once_when_a_newer_one_takes_its_place() {
+    for http2 in [false, true] {
+        let server = Legacy::start();
+        let gateway = Gateway::with(json!({ "one": server.config() })).await;
+        let session = Session::open(gateway.port, PATH).await;
+        let client = Http2::connect(gateway.port).await;
+        let standing = session.dressed(Call::get(PATH));
+        let older = if http2 { client.open(&standing).await } else { standing.open(gateway.port).await };
+        assert_eq!(older.status, 200);
+        let pipe = server.stream().await;
+        let sent = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&sent);
+        let flood = tokio::spawn(async move {
+            while pipe.event(&note(0)).await {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let mut last = (0, Instant::now());
+        within(Duration::from_secs(40), "the server is held back", || {
+            let now = sent.load(Ordering::SeqCst);
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            (now > 0 && last.1.elapsed() > Duration::from_millis(800)).then_some(())
+        })
+        .await;
+        let newer = session.listen(None).await;
+        assert_eq!(newer.status, 200, "HTTP/2: {http2}");
+        wait::soon("the older stream has left the server", flood).await.unwrap();
+        drop((older, newer));
+    }
 }
 
 #[tokio::test]

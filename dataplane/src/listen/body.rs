@@ -19,7 +19,7 @@ use crate::wire::MemoryFile;
 /// The body of an HTTP answer.
 pub(crate) struct Body {
     inner: Inner,
-    busy: Option<Busy>,
+    _busy: Option<Busy>,
 }
 
 /// What a body consists of.
@@ -34,7 +34,7 @@ pub(super) enum Inner {
 
 impl Body {
     pub(super) fn of(inner: Inner) -> Self {
-        Self { inner, busy: None }
+        Self { inner, _busy: None }
     }
 
     pub(super) fn pieces(pieces: Box<Pieces>) -> Self {
@@ -47,9 +47,8 @@ impl Body {
     }
 
     /// Keeps the connection busy until the answer has gone out.
-    pub(crate) fn keep(&mut self, mut busy: Busy) {
-        busy.asked();
-        self.busy = Some(busy);
+    pub(crate) fn keep(&mut self, busy: Busy) {
+        self._busy = Some(busy);
     }
 }
 
@@ -98,9 +97,6 @@ impl Body {
 
     /// The next piece; `None` at the end.
     pub(super) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, std::io::Error>>> {
-        if let Some(busy) = &mut self.busy {
-            busy.asked();
-        }
         let piece = match &mut self.inner {
             Inner::Full(_) | Inner::Pieces { .. } => self.next_piece().map(Ok),
             Inner::JsonStream(stream) => ready!(stream.poll_piece(cx)),

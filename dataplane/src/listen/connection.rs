@@ -45,8 +45,8 @@ pub(crate) struct Connection {
     in_flight: Cell<u32>,
     served: Cell<bool>,
     multiplexed: Cell<bool>,
-    /// HTTP/2: when each answer on its way was last asked for more. One that is not asked waits for its client to read.
-    answers: RefCell<Vec<Weak<Cell<u32>>>>,
+    /// HTTP/2: those on their way.
+    answers: RefCell<Vec<Weak<dyn Answer>>>,
     ending: Cell<Ending>,
     /// Where it came in.
     entrance: OnceCell<Arc<Entrance>>,
@@ -69,7 +69,16 @@ enum Ending {
 /// A request in flight on a connection.
 pub(crate) struct Busy {
     connection: Rc<Connection>,
-    asked: Option<Rc<Cell<u32>>>,
+}
+
+/// An answer on its way beside others.
+pub(crate) trait Answer {
+    /// Since when its client takes nothing of it.
+    fn unread_since(&self) -> Option<u32>;
+    /// Minds what comes meanwhile.
+    fn mind(&self);
+    /// Ends it, and none of the others.
+    fn cut(&self);
 }
 
 impl Connections {
@@ -202,31 +211,49 @@ impl Connection {
         self.head_since.set(None);
         self.served.set(true);
         self.in_flight.set(self.in_flight.get() + 1);
-        Busy { connection: Rc::clone(self), asked: None }
+        Busy { connection: Rc::clone(self) }
     }
 
     fn judge(&self, now: u32) {
         let over = |since: Option<u32>, limit: std::time::Duration| {
             since.is_some_and(|since| u64::from(now.saturating_sub(since)) > limit.as_secs())
         };
-        let unread = || {
-            let mut answers = self.answers.borrow_mut();
-            answers.retain(|asked| asked.strong_count() > 0);
-            answers.iter().filter_map(Weak::upgrade).any(|asked| over(Some(asked.get()), limit::WRITE_STALL))
-        };
-        if over(self.stalled_since.get(), limit::WRITE_STALL)
-            || self.multiplexed.get() && unread()
-            || over(self.head_since.get(), limit::HEAD_READ)
-        {
+        for answer in self.unread() {
+            match over(answer.unread_since(), limit::WRITE_STALL) {
+                true => answer.cut(),
+                false => answer.mind(),
+            }
+        }
+        if over(self.stalled_since.get(), limit::WRITE_STALL) || over(self.head_since.get(), limit::HEAD_READ) {
             self.end(Ending::Cut);
         } else if self.in_flight.get() == 0 {
             let since = Some(self.idle_since.get());
             if !self.served.get() && over(since, limit::HEAD_READ) {
                 self.end(Ending::Cut);
+            } else if self.multiplexed.get() && over(since, limit::CLIENT_IDLE + limit::WRITE_STALL) {
+                // its client has left the end of some answer unread
+                self.end(Ending::Cut);
             } else if over(since, limit::CLIENT_IDLE) || self.is_leaving() && over(since, limit::DRAIN) {
                 self.end(Ending::Close);
             }
         }
+    }
+
+    /// The answers of which their client takes nothing.
+    fn unread(&self) -> Vec<Rc<dyn Answer>> {
+        let mut answers = self.answers.borrow_mut();
+        answers.retain(|answer| answer.strong_count() > 0);
+        answers.iter().filter_map(Weak::upgrade).filter(|answer| answer.unread_since().is_some()).collect()
+    }
+
+    /// An answer is on its way beside others.
+    pub(crate) fn carries(&self, answer: Weak<dyn Answer>) {
+        self.answers.borrow_mut().push(answer);
+    }
+
+    /// The time, in seconds, as of the last look.
+    pub(crate) fn now(&self) -> u32 {
+        self.clock.now.get()
     }
 
     fn end(&self, ending: Ending) {
@@ -293,22 +320,6 @@ impl Connection {
             (true, None) => self.stalled_since.set(Some(self.clock.now.get())),
             (false, Some(_)) => self.stalled_since.set(None),
             _ => {}
-        }
-    }
-}
-
-impl Busy {
-    /// The answer is asked for its next piece (or, the first time, ready to be).
-    pub(crate) fn asked(&mut self) {
-        let now = self.connection.clock.now.get();
-        match &self.asked {
-            Some(asked) => asked.set(now),
-            None if self.connection.multiplexed.get() => {
-                let asked = Rc::new(Cell::new(now));
-                self.connection.answers.borrow_mut().push(Rc::downgrade(&asked));
-                self.asked = Some(asked);
-            }
-            None => {}
         }
     }
 }

@@ -1,8 +1,9 @@
 //! HTTP/2 towards clients (RFC 9113), by `hyper`: a stream for each request.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::Poll;
 
 use http::header::{HeaderName, HeaderValue};
@@ -14,12 +15,16 @@ use sluice_http1::{Fields, Target};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::body::Body;
-use super::connection::Connection;
+use super::connection::{Answer, Connection};
 use super::door::{self, House, Peer};
 use super::received::Received;
 use super::request::{Head, Request};
 use super::response::Response;
 use crate::limit;
+
+mod stream;
+
+use stream::{Outgoing, Stream};
 
 /// Serves a connection to its end.
 pub(super) async fn serve<I>(house: Rc<House>, io: I, connection: Rc<Connection>, peer: Peer)
@@ -27,13 +32,15 @@ where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     connection.is_multiplexed();
+    let streams = Streams::default();
     let service = {
-        let (connection, peer) = (Rc::clone(&connection), Rc::new(peer));
+        let (connection, peer, streams) = (Rc::clone(&connection), Rc::new(peer), streams.clone());
         service_fn(move |request| {
-            Box::pin(answer(Rc::clone(&house), Rc::clone(&connection), Rc::clone(&peer), request))
+            let stream = streams.begin(&connection);
+            Box::pin(answer(Rc::clone(&house), Rc::clone(&connection), Rc::clone(&peer), stream, request))
         })
     };
-    let served = http2::Builder::new(LocalExecutor)
+    let served = http2::Builder::new(streams)
         .timer(TokioTimer::new())
         .max_concurrent_streams(limit::H2_STREAMS)
         .max_header_list_size(limit::HEAD_BYTES as u32)
@@ -61,8 +68,9 @@ async fn answer(
     house: Rc<House>,
     connection: Rc<Connection>,
     peer: Rc<Peer>,
+    stream: Rc<Stream>,
     request: http::Request<Incoming>,
-) -> Result<http::Response<Body>, Infallible> {
+) -> Result<http::Response<Outgoing>, Infallible> {
     let busy = connection.begin();
     let mut request = taken(request);
     let mut answer = door::answer(&house, &peer, &mut request).await;
@@ -70,7 +78,9 @@ async fn answer(
     if !request.body.is_end() {
         tokio::task::spawn_local(discard(request.body));
     }
-    Ok(given(answer.response))
+    let weak: Weak<Stream> = Rc::downgrade(&stream);
+    connection.carries(weak as Weak<dyn Answer>);
+    Ok(given(answer.response).map(|body| Outgoing::new(stream, body)))
 }
 
 /// A request as the doors know it.
@@ -109,6 +119,36 @@ async fn discard(mut body: Received) {
         }
     };
     let _ = tokio::time::timeout(limit::DISCARD, reading).await;
+}
+
+/// Runs the streams of a connection on the worker's own thread, until they are cut.
+#[derive(Clone, Default)]
+struct Streams {
+    /// The one of which the request was just taken: `hyper` runs it next.
+    begun: Rc<RefCell<Option<Rc<Stream>>>>,
+}
+
+impl Streams {
+    fn begin(&self, connection: &Rc<Connection>) -> Rc<Stream> {
+        let stream = Rc::new(Stream::new(Rc::clone(connection)));
+        *self.begun.borrow_mut() = Some(Rc::clone(&stream));
+        stream
+    }
+}
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Streams {
+    fn execute(&self, future: F) {
+        let stream = self.begun.borrow_mut().take();
+        tokio::task::spawn_local(async move {
+            let mut future = std::pin::pin!(future);
+            poll_fn(|cx| match &stream {
+                // what is dropped is reset
+                Some(stream) if stream.is_cut(cx) => Poll::Ready(()),
+                _ => future.as_mut().poll(cx).map(drop),
+            })
+            .await;
+        });
+    }
 }
 
 /// Runs streams on the worker's own thread.

@@ -2,9 +2,11 @@
 //! tag around the id.
 //!
 //! Reading and writing go over one line (see [`line`]) on which Redis also tells of every change of such a key by somebody
-//! else, whoever that is and whatever by: another node, a person, expiry. Broadcast by prefix rather than for the keys a
-//! node has read: Redis then remembers nothing for each key, and no change falls between reading and asking to be told. Where
-//! Redis is a cluster, there is such a line to each of its masters (see [`cluster`]).
+//! else, whoever that is and whatever by: another node, a person, expiry; and of this node's own by a script, which to Redis are
+//! nobody's. Broadcast by prefix rather than for the keys a node has read: Redis then remembers nothing for each key, and no change
+//! falls between reading and asking to be told. That a key was changed is all it says: a copy is not used until its
+//! revision was held against the store's, which is done at once. Where Redis is a cluster, there is such a line to each of its
+//! masters (see [`cluster`]).
 
 mod cluster;
 mod copies;
@@ -141,24 +143,47 @@ impl Redis {
         [&self.name(id)[..], format!(":{stream:016x}").as_bytes()].concat()
     }
 
+    /// Of what changes a key in one turn of its loop, Redis tells the last only: a longer life that we gave it would hide what somebody
+    /// else did just before. So the revision is asked for behind it.
     pub(super) async fn touch(&self, lives: &[(SessionId, Duration)]) -> Result<(), Down> {
+        if !self.is_up() {
+            return Err(Down);
+        }
         let touch = |(id, life): &(SessionId, Duration)| {
             let mut touch = cmd("PEXPIRE");
             touch.arg(self.name(id)).arg(milliseconds(*life)).arg("GT");
-            (*id, touch)
+            [(*id, touch), self.revision_of(id)]
         };
-        self.answers(lives.iter().map(touch).collect()).await.map(drop)
+        let Ok(answers) = self.answers(lives.iter().flat_map(touch).collect()).await else {
+            // done or not: what it hid, nobody tells
+            self.begin_again();
+            return Err(Down);
+        };
+        for ((id, _), revision) in lives.iter().zip(answers.into_iter().skip(1).step_by(2)) {
+            self.copies.found(id, revision_in(revision));
+        }
+        Ok(())
     }
 
     pub(super) async fn revisions(&self, ids: &[SessionId]) -> Result<Vec<Option<u64>>, Down> {
-        let question = |id: &SessionId| {
-            let mut question = cmd("GETRANGE");
-            question.arg(self.name(id)).arg(0).arg(REVISION - 1);
-            (*id, question)
-        };
-        let revision = |answer: Value| Some(u64::from_be_bytes(bytes(answer)?.try_into().ok()?));
-        let answers = self.answers(ids.iter().map(question).collect()).await?;
-        Ok(answers.into_iter().map(revision).collect())
+        let answers = self.answers(ids.iter().map(|id| self.revision_of(id)).collect()).await?;
+        Ok(answers.into_iter().map(revision_in).collect())
+    }
+
+    /// Asks for the revision of a session.
+    fn revision_of(&self, id: &SessionId) -> (SessionId, Cmd) {
+        let mut question = cmd("GETRANGE");
+        question.arg(self.name(id)).arg(0).arg(REVISION - 1);
+        (*id, question)
+    }
+
+    /// Any copy may have been changed without a word.
+    fn begin_again(&self) {
+        match &self.lines {
+            Lines::One(line) => line.begin_again(),
+            Lines::Many(cluster) => cluster.begin_again(),
+        }
+        self.copies.doubt_all();
     }
 
     pub(super) async fn left(&self, ids: &[SessionId]) -> Result<Vec<Option<Duration>>, Down> {
@@ -273,6 +298,11 @@ fn id_of(prefix: &str, name: &[u8]) -> Option<SessionId> {
     let mut bytes = [0; 16];
     let length = URL_SAFE_NO_PAD.decode_slice(id, &mut bytes).ok()?;
     (length == bytes.len()).then_some(SessionId(bytes))
+}
+
+/// The revision in an answer to [`Redis::revision_of`]; `None`: there is no such session.
+fn revision_in(answer: Value) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes(answer)?.try_into().ok()?))
 }
 
 fn milliseconds(life: Duration) -> u64 {

@@ -58,7 +58,7 @@ pub(crate) enum Replaced {
     Gone,
 }
 
-/// Sessions of which copies here have to be looked at: changed by others while they are in use, or nobody knows.
+/// Sessions of which copies here have to be looked at: something was changed, or nobody knows.
 #[derive(Default)]
 pub(crate) struct Doubted {
     ids: Mutex<HashSet<SessionId>>,
@@ -355,7 +355,8 @@ impl Shared {
     pub(crate) fn confirm(&self, session: &Session, look: Look) {
         session.tie.confirm(look.generation);
         if let Backend::Redis(redis) = &self.backend
-            && redis.look(&session.id) != look
+            // a copy of a generation that is over is good for nothing but being held over
+            && redis.look(&session.id).changes != look.changes
         {
             session.tie.doubt();
         }

@@ -36,12 +36,7 @@ impl Tie {
         self.confirmed.store(generation, Ordering::SeqCst);
     }
 
-    /// Whether somebody changed the record since.
-    pub(crate) fn is_doubted(&self) -> bool {
-        self.confirmed.load(Ordering::SeqCst) == 0
-    }
-
-    /// Somebody changed the record: the copy has to be read again before it is used.
+    /// Something was changed: the copy has to be held against the record before it is used.
     pub(crate) fn doubt(&self) {
         self.confirmed.store(0, Ordering::SeqCst);
     }

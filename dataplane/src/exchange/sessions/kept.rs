@@ -277,8 +277,9 @@ pub(super) async fn release(plane: &Plane, session: &Session) {
     }
 }
 
-/// Looks after copies. Those that were changed elsewhere while they are in use here are brought to where the store is, so that
-/// their streams end with them; and after a new line to the store, all are held against it, before they are needed.
+/// Looks after copies. Those of which something was changed are held against the store, before they are needed: that may have been a
+/// note of use, or this node's own change. Those that are in use here are brought to where the store is, so that their streams end
+/// with them. After a new line to the store, all are looked at.
 pub(crate) async fn follow(worker: Rc<Worker>) {
     let Some(shared) = worker.node.sessions.shared() else { return };
     loop {
@@ -293,14 +294,19 @@ pub(crate) async fn follow(worker: Rc<Worker>) {
     }
 }
 
-/// Holds copies against the store: those that are as it has them are good again.
+/// Holds copies against the store: those that are as it has them are good again. A revision is not sealed; whoever writes one without
+/// our key leaves things as they are.
 async fn compare(worker: &Worker, shared: &Shared, ids: &[SessionId]) -> Result<(), Reason> {
     let looks: Vec<_> = ids.iter().map(|id| shared.look(id)).collect();
     for ((id, look), revision) in ids.iter().zip(looks).zip(shared.revisions(ids.to_vec()).await?) {
         let Some(copy) = worker.node.sessions.held(id) else { continue };
+        let is_current = || revision == Some(copy.tie.revision());
+        if revision.is_some() && !is_current() {
+            // our own change may be kept already, and not count yet
+            drop(shared.turn(id).await);
+        }
         match revision {
-            // what was changed is read: its revision is not sealed
-            Some(revision) if revision == copy.tie.revision() && !copy.tie.is_doubted() => shared.confirm(&copy, look),
+            Some(_) if is_current() => shared.confirm(&copy, look),
             // when it is used next
             Some(_) if !copy.is_in_use() => {}
             _ => drop(find(worker, id).await?),

@@ -140,6 +140,11 @@ impl Cluster {
         self.masters.load().lines.iter().any(|master| master.line.holds_over(tie, now))
     }
 
+    /// Copies may be changed from now on without a word on it.
+    pub(super) fn begin_again(&self) {
+        self.masters.load().lines.iter().for_each(|master| master.line.begin_again());
+    }
+
     /// Whether some of the sessions that begin would be kept.
     pub(super) fn is_up(&self) -> bool {
         self.masters.load().lines.iter().any(|master| master.line.is_up())

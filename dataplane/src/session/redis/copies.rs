@@ -73,9 +73,14 @@ impl Copies {
         self.spoil(id);
         if let Some(session) = self.near.get(id) {
             session.tie.doubt();
-            if session.is_in_use() {
-                self.doubted.add([*id]);
-            }
+            self.doubted.add([*id]);
+        }
+    }
+
+    /// What is kept of a session has this revision now; `None`: nothing is kept. A copy of another one is to be looked at.
+    pub(super) fn found(&self, id: &SessionId, revision: Option<u64>) {
+        if self.near.get(id).is_some_and(|session| Some(session.tie.revision()) != revision) {
+            self.changed(id);
         }
     }
 

@@ -117,16 +117,32 @@ fn share(range: &Value, asked: &str) -> Option<(u16, u16, Address)> {
     Some((u16::try_from(*first).ok()?, u16::try_from(*last).ok()?, address(master, asked)?))
 }
 
-/// `[host, port, …]`.
+/// `[host, port, id, {"ip": ip}]`.
 fn address(node: &[Value], asked: &str) -> Option<Address> {
-    let [host, Value::Int(port), ..] = node else { return None };
-    let host = match host {
-        Value::BulkString(host) if !host.is_empty() => String::from_utf8(host.clone()).ok()?,
-        Value::SimpleString(host) if !host.is_empty() => host.clone(),
+    let [host, Value::Int(port), rest @ ..] = node else { return None };
+    let host = match text(host)? {
         // `cluster-preferred-endpoint-type unknown-endpoint`
-        _ => asked.to_owned(),
+        "" => asked,
+        // `hostname`, and it has not said its own
+        "?" => rest.iter().find_map(ip).unwrap_or(asked),
+        host => host,
     };
-    Some((host, u16::try_from(*port).ok()?))
+    Some((host.to_owned(), u16::try_from(*port).ok()?))
+}
+
+fn ip(told: &Value) -> Option<&str> {
+    let (_, ip) = told.as_map_iter()?.find(|(name, _)| text(name) == Some("ip"))?;
+    text(ip).filter(|ip| !ip.is_empty())
+}
+
+/// `Some("")`: nothing is told.
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::BulkString(text) => std::str::from_utf8(text).ok(),
+        Value::SimpleString(text) => Some(text),
+        Value::Nil => Some(""),
+        _ => None,
+    }
 }
 
 /// `HOST:PORT`, as redirections have it; without a host, the one that was `asked`.
@@ -186,6 +202,13 @@ mod tests {
         for strange in [Value::Nil, Value::Array(Vec::new()), Value::Array(vec![range(-1, 5, node("a", 1))])] {
             assert_eq!(Slots::of(&strange, "asked"), None);
         }
+        let with = |name: &str, ip: &str| {
+            let bulk = |text: &str| Value::BulkString(text.into());
+            let told = Value::Map(vec![(bulk("ip"), bulk(ip))]);
+            let node = Value::Array(vec![bulk(name), Value::Int(1), bulk("id"), told]);
+            Slots::of(&Value::Array(vec![range(0, 16383, node)]), "asked").unwrap().masters()[0].0.clone()
+        };
+        assert_eq!([with("?", "10.0.0.1"), with("?", ""), with("a", "10.0.0.1")], ["10.0.0.1", "asked", "a"]);
         assert_eq!(named("::1:7", "x"), Some(("::1".into(), 7)));
         assert_eq!((named(":7", "x"), named("a", "x")), (Some(("x".into(), 7)), None));
     }

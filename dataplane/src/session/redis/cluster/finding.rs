@@ -12,14 +12,16 @@ use crate::limit;
 use crate::session::redis::line::Line;
 use crate::session::redis::place::Place;
 use crate::session::redis::slots::{Address, Health, Slots, how_it_is, who_has_what};
+use crate::session::redis::trouble::said;
 
 impl Cluster {
     /// Keeps lines to the masters, whoever they are, until the process ends.
     pub(in crate::session::redis) async fn keep(self: Arc<Self>) {
         loop {
             let found = self.find().await;
-            self.trouble.set(found.err().map(str::to_owned));
-            let is_well = found.is_ok() && self.masters.load().lines.iter().all(|master| master.line.is_up());
+            let is_found = found.is_ok();
+            self.trouble.set(found.err());
+            let is_well = is_found && self.masters.load().lines.iter().all(|master| master.line.is_up());
             let pause = if is_well { limit::CLUSTER_LOOK } else { limit::STORE_RETRY_LAST };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -30,9 +32,9 @@ impl Cluster {
     }
 
     /// Finds out who has what, from whoever answers first.
-    async fn find(&self) -> Result<(), &'static str> {
+    async fn find(&self) -> Result<(), String> {
         let masters = self.masters.load_full();
-        let mut trouble = "no node of the cluster answers";
+        let mut trouble = "no node of the cluster answers".to_owned();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         for at in 0..masters.lines.len() {
             let master = &masters.lines[(turn + at) % masters.lines.len()];
@@ -41,7 +43,7 @@ impl Cluster {
             let Ok(answers) = master.line.ask_all(&questions, 2).await else { continue };
             match self.learn(answers.into_iter().map(Result::ok).collect(), &master.address.0, true) {
                 Ok(()) => return Ok(()),
-                Err(cause) => trouble = cause,
+                Err(cause) => trouble = cause.to_owned(),
             }
         }
         // those that were masters when somebody last said so, should those that are configured be gone
@@ -50,10 +52,17 @@ impl Cluster {
         let all: Vec<_> = self.seeds.iter().chain(&known).collect();
         for at in 0..all.len() {
             let node = all[(turn + at) % all.len()];
-            let Ok(Ok(answers)) = timeout(limit::SENTINEL, asked(node)).await else { continue };
+            let answers = match timeout(limit::SENTINEL, asked(node)).await {
+                Ok(Ok(answers)) => answers,
+                Ok(Err(error)) => {
+                    trouble = said(&error);
+                    continue;
+                }
+                Err(_) => continue,
+            };
             match self.learn(answers, node.host(), masters.lines.iter().any(|master| master.line.is_up())) {
                 Ok(()) => return Ok(()),
-                Err(cause) => trouble = cause,
+                Err(cause) => trouble = cause.to_owned(),
             }
         }
         Err(trouble)
