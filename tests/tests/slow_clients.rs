@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use sluice_tests::http2::Http2;
 use sluice_tests::raw::Raw;
 use sluice_tests::upstream::{Answer, Legacy};
