@@ -53,7 +53,7 @@ def default():
         ),
         Scenario(
             "list100",
-            "tools/list, 100 tools (47 KB), 16 connections",
+            "tools/list, 100 tools (47 KB), 16 connections; Sluice answers from what it keeps",
             usual(Sluice(), Sluice(ALL, path=MERGED)),
             cpu(0.6, "sluice", ALL),
             mock=["--tools", "100"],
@@ -112,7 +112,7 @@ def more():
         ),
         Scenario(
             "list10000",
-            "tools/list, 10,000 tools on one page (4.7 MB), 4 connections",
+            "tools/list, 10,000 tools on one page (4.7 MB), 4 connections; the merged door answers from what it keeps",
             usual(Sluice(), Sluice(ALL, path=MERGED)),
             mock=["--tools", "10000", "--page", "10000"],
             load=["--list", "10000", "--connections", "4"],
