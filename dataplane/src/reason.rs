@@ -13,6 +13,13 @@ use crate::limit;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reason {
     // the client's fault
+    /// No head of HTTP/1.1, or one that two readers could frame differently.
+    HeadMalformed,
+    HeadTooLarge,
+    HttpVersion,
+    TlsUnexpected,
+    /// It is for a resource of https, and came without TLS (RFC 9110 section 7.4).
+    Misdirected,
     NoSuchDoor,
     UnknownServer,
     MethodNotAllowed(&'static str),
@@ -169,6 +176,11 @@ impl Reason {
         use Reason::*;
         use StatusCode as S;
         match self {
+            HeadMalformed => row(S::BAD_REQUEST, code::INVALID_REQUEST, "head_malformed"),
+            HeadTooLarge => row(S::REQUEST_HEADER_FIELDS_TOO_LARGE, code::INVALID_REQUEST, "head_too_large"),
+            HttpVersion => row(S::HTTP_VERSION_NOT_SUPPORTED, code::INVALID_REQUEST, "http_version"),
+            TlsUnexpected => row(S::BAD_REQUEST, code::INVALID_REQUEST, "tls_unexpected"),
+            Misdirected => row(S::MISDIRECTED_REQUEST, code::INVALID_REQUEST, "misdirected"),
             NoSuchDoor => row(S::NOT_FOUND, code::INVALID_REQUEST, "no_such_door"),
             UnknownServer => row(S::NOT_FOUND, code::INVALID_REQUEST, "unknown_server"),
             MethodNotAllowed(_) => row(S::METHOD_NOT_ALLOWED, code::INVALID_REQUEST, "method_not_allowed"),
@@ -269,6 +281,20 @@ impl Reason {
     pub(crate) fn text(&self) -> Cow<'static, str> {
         use Reason::*;
         Cow::Borrowed(match self {
+            HeadMalformed => {
+                "the request is not HTTP/1.1, or its header fields leave open where its body ends (RFC 9112); nothing of it was served"
+            }
+            HeadTooLarge => {
+                return format!(
+                    "the request's head is larger than the limit of {} bytes or {} header fields",
+                    limit::HEAD_BYTES,
+                    limit::HEADERS
+                )
+                .into();
+            }
+            HttpVersion => "HTTP/1.1 and HTTP/2 are spoken here, and no other version",
+            TlsUnexpected => "this port speaks HTTP without TLS; use http://, or set `proxy.tls`",
+            Misdirected => "the request asks for https and came without TLS; use http://, or set `proxy.tls`",
             NoSuchDoor => {
                 "nothing is served at this path; the doors are /mcp (streamable HTTP), /sse (HTTP+SSE) and /ws (WebSocket), each also at /servers/{server}/…"
             }

@@ -112,12 +112,18 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         None => response,
     };
     match refusal.reason {
-        Reason::MethodNotAllowed(allow) => response.with("allow", allow),
+        // that one is taken at every path (RFC 9110 section 9.3.7)
+        Reason::MethodNotAllowed(allow) => response.with("allow", format!("{allow}, OPTIONS")),
         Reason::NotWebSocket => {
             response.with("upgrade", "websocket").with("connection", "Upgrade").with("sec-websocket-version", "13")
         }
         _ => response,
     }
+}
+
+/// What a path takes, for who asks so outside a web page (RFC 9110 section 9.3.7).
+pub(super) fn options(allow: &'static str) -> Response {
+    Response::empty(StatusCode::NO_CONTENT).with("allow", allow)
 }
 
 pub(super) fn preflight() -> Response {
