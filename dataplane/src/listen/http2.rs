@@ -5,7 +5,8 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::header::{HeaderName, HeaderValue};
+use http::Method as Verb;
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -20,6 +21,7 @@ use super::received::Received;
 use super::request::{Head, Request};
 use super::response::Response;
 use crate::limit;
+use crate::reason::Reason;
 
 /// Serves a connection to its end.
 pub(super) async fn serve<I>(house: Rc<House>, io: I, connection: Rc<Connection>, peer: Peer)
@@ -64,13 +66,29 @@ async fn answer(
     request: http::Request<Incoming>,
 ) -> Result<http::Response<Body>, Infallible> {
     let busy = connection.begin();
+    let judged = judge(request.headers());
     let mut request = taken(request);
-    let mut answer = door::answer(&house, &peer, &mut request).await;
-    answer.response.body.keep(busy);
+    let response = match judged {
+        Ok(()) => door::answer(&house, &peer, &mut request).await.response,
+        Err(reason) => door::turn_away(&house, &peer, reason),
+    };
+    let mut response = if request.head.verb == Verb::HEAD { response.without_body() } else { response };
+    response.body.keep(busy);
     if !request.body.is_end() {
         tokio::task::spawn_local(discard(request.body));
     }
-    Ok(given(answer.response))
+    Ok(given(response))
+}
+
+/// What HTTP/1 refuses while it reads a head, and the library lets pass.
+fn judge(headers: &HeaderMap) -> Result<(), Reason> {
+    if headers.len() > limit::HEADERS {
+        return Err(Reason::HeadTooLarge);
+    }
+    match headers.get_all(CONTENT_LENGTH).iter().nth(1) {
+        Some(_) => Err(Reason::HeadMalformed),
+        None => Ok(()),
+    }
 }
 
 /// A request as the doors know it.

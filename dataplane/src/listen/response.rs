@@ -43,6 +43,16 @@ impl Response {
         }
     }
 
+    /// As a HEAD is answered: with the length of the content, and without it (RFC 9110 section 9.3.2).
+    pub(super) fn without_body(self) -> Self {
+        let length = self.body.whole();
+        let empty = Self { body: Body::full(Bytes::new()), ..self };
+        match length {
+            Some(length) => empty.with("content-length", length.to_string()),
+            None => empty,
+        }
+    }
+
     /// With one more header field.
     pub(super) fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name, value.into()));
