@@ -136,6 +136,8 @@ pub(crate) enum Reason {
     },
     ChildLimit,
     ChildEnded,
+    /// It said something longer than the limit, and was ended.
+    ChildTooLong,
     ChildQueueFull,
 }
 
@@ -273,6 +275,7 @@ impl Reason {
             }
             ChildLimit => retry(S::SERVICE_UNAVAILABLE, "child_limit"),
             ChildEnded => row(S::BAD_GATEWAY, code::INTERNAL, "child_ended"),
+            ChildTooLong => row(S::BAD_GATEWAY, code::INTERNAL, "child_too_long"),
             ChildQueueFull => retry(S::SERVICE_UNAVAILABLE, "child_queue_full"),
         }
     }
@@ -423,6 +426,13 @@ impl Reason {
                     .into();
             }
             ChildLimit => "the limit of processes or connections for this server is reached; end a session first",
+            ChildTooLong => {
+                return format!(
+                    "the server wrote a message longer than the limit of {} bytes, and its process or connection was ended; the request may have run",
+                    limit::LINE_BYTES
+                )
+                .into();
+            }
             ChildEnded => "the server's process or connection ended before it answered; the request may have run",
             ChildQueueFull => "the server does not take messages as fast as they come; try again",
         })
@@ -466,6 +476,7 @@ impl Reason {
                 | ChildBackoff { .. }
                 | ChildLimit
                 | ChildEnded
+                | ChildTooLong
                 | ChildQueueFull
         )
     }

@@ -146,6 +146,7 @@ async fn large_lines_pass_and_endless_ones_are_cut_with_bounded_memory() {
     let reply =
         tokio::time::timeout(Duration::from_secs(40), call.send_patiently(gateway.port)).await.expect("an answer");
     assert_eq!(reply.verdict(), (502, INTERNAL), "{:?}", (reply.status, &reply.headers));
+    assert!(reply.text().contains("longer than the limit of 16777216 bytes"), "{}", reply.text());
     let growth = process::peak_kib(gateway.pid()).saturating_sub(before);
     assert!(growth < 48 << 10, "{growth} KiB");
 }

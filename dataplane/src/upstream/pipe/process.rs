@@ -107,7 +107,7 @@ impl Process {
         }
         self.searched = self.input.len();
         if self.input.len() > limit::LINE_BYTES {
-            return Err(Cause::of("a line longer than the limit"));
+            return Err(Cause::too_long("a line longer than the limit"));
         }
         Ok(())
     }
