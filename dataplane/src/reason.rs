@@ -13,7 +13,7 @@ use crate::limit;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reason {
     // the client's fault
-    /// No head of HTTP/1.1, or one that two readers could frame differently.
+    /// No head of HTTP, or one that two readers could frame differently.
     HeadMalformed,
     HeadTooLarge,
     HttpVersion,
@@ -285,7 +285,7 @@ impl Reason {
         use Reason::*;
         Cow::Borrowed(match self {
             HeadMalformed => {
-                "the request is not HTTP/1.1, or its header fields leave open where its body ends (RFC 9112); nothing of it was served"
+                "the request's head is malformed, or leaves open where its body ends (RFC 9112, RFC 9113); nothing of it was served"
             }
             HeadTooLarge => {
                 return format!(
