@@ -70,6 +70,13 @@ pub(crate) const REPLY_CHECKED: usize = 8 << 10;
 pub(crate) const EVENT_BYTES: usize = 16 << 20;
 /// Bytes of one line of a child's output; as [`EVENT_BYTES`].
 pub(crate) const LINE_BYTES: usize = 16 << 20;
+/// Bytes of a child's stderr that go into the log within [`STDERR_WINDOW`]: traces of several failures at once. Beyond it, what is
+/// left out is counted: a server that writes without end fills neither the disk nor the log that others are looked for in.
+pub(crate) const STDERR_BYTES: usize = 64 << 10;
+/// See [`STDERR_BYTES`].
+pub(crate) const STDERR_WINDOW: Duration = Duration::from_secs(10);
+/// Bytes of one such line; a longer one is broken into several.
+pub(crate) const STDERR_LINE_BYTES: usize = 8 << 10;
 /// Bytes of a handle value (cursor, task id, request state) inside a streaming reply.
 pub(crate) const HANDLE_BYTES: usize = 256 << 10;
 /// Bytes of an error or initialize reply of a server that is read whole.

@@ -13,6 +13,13 @@ use crate::limit;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reason {
     // the client's fault
+    /// No head of HTTP, or one that two readers could frame differently.
+    HeadMalformed,
+    HeadTooLarge,
+    HttpVersion,
+    TlsUnexpected,
+    /// It is for a resource of https, and came without TLS (RFC 9110 section 7.4).
+    Misdirected,
     NoSuchDoor,
     UnknownServer,
     MethodNotAllowed(&'static str),
@@ -129,6 +136,8 @@ pub(crate) enum Reason {
     },
     ChildLimit,
     ChildEnded,
+    /// It said something longer than the limit, and was ended.
+    ChildTooLong,
     ChildQueueFull,
 }
 
@@ -169,6 +178,11 @@ impl Reason {
         use Reason::*;
         use StatusCode as S;
         match self {
+            HeadMalformed => row(S::BAD_REQUEST, code::INVALID_REQUEST, "head_malformed"),
+            HeadTooLarge => row(S::REQUEST_HEADER_FIELDS_TOO_LARGE, code::INVALID_REQUEST, "head_too_large"),
+            HttpVersion => row(S::HTTP_VERSION_NOT_SUPPORTED, code::INVALID_REQUEST, "http_version"),
+            TlsUnexpected => row(S::BAD_REQUEST, code::INVALID_REQUEST, "tls_unexpected"),
+            Misdirected => row(S::MISDIRECTED_REQUEST, code::INVALID_REQUEST, "misdirected"),
             NoSuchDoor => row(S::NOT_FOUND, code::INVALID_REQUEST, "no_such_door"),
             UnknownServer => row(S::NOT_FOUND, code::INVALID_REQUEST, "unknown_server"),
             MethodNotAllowed(_) => row(S::METHOD_NOT_ALLOWED, code::INVALID_REQUEST, "method_not_allowed"),
@@ -261,6 +275,7 @@ impl Reason {
             }
             ChildLimit => retry(S::SERVICE_UNAVAILABLE, "child_limit"),
             ChildEnded => row(S::BAD_GATEWAY, code::INTERNAL, "child_ended"),
+            ChildTooLong => row(S::BAD_GATEWAY, code::INTERNAL, "child_too_long"),
             ChildQueueFull => retry(S::SERVICE_UNAVAILABLE, "child_queue_full"),
         }
     }
@@ -269,6 +284,20 @@ impl Reason {
     pub(crate) fn text(&self) -> Cow<'static, str> {
         use Reason::*;
         Cow::Borrowed(match self {
+            HeadMalformed => {
+                "the request's head is malformed, or leaves open where its body ends (RFC 9112, RFC 9113); nothing of it was served"
+            }
+            HeadTooLarge => {
+                return format!(
+                    "the request's head is larger than the limit of {} bytes or {} header fields",
+                    limit::HEAD_BYTES,
+                    limit::HEADERS
+                )
+                .into();
+            }
+            HttpVersion => "HTTP/1.1 and HTTP/2 are spoken here, and no other version",
+            TlsUnexpected => "this port speaks HTTP without TLS; use http://, or set `proxy.tls`",
+            Misdirected => "the request asks for https and came without TLS; use http://, or set `proxy.tls`",
             NoSuchDoor => {
                 "nothing is served at this path; the doors are /mcp (streamable HTTP), /sse (HTTP+SSE) and /ws (WebSocket), each also at /servers/{server}/…"
             }
@@ -397,6 +426,13 @@ impl Reason {
                     .into();
             }
             ChildLimit => "the limit of processes or connections for this server is reached; end a session first",
+            ChildTooLong => {
+                return format!(
+                    "the server wrote a message longer than the limit of {} bytes, and its process or connection was ended; the request may have run",
+                    limit::LINE_BYTES
+                )
+                .into();
+            }
             ChildEnded => "the server's process or connection ended before it answered; the request may have run",
             ChildQueueFull => "the server does not take messages as fast as they come; try again",
         })
@@ -440,6 +476,7 @@ impl Reason {
                 | ChildBackoff { .. }
                 | ChildLimit
                 | ChildEnded
+                | ChildTooLong
                 | ChildQueueFull
         )
     }

@@ -55,6 +55,11 @@ impl Raw {
         self.stream.write_all(bytes.as_ref()).await
     }
 
+    /// Says that nothing more is written; what comes back can still be read.
+    pub async fn finish(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
     /// A POST with these header lines (each ended by CRLF), the usual Host, and a body with its length.
     pub async fn post(port: u16, path: &str, headers: &str, body: impl AsRef<[u8]>) -> Answered {
         let body = body.as_ref();

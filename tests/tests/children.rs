@@ -42,6 +42,28 @@ async fn stderr_goes_to_the_log_under_the_servers_name() {
 }
 
 #[tokio::test]
+async fn stderr_without_end_leaves_its_beginning_in_the_log_and_a_count_of_the_rest() {
+    let peer = Peer::new("legacy");
+    let gateway = Gateway::with(json!({ "one": peer.config() })).await;
+    let session = Session::open(gateway.port, PATH).await;
+    let before = gateway.log().len();
+    let line = format!("{}\n", "trouble ".repeat(12));
+    let sent = line.repeat(20_000);
+    session.call("stderr", json!({ "line": sent })).await;
+    gateway.logged_within(Duration::from_secs(30), "server output left out").await;
+    let grown = gateway.log().len() - before;
+    assert!(grown < 512 << 10, "{grown} bytes of log for {} on stderr", sent.len());
+    let log = gateway.log();
+    let written = log.lines().filter(|line| line.contains("trouble")).count() as u64;
+    let told = log.lines().filter(|line| line.contains("left out"));
+    let told = told.map(|line| serde_json::from_str::<Value>(line).unwrap()["lines"].as_u64().unwrap());
+    // with the empty one at the end
+    assert_eq!(written + told.sum::<u64>(), 20_001, "none is lost from the count");
+    session.call("stderr", json!({ "line": "after all that" })).await;
+    gateway.logged_within(Duration::from_secs(30), "after all that").await;
+}
+
+#[tokio::test]
 async fn a_crash_is_told_as_it_is_and_the_next_call_finds_a_new_process() {
     let peer = Peer::new("legacy");
     let gateway = Gateway::with(json!({ "one": peer.config() })).await;
@@ -146,6 +168,7 @@ async fn large_lines_pass_and_endless_ones_are_cut_with_bounded_memory() {
     let reply =
         tokio::time::timeout(Duration::from_secs(40), call.send_patiently(gateway.port)).await.expect("an answer");
     assert_eq!(reply.verdict(), (502, INTERNAL), "{:?}", (reply.status, &reply.headers));
+    assert!(reply.text().contains("longer than the limit of 16777216 bytes"), "{}", reply.text());
     let growth = process::peak_kib(gateway.pid()).saturating_sub(before);
     assert!(growth < 48 << 10, "{growth} KiB");
 }

@@ -234,7 +234,11 @@ async fn what_clients_of_other_revisions_try_tells_them_what_this_is() {
     let gateway = Gateway::with(json!({ "one": peer.config() })).await;
     for path in ["/sse", PATH] {
         let probe = Call::post(path, message::initialize(LEGACY, json!({})).to_string()).send(gateway.port).await;
-        assert_eq!((probe.status, probe.header("allow")), (405, Some("GET")), "then they GET: 2025-11-25 Transports");
+        assert_eq!(
+            (probe.status, probe.header("allow")),
+            (405, Some("GET, OPTIONS")),
+            "then they GET: 2025-11-25 Transports"
+        );
         assert_eq!(Call::get(path).header("accept", "application/json").send(gateway.port).await.status, 406);
         let mut events = Call::get(path).without("accept").open(gateway.port).await;
         assert_eq!(events.status, 200);
@@ -242,7 +246,7 @@ async fn what_clients_of_other_revisions_try_tells_them_what_this_is() {
         assert_eq!(events.event().await.unwrap().name.as_deref(), Some("endpoint"));
     }
     let get = Call::get("/servers/one/messages").send(gateway.port).await;
-    assert_eq!((get.status, get.header("allow")), (405, Some("POST")));
+    assert_eq!((get.status, get.header("allow")), (405, Some("POST, OPTIONS")));
     assert_eq!(Call::get("/servers/none/sse").send(gateway.port).await.status, 404);
     let lost = Call::get("/nothing").send(gateway.port).await;
     assert!(["/mcp", "/sse", "/ws"].iter().all(|door| lost.text().contains(door)), "{lost:?}");

@@ -18,8 +18,8 @@ use sluice_tests::upstream::{Answer, Legacy, Modern};
 use sluice_tests::websocket::{HANDSHAKE, Socket};
 use sluice_tests::{Call, Gateway, process, until, wait};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 
 const PATH: &str = "/servers/one/ws";
 const ALICE: &str = "alice-key-0123456789abcdef";
@@ -215,6 +215,53 @@ async fn every_broken_rule_closes_with_its_code() {
     assert_eq!(client.closed().await.0, 1009, "too large in all");
     assert!(peer.lines().is_empty(), "no server heard of any of it");
     assert_eq!(Socket::open(gateway.port, PATH).await.initialize(json!({})).await["serverInfo"]["name"], "stdio-peer");
+}
+
+/// The close frame that answers one of this payload.
+async fn answered(client: &mut Socket, payload: &[u8]) -> Option<(u16, String)> {
+    let header = FrameHeader { opcode: OpCode::Control(Control::Close), ..FrameHeader::default() };
+    client.write(Message::Frame(Frame::from_payload(header, Bytes::copy_from_slice(payload)))).await;
+    match until_frame(client, Message::is_close).await {
+        Message::Close(frame) => frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned())),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_clients_close_frame_is_answered_with_its_code() {
+    let server = Legacy::start();
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    for (nth, code) in [1000, 1001, 1011, 3000, 4000].into_iter().enumerate() {
+        let path = if nth % 2 == 0 { PATH.to_owned() } else { format!("{PATH}?session=new") };
+        let mut client = Socket::open(gateway.port, &path).await;
+        client.initialize(json!({})).await;
+        let payload = [&u16::to_be_bytes(code)[..], b"bye"].concat();
+        assert_eq!(answered(&mut client, &payload).await, Some((code, "bye".to_owned())), "{path}");
+        assert_eq!(client.frame().await, None, "nothing comes behind the close frame");
+        let ended = async || server.received().iter().filter(|received| received.verb == "DELETE").count();
+        wait::becomes(Duration::from_secs(5), "the end of the session", ended, |ended| *ended == nth + 1).await;
+    }
+    let mut client = Socket::open(gateway.port, PATH).await;
+    assert_eq!(answered(&mut client, b"").await, None, "without a code, as it came");
+}
+
+#[tokio::test]
+async fn a_close_frame_that_breaks_a_rule_is_answered_with_the_code_for_that() {
+    let gateway = Gateway::with(json!({ "one": Peer::new("legacy").config() })).await;
+    for (what, payload, expected) in [
+        ("half a code", &[3][..], 1002),
+        ("a code of no meaning", &[3, 231], 1002),
+        ("reserved: no code", &[3, 237], 1002),
+        ("reserved: broken", &[3, 238], 1002),
+        ("beyond all codes", &[255, 255], 1002),
+        ("a reason that is not UTF-8", &[3, 232, 255, 254], 1007),
+    ] {
+        let mut client = Socket::open(gateway.port, PATH).await;
+        let (code, reason) = answered(&mut client, payload).await.expect("a code");
+        assert_eq!(code, expected, "{what}: {reason}");
+        assert!(!reason.is_empty(), "{what}");
+        assert_eq!(client.frame().await, None, "{what}");
+    }
 }
 
 #[tokio::test]

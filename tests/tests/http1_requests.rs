@@ -108,7 +108,12 @@ async fn requests_sent_ahead_are_answered_in_their_order_however_they_are_cut() 
 async fn what_follows_a_broken_body_is_never_a_request() {
     let server = server();
     let gateway = ready(&server).await;
-    for (what, broken) in [("no size", "zz\r\n"), ("no line end", "1\r\n{{"), ("a bare line feed", "1;a\n")] {
+    for (what, broken) in [
+        ("no size", "zz\r\n"),
+        ("no line end", "1\r\n{{"),
+        ("a bare line feed", "1;a\n"),
+        ("a space behind a size", "1 \r\n{\r\n"),
+    ] {
         let mut raw = Raw::connect(gateway.port).await;
         // the word to go on makes sure that the body comes in a piece of its own
         let more = "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n";
@@ -239,8 +244,10 @@ async fn odd_requests_are_refused_and_others_go_on() {
     let long = "x".repeat(60_000);
     let cases = [
         ("HTTP/0.9", "GET /\r\n\r\n".to_owned(), 400),
-        ("no version HTTP has", format!("GET / HTTP/1.2\r\n{host}\r\n"), 400),
-        ("half a preface of HTTP/2", format!("PRI * HTTP/2.1\r\n{host}\r\n"), 400),
+        ("a later version of HTTP/1", format!("GET /health HTTP/1.2\r\n{host}\r\n"), 200),
+        ("no version at all", format!("GET /health HTTP/1.10\r\n{host}\r\n"), 400),
+        ("another version", format!("GET /health HTTP/3.0\r\n{host}\r\n"), 505),
+        ("half a preface of HTTP/2", format!("PRI * HTTP/2.1\r\n{host}\r\n"), 505),
         ("no host", "GET /health HTTP/1.1\r\n\r\n".to_owned(), 400),
         ("CONNECT", format!("CONNECT 127.0.0.1:{} HTTP/1.1\r\n{host}\r\n", gateway.port), 404),
         ("OPTIONS *", format!("OPTIONS * HTTP/1.1\r\n{host}\r\n"), 404),
@@ -254,6 +261,8 @@ async fn odd_requests_are_refused_and_others_go_on() {
         ("a bare carriage return", format!("GET /health HTTP/1.1\r\n{host}X: a\rb: c\r\n\r\n"), 400),
         ("another host in the target", format!("GET http://other.example/health HTTP/1.1\r\n{host}\r\n"), 400),
         ("an absolute target", format!("GET http://127.0.0.1:{}/health HTTP/1.1\r\n{host}\r\n", gateway.port), 200),
+        ("https without TLS", format!("GET https://127.0.0.1:{}/health HTTP/1.1\r\n{host}\r\n", gateway.port), 421),
+        ("no scheme of HTTP", format!("GET ftp://127.0.0.1:{}/health HTTP/1.1\r\n{host}\r\n", gateway.port), 400),
         ("empty lines before", format!("\r\n\r\nGET /health HTTP/1.1\r\n{host}\r\n"), 200),
         ("a body with a GET", format!("GET /health HTTP/1.1\r\n{host}Content-Length: 3\r\n\r\nabc"), 200),
     ];
@@ -263,6 +272,83 @@ async fn odd_requests_are_refused_and_others_go_on() {
         assert_eq!(answer.status, status, "{what}: {}", answer.text);
     }
     assert_eq!(Call::get("/health").bare().send(gateway.port).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_refused_with_its_head_is_answered_logged_and_counted() {
+    let server = server();
+    let gateway = ready(&server).await;
+    let start = format!("POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n", gateway.port);
+    let many: String = (0..100).map(|n| format!("X-{n}: 1\r\n")).collect();
+    let cases = [
+        (
+            format!("{start}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").into_bytes(),
+            400,
+            "head_malformed",
+            "RFC 9112",
+        ),
+        (format!("{start}{many}\r\n").into_bytes(), 431, "head_too_large", "100 header fields"),
+        (format!("{start}X: {}\r\n\r\n", "x".repeat(64 << 10)).into_bytes(), 431, "head_too_large", "65536 bytes"),
+        (
+            [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], &[b'a'; 100]].concat(),
+            400,
+            "tls_unexpected",
+            "http://",
+        ),
+        (start.replace("/1.1", "/3.0").into_bytes(), 505, "http_version", "HTTP/1.1"),
+    ];
+    let refused = async |outcome: &str| {
+        gateway.metric("sluice_refused_total", &[&format!("outcome=\"{outcome}\"")]).await as usize
+    };
+    for (request, status, outcome, says) in cases {
+        let before = refused(outcome).await;
+        let mut raw = Raw::send(gateway.port, request).await;
+        let text = raw.closed_within(AT_ONCE).await.expect("closed");
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{outcome}: {text}");
+        assert!(text.contains("connection: close\r\n") && text.contains("content-type: application/json"), "{text}");
+        let error: Value = serde_json::from_str(text.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        assert!(error["error"]["message"].as_str().unwrap().contains(says), "{error}");
+        assert_eq!(refused(outcome).await, before + 1);
+        let lines = || {
+            let is_one =
+                |line: &Value| line["log"] == "access" && line["outcome"] == outcome && line["status"] == status;
+            gateway.log().lines().filter_map(|line| serde_json::from_str(line).ok()).filter(is_one).count()
+        };
+        wait::until("a line of the access log", || (lines() == before + 1).then_some(())).await;
+    }
+    assert!(server.received().is_empty());
+}
+
+#[tokio::test]
+async fn options_say_what_a_path_takes() {
+    let server = server();
+    let gateway = ready(&server).await;
+    for (path, allow) in [
+        (PATH, "POST, GET, DELETE, OPTIONS"),
+        ("/mcp", "POST, GET, DELETE, OPTIONS"),
+        ("/sse", "GET, OPTIONS"),
+        ("/messages", "POST, OPTIONS"),
+        ("/ws", "GET, OPTIONS"),
+    ] {
+        let options = Call::get(path).method("OPTIONS").bare().send(gateway.port).await;
+        assert_eq!((options.status, options.header("allow")), (204, Some(allow)), "{path}");
+    }
+    let refused = Call::get(PATH).method("PUT").send(gateway.port).await;
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("POST, GET, DELETE, OPTIONS")));
+}
+
+#[tokio::test]
+async fn a_body_that_ends_too_early_is_told_before_the_connection_closes() {
+    let server = server();
+    let gateway = ready(&server).await;
+    for (framing, start) in [("Content-Length: 100", "{"), ("Transfer-Encoding: chunked", "5\r\n{")] {
+        let head = head(&gateway, "echo", "HTTP/1.1", &format!("{framing}\r\n"));
+        let mut raw = Raw::send(gateway.port, format!("{head}{start}")).await;
+        raw.finish().await;
+        let text = raw.closed_within(AT_ONCE).await.expect("closed");
+        assert!(text.starts_with("HTTP/1.1 400 ") && text.contains("connection: close\r\n"), "{framing}: {text}");
+    }
+    assert!(server.received().is_empty());
 }
 
 #[tokio::test]

@@ -62,6 +62,7 @@ async fn a_body_that_stops_is_answered_with_408() {
     let mut raw = Raw::send(gateway.port, head).await;
     let answer = raw.answer_within(CUT.end).await.expect("an answer");
     assert_eq!((answer.status, answer.code()), (408, Some(-32600)), "{answer:?}");
+    assert!(answer.text.contains("connection: close\r\n"), "{answer:?}");
     assert!(CUT.contains(&start.elapsed()), "{:?}", start.elapsed());
     assert!(server.received().is_empty());
 }

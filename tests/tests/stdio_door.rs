@@ -1,14 +1,14 @@
 //! MCP on stdin and stdout: the same path as over HTTP, without a port, and nothing left at its end.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sluice_tests::door::Door;
 use sluice_tests::gateway::Start;
-use sluice_tests::message::{self, LEGACY, MODERN};
+use sluice_tests::message::{self, LEGACY, MODERN, SUBSCRIPTION_KEY};
 use sluice_tests::peer::Peer;
-use sluice_tests::upstream::{Legacy, Modern};
+use sluice_tests::upstream::{Answer, Legacy, Modern};
 use sluice_tests::{process, until};
 
 fn open(server: &Value) -> Door {
@@ -168,7 +168,13 @@ async fn a_line_over_the_limit_is_refused_without_keeping_it() {
     initialize(&mut door, json!({}));
     door.send(&message::call("one_echo", 1, json!({ "x": "x".repeat(5 << 20) })));
     let refused = door.message();
-    assert!(refused["error"]["code"].is_i64(), "{}", refused.to_string().len());
+    assert!(refused["error"]["code"].is_i64() && refused["id"] == 1, "{}", refused.to_string().len());
+    let answer = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"x":"{}"}}}}"#, "x".repeat(5 << 20));
+    let last = format!(r#"{{"jsonrpc":"2.0","method":"ping","params":{{"x":"{}"}},"id":1}}"#, "é".repeat(5 << 20));
+    for line in [answer, last] {
+        door.write(&line);
+        assert_eq!(door.message()["id"], json!(null), "another's id, or none that was read");
+    }
     door.send(&message::call("one_echo", 2, json!({})));
     assert!(door.answer(&json!(2)).0["result"].is_object());
     assert_eq!(peer.got("tools/call").len(), 1);
@@ -195,6 +201,36 @@ async fn calls_before_the_end_of_input_are_still_answered() {
     door.send(&message::call("one_echo", 1, json!({ "last": true })));
     assert!(door.close().await.success());
     assert_eq!(door.answer(&json!(1)).0["result"]["content"][0]["text"], r#"{"last":true}"#);
+}
+
+#[tokio::test]
+async fn the_end_of_input_ends_what_listens_with_its_result_and_at_once() {
+    let server = Modern::scripted(|received| {
+        let message = received.message();
+        (message["method"] == "subscriptions/listen").then(|| {
+            let meta = json!({ SUBSCRIPTION_KEY: message["id"] });
+            let params = json!({ "_meta": meta, "notifications": message["params"]["notifications"] });
+            let acknowledged = message::notification("notifications/subscriptions/acknowledged", params);
+            let (pipe, answer) = Answer::stream("text/event-stream");
+            tokio::spawn(async move {
+                pipe.event(&acknowledged).await;
+                pipe.closed().await;
+            });
+            answer
+        })
+    });
+    let mut door = open(&server.config());
+    let filter = json!({ "notifications": { "toolsListChanged": true } });
+    door.send(&message::modern("subscriptions/listen", 7, filter));
+    assert_eq!(door.message()["method"], "notifications/subscriptions/acknowledged");
+    door.send(&message::modern("tools/call", 8, json!({ "name": "one_echo", "arguments": { "n": 1 } })));
+    let start = Instant::now();
+    assert!(door.close().await.success());
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    let (call, before) = door.answer(&json!(8));
+    assert!(call["result"].is_object() && before.is_empty(), "{before:?}");
+    let result = door.answer(&json!(7)).0["result"].clone();
+    assert_eq!(result["_meta"][SUBSCRIPTION_KEY], 7, "{result}");
 }
 
 #[tokio::test]

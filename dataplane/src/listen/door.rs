@@ -13,7 +13,7 @@ use super::mailbox::Mailboxes;
 use super::path::{self, Door, Path};
 use super::received::Received;
 use super::request::{EVENTS, Head, Request, accepts, check_post, read};
-use super::response::{Response, allow_origin, events, http, json, preflight, refused, text};
+use super::response::{Response, allow_origin, events, http, json, options, preflight, refused, text};
 use super::{sse, websocket};
 use crate::auth::Principal;
 use crate::auth::certificate::Certificate;
@@ -102,6 +102,14 @@ pub(super) async fn answer(house: &House, peer: &Peer, request: &mut Request) ->
             record.outcome = "ok";
             preflight().into()
         }
+        Ok(Path::Door(door, scope)) if head.verb == Verb::OPTIONS && !matches!(scope, Err(Reason::NoSuchDoor)) => {
+            record.outcome = "ok";
+            options(door.allow()).into()
+        }
+        Ok(Path::Resource(_)) if head.verb == Verb::OPTIONS => {
+            record.outcome = "ok";
+            options("GET, HEAD, OPTIONS").into()
+        }
         Ok(Path::Resource(path)) => {
             record.other_method = Some("GET /.well-known/oauth-protected-resource".to_owned());
             resource(&plane, plane.known.resource(peer.approach(host.as_deref(), &path)), head, record).into()
@@ -135,7 +143,18 @@ pub(super) async fn answer(house: &House, peer: &Peer, request: &mut Request) ->
     }
 }
 
+/// Refuses a request whose head could not be taken: all that is known of it is where it comes from.
+pub(super) fn turn_away(house: &House, peer: &Peer, reason: Reason) -> Response {
+    let mut record = Record::begin(&house.worker, &house.worker.plane());
+    record.stranger = Some(peer.address);
+    record.fail(&reason);
+    refused(&Refusal::from(reason))
+}
+
 fn admit_host<'h>(rules: &Rules, peer: &Peer, head: &'h Head) -> Result<Option<&'h str>, Reason> {
+    if head.target.is_https() && !peer.tls {
+        return Err(Reason::Misdirected);
+    }
     rules.check_host(&head.target, &head.headers, peer.loopback)?;
     rules.check_origin(&head.target, &head.headers, peer.tls)
 }

@@ -17,6 +17,7 @@ use super::request::{Head, Request};
 use super::response::Response;
 use super::websocket::Upgrade;
 use crate::limit;
+use crate::reason::Reason;
 use crate::wire::Socket;
 
 mod outflow;
@@ -48,12 +49,14 @@ where
             Next::Request => {}
             Next::End => break,
             Next::Refused(error) => {
-                let status = match error {
-                    HeadError::Malformed => StatusCode::BAD_REQUEST,
-                    HeadError::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                let reason = match error {
+                    HeadError::Malformed => Reason::HeadMalformed,
+                    HeadError::TooLarge => Reason::HeadTooLarge,
+                    HeadError::Version => Reason::HttpVersion,
+                    HeadError::Tls => Reason::TlsUnexpected,
                 };
                 let asked = Asked { http_11: true, persists: false, is_head: false };
-                respond(&wire, connection, Response::empty(status), asked).await?;
+                respond(&wire, connection, door::turn_away(house, peer, reason), asked).await?;
                 linger(&wire).await;
                 break;
             }
@@ -78,7 +81,11 @@ where
             .await
         };
         let Some(answer) = answer else { break };
-        asked.persists &= !connection.is_leaving() && answer.upgrade.is_none() && wire.borrow().can_go_on();
+        asked.persists &= !connection.is_leaving()
+            && answer.upgrade.is_none()
+            // a body that was waited for in vain is not waited for again
+            && answer.response.status != StatusCode::REQUEST_TIMEOUT
+            && wire.borrow().can_go_on();
         let persists = respond(&wire, connection, answer.response, asked).await?;
         if let Some(upgrade) = answer.upgrade {
             drop(busy);

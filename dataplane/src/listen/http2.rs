@@ -6,7 +6,8 @@ use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::task::Poll;
 
-use http::header::{HeaderName, HeaderValue};
+use http::Method as Verb;
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -21,6 +22,7 @@ use super::received::Received;
 use super::request::{Head, Request};
 use super::response::Response;
 use crate::limit;
+use crate::reason::Reason;
 
 mod stream;
 
@@ -72,15 +74,31 @@ async fn answer(
     request: http::Request<Incoming>,
 ) -> Result<http::Response<Outgoing>, Infallible> {
     let busy = connection.begin();
+    let judged = judge(request.headers());
     let mut request = taken(request);
-    let mut answer = door::answer(&house, &peer, &mut request).await;
-    answer.response.body.keep(busy);
+    let response = match judged {
+        Ok(()) => door::answer(&house, &peer, &mut request).await.response,
+        Err(reason) => door::turn_away(&house, &peer, reason),
+    };
+    let mut response = if request.head.verb == Verb::HEAD { response.without_body() } else { response };
+    response.body.keep(busy);
     if !request.body.is_end() {
         tokio::task::spawn_local(discard(request.body));
     }
     let weak: Weak<Stream> = Rc::downgrade(&stream);
     connection.carries(weak as Weak<dyn Answer>);
-    Ok(given(answer.response).map(|body| Outgoing::new(stream, body)))
+    Ok(given(response).map(|body| Outgoing::new(stream, body)))
+}
+
+/// What HTTP/1 refuses while it reads a head, and the library lets pass.
+fn judge(headers: &HeaderMap) -> Result<(), Reason> {
+    if headers.len() > limit::HEADERS {
+        return Err(Reason::HeadTooLarge);
+    }
+    match headers.get_all(CONTENT_LENGTH).iter().nth(1) {
+        Some(_) => Err(Reason::HeadMalformed),
+        None => Ok(()),
+    }
 }
 
 /// A request as the doors know it.

@@ -29,6 +29,17 @@ pub(super) enum Door {
     WebSocket,
 }
 
+impl Door {
+    /// The methods it takes, as an `Allow` header field lists them.
+    pub(super) fn allow(self) -> &'static str {
+        match self {
+            Self::Mcp => "POST, GET, DELETE, OPTIONS",
+            Self::Sse | Self::WebSocket => "GET, OPTIONS",
+            Self::Messages => "POST, OPTIONS",
+        }
+    }
+}
+
 /// `/DOOR` is all servers as one, `/servers/{server}/DOOR` one of them; a slash may follow.
 pub(super) fn find(path: &str, plane: &Plane) -> Path {
     let (server, word) = match path.strip_prefix("/servers/").and_then(|rest| rest.split_once('/')) {

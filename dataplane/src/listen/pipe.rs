@@ -55,6 +55,8 @@ pub(crate) struct Pipe {
     calls: RefCell<JoinSet<()>>,
     /// Messages on their way, and who waits for there to be none.
     under_way: Cell<usize>,
+    /// Of these, the requests that are answered when their client goes (`subscriptions/listen`).
+    listening: Cell<usize>,
     idle: Notify,
     /// The node is stopping: what is under way finishes, nothing new begins.
     leaving: Cell<bool>,
@@ -133,6 +135,7 @@ impl Pipe {
             state: RefCell::default(),
             calls: RefCell::default(),
             under_way: Cell::new(0),
+            listening: Cell::new(0),
             idle: Notify::new(),
             leaving: Cell::new(false),
         })
@@ -234,10 +237,19 @@ impl Pipe {
 
     /// Waits until nothing is under way.
     pub(crate) async fn finished(&self) {
+        self.until(|| self.under_way.get() == 0).await;
+    }
+
+    /// Waits until nothing is under way but what only ends with its client or the node.
+    pub(crate) async fn answered(&self) {
+        self.until(|| self.under_way.get() == self.listening.get()).await;
+    }
+
+    async fn until(&self, is_so: impl Fn() -> bool) {
         loop {
             let mut told = std::pin::pin!(self.idle.notified());
             told.as_mut().enable();
-            if self.under_way.get() == 0 {
+            if is_so() {
                 return;
             }
             told.await;
@@ -373,7 +385,7 @@ impl Pipe {
 
     /// One message down the path, and its answers out.
     fn call(self: &Rc<Self>, mail: Mail, modern: bool) -> impl Future<Output = ()> + use<> {
-        let under_way = UnderWay::begin(self);
+        let under_way = UnderWay::begin(self, mail.message.method == Method::SubscriptionsListen);
         async move {
             let pipe = &under_way.pipe;
             // a node that is told to stop waits for this
@@ -458,20 +470,24 @@ impl Pipe {
 /// A message on its way.
 struct UnderWay {
     pipe: Rc<Pipe>,
+    listens: bool,
 }
 
 impl UnderWay {
-    fn begin(pipe: &Rc<Pipe>) -> Self {
+    fn begin(pipe: &Rc<Pipe>, listens: bool) -> Self {
         pipe.under_way.set(pipe.under_way.get() + 1);
-        Self { pipe: Rc::clone(pipe) }
+        pipe.listening.set(pipe.listening.get() + usize::from(listens));
+        Self { pipe: Rc::clone(pipe), listens }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let left = self.pipe.under_way.get() - 1;
+        let listening = self.pipe.listening.get() - usize::from(self.listens);
         self.pipe.under_way.set(left);
-        if left == 0 {
+        self.pipe.listening.set(listening);
+        if left == listening {
             self.pipe.idle.notify_waiters();
         }
     }

@@ -43,6 +43,16 @@ impl Response {
         }
     }
 
+    /// As a HEAD is answered: with the length of the content, and without it (RFC 9110 section 9.3.2).
+    pub(super) fn without_body(self) -> Self {
+        let length = self.body.whole();
+        let empty = Self { body: Body::full(Bytes::new()), ..self };
+        match length {
+            Some(length) => empty.with("content-length", length.to_string()),
+            None => empty,
+        }
+    }
+
     /// With one more header field.
     pub(super) fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name, value.into()));
@@ -112,12 +122,18 @@ pub(super) fn refused(refusal: &Refusal) -> Response {
         None => response,
     };
     match refusal.reason {
-        Reason::MethodNotAllowed(allow) => response.with("allow", allow),
+        // that one is taken at every path (RFC 9110 section 9.3.7)
+        Reason::MethodNotAllowed(allow) => response.with("allow", format!("{allow}, OPTIONS")),
         Reason::NotWebSocket => {
             response.with("upgrade", "websocket").with("connection", "Upgrade").with("sec-websocket-version", "13")
         }
         _ => response,
     }
+}
+
+/// What a path takes, for who asks so outside a web page (RFC 9110 section 9.3.7).
+pub(super) fn options(allow: &'static str) -> Response {
+    Response::empty(StatusCode::NO_CONTENT).with("allow", allow)
 }
 
 pub(super) fn preflight() -> Response {

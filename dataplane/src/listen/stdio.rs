@@ -5,14 +5,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sluice_mcp::without_newlines;
+use sluice_mcp::{Message, ScanLimits, scan_into, without_newlines};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::outbox::{Piece, Waiting, outbox};
 use super::pipe::Pipe;
 use crate::auth::Principal;
 use crate::drain::Phase;
-use crate::exchange::call::Scope;
+use crate::exchange::call::{Refusal, Scope};
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -39,7 +39,7 @@ pub(crate) async fn serve(worker: Rc<Worker>) {
             break;
         }
         if line.len() > limit {
-            pipe.refuse(&Reason::BodyTooLarge { limit }.into()).await;
+            pipe.refuse(&Refusal { reason: Reason::BodyTooLarge { limit }, id: id_in(&line) }).await;
             if skip_line(&mut input, &line).await.is_err() {
                 break;
             }
@@ -53,13 +53,28 @@ pub(crate) async fn serve(worker: Rc<Worker>) {
             pipe.take(mail).await;
         }
     }
+    // the node waits until the last answers are out
+    let _open = drain.open();
     let told = drain.phase() >= Phase::Closing;
-    let _ = tokio::time::timeout(if told { limit::DRAIN } else { LAST_ANSWERS }, pipe.finished()).await;
+    let _ = tokio::time::timeout(if told { limit::DRAIN } else { LAST_ANSWERS }, pipe.answered()).await;
+    // what is told of changes only is over with that, and gets its final result
+    drain.enter(Phase::Closing);
+    let _ = tokio::time::timeout(LAST_ANSWERS, pipe.finished()).await;
     pipe.close().await;
     // the session is ended with the node's others, which follows
     drop(pipe);
     let _ = tokio::time::timeout(LAST_ANSWERS, writer).await;
-    drain.enter(Phase::Closing);
+}
+
+/// The id of a request of which this is the beginning, where it stands there. A response has the id of another's request.
+fn id_in(start: &[u8]) -> Option<Bytes> {
+    // it may be cut in the middle of a character
+    let length = std::str::from_utf8(start).map_or_else(|error| error.valid_up_to(), str::len);
+    let mut message = Message::default();
+    let fault = scan_into(&start[..length], ScanLimits::default(), &mut message).err()?;
+    // one at the very end may be cut as well
+    let id = fault.id.filter(|id| message.method_span.is_some() && id.range().end < length)?;
+    Some(Bytes::copy_from_slice(&start[id.range()]))
 }
 
 /// Reads over the rest of a line that is too long.

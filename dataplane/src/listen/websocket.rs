@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{SinkExt, StreamExt as _};
 use http::Method as Verb;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
@@ -175,18 +175,21 @@ where
     }
 }
 
-/// Closes a WebSocket so that the client learns why: what it still sends is read, for closing at once could reset the
+/// Closes a WebSocket so that the client learns why, or that its own close frame was read (RFC 6455 section 5.5.1): what it still sends is read, for closing at once could reset the
 /// connection under the close frame.
 async fn close<I>(mut socket: WebSocketStream<Metered<I>>, why: Why)
 where
     I: AsyncRead + AsyncWrite + Unpin,
 {
-    let frame = match why {
+    let _ = match why {
         Why::Broken => return,
-        Why::Closed => None,
-        Why::Close(code, reason) => Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) }),
+        // the library has the answer to the client's close frame at hand: nothing but that may be sent any more
+        Why::Closed => SinkExt::close(&mut socket).await,
+        Why::Close(code, reason) => {
+            let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+            socket.close(Some(frame)).await
+        }
     };
-    let _ = socket.close(frame).await;
     let io = &mut socket.get_mut().io;
     let _ = io.shutdown().await;
     let mut left = limit::DISCARD_BYTES;

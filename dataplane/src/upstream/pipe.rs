@@ -73,7 +73,9 @@ impl NoChild {
     pub(crate) fn is_outage(&self) -> bool {
         use Reason::*;
         match self {
-            Self::Reason(ChildStart | ChildBackoff { .. } | ChildEnded | ServerUnreachable | ServerStatus(_)) => true,
+            Self::Reason(
+                ChildStart | ChildBackoff { .. } | ChildEnded | ChildTooLong | ServerUnreachable | ServerStatus(_),
+            ) => true,
             Self::Reason(
                 ServerCredential | NoToken(_) | ServerRedirect | NoEndpoint | ForeignEndpoint | NoWebSocket,
             ) => true,

@@ -19,7 +19,7 @@ enum Left {
     Chunks(Chunked),
     UntilClose,
     Nothing,
-    /// Its chunks were none: what follows cannot be told apart any more.
+    /// Its chunks were none, or it ended too early: what follows cannot be told apart any more.
     Broken,
 }
 
@@ -90,7 +90,10 @@ impl Body {
                 self.left = Left::Nothing;
                 Ok(())
             }
-            _ => Err(BadBody::Truncated),
+            _ => {
+                self.left = Left::Broken;
+                Err(BadBody::Truncated)
+            }
         }
     }
 
@@ -100,7 +103,7 @@ impl Body {
         self.run == 0 && matches!(self.left, Left::Nothing)
     }
 
-    /// Whether it was found to be malformed: nothing behind it is another message.
+    /// Whether it was found to be malformed, or cut off: nothing behind it is another message.
     #[must_use]
     pub fn is_broken(&self) -> bool {
         matches!(self.left, Left::Broken)

@@ -17,7 +17,7 @@ enum State {
     Size,
     /// In a size.
     Digits,
-    /// White space behind a size.
+    /// White space behind a size: before an extension only.
     Space,
     /// Between a size's semicolon and the end of its line.
     Extension,
@@ -103,7 +103,7 @@ impl Chunked {
                 self.left = self.left.checked_mul(16).and_then(|n| n.checked_add(digit.into())).ok_or(BadChunk)?;
                 State::Digits
             }
-            (State::Digits | State::Space | State::Extension, b'\r') => State::SizeEnd,
+            (State::Digits | State::Extension, b'\r') => State::SizeEnd,
             (State::Digits | State::Space, b';') => State::Extension,
             (State::Digits | State::Space, b' ' | b'\t') => State::Space,
             (State::Extension, byte) if byte != b'\n' => State::Extension,

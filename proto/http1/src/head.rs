@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use http::uri::Uri;
+use http::uri::{Scheme, Uri};
 use http::{Method, StatusCode};
 
 use crate::framing::Said;
@@ -49,6 +49,12 @@ pub enum HeadError {
     /// More bytes or fields than the limits allow.
     #[error("too large")]
     TooLarge,
+    /// A version of HTTP that cannot be read as HTTP/1.1.
+    #[error("another version of HTTP")]
+    Version,
+    /// The beginning of TLS.
+    #[error("TLS")]
+    Tls,
 }
 
 /// The target of a request: a path with a query, and the authority where it is named there and not in `Host`.
@@ -58,6 +64,7 @@ pub struct Target {
     /// Where the query's question mark is.
     query: Option<u32>,
     authority: Option<Box<str>>,
+    https: bool,
 }
 
 impl Target {
@@ -67,10 +74,17 @@ impl Target {
         if raw.starts_with('/') {
             return Some(Self::of_path(raw, None)).filter(|_| !raw.contains('#'));
         }
-        raw.parse().ok().map(|uri| Self::of_uri(&uri))
+        let uri: Uri = raw.parse().ok()?;
+        let https = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => true,
+            Some(scheme) if *scheme != Scheme::HTTP => return None,
+            _ => false,
+        };
+        Some(Self { https, ..Self::of_uri(&uri) })
     }
 
-    /// Of a URI: HTTP/2 and absolute forms.
+    /// Of a URI: HTTP/2 and absolute forms. Balancers that end TLS say in HTTP/2 what their clients asked for, so its scheme says
+    /// nothing of this connection.
     #[must_use]
     pub fn of_uri(uri: &Uri) -> Self {
         let authority = uri.authority().map(|authority| authority.as_str().into());
@@ -83,7 +97,7 @@ impl Target {
 
     fn of_path(path: &str, authority: Option<Box<str>>) -> Self {
         let query = memchr::memchr(b'?', path.as_bytes()).and_then(|at| at.try_into().ok());
-        Self { text: path.to_owned(), query, authority }
+        Self { text: path.to_owned(), query, authority, https: false }
     }
 
     /// The path, as it was sent.
@@ -98,12 +112,21 @@ impl Target {
         self.query.map(|at| &self.text[at as usize + 1..])
     }
 
+    /// Whether the target itself asks for `https`: an absolute form of HTTP/1.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.https
+    }
+
     /// Host and port, where the target names them.
     #[must_use]
     pub fn authority(&self) -> Option<&str> {
         self.authority.as_deref()
     }
 }
+
+/// The first byte of a TLS connection (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
 
 /// What the parser writes its fields to.
 type Room<'b> = [MaybeUninit<httparse::Header<'b>>; MOST_FIELDS];
@@ -135,6 +158,8 @@ impl RequestHead {
             Ok(httparse::Status::Complete(length)) if length <= limits.bytes => length,
             Ok(httparse::Status::Partial) if bytes.len() < limits.bytes => return Ok(None),
             Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
+            Err(httparse::Error::Version) => return Self::parse_later(bytes, limits),
+            Err(_) if bytes.first() == Some(&TLS_HANDSHAKE) => return Err(HeadError::Tls),
             Err(_) => return Err(HeadError::Malformed),
         };
         let fields = Fields::parsed(&bytes[..length], parsed.headers).ok_or(HeadError::TooLarge)?;
@@ -159,6 +184,27 @@ impl RequestHead {
             fields,
         };
         Ok(Some((head, length)))
+    }
+}
+
+impl RequestHead {
+    /// As [`RequestHead::parse`], of a head in another version: a later one of HTTP/1 is read as HTTP/1.1 (RFC 9110 section 2.5).
+    fn parse_later(bytes: &[u8], limits: Limits) -> Result<Option<(Self, usize)>, HeadError> {
+        let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or_default();
+        let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |at| start + at);
+        let line = bytes[start..end].trim_ascii_end();
+        let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+        match version {
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => {
+                let mut read = bytes.to_vec();
+                read[start + line.len() - 1] = b'1';
+                Self::parse(&read, limits)
+            }
+            [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+                Err(HeadError::Version)
+            }
+            _ => Err(HeadError::Malformed),
+        }
     }
 }
 

@@ -51,6 +51,8 @@ fn what_is_no_chunk_is_refused() {
         b" 5\r\n",
         b"5 5\r\n",
         b"5\tx\r\nhello",
+        b"5 \r\nhello",
+        b"5\t\r\nhello",
         b"1\x0b\r\na",
     ] {
         assert!(decode(wire, 100).is_err(), "{:?}", String::from_utf8_lossy(wire));

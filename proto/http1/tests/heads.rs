@@ -38,8 +38,25 @@ fn targets_have_three_forms() {
     let bare = Target::parse("http://h?q").unwrap();
     assert_eq!((bare.path(), bare.query()), ("/", Some("q")));
     assert_eq!(Target::parse("*").unwrap().path(), "*");
-    for bad in ["", "/a#b", "http://"] {
+    assert!(Target::parse("https://h/mcp").unwrap().is_https() && !absolute.is_https());
+    for bad in ["", "/a#b", "http://", "ftp://h/mcp"] {
         assert!(Target::parse(bad).is_none(), "{bad}");
+    }
+}
+
+#[test]
+fn later_versions_of_http_1_are_read_and_others_are_told_apart() {
+    let (head, length) = request("\r\nGET / HTTP/1.9\r\nHost: h\r\n\r\n").unwrap().unwrap();
+    assert!(head.http_11 && head.keep_alive && length == 30, "{length}");
+    assert!(matches!(request("GET / HTTP/1.2"), Ok(None)), "more is to come");
+    for (text, error) in [
+        ("GET / HTTP/2.0\r\n\r\n", HeadError::Version),
+        ("GET / HTTP/0.9\r\n\r\n", HeadError::Version),
+        ("GET / HTTP/1.22\r\n\r\n", HeadError::Malformed),
+        ("GET / XTTP/1.2\r\n\r\n", HeadError::Malformed),
+        ("\x16\x03\x01\x02", HeadError::Tls),
+    ] {
+        assert_eq!(request(text).map(|_| ()), Err(error), "{text:?}");
     }
 }
 

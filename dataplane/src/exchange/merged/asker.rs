@@ -127,7 +127,7 @@ pub(super) async fn ask_part(
                 return Ok(line);
             }
         }
-        return Err(Reason::ChildEnded);
+        return Err(child.gone());
     }
     let id = id_of(&body);
     let mut renewed = false;

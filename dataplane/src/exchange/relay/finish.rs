@@ -25,8 +25,8 @@ impl Relay {
             }
             return;
         }
-        let reason = match self.source {
-            Source::Child { .. } => Reason::ChildEnded,
+        let reason = match &self.source {
+            Source::Child { child, .. } => child.gone(),
             _ => Reason::ServerClosed,
         };
         self.give_up(&reason);

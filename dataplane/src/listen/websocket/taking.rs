@@ -73,7 +73,7 @@ where
             Some(Err(Error::Capacity(_))) => {
                 return Why::Close(CloseCode::Size, "the message is larger than the limit");
             }
-            Some(Err(Error::Utf8(_))) => return Why::Close(CloseCode::Invalid, "a text frame must be UTF-8"),
+            Some(Err(Error::Utf8(_))) => return Why::Close(CloseCode::Invalid, "text must be UTF-8"),
             Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => return Why::Broken,
             Some(Err(Error::Protocol(_))) => {
                 return Why::Close(CloseCode::Protocol, "not a WebSocket frame of a client");

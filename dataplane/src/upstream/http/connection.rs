@@ -202,7 +202,9 @@ impl Begun {
         let mut rest = bytes;
         loop {
             let parsed = ResponseHead::parse(rest, verb, LIMITS).map_err(|error| match error {
-                HeadError::Malformed => Fault::Broken("the answer is not HTTP/1.1".to_owned()),
+                HeadError::Malformed | HeadError::Version | HeadError::Tls => {
+                    Fault::Broken("the answer is not HTTP/1.1".to_owned())
+                }
                 HeadError::TooLarge => Fault::Broken("the head of the answer is larger than the limit".to_owned()),
             })?;
             let Some((head, length)) = parsed else {

@@ -140,8 +140,8 @@ impl Child {
         self.commands.send(command).map_err(|_| self.gone())
     }
 
-    /// Why it takes nothing more.
-    fn gone(&self) -> Reason {
+    /// Why it takes nothing more, and answers nothing more.
+    pub(crate) fn gone(&self) -> Reason {
         self.life.failure.get().cloned().unwrap_or(Reason::ChildEnded)
     }
 

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use sluice_snapshot::model::Command;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::time::Instant;
 
 use super::guard::Guard;
 use super::task::Parts;
@@ -107,7 +108,7 @@ impl Process {
         }
         self.searched = self.input.len();
         if self.input.len() > limit::LINE_BYTES {
-            return Err(Cause::of("a line longer than the limit"));
+            return Err(Cause::too_long("a line longer than the limit"));
         }
         Ok(())
     }
@@ -146,18 +147,76 @@ fn dressed(command: &Command, credentials: &Credentials) -> tokio::process::Comm
     process
 }
 
-/// Carries a child's stderr into the log, a line each, under the server's name.
+/// Carries a child's stderr into the log, a line each, under the server's name; more than the log has room for is read and counted.
 async fn log_stderr(server: Arc<str>, stderr: ChildStderr) {
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
+    let mut window = Window::begin();
     loop {
+        // waits without reading: what was left out is told in time, though nothing more comes
+        let over = tokio::time::sleep_until(window.end);
+        let there = tokio::select! {
+            there = reader.fill_buf() => there.is_ok_and(|there| !there.is_empty()),
+            () = over, if window.has_left_out() => true,
+        };
+        if window.is_over() || !there {
+            window.tell(&server);
+            window = Window::begin();
+        }
+        if !there {
+            return;
+        }
+        if reader.buffer().is_empty() {
+            continue;
+        }
         line.clear();
-        match (&mut reader).take(8 << 10).read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {
-                let text = String::from_utf8_lossy(&line);
-                tracing::info!(server = %server, stderr = text.trim_end(), "server output");
-            }
+        if (&mut reader).take(limit::STDERR_LINE_BYTES as u64).read_until(b'\n', &mut line).await.is_err() {
+            return window.tell(&server);
+        }
+        if window.takes(line.len()) {
+            let text = String::from_utf8_lossy(&line);
+            tracing::info!(server = %server, stderr = text.trim_end(), "server output");
+        }
+    }
+}
+
+/// What came on stderr within [`limit::STDERR_WINDOW`].
+struct Window {
+    end: Instant,
+    taken: usize,
+    lines_left_out: u64,
+    bytes_left_out: u64,
+}
+
+impl Window {
+    fn begin() -> Self {
+        Self { end: Instant::now() + limit::STDERR_WINDOW, taken: 0, lines_left_out: 0, bytes_left_out: 0 }
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.end
+    }
+
+    fn has_left_out(&self) -> bool {
+        self.lines_left_out > 0
+    }
+
+    /// Whether there is room for a line; else it is counted.
+    fn takes(&mut self, bytes: usize) -> bool {
+        let takes = !self.has_left_out() && self.taken + bytes <= limit::STDERR_BYTES;
+        if takes {
+            self.taken += bytes;
+        } else {
+            self.lines_left_out += 1;
+            self.bytes_left_out += bytes as u64;
+        }
+        takes
+    }
+
+    fn tell(&self, server: &str) {
+        if self.has_left_out() {
+            let (lines, bytes) = (self.lines_left_out, self.bytes_left_out);
+            tracing::warn!(server, lines, bytes, "server output left out: it writes more than the log takes");
         }
     }
 }

@@ -118,7 +118,7 @@ impl Sse {
     }
 
     fn events(&mut self, said: &mut Vec<Bytes>) -> Result<(), Cause> {
-        while let Some(event) = self.decoder.next().map_err(|_| Cause::of("an event larger than the limit"))? {
+        while let Some(event) = self.decoder.next().map_err(|_| Cause::too_long("an event larger than the limit"))? {
             // only the first address counts; of other events the transport knows nothing
             if matches!(event.event.as_deref(), None | Some(b"" | b"message")) {
                 said.extend(event.data.map(without_newlines));

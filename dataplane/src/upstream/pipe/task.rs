@@ -56,7 +56,7 @@ pub(super) struct Life {
     /// Once it is retired: calls that are pending.
     pub unfinished: AtomicUsize,
     pub phase: watch::Sender<Phase>,
-    /// Why it could not be had at all.
+    /// Why it could not be had at all, or why it ended.
     pub failure: OnceLock<Reason>,
     began: Instant,
     /// Milliseconds after `began` of the last use.
@@ -192,9 +192,12 @@ impl Task {
         if matches!(end, End::Broken(_)) && !self.life.stopping.load(Ordering::Relaxed) {
             self.parts.backoff.ended(lived);
         }
+        if let End::Broken(Cause { reason: Some(reason), .. }) = &end {
+            let _ = self.life.failure.set(reason.clone());
+        }
         self.leave();
         let cause = match &end {
-            End::Broken(cause) => &*cause.0,
+            End::Broken(cause) => &*cause.text,
             End::Stopped => "stopped",
             End::Unused => "no longer used",
         };

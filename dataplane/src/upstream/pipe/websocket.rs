@@ -212,14 +212,17 @@ async fn upgrade(target: &Target, mut connection: Connection) -> Result<Upgraded
 fn broken(error: Error) -> Cause {
     match error {
         Error::ConnectionClosed | Error::AlreadyClosed => Cause::of("closed"),
-        Error::Capacity(_) => Cause::of("a message larger than the limit"),
-        error => Cause(error.to_string().into()),
+        Error::Capacity(_) => Cause::too_long("a message larger than the limit"),
+        error => Cause { text: error.to_string().into(), reason: None },
     }
 }
 
 fn closed(frame: Option<CloseFrame>) -> Cause {
     match frame {
-        Some(frame) => Cause(format!("closed by the server: {} {}", frame.code, frame.reason).into()),
+        Some(frame) => {
+            let text = format!("closed by the server: {} {}", frame.code, frame.reason);
+            Cause { text: text.into(), reason: None }
+        }
         None => Cause::of("closed by the server"),
     }
 }

@@ -24,9 +24,13 @@ pub(super) enum Wire {
     Sse(Box<Sse>),
 }
 
-/// Why a wire carries nothing more, for the log.
+/// Why a wire carries nothing more.
 #[derive(Debug)]
-pub(super) struct Cause(pub Cow<'static, str>);
+pub(super) struct Cause {
+    pub text: Cow<'static, str>,
+    /// What clients are told, where it is more than that it ended.
+    pub reason: Option<Reason>,
+}
 
 /// Why a wire could not be opened.
 #[derive(Debug)]
@@ -39,7 +43,12 @@ pub(super) struct Unopened {
 
 impl Cause {
     pub(super) const fn of(text: &'static str) -> Self {
-        Self(Cow::Borrowed(text))
+        Self { text: Cow::Borrowed(text), reason: None }
+    }
+
+    /// The server said something longer than the limit: a line, frame or event.
+    pub(super) const fn too_long(text: &'static str) -> Self {
+        Self { text: Cow::Borrowed(text), reason: Some(Reason::ChildTooLong) }
     }
 }
 
