@@ -400,6 +400,8 @@ pub(crate) struct About {
     pub instructions: Option<String>,
     /// It was said to those only who asked (`cacheScope`).
     pub private: bool,
+    /// It was said to a modern client: whether the server takes `initialize` as well, it does not say.
+    pub modern: bool,
 }
 
 impl About {
@@ -407,7 +409,7 @@ impl About {
     pub(crate) fn discovered(result: &[u8]) -> Self {
         let scope = member(result, "cacheScope").ok().flatten().map(|scope| scope.of(result));
         let private = scope.is_some_and(|scope| decode_string(scope) != "public");
-        Self { private, ..Self::of(result) }
+        Self { private, modern: true, ..Self::of(result) }
     }
 
     /// From the raw result of `initialize`, which knows no such scope.
@@ -416,7 +418,7 @@ impl About {
         let instructions = value["instructions"].as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned);
         let capabilities = value.get_mut("capabilities").filter(|c| c.is_object()).map(Value::take);
         let capabilities = capabilities.unwrap_or_else(|| Value::Object(Default::default()));
-        Self { capabilities, instructions, private: false }
+        Self { capabilities, instructions, private: false, modern: false }
     }
 }
 

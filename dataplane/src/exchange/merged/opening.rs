@@ -132,6 +132,8 @@ fn only_modern(plane: &Plane, asker: &Asker) -> Option<Vec<String>> {
 async fn meet(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker) {
     let now = Instant::now();
     let mut unknown = JoinSet::new();
+    // with one legacy server the door takes `initialize`, whatever the others do
+    let takes_all = matches!(asker, Asker::Modern(_)) || plane.servers().any(|upstream| upstream.era.is_legacy());
     for upstream in plane.servers() {
         let entry = upstream.catalogue.entry(&asker.audience_of(upstream));
         let known = asker.about(upstream);
@@ -140,7 +142,9 @@ async fn meet(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker) {
         }
         let fetching = lists::begin(worker, upstream, asker, Kinds::Tools);
         // who did not answer before is not waited for again
-        if known.is_none() && entry.failure().is_none() {
+        // one that was modern so far may take `initialize` as well, or not
+        let is_known = known.is_some_and(|about| !about.modern || takes_all);
+        if !is_known && entry.failure().is_none() {
             unknown.spawn_local(async move { drop(fetching.await) });
         }
     }
