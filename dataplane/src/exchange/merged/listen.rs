@@ -136,6 +136,18 @@ struct Wanted {
     tasks: Vec<String>,
 }
 
+impl Wanted {
+    /// Whether the client asked to be told this: servers must not say anything else (2026-07-28 *Subscriptions*), and clients
+    /// need not take it. Changes of lists are told by the catalogue.
+    fn wants(&self, method: Method) -> bool {
+        match method {
+            Method::NotificationResourcesUpdated => !self.resources.is_empty(),
+            Method::NotificationTasks | Method::NotificationTasksStatus => !self.tasks.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 struct Listening {
     worker: Rc<Worker>,
     stated: Stated,
@@ -296,7 +308,7 @@ impl Listening {
                 }
                 continue;
             }
-            if self.say(Item::message(data)).await.is_err() {
+            if wanted.wants(message.method) && self.say(Item::message(data)).await.is_err() {
                 return Heard::Enough;
             }
         }
