@@ -112,6 +112,13 @@ pub(crate) enum Reason {
     ServerSilent,
     ServerClosed,
     ServerStatus(u16),
+    /// The server takes no more requests for now; after how many seconds it will, if it says so.
+    ServerLimits {
+        status: StatusCode,
+        retry_after: Option<u32>,
+    },
+    /// The head of its answer exceeds a limit of ours.
+    ServerHead,
     ServerCredential,
     /// There is no token for the server; what the credential is called.
     NoToken(String),
@@ -244,6 +251,10 @@ impl Reason {
             ServerTimeout => row(S::GATEWAY_TIMEOUT, code::INTERNAL, "server_timeout"),
             ServerSilent => row(S::GATEWAY_TIMEOUT, code::INTERNAL, "server_silent"),
             ServerClosed => row(S::BAD_GATEWAY, code::INTERNAL, "server_closed"),
+            ServerLimits { status, retry_after } => {
+                Row { retry_after: *retry_after, ..row(*status, code::INTERNAL, "server_limits") }
+            }
+            ServerHead => row(S::BAD_GATEWAY, code::INTERNAL, "server_head"),
             ServerStatus(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_status"),
             ServerCredential => row(S::BAD_GATEWAY, code::INTERNAL, "server_credential"),
             NoToken(_) => row(S::BAD_GATEWAY, code::INTERNAL, "no_token"),
@@ -364,6 +375,20 @@ impl Reason {
             ServerSilent => "it does not answer; nothing was sent to it, and it is asked again from time to time",
             ServerClosed => "the server closed the connection before it answered; the request may have run",
             ServerStatus(status) => return format!("the server answered with HTTP status {status}").into(),
+            ServerLimits { status, retry_after } => {
+                let when = retry_after.map_or_else(|| "later".to_owned(), |seconds| format!("in {seconds} s"));
+                let status = status.as_u16();
+                return format!("the server takes no more requests for now (HTTP status {status}); try again {when}")
+                    .into();
+            }
+            ServerHead => {
+                return format!(
+                    "the head of the server's answer is longer than {} KiB or has more than {} fields; the request may have run",
+                    limit::HEAD_BYTES >> 10,
+                    limit::HEADERS
+                )
+                .into();
+            }
             ServerCredential => {
                 "the server refused the gateway's credential; see `auth` of the server in the configuration"
             }
@@ -425,6 +450,8 @@ impl Reason {
                 | ServerSilent
                 | ServerClosed
                 | ServerStatus(_)
+                | ServerLimits { .. }
+                | ServerHead
                 | ServerCredential
                 | ServerRedirect
                 | ServerGarbage(_)
@@ -455,6 +482,9 @@ impl Reason {
                     .to_string(),
             ),
             Self::RateLimited { retry_after_ms } => Some(serde_json::json!({ "retryAfterMs": retry_after_ms }).to_string()),
+            Self::ServerLimits { retry_after: Some(seconds), .. } => {
+                Some(serde_json::json!({ "retryAfterMs": u64::from(*seconds) * 1_000 }).to_string())
+            }
             Self::TooManyInFlight | Self::TooManyStreams | Self::TooManySessions => {
                 let seconds = self.row().retry_after.unwrap_or(1);
                 Some(serde_json::json!({ "retryAfterMs": u64::from(seconds) * 1_000 }).to_string())

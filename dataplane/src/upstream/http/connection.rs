@@ -50,6 +50,8 @@ pub(in crate::upstream) enum Fault {
     /// No byte of the request was written.
     Unsent(String),
     Broken(String),
+    /// The head of the answer exceeds a limit.
+    Head,
     Late,
 }
 
@@ -203,7 +205,7 @@ impl Begun {
         loop {
             let parsed = ResponseHead::parse(rest, verb, LIMITS).map_err(|error| match error {
                 HeadError::Malformed => Fault::Broken("the answer is not HTTP/1.1".to_owned()),
-                HeadError::TooLarge => Fault::Broken("the head of the answer is larger than the limit".to_owned()),
+                HeadError::TooLarge => Fault::Head,
             })?;
             let Some((head, length)) = parsed else {
                 self.read.extend_from_slice(rest);
