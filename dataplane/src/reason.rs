@@ -52,6 +52,8 @@ pub(crate) enum Reason {
     },
     UnsupportedVersionHeader,
     SessionMissing,
+    /// The same on a connection that is the session.
+    SessionNotBegun,
     SessionRepeated,
     SessionUnknown,
     /// It is held by another node, if there is one of that home.
@@ -207,7 +209,7 @@ impl Reason {
             MissingMeta(_) => row(S::BAD_REQUEST, code::INVALID_PARAMS, "missing_meta"),
             UnsupportedVersion { .. } => row(S::BAD_REQUEST, code::UNSUPPORTED_VERSION, "unsupported_version"),
             UnsupportedVersionHeader => row(S::BAD_REQUEST, code::INVALID_REQUEST, "unsupported_version"),
-            SessionMissing => row(S::BAD_REQUEST, code::INVALID_REQUEST, "session_missing"),
+            SessionMissing | SessionNotBegun => row(S::BAD_REQUEST, code::INVALID_REQUEST, "session_missing"),
             SessionRepeated => row(S::BAD_REQUEST, code::INVALID_REQUEST, "session_repeated"),
             SessionUnknown | SessionElsewhere(_) => row(S::NOT_FOUND, code::INVALID_REQUEST, "session_unknown"),
             // an answer of the protocol: legacy clients take other statuses for a broken transport
@@ -317,11 +319,19 @@ impl Reason {
             BodyTooSlow => "the body did not arrive in time",
             BodyBroken => "the body ended before it was complete",
             Message { text, .. } => return text.clone().into(),
-            HeaderMismatch(text) => return format!("header mismatch: {text}").into(),
+            HeaderMismatch(text) => return text.clone().into(),
             MissingMeta(key) => return format!("params._meta[\"{key}\"] is required on every request").into(),
             UnsupportedVersion { .. } => "unsupported protocol version",
             UnsupportedVersionHeader => "the MCP-Protocol-Version header names no version that is known here",
-            SessionMissing => "the Mcp-Session-Id header is required; it comes with the answer to `initialize`",
+            SessionMissing => {
+                "the Mcp-Session-Id header is required; it comes with the answer to `initialize`. Servers that speak \
+                 2026-07-28 only do not take that, and need no session: there each request says its version in \
+                 params._meta"
+            }
+            SessionNotBegun => {
+                "no session has begun on this connection: begin with `initialize`, or, as servers want it that speak \
+                 2026-07-28 only, say the version in params._meta of each request"
+            }
             SessionRepeated => "the Mcp-Session-Id header must be sent once, with one value",
             SessionUnknown | SessionElsewhere(_) => "no such session; start a new one with `initialize`",
             HandleUnknown(what) => return format!("unknown or expired {what}").into(),

@@ -139,4 +139,8 @@ async fn initialize_after_modern_requests_is_refused_where_all_servers_are_moder
     door.send(&message::initialize(LEGACY, json!({})));
     let (answer, _) = door.answer(&json!(0));
     assert_eq!(answer["error"]["code"], -32022, "{answer}");
+    door.send(&message::request("tools/list", 2, json!({})));
+    let (answer, _) = door.answer(&json!(2));
+    let text = answer["error"]["message"].as_str().unwrap();
+    assert!(text.contains("_meta") && !text.contains("header"), "what helps on a pipe: {answer}");
 }
