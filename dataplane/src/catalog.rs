@@ -5,13 +5,14 @@
 //! them together is an [`Offer`], made of one plane and one state of the catalogues and used to the end of a request.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde_json::Value;
-use sluice_mcp::{Era, Method};
+use sluice_mcp::path::member;
+use sluice_mcp::{Era, Method, decode_string};
 use sluice_snapshot::policy::Object;
 use tokio::sync::watch;
 
@@ -28,9 +29,10 @@ pub(crate) use list::List;
 pub(crate) use memory::Memory;
 pub(crate) use offer::{Offer, Offers};
 
-use crate::auth::PrincipalId;
+use crate::auth::{Principal, PrincipalId};
 use crate::limit;
 use crate::reason::Reason;
+use crate::seal;
 
 /// The kinds of lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -132,6 +134,23 @@ pub(crate) enum Holder {
     Session([u8; 16]),
 }
 
+impl Holder {
+    /// A client without a session: anonymous ones share nothing.
+    pub(crate) fn sessionless(principal: &Principal) -> Self {
+        match principal.anonymous {
+            true => Self::Session(seal::random()),
+            false => Self::Principal(principal.id),
+        }
+    }
+}
+
+impl Audience {
+    /// Whether nobody asks for this audience again: a modern client nobody knows is another one with each request.
+    pub(crate) fn is_for_once(&self) -> bool {
+        self.era == Era::Modern && matches!(self.holder, Holder::Session(_))
+    }
+}
+
 /// What changed, told to everybody on the node who shows lists.
 pub(crate) struct Changes {
     /// Rises with everything that may change what a list shows, or how long it is good for.
@@ -188,26 +207,48 @@ pub(crate) struct Catalogue {
     /// What the server said of itself before this process began.
     remembered: Option<Arc<About>>,
     changes: Arc<Changes>,
+    /// Which of the server's lists were for those only who asked (`cacheScope`), by [`bit`]. With any, all its lists are kept
+    /// apart by principals.
+    private: AtomicU8,
+    /// The streams of audiences that have any open.
+    watched: Mutex<HashMap<Audience, Weak<Watched>, foldhash::fast::RandomState>>,
+    begun: Instant,
     /// What the control plane was last told of it.
     reported: inventory::Reported,
 }
 
+fn bit(kind: Kind) -> u8 {
+    1 << kind as u8
+}
+
 impl Catalogue {
     pub(crate) fn new(changes: Arc<Changes>, remembered: Option<Arc<About>>) -> Self {
-        Self { entries: ArcSwap::default(), answers: Arc::default(), remembered, changes, reported: Default::default() }
+        Self {
+            entries: ArcSwap::default(),
+            answers: Arc::default(),
+            remembered,
+            changes,
+            private: AtomicU8::new(0),
+            watched: Mutex::default(),
+            begun: Instant::now(),
+            reported: Default::default(),
+        }
     }
 
     /// What that audience is shown.
     pub(crate) fn entry(&self, audience: &Audience) -> Arc<Entry> {
+        let now = self.begun.elapsed().as_millis() as u64;
         if let Some(entry) = self.known(audience) {
+            entry.used.store(now, Ordering::Relaxed);
             return entry;
         }
-        let fresh = Arc::new(Entry::new(Arc::clone(&self.changes)));
+        let fresh = Arc::new(Entry::new(Arc::clone(&self.changes), self.watched(audience)));
+        fresh.used.store(now, Ordering::Relaxed);
         self.entries.rcu(|entries| {
             let mut entries = Entries::clone(entries);
             if entries.len() >= limit::AUDIENCES {
                 // whoever still needs one of these fetches it again
-                entries.retain(|_, entry| entry.watching().streams > 0);
+                make_room(&mut entries);
             }
             entries.entry(*audience).or_insert_with(|| Arc::clone(&fresh));
             entries
@@ -215,14 +256,97 @@ impl Catalogue {
         self.known(audience).unwrap_or(fresh)
     }
 
+    /// What an audience was shown is not kept.
+    pub(crate) fn forget(&self, audience: &Audience) {
+        self.entries.rcu(|entries| {
+            let mut entries = Entries::clone(entries);
+            entries.remove(audience);
+            entries
+        });
+    }
+
+    /// Whether the server's lists are for those only who ask, as far as it said so.
+    pub(crate) fn is_private(&self) -> bool {
+        self.private.load(Ordering::Acquire) != 0
+    }
+
+    /// A list says whether it is for those only whom it was fetched for. While such a list of somebody is still good, another
+    /// one's that is for everybody does not end it: the server may tell them apart.
+    pub(crate) fn learn_list(&self, kind: Kind, private: bool) {
+        let now = Instant::now();
+        let is_kept = |entry: &Arc<Entry>| {
+            entry.list(kind).is_some_and(|list| list.private) && entry.good_until(kind, now).is_some()
+        };
+        let before = match private {
+            true => self.private.fetch_or(bit(kind), Ordering::AcqRel),
+            false if self.is_private() && !self.entries.load().values().any(is_kept) => {
+                self.private.fetch_and(!bit(kind), Ordering::AcqRel)
+            }
+            false => return,
+        };
+        if (before & bit(kind) != 0) != private {
+            // what is shown together was made for others
+            self.changes.touch();
+        }
+    }
+
+    /// The list, where somebody was shown the same with what is there of it: thousands of tools are there once.
+    pub(crate) fn sharing(&self, kind: Kind, mut list: List) -> List {
+        let entries = self.entries.load();
+        let mut shown = entries.values().filter_map(|entry| Some(Arc::clone(&entry.list(kind)?.shown)));
+        if let Some(alike) = shown.find(|shown| **shown == *list.shown) {
+            list.shown = alike;
+        }
+        list
+    }
+
+    /// A stream is open on behalf of that audience, on which the server says when lists change.
+    /// `true`: it is the first one, so that what was listed before may have changed unheard.
+    pub(crate) fn watch(&self, audience: &Audience) -> (Watch, bool) {
+        let watched = self.watched(audience);
+        let mut watching = watched.lock();
+        watching.streams += 1;
+        watching.since.get_or_insert_with(Instant::now);
+        let first = watching.streams == 1;
+        drop(watching);
+        (Watch { watched, changes: Arc::clone(&self.changes) }, first)
+    }
+
+    fn watched(&self, audience: &Audience) -> Arc<Watched> {
+        let mut all = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watched) = all.get(audience).and_then(Weak::upgrade) {
+            return watched;
+        }
+        if all.len() == all.capacity() {
+            all.retain(|_, watched| watched.strong_count() > 0);
+        }
+        let fresh = Arc::default();
+        all.insert(*audience, Arc::downgrade(&fresh));
+        fresh
+    }
+
     /// The same, if it was ever fetched.
     pub(crate) fn known(&self, audience: &Audience) -> Option<Arc<Entry>> {
         self.entries.load().get(audience).cloned()
     }
 
-    /// What the server last said of itself, to whomever.
+    /// What the server last said of itself, to whomever: for our own use, not to be shown.
     pub(crate) fn about(&self) -> Option<Arc<About>> {
         let heard = self.entries.load().values().find_map(|entry| entry.about.load_full());
+        heard.or_else(|| self.remembered.clone())
+    }
+
+    /// What the server said of itself to this client alone, or to its audience, or else to whomever for everybody.
+    pub(crate) fn about_to(&self, alone: &Audience, audience: &Audience) -> Option<Arc<About>> {
+        let own = self.known(alone).and_then(|entry| entry.about.load_full());
+        let heard = || self.known(audience)?.about.load_full().filter(|about| !about.private);
+        own.or_else(heard).or_else(|| self.about_to_all())
+    }
+
+    /// What the server said of itself for everybody.
+    pub(crate) fn about_to_all(&self) -> Option<Arc<About>> {
+        let entries = self.entries.load();
+        let heard = entries.values().filter_map(|entry| entry.about.load_full()).find(|about| !about.private);
         heard.or_else(|| self.remembered.clone())
     }
 
@@ -274,28 +398,65 @@ pub(crate) struct About {
     /// Its `capabilities`, an object.
     pub capabilities: Value,
     pub instructions: Option<String>,
+    /// It was said to those only who asked (`cacheScope`).
+    pub private: bool,
+    /// It was said to a modern client: whether the server takes `initialize` as well, it does not say.
+    pub modern: bool,
 }
 
 impl About {
-    /// From the raw result of `initialize` or `server/discover`.
+    /// From the raw result of `server/discover`.
+    pub(crate) fn discovered(result: &[u8]) -> Self {
+        let scope = member(result, "cacheScope").ok().flatten().map(|scope| scope.of(result));
+        let private = scope.is_some_and(|scope| decode_string(scope) != "public");
+        Self { private, modern: true, ..Self::of(result) }
+    }
+
+    /// From the raw result of `initialize`, which knows no such scope.
     pub(crate) fn of(result: &[u8]) -> Self {
         let mut value: Value = serde_json::from_slice(result).unwrap_or_default();
         let instructions = value["instructions"].as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned);
         let capabilities = value.get_mut("capabilities").filter(|c| c.is_object()).map(Value::take);
-        Self { capabilities: capabilities.unwrap_or_else(|| Value::Object(Default::default())), instructions }
+        let capabilities = capabilities.unwrap_or_else(|| Value::Object(Default::default()));
+        Self { capabilities, instructions, private: false, modern: false }
     }
 }
 
 /// What one server shows one audience.
 pub(crate) struct Entry {
     kept: [Kept; 4],
-    /// What the server said of itself.
+    /// What the server said of itself, be it to one of the audience alone: then it is not to be shown to others.
     pub about: ArcSwapOption<About>,
-    watching: Mutex<Watching>,
+    watched: Arc<Watched>,
+    /// When it was last needed, in milliseconds of the catalogue.
+    used: AtomicU64,
     /// One opening at a time, whichever list it is for.
     pub opening: tokio::sync::Mutex<()>,
     trouble: Mutex<Option<Trouble>>,
     changes: Arc<Changes>,
+}
+
+/// Makes room among what is kept: of what no stream watches, the half goes that was not needed for longest. What somebody
+/// fetches right now is not among it.
+fn make_room(entries: &mut Entries) {
+    let unwatched = entries.iter().filter(|(_, entry)| entry.watched.lock().streams == 0);
+    let mut unneeded: Vec<_> =
+        unwatched.map(|(audience, entry)| (entry.used.load(Ordering::Relaxed), *audience)).collect();
+    unneeded.sort_unstable_by_key(|(used, _)| *used);
+    unneeded.truncate(unneeded.len().div_ceil(2));
+    for (_, audience) in unneeded {
+        entries.remove(&audience);
+    }
+}
+
+/// The streams that are open on behalf of an audience.
+#[derive(Default)]
+struct Watched(Mutex<Watching>);
+
+impl Watched {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Watching> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Open streams on which the server would say that lists change, and since when there has been one.
@@ -326,11 +487,12 @@ pub(crate) struct Trouble {
 }
 
 impl Entry {
-    fn new(changes: Arc<Changes>) -> Self {
+    fn new(changes: Arc<Changes>, watched: Arc<Watched>) -> Self {
         Self {
             kept: Default::default(),
             about: ArcSwapOption::empty(),
-            watching: Mutex::default(),
+            watched,
+            used: AtomicU64::new(0),
             opening: tokio::sync::Mutex::default(),
             trouble: Mutex::default(),
             changes,
@@ -351,7 +513,7 @@ impl Entry {
             return None;
         }
         // what was fetched before the stream was open may have changed in between
-        if self.watching().since.is_some_and(|since| since <= list.begun) && self.announces(kind) {
+        if self.watched.lock().since.is_some_and(|since| since <= list.begun) && self.announces(kind) {
             return Some(now + limit::CATALOGUE_WATCHED);
         }
         let until = list.fetched + list.ttl.unwrap_or(limit::CATALOGUE_UNWATCHED);
@@ -391,6 +553,21 @@ impl Entry {
         } else {
             self.changes.touch();
         }
+    }
+
+    /// Keeps what was fetched for the audience of another entry, before it was known to be for this one's.
+    pub(crate) fn keep_instead(&self, other: &Self, kind: Kind, list: List) {
+        if let (None, Some(about)) = (self.about.load_full(), other.about.load_full().filter(|about| !about.private)) {
+            self.about.store(Some(about));
+        }
+        self.begin(kind);
+        // what the server said before, only the other one heard
+        let outdated = other.kept[kind as usize].stale.load(Ordering::Acquire);
+        self.keep(kind, list);
+        if outdated {
+            self.undo(kind);
+        }
+        other.undo(kind);
     }
 
     /// The server was heard: whatever trouble there was is over.
@@ -463,21 +640,6 @@ impl Entry {
         self.kept[kind as usize].fetching.try_lock().is_err()
     }
 
-    /// A stream is open on which the server says when lists change.
-    /// `true`: it is the first one, so that what was listed before may have changed unheard.
-    pub(crate) fn watch(self: &Arc<Self>) -> (Watch, bool) {
-        let mut watching = self.watching();
-        watching.streams += 1;
-        watching.since.get_or_insert_with(Instant::now);
-        let first = watching.streams == 1;
-        drop(watching);
-        (Watch(Arc::clone(self)), first)
-    }
-
-    fn watching(&self) -> std::sync::MutexGuard<'_, Watching> {
-        self.watching.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn trouble(&self) -> std::sync::MutexGuard<'_, Option<Trouble>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -490,18 +652,21 @@ impl Trouble {
     }
 }
 
-/// Held while a stream is open on which the server says when lists change; see [`Entry::watch`].
-pub(crate) struct Watch(Arc<Entry>);
+/// Held while a stream is open on which the server says when lists change; see [`Catalogue::watch`].
+pub(crate) struct Watch {
+    watched: Arc<Watched>,
+    changes: Arc<Changes>,
+}
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut watching = self.0.watching();
+        let mut watching = self.watched.lock();
         watching.streams -= 1;
         if watching.streams == 0 {
             // from now on lists are good for a shorter time
             watching.since = None;
             drop(watching);
-            self.0.changes.touch();
+            self.changes.touch();
         }
     }
 }

@@ -224,7 +224,7 @@ fn check_modern_message<To>(call: &Call<To>, posted: &Posted, supported: Option<
         .into_iter()
         .find(|name| call.headers.all(name).nth(1).is_some());
     if let Some(name) = repeated {
-        return Err(Reason::HeaderMismatch(format!("{name} is sent more than once")));
+        return Err(Reason::HeaderMismatch(format!("Header mismatch: the {name} header is sent more than once")));
     }
     header::check(&mirror, &posted.body, &posted.message).map_err(|error| Reason::HeaderMismatch(error.to_string()))?;
     let version = posted.message.p.meta_protocol_version.map(|span| decode_string(span.of(&posted.body)));
@@ -241,7 +241,9 @@ fn check_modern_message<To>(call: &Call<To>, posted: &Posted, supported: Option<
 /// The session a request names. Owner and server are checked on every use; whatever does not fit is unknown.
 async fn find_session<To>(worker: &Worker, call: &Call<To>, definition: u64) -> Result<InUse, Reason> {
     let mut named = call.headers.all(header::SESSION_ID);
-    let id = named.next().filter(|id| !id.is_empty()).ok_or(Reason::SessionMissing)?;
+    // on a pipe the connection has the session, and there are no headers to send
+    let missing = || if call.synthesized { Reason::SessionNotBegun } else { Reason::SessionMissing };
+    let id = named.next().filter(|id| !id.is_empty()).ok_or_else(missing)?;
     // several values in one field are a list (RFC 9110 section 5.3); our ids hold neither commas nor spaces
     if named.next().is_some() || id.iter().any(|b| matches!(b, b',' | b' ' | b'\t')) {
         return Err(Reason::SessionRepeated);

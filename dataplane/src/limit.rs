@@ -285,8 +285,8 @@ pub(crate) const DENIALS_OF_ONE: usize = 32;
 pub(crate) const DENIALS_KEPT: usize = 4_096;
 /// Lines said at a time: one transaction of the control plane.
 pub(crate) const DENIALS_AT_ONCE: usize = 256;
-/// Audiences whose lists are kept per server: as many kinds of clients as a fleet has. Beyond it, those nobody watches are
-/// fetched again when they are needed.
+/// Audiences whose lists are kept per server: as many kinds of clients as a fleet has, or principals where a server's lists are
+/// private. Beyond it, the half of those nobody watches that was not needed for longest is fetched again when it is needed.
 pub(crate) const AUDIENCES: usize = 256;
 /// Whole answers to lists kept per server for its own door: four kinds for each of as many sorts of clients as a fleet has.
 pub(crate) const ANSWERS: usize = 128;

@@ -8,15 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sluice_snapshot::Fault;
 use sluice_snapshot::model::{Balance, Isolation, Server, Sessions, Snapshot, Transport};
 
+use crate::auth::PrincipalId;
 use crate::auth::issuer::Kept;
 use crate::auth::known::Known;
 use crate::auth::origin::Rules;
 use crate::auth::permits::Permits;
-use crate::auth::{Principal, PrincipalId};
 use crate::catalog::{Catalogue, Changes, Holder, Memory};
 use crate::limit;
 use crate::observe::metrics::{Inside, Metrics};
-use crate::seal;
 use crate::upstream::Upstream;
 use crate::upstream::credential::{Credentials, Prepared};
 use crate::upstream::pipe::{Children, guard::Guard};
@@ -180,13 +179,9 @@ impl Plane {
         self.tokens.get(token)
     }
 
-    /// The same for a client without a session: anonymous ones share nothing.
-    pub(crate) fn sessionless_holder(&self, principal: &Principal) -> Holder {
-        match self.isolation {
-            Isolation::Shared | Isolation::Auto => Holder::Everybody,
-            _ if principal.anonymous => Holder::Session(seal::random()),
-            _ => Holder::Principal(principal.id),
-        }
+    /// Whether lists of the merged door are the same for everybody, as far as the configuration goes.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.isolation, Isolation::Shared | Isolation::Auto)
     }
 
     /// Whether a server of that number is configured.
@@ -217,7 +212,7 @@ impl Plane {
 
     /// Keeps what servers say of themselves for the next start.
     pub(crate) fn remember(&self, memory: &Memory) {
-        let about = |upstream: &Arc<Upstream>| Some((upstream.name().to_string(), upstream.catalogue.about()?));
+        let about = |upstream: &Arc<Upstream>| Some((upstream.name().to_string(), upstream.catalogue.about_to_all()?));
         memory.keep(self.servers().filter_map(about).collect());
     }
 

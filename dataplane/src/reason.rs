@@ -59,6 +59,8 @@ pub(crate) enum Reason {
     },
     UnsupportedVersionHeader,
     SessionMissing,
+    /// The same on a connection that is the session.
+    SessionNotBegun,
     SessionRepeated,
     SessionUnknown,
     /// It is held by another node, if there is one of that home.
@@ -119,6 +121,13 @@ pub(crate) enum Reason {
     ServerSilent,
     ServerClosed,
     ServerStatus(u16),
+    /// The server takes no more requests for now; after how many seconds it will, if it says so.
+    ServerLimits {
+        status: StatusCode,
+        retry_after: Option<u32>,
+    },
+    /// The head of its answer exceeds a limit of ours.
+    ServerHead,
     ServerCredential,
     /// There is no token for the server; what the credential is called.
     NoToken(String),
@@ -214,7 +223,7 @@ impl Reason {
             MissingMeta(_) => row(S::BAD_REQUEST, code::INVALID_PARAMS, "missing_meta"),
             UnsupportedVersion { .. } => row(S::BAD_REQUEST, code::UNSUPPORTED_VERSION, "unsupported_version"),
             UnsupportedVersionHeader => row(S::BAD_REQUEST, code::INVALID_REQUEST, "unsupported_version"),
-            SessionMissing => row(S::BAD_REQUEST, code::INVALID_REQUEST, "session_missing"),
+            SessionMissing | SessionNotBegun => row(S::BAD_REQUEST, code::INVALID_REQUEST, "session_missing"),
             SessionRepeated => row(S::BAD_REQUEST, code::INVALID_REQUEST, "session_repeated"),
             SessionUnknown | SessionElsewhere(_) => row(S::NOT_FOUND, code::INVALID_REQUEST, "session_unknown"),
             // an answer of the protocol: legacy clients take other statuses for a broken transport
@@ -258,6 +267,10 @@ impl Reason {
             ServerTimeout => row(S::GATEWAY_TIMEOUT, code::INTERNAL, "server_timeout"),
             ServerSilent => row(S::GATEWAY_TIMEOUT, code::INTERNAL, "server_silent"),
             ServerClosed => row(S::BAD_GATEWAY, code::INTERNAL, "server_closed"),
+            ServerLimits { status, retry_after } => {
+                Row { retry_after: *retry_after, ..row(*status, code::INTERNAL, "server_limits") }
+            }
+            ServerHead => row(S::BAD_GATEWAY, code::INTERNAL, "server_head"),
             ServerStatus(_) => row(S::BAD_GATEWAY, code::INTERNAL, "server_status"),
             ServerCredential => row(S::BAD_GATEWAY, code::INTERNAL, "server_credential"),
             NoToken(_) => row(S::BAD_GATEWAY, code::INTERNAL, "no_token"),
@@ -335,11 +348,19 @@ impl Reason {
             BodyTooSlow => "the body did not arrive in time",
             BodyBroken => "the body ended before it was complete",
             Message { text, .. } => return text.clone().into(),
-            HeaderMismatch(text) => return format!("header mismatch: {text}").into(),
+            HeaderMismatch(text) => return text.clone().into(),
             MissingMeta(key) => return format!("params._meta[\"{key}\"] is required on every request").into(),
             UnsupportedVersion { .. } => "unsupported protocol version",
             UnsupportedVersionHeader => "the MCP-Protocol-Version header names no version that is known here",
-            SessionMissing => "the Mcp-Session-Id header is required; it comes with the answer to `initialize`",
+            SessionMissing => {
+                "the Mcp-Session-Id header is required; it comes with the answer to `initialize`. Servers that speak \
+                 2026-07-28 only do not take that, and need no session: there each request says its version in \
+                 params._meta"
+            }
+            SessionNotBegun => {
+                "no session has begun on this connection: begin with `initialize`, or, as servers want it that speak \
+                 2026-07-28 only, say the version in params._meta of each request"
+            }
             SessionRepeated => "the Mcp-Session-Id header must be sent once, with one value",
             SessionUnknown | SessionElsewhere(_) => "no such session; start a new one with `initialize`",
             HandleUnknown(what) => return format!("unknown or expired {what}").into(),
@@ -393,6 +414,20 @@ impl Reason {
             ServerSilent => "it does not answer; nothing was sent to it, and it is asked again from time to time",
             ServerClosed => "the server closed the connection before it answered; the request may have run",
             ServerStatus(status) => return format!("the server answered with HTTP status {status}").into(),
+            ServerLimits { status, retry_after } => {
+                let when = retry_after.map_or_else(|| "later".to_owned(), |seconds| format!("in {seconds} s"));
+                let status = status.as_u16();
+                return format!("the server takes no more requests for now (HTTP status {status}); try again {when}")
+                    .into();
+            }
+            ServerHead => {
+                return format!(
+                    "the head of the server's answer is longer than {} KiB or has more than {} fields; the request may have run",
+                    limit::HEAD_BYTES >> 10,
+                    limit::HEADERS
+                )
+                .into();
+            }
             ServerCredential => {
                 "the server refused the gateway's credential; see `auth` of the server in the configuration"
             }
@@ -461,6 +496,8 @@ impl Reason {
                 | ServerSilent
                 | ServerClosed
                 | ServerStatus(_)
+                | ServerLimits { .. }
+                | ServerHead
                 | ServerCredential
                 | ServerRedirect
                 | ServerGarbage(_)
@@ -492,6 +529,9 @@ impl Reason {
                     .to_string(),
             ),
             Self::RateLimited { retry_after_ms } => Some(serde_json::json!({ "retryAfterMs": retry_after_ms }).to_string()),
+            Self::ServerLimits { retry_after: Some(seconds), .. } => {
+                Some(serde_json::json!({ "retryAfterMs": u64::from(*seconds) * 1_000 }).to_string())
+            }
             Self::TooManyInFlight | Self::TooManyStreams | Self::TooManySessions => {
                 let seconds = self.row().retry_after.unwrap_or(1);
                 Some(serde_json::json!({ "retryAfterMs": u64::from(seconds) * 1_000 }).to_string())

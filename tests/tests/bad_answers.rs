@@ -242,3 +242,27 @@ async fn an_endless_event_line_is_cut_off_with_bounded_memory() {
     assert!(growth < 128 << 10, "{growth} KiB");
     assert_eq!(session.call("echo", json!({})).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_server_that_takes_no_more_requests_says_when_it_will() {
+    let busy = |received: &sluice_tests::upstream::Received| {
+        let status = received.tool().parse().ok()?;
+        Some(Answer::new(status, "text/plain", SECRET).header("retry-after", "7"))
+    };
+    let (legacy, modern) = (Legacy::scripted(busy), Modern::scripted(busy));
+    let gateway = Gateway::with(json!({ "legacy": legacy.config(), "one": modern.config() })).await;
+    let session = Session::open(gateway.port, "/servers/legacy/mcp").await;
+    for status in [429, 503] {
+        let tool = status.to_string();
+        let call = Call::modern("/servers/one/mcp", "tools/call", 1, json!({ "name": tool, "arguments": {} }));
+        for reply in [session.call(&tool, json!({})).await, call.send(gateway.port).await] {
+            assert_eq!(reply.verdict(), (status, INTERNAL), "{reply:?}");
+            assert_eq!(reply.header("retry-after"), Some("7"), "{reply:?}");
+            assert_eq!(reply.rpc()["error"]["data"]["retryAfterMs"], 7000);
+            assert!(!reply.text().contains("hunter2"));
+        }
+    }
+    let call = Call::modern("/mcp", "tools/call", 1, json!({ "name": "one_429", "arguments": {} }));
+    let reply = call.send(gateway.port).await;
+    assert_eq!(reply.rpc()["error"]["data"]["retryAfterMs"], 7000, "{reply:?}");
+}

@@ -131,6 +131,7 @@ async fn headers_that_disagree_with_the_body_are_refused() {
         let reply = call.send(gateway.port).await;
         assert_eq!(reply.verdict(), (400, code), "{what}: {reply:?}");
         assert_eq!(reply.rpc()["id"], 1, "{what}");
+        assert_eq!(reply.text().to_lowercase().matches("header mismatch").count(), 1, "{what}: {reply:?}");
     }
     assert!(server.got("tools/call").is_empty() && server.got("resources/read").is_empty());
 }

@@ -249,6 +249,8 @@ async fn what_is_no_answer_is_told_and_asked_once() {
         let start = Instant::now();
         let reply = call(tool, json!({})).send(gateway.port).await;
         assert_eq!(reply.status, *status, "{tool}: {reply:?}");
+        let names_limit = reply.text().contains(" KiB or has more than ");
+        assert_eq!(names_limit, ["large-head", "many-fields"].contains(tool), "{tool}: {reply:?}");
         assert!(start.elapsed() < Duration::from_secs(4), "{tool}: {:?}", start.elapsed());
         let reply = call("length", json!({})).send(gateway.port).await;
         assert!(ran(&reply), "after {tool}: {reply:?}");

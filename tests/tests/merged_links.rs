@@ -214,3 +214,23 @@ async fn on_the_door_of_one_server_nothing_is_touched() {
         assert_eq!(client.names("tools/list").await, ["links"]);
     }
 }
+
+#[tokio::test]
+async fn the_uri_in_an_error_is_the_one_the_client_knows() {
+    for era in ERAS {
+        let offer = Catalogue::new("left").resources(1);
+        let server = Server::scripted(era, &offer, |received| {
+            let message = received.message();
+            (message["method"] == "resources/read").then(|| {
+                let data = json!({ "uri": message["params"]["uri"] });
+                let error = json!({ "code": -32002, "message": "Resource not found", "data": data });
+                Answer::message(&json!({ "jsonrpc": "2.0", "id": message["id"], "error": error }))
+            })
+        });
+        let gateway = Gateway::with(json!({ "left": server.config(), "other": server.config() })).await;
+        let client = Client::open(era, gateway.port, "/mcp").await;
+        let uri = "left+file:///gone";
+        let reply = client.request("resources/read", json!({ "uri": uri })).await;
+        assert_eq!(reply.rpc()["error"]["data"]["uri"], uri, "{era:?}: {reply:?}");
+    }
+}

@@ -233,3 +233,17 @@ async fn a_modern_client_is_told_to_start_as_a_legacy_one_where_a_server_is_lega
     let client = Client::open(Era::Modern, gateway.port, "/servers/own/mcp").await;
     assert_eq!(client.said("tool-000", json!({})).await["server"], "own");
 }
+
+#[tokio::test]
+async fn what_has_an_empty_name_is_not_listed() {
+    for era in ERAS {
+        let server = Server::start(era, &Catalogue::new("one").tool("").tool("good"));
+        let gateway = Gateway::with(json!({ "one": server.config() })).await;
+        let client = Client::open(era, gateway.port, "/mcp").await;
+        for _ in 0..2 {
+            assert_eq!(client.names("tools/list").await, ["one_good"], "{era:?}");
+        }
+        gateway.logged("items-without-a-name").await;
+        assert_eq!(gateway.log().matches("items-without-a-name").count(), 1);
+    }
+}

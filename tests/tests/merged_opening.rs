@@ -209,3 +209,20 @@ async fn a_merged_session_counts_as_one_whatever_it_opens_behind() {
     let third = Call::post("/mcp", message::initialize(LEGACY, json!({})).to_string()).send(gateway.port).await;
     assert_eq!(third.status, 200, "{third:?}");
 }
+
+#[tokio::test]
+async fn initialize_is_refused_alike_whatever_came_before_where_all_servers_are_modern() {
+    for before in [None, Some("tools/list"), Some("server/discover")] {
+        let (gateway, _servers) = two(Era::Modern).await;
+        if let Some(method) = before {
+            assert_eq!(Call::modern("/mcp", method, 1, json!({})).send(gateway.port).await.status, 200);
+        }
+        for time in 0..3 {
+            let call = Call::post("/mcp", message::initialize(LEGACY, json!({})).to_string());
+            let reply = call.send(gateway.port).await;
+            assert_eq!(reply.verdict(), (400, Some(-32022)), "after {before:?}, {time}: {reply:?}");
+            assert_eq!(reply.rpc()["error"]["data"]["supported"], json!([MODERN]));
+            assert!(reply.header("mcp-session-id").is_none());
+        }
+    }
+}

@@ -129,3 +129,18 @@ async fn a_cancellation_reaches_the_one_child_that_has_the_request() {
     assert_eq!(answered, [1, 3, 4], "2 is never answered");
     assert!(peers[0].got("notifications/cancelled").is_empty());
 }
+
+#[tokio::test]
+async fn initialize_after_modern_requests_is_refused_where_all_servers_are_modern() {
+    let server = Server::start(Era::Modern, &Catalogue::new("one").tools(1));
+    let mut door = open(json!({ "one": server.config() }));
+    door.send(&message::modern("server/discover", 1, json!({})));
+    assert!(door.answer(&json!(1)).0["result"].is_object());
+    door.send(&message::initialize(LEGACY, json!({})));
+    let (answer, _) = door.answer(&json!(0));
+    assert_eq!(answer["error"]["code"], -32022, "{answer}");
+    door.send(&message::request("tools/list", 2, json!({})));
+    let (answer, _) = door.answer(&json!(2));
+    let text = answer["error"]["message"].as_str().unwrap();
+    assert!(text.contains("_meta") && !text.contains("header"), "what helps on a pipe: {answer}");
+}

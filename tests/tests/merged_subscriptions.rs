@@ -210,3 +210,22 @@ async fn a_server_that_forgot_its_sessions_is_subscribed_to_again() {
     assert_eq!(again.message()["params"]["uri"], "file:///r000");
     assert_eq!(again.header("mcp-session-id"), servers[0].calls("tool-000").pop().unwrap().header("mcp-session-id"));
 }
+
+#[tokio::test]
+async fn what_nobody_asked_for_is_not_passed_on() {
+    let (gateway, servers) = three(Era::Modern).await;
+    let mut stream = listen(7, json!({ "toolsListChanged": true })).open(gateway.port).await;
+    assert_eq!(stream.message().await["method"], "notifications/subscriptions/acknowledged");
+    servers[0].listened().await;
+    let unasked = [
+        ("notifications/resources/updated", json!({ "uri": "file:///r000" })),
+        ("notifications/tasks", json!({ "taskId": "t", "status": "working" })),
+        ("notifications/message", json!({ "level": "info", "data": 1 })),
+        ("notifications/prompts/list_changed", json!({})),
+    ];
+    for (method, params) in unasked {
+        servers[0].tell(method, params, |_| true).await;
+    }
+    servers[0].announce("tools").await;
+    assert_eq!(stream.message().await["method"], "notifications/tools/list_changed", "nothing before it");
+}

@@ -321,3 +321,23 @@ async fn what_was_found_out_is_found_out_anew_after_a_redeployment() {
     assert_eq!(initialize(&gateway).await.verdict(), (502, INTERNAL));
     assert_eq!(Session::open(gateway.port, "/servers/two/mcp").await.call("echo", json!({})).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_stream_that_names_no_endpoint_is_waited_for_as_long_as_the_server_may_take() {
+    let server = Upstream::start(async |_| {
+        let (pipe, answer) = Answer::stream("text/event-stream");
+        tokio::spawn(async move {
+            pipe.send(": hello\n\n").await;
+            pipe.closed().await;
+        });
+        answer
+    });
+    let config = json!({ "url": server.url(), "transport": "sse", "timeout": 2 });
+    let gateway = Gateway::with(json!({ "one": config })).await;
+    let start = Instant::now();
+    let call = Call::post(PATH, message::initialize(message::LEGACY, json!({})).to_string());
+    let reply = call.send_patiently(gateway.port).await;
+    let time = start.elapsed();
+    assert_eq!(reply.verdict(), (502, INTERNAL), "{reply:?}");
+    assert!((Duration::from_millis(1900)..Duration::from_secs(12)).contains(&time), "{time:?}");
+}

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use sluice_mcp::Span;
 
-use super::{Holder, Kind};
+use super::{Holder, Kind, bit};
 use crate::budget::Held;
 use crate::limit;
 use crate::wire::MemoryFile;
@@ -74,10 +74,6 @@ struct Unwatched {
     times: u32,
     /// The last watch could not be opened, or ended: none is before then.
     not_before: Option<Instant>,
-}
-
-fn bit(kind: Kind) -> u8 {
-    1 << kind as u8
 }
 
 impl Moment {

@@ -147,6 +147,7 @@ fn token(key: &str) -> String {
 }
 
 /// One server's list as a door shows it.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Exposed {
     pub naming: Naming,
     /// In the server's order, without what is not shown.
@@ -158,6 +159,7 @@ pub(crate) struct Exposed {
 }
 
 /// One item of it.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Shown {
     /// The name, URI or template clients know.
     pub exposed: Box<str>,

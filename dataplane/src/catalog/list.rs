@@ -1,7 +1,7 @@
 //! One list of one server, all its pages, as doors show it.
 
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ pub(crate) struct List {
     pub ttl: Option<Duration>,
     /// Good for those only whom it was fetched for (`cacheScope`).
     pub private: bool,
-    pub shown: Exposed,
+    pub shown: Arc<Exposed>,
     /// Of all that the server wrote, to tell whether another fetch brought the same.
     digest: u64,
 }
@@ -50,7 +50,7 @@ impl List {
             fetched: Instant::now(),
             ttl: facts.ttl,
             private: facts.private,
-            shown: Exposed::new(kind, items, exposure, naming),
+            shown: Arc::new(Exposed::new(kind, items, exposure, naming)),
             digest: hasher.finish(),
         }
     }

@@ -24,7 +24,8 @@ impl Memory {
         let kept: Value =
             std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         let servers = kept["servers"].as_object().into_iter().flatten();
-        let known = servers.map(|(name, about)| (name.clone(), Arc::new(About::of(about.to_string().as_bytes()))));
+        let about = |kept: &Value| About { modern: kept["modern"] == true, ..About::of(kept.to_string().as_bytes()) };
+        let known = servers.map(|(name, kept)| (name.clone(), Arc::new(about(kept))));
         Self { path, known: Mutex::new(known.collect()) }
     }
 
@@ -47,7 +48,10 @@ impl Memory {
 
     /// Beside the old file and over it: a crash leaves one of both, whole.
     fn write(&self, known: &BTreeMap<String, Arc<About>>) -> std::io::Result<()> {
-        let about = |about: &About| json!({ "capabilities": about.capabilities, "instructions": about.instructions });
+        let about = |about: &About| {
+            let (capabilities, instructions) = (&about.capabilities, &about.instructions);
+            json!({ "capabilities": capabilities, "instructions": instructions, "modern": about.modern })
+        };
         let servers: serde_json::Map<_, _> = known.iter().map(|(name, known)| (name.clone(), about(known))).collect();
         let fresh = self.path.with_extension("json.new");
         let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
@@ -65,7 +69,7 @@ mod tests {
     fn what_was_kept_is_there_again_and_a_broken_file_is_nothing() {
         let folder = std::env::temp_dir().join(format!("sluice-memory-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let about = Arc::new(About::of(br#"{"capabilities":{"tools":{}},"instructions":"Be kind."}"#));
+        let about = Arc::new(About::discovered(br#"{"capabilities":{"tools":{}},"instructions":"Be kind."}"#));
         let memory = Memory::load(&folder);
         assert_eq!(memory.of("one"), None);
         memory.keep([("one".to_owned(), Arc::clone(&about))].into());

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use papaya::HashMap as Concurrent;
 
 use super::exposure::Naming;
-use super::{Audience, Kind, List};
+use super::{Audience, Holder, Kind, List};
 use crate::limit;
 use crate::wire::MemoryFile;
 
@@ -71,7 +71,7 @@ impl Page {
 
 impl Part {
     fn is(&self, other: &Self) -> bool {
-        self.server == other.server && Arc::ptr_eq(&self.list, &other.list) && self.seen == other.seen
+        self.server == other.server && Arc::ptr_eq(&self.list.shown, &other.list.shown) && self.seen == other.seen
     }
 
     fn shows(&self, item: usize) -> bool {
@@ -226,23 +226,26 @@ impl Offers {
         self.made.pin().get(viewer).filter(|offer| offer.is_good(state, now)).cloned()
     }
 
-    /// One that shows just these parts, be it good or not: the last one made for them, or where policies left something out
-    /// any other's. What it serialised is shared by all who see the same.
+    /// One that shows just these parts, be it good or not: the last one made for them, or where policies left something out,
+    /// or servers were asked for them alone, any other's. What it serialised is shared by all who see the same.
     pub(crate) fn alike(&self, viewer: &Viewer, naming: Naming, parts: &[Part]) -> Option<Arc<Offer>> {
         let made = self.made.pin();
         let last = made.get(viewer).filter(|offer| offer.content.is(naming, parts));
-        let (_, view, kind) = viewer;
-        let others = || made.iter().filter(|((_, _, other), _)| *view != 0 && other == kind).map(|(_, offer)| offer);
+        let (audience, view, kind) = viewer;
+        let apart = *view != 0 || audience.holder != Holder::Everybody;
+        let others = || made.iter().filter(|((_, _, other), _)| apart && other == kind).map(|(_, offer)| offer);
         last.or_else(|| others().find(|offer| offer.content.is(naming, parts))).cloned()
     }
 
     /// Keeps an offer for the next who asks.
     pub(crate) fn keep(&self, viewer: &Viewer, offer: &Arc<Offer>) {
-        let made = self.made.pin();
-        if made.len() >= limit::OFFERS {
-            made.clear();
+        if !viewer.0.is_for_once() {
+            let made = self.made.pin();
+            if made.len() >= limit::OFFERS {
+                made.clear();
+            }
+            made.insert(*viewer, Arc::clone(offer));
         }
-        made.insert(*viewer, Arc::clone(offer));
         self.tell_clashes(viewer.2, offer);
     }
 

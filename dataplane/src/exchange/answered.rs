@@ -12,7 +12,7 @@ use sluice_mcp::{
 use sluice_snapshot::model::Protocol;
 use smallvec::SmallVec;
 
-use super::ask::{Kinds, content_type, credential, events, failed, is_events, probe, unusual};
+use super::ask::{Kinds, content_type, credential, events, failed, is_events, probe, turned_away, unusual};
 use super::call::{Call, Content, Pieces, Posted, Refusal, Reply};
 use super::handles::Handles;
 use super::json_stream::JsonStream;
@@ -305,6 +305,7 @@ async fn refused(mut asked: Box<Asked>, response: Response) -> Outcome {
     if let Some(reason) = credential(status) {
         return Err(asked.refuse(reason));
     }
+    let away = turned_away(&response);
     let body = response.body.collect(limit::SMALL_REPLY_BYTES, asked.call.upstream.config.timeout).await;
     let passes = |body: &Bytes| {
         let message = scan(body, ScanLimits::default()).ok().filter(|m| m.error.is_some())?;
@@ -315,7 +316,7 @@ async fn refused(mut asked: Box<Asked>, response: Response) -> Outcome {
             asked.call.record.outcome = "error";
             Ok(Reply::json(status, body))
         }
-        _ => Err(asked.refuse(unusual(status))),
+        _ => Err(asked.refuse(away.unwrap_or_else(|| unusual(status)))),
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Resu
     let response = sent.map_err(|failure| match failure {
         Failure::Unreachable(_) | Failure::Moved => Reason::ServerUnreachable,
         Failure::Broken(_) => Reason::ServerClosed,
+        Failure::Head => Reason::ServerHead,
         Failure::Timeout => Reason::ServerTimeout,
         Failure::NoToken(missing) => Reason::NoToken(missing.name.to_string()),
     })?;
@@ -157,7 +158,7 @@ pub(super) fn ended(sent: &Result<Response, Failure>, now: Instant) -> Ended {
         Ok(response) if balanced::is_out_of_order(response) => Ended::Failed,
         Ok(_) => Ended::Answered,
         Err(Failure::Unreachable(_)) if now.elapsed() < limit::SWALLOWED => Ended::Refused,
-        Err(Failure::Broken(_)) => Ended::Failed,
+        Err(Failure::Broken(_) | Failure::Head) => Ended::Failed,
         // it was not even asked
         Err(Failure::NoToken(_) | Failure::Moved) => Ended::Refused,
         Err(Failure::Unreachable(_) | Failure::Timeout) => Ended::Swallowed,
@@ -192,6 +193,16 @@ pub(super) fn credential(status: StatusCode) -> Option<Reason> {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN).then_some(Reason::ServerCredential)
 }
 
+/// That the server takes no more requests for now: a 429, or a 503 that says when it will (RFC 9110 section 10.2.3).
+pub(super) fn turned_away(response: &Response) -> Option<Reason> {
+    let said = response.headers.get("retry-after").and_then(|value| std::str::from_utf8(value).ok());
+    let retry_after = said.and_then(|seconds| seconds.trim().parse::<u32>().ok());
+    let status = response.status;
+    let away =
+        status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE && retry_after.is_some();
+    away.then_some(Reason::ServerLimits { status, retry_after })
+}
+
 pub(super) fn unusual(status: StatusCode) -> Reason {
     match credential(status) {
         Some(reason) => reason,
@@ -212,6 +223,7 @@ pub(super) fn what_failed(upstream: &Upstream, failure: Failure) -> (Reason, Str
         Failure::Unreachable(cause) => (Reason::ServerUnreachable, cause),
         Failure::Moved => (Reason::ServerUnreachable, "the endpoint that has the session is out of service".to_owned()),
         Failure::Broken(cause) => (Reason::ServerClosed, cause),
+        Failure::Head => (Reason::ServerHead, "the head of the answer exceeds a limit".to_owned()),
         Failure::Timeout => (Reason::ServerTimeout, String::new()),
         Failure::NoToken(missing) => (Reason::NoToken(missing.name.to_string()), missing.cause.to_string()),
     };

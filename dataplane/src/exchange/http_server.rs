@@ -9,7 +9,7 @@ use sluice_mcp::{Chunks, Edit, Method, ScanLimits, code, header, is_modern_refus
 use sluice_snapshot::model::Protocol;
 
 use super::answered::{Asked, answers, pass_on};
-use super::ask::{Kinds, content_type, credential, events, failed, probe, send, unusual};
+use super::ask::{Kinds, content_type, credential, events, failed, probe, send, turned_away, unusual};
 use super::balanced::repeated;
 use super::call::{Call, Posted, Reply};
 use super::conflict::Conflict;
@@ -73,6 +73,7 @@ async fn modern_refused(worker: &Rc<Worker>, mut call: Call, posted: Posted, res
     if let Some(reason) = credential(status) {
         return Err(refuse(&mut call, reason, posted.id()));
     }
+    let away = turned_away(&response);
     let body = match response.body.collect(limit::SMALL_REPLY_BYTES, call.upstream.config.timeout).await {
         Ok(body) => body,
         Err(failure) => return Err(failed(&mut call, failure, posted.id())),
@@ -87,7 +88,7 @@ async fn modern_refused(worker: &Rc<Worker>, mut call: Call, posted: Posted, res
         call.upstream.era.learn(Known::Legacy);
         return Err(refuse(&mut call, Reason::ServerIsLegacy, posted.id()));
     }
-    if !ours && !recognised && call.upstream.era.configured() == Protocol::Auto {
+    if !ours && !recognised && away.is_none() && call.upstream.era.configured() == Protocol::Auto {
         match probe(worker, &call.upstream).await {
             Ok(true) => {}
             Ok(false) => return Err(refuse(&mut call, Reason::ServerIsLegacy, posted.id())),
@@ -104,7 +105,10 @@ async fn modern_refused(worker: &Rc<Worker>, mut call: Call, posted: Posted, res
             call.record.status = status;
             Ok(Reply::json(status, body))
         }
-        None => Err(refuse(&mut call, Reason::ServerStatus(status.as_u16()), posted.id())),
+        None => {
+            let reason = away.unwrap_or_else(|| Reason::ServerStatus(status.as_u16()));
+            Err(refuse(&mut call, reason, posted.id()))
+        }
     }
 }
 
@@ -258,7 +262,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
                 Some(Reason::MethodNotAllowed("POST, DELETE"))
             }
             StatusCode::OK => Some(Reason::ServerGarbage("no event stream")),
-            status => Some(unusual(status)),
+            status => Some(turned_away(&response).unwrap_or_else(|| unusual(status))),
         };
         if let Some(reason) = reason {
             return Err(refuse(&mut call, reason, None));

@@ -27,7 +27,7 @@ use super::{
     Outcome, check_modern_message, find_session, handed, http_server, permission, pipe_server, refuse, resumption,
     sessions,
 };
-use crate::catalog::{Audience, Kind as Kinds};
+use crate::catalog::{Audience, Holder, Kind as Kinds};
 use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::{InUse, Merged, Requests, Session};
@@ -50,7 +50,10 @@ struct Stated {
     /// The request, and where the members of `_meta` that every request must carry stand in it.
     body: Bytes,
     said: [(&'static str, Option<Span>); 3],
+    /// That of the door's lists.
     audience: Audience,
+    /// Who the client is, where servers' lists are for those only who ask.
+    alone: Holder,
 }
 
 impl Client {

@@ -191,6 +191,8 @@ pub(crate) enum Failure {
     Unreachable(String),
     /// It may have been received.
     Broken(String),
+    /// The head of the answer exceeds a limit; the request may have run.
+    Head,
     /// No answer in time; it may have been received.
     Timeout,
     /// There is no token to show the server: nothing was sent.
@@ -369,6 +371,7 @@ impl From<Fault> for Failure {
         match fault {
             Fault::Unsent(cause) => Self::Unreachable(cause),
             Fault::Broken(cause) => Self::Broken(cause),
+            Fault::Head => Self::Head,
             Fault::Late => Self::Timeout,
         }
     }

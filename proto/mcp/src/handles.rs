@@ -103,7 +103,7 @@ pub fn handles_read(body: &[u8], message: &Message) -> Option<SmallVec<[(HandleK
 /// At any depth of `result` and `params`, `structuredContent` included: `uri` of objects whose `type` is `resource_link`,
 /// `resource.uri` of those whose `type` is `resource`, and what begins with `ui://` in `_meta.ui.resourceUri` and
 /// `_meta["ui/resourceUri"]` (MCP Apps). Beside them `result.contents[].uri`, `params.uri` of
-/// `notifications/resources/updated`, and `params.notifications.resourceSubscriptions[]` of
+/// `notifications/resources/updated`, `error.data.uri` (which resource was not found), and `params.notifications.resourceSubscriptions[]` of
 /// `notifications/subscriptions/acknowledged`. The items of `resources/list` are not among them: see [`crate::list_page`].
 ///
 /// Where a key occurs twice in one object, the last one counts, as with most parsers. A message that mentions no URI costs

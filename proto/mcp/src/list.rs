@@ -12,7 +12,8 @@ use crate::{
 pub struct ListPage {
     /// The items in the server's order; several of one name are all here.
     pub items: Vec<ListItem>,
-    /// How many items nobody could ask for: no objects, or without one name that is a string of whole characters.
+    /// How many items nobody could ask for: no objects, or without one name that is a string of whole characters, and not an
+    /// empty one.
     pub nameless: usize,
     /// The raw string token of `nextCursor`; an empty string is a cursor, null is none (specification, *Pagination*).
     pub next_cursor: Option<Span>,
@@ -156,7 +157,8 @@ impl Reader<'_> {
             cursor.lone = None;
             let string = cursor.token() == Some(b'"');
             let span = cursor.skip()?;
-            name = Some(span).filter(|_| string && cursor.lone.is_none());
+            // more than its quotes
+            name = Some(span).filter(|span| string && cursor.lone.is_none() && span.range().len() > 2);
             Ok(())
         })?;
         match name {

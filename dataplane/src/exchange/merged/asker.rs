@@ -10,7 +10,7 @@ use sluice_mcp::{Era, Kind, Method, ScanLimits, scan};
 use sluice_snapshot::model::Protocol;
 
 use super::{Stated, merged_of};
-use crate::catalog::Audience;
+use crate::catalog::{About, Audience, Holder};
 use crate::exchange::ask::{answer_to, send, unusual, what_failed};
 use crate::exchange::call::{Arrival, Posted};
 use crate::exchange::pipe_server;
@@ -49,7 +49,22 @@ impl Asker {
     pub(super) fn audience_of(&self, upstream: &Upstream) -> Audience {
         match self {
             Self::Legacy(whole) => upstream.audience(&merged_of(whole).audience, whole.principal, whole.id.0),
-            Self::Modern(stated) => stated.audience,
+            Self::Modern(stated) => stated.audience_of(upstream),
+        }
+    }
+
+    /// What a server said of itself, as far as it may be told this client.
+    pub(super) fn about(&self, upstream: &Upstream) -> Option<Arc<About>> {
+        let audience = self.audience_of(upstream);
+        let alone = if let Self::Modern(stated) = self { stated.alone() } else { audience };
+        upstream.catalogue.about_to(&alone, &audience)
+    }
+
+    /// The audience of the door's lists, where some of them are for this client only.
+    pub(super) fn alone(&self, plane: &Plane) -> Audience {
+        match self {
+            Self::Legacy(_) => self.audience(plane),
+            Self::Modern(stated) => stated.alone(),
         }
     }
 
@@ -217,12 +232,23 @@ impl Stated {
             ("io.modelcontextprotocol/clientCapabilities", p.meta_client_capabilities),
         ];
         let capabilities = p.meta_client_capabilities.map_or(&b"{}"[..], |span| span.of(&posted.body));
+        let alone = Holder::sessionless(&arrival.principal);
         let audience = Audience {
             era: Era::Modern,
             declared: super::opening::declared_digest(capabilities),
-            holder: arrival.plane.sessionless_holder(&arrival.principal),
+            holder: if arrival.plane.is_shared() { Holder::Everybody } else { alone },
         };
-        Self { body: posted.body.clone(), said, audience }
+        Self { body: posted.body.clone(), said, audience, alone }
+    }
+
+    /// The audience of one server's lists.
+    pub(super) fn audience_of(&self, upstream: &Upstream) -> Audience {
+        if upstream.catalogue.is_private() { self.alone() } else { self.audience }
+    }
+
+    /// The client's own audience.
+    pub(super) fn alone(&self) -> Audience {
+        Audience { holder: self.alone, ..self.audience }
     }
 
     /// What requests on the client's behalf say of it: members of their `_meta`.

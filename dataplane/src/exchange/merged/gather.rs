@@ -235,7 +235,7 @@ impl One {
             match opened {
                 Ok(Reply { content: Content::Messages(relay), .. }) => {
                     let asker = Asker::Legacy(Arc::clone(&self.whole));
-                    let (_watch, first) = upstream.catalogue.entry(&asker.audience_of(upstream)).watch();
+                    let (_watch, first) = upstream.catalogue.watch(&asker.audience_of(upstream));
                     if first {
                         lists::doubt(&self.worker, upstream, &asker);
                     }

@@ -136,6 +136,18 @@ struct Wanted {
     tasks: Vec<String>,
 }
 
+impl Wanted {
+    /// Whether the client asked to be told this: servers must not say anything else (2026-07-28 *Subscriptions*), and clients
+    /// need not take it. Changes of lists are told by the catalogue.
+    fn wants(&self, method: Method) -> bool {
+        match method {
+            Method::NotificationResourcesUpdated => !self.resources.is_empty(),
+            Method::NotificationTasks | Method::NotificationTasksStatus => !self.tasks.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 struct Listening {
     worker: Rc<Worker>,
     stated: Stated,
@@ -200,8 +212,10 @@ impl Listening {
                 // a server that was not there before is listened to as well
                 joined.retain(|server| seen.plane.server(server).is_some());
                 for upstream in seen.plane.servers() {
-                    let listed =
-                        upstream.catalogue.known(&this.stated.audience).is_some_and(|e| e.about.load().is_some());
+                    let listed = upstream
+                        .catalogue
+                        .known(&this.stated.audience_of(upstream))
+                        .is_some_and(|e| e.about.load().is_some());
                     if lists && listed && joined.insert(Arc::clone(upstream.name())) {
                         let wanted = Wanted { flags: this.flags, ..Wanted::default() };
                         streams.spawn_local(Rc::clone(&this).listen(Arc::clone(upstream.name()), wanted, None));
@@ -267,7 +281,6 @@ impl Listening {
             }
             _ => return Heard::Ended,
         };
-        let watch = |upstream: &Upstream| upstream.catalogue.entry(&self.stated.audience).watch();
         let mut watched = None;
         while let Some(item) = poll_fn(|cx| relay.poll_item(cx)).await {
             let Some(data) = item.data.filter(|data| !data.is_empty()) else { continue };
@@ -280,8 +293,12 @@ impl Listening {
                 let late = again || *self.acknowledged.borrow();
                 *ready = None;
                 if wanted.flags.contains(&true) {
-                    let (watching, first) = watch(upstream);
-                    watched = Some(watching);
+                    // whether or not the server says that its lists are for this client only: it may come to say so
+                    let (shared, own) = (self.stated.audience, self.stated.alone());
+                    let watches = [shared, own].map(|audience| (audience, upstream.catalogue.watch(&audience)));
+                    let now = self.stated.audience_of(upstream);
+                    let first = watches.iter().any(|(audience, (_, first))| *audience == now && *first);
+                    watched = Some(watches.map(|(_, (watch, _))| watch));
                     if first {
                         lists::doubt(&self.worker, upstream, &Asker::Modern(self.stated.clone()));
                     }
@@ -291,7 +308,7 @@ impl Listening {
                 }
                 continue;
             }
-            if self.say(Item::message(data)).await.is_err() {
+            if wanted.wants(message.method) && self.say(Item::message(data)).await.is_err() {
                 return Heard::Enough;
             }
         }

@@ -4,6 +4,7 @@
 //! all at once, each by one fetch for all who wait; a server that does not answer in time is left out (or shown as it was)
 //! and announced with `list_changed` when it comes.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -119,31 +120,45 @@ fn cursor(worker: &Worker, arrival: &Arrival, posted: &Posted, kind: Kinds) -> R
 /// What the merged door shows this client, the servers asked first where need be.
 pub(super) async fn offer(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker, kind: Kinds) -> Arc<Offer> {
     let permits = plane.permits.as_deref();
-    let viewer = (asker.audience(plane), permits.map_or(0, |permits| permits.number), kind);
+    let viewer = |audience| (audience, permits.map_or(0, |permits| permits.number), kind);
+    let (shared, alone) = (asker.audience(plane), asker.alone(plane));
     let now = Instant::now();
     let state = || (worker.node.changes.version(), plane.snapshot.revision);
-    if let Some(offer) = worker.node.offers.get(&viewer, state(), now) {
-        return offer;
+    // one that is good for all is kept for none alone: what a server keeps for those who ask is in no such one
+    for audience in [shared, alone] {
+        if let Some(offer) = worker.node.offers.get(&viewer(audience), state(), now) {
+            return offer;
+        }
     }
-    Box::pin(ask_servers(worker, plane, asker, kind)).await;
+    let asked = Box::pin(ask_servers(worker, plane, asker, kind)).await;
     // before looking: a change in between makes this offer outdated, not wrong
     let state = state();
-    let (parts, good_until) = gathered(plane, asker, kind);
+    let (parts, good_until, is_shared) = gathered(plane, asker, kind, &asked);
+    let viewer = viewer(if is_shared { shared } else { alone });
     let naming = Naming::merged(plane.snapshot.prefix);
     let before = worker.node.offers.alike(&viewer, naming, &parts);
     let offer = Arc::new(Offer::new(state, naming, parts, good_until, permits.is_some(), before.as_deref()));
     worker.node.offers.keep(&viewer, &offer);
+    if alone.is_for_once() {
+        plane.servers().for_each(|upstream| upstream.catalogue.forget(&alone));
+    }
     offer
 }
 
-/// The lists of all servers as they are now, and until when that is good.
-fn gathered(plane: &Plane, asker: &Asker, kind: Kinds) -> (Vec<Part>, Instant) {
+/// The entries that were filled just now, by server: when many ask at once, they may not be kept for long.
+type Asked = HashMap<u64, Arc<Entry>>;
+
+/// The lists of all servers as they are now, until when that is good, and whether it is for all of the door's audience.
+fn gathered(plane: &Plane, asker: &Asker, kind: Kinds, asked: &Asked) -> (Vec<Part>, Instant, bool) {
     let now = Instant::now();
     let naming = Naming::merged(plane.snapshot.prefix);
     let mut good_until = now + limit::CATALOGUE_WATCHED;
     let mut parts = Vec::new();
+    let mut is_shared = true;
     for upstream in plane.servers().filter(|upstream| asker.reaches(upstream)) {
-        let entry = upstream.catalogue.entry(&asker.audience_of(upstream));
+        let audience = asker.audience_of(upstream);
+        let entry = asked.get(&upstream.id).cloned().unwrap_or_else(|| upstream.catalogue.entry(&audience));
+        is_shared &= !upstream.catalogue.is_private();
         let again = match entry.good_until(kind, now) {
             Some(until) => until,
             None => now + entry.held_back(now).map_or(Duration::ZERO, |trouble| trouble.wait(now)),
@@ -164,7 +179,7 @@ fn gathered(plane: &Plane, asker: &Asker, kind: Kinds) -> (Vec<Part>, Instant) {
             }
         }
     }
-    (parts, good_until)
+    (parts, good_until, is_shared)
 }
 
 /// Which items of a list policies let be seen; `None`: all.
@@ -178,7 +193,7 @@ fn seen(permits: &Permits, server: &str, kind: Kinds, list: &List) -> Option<Box
 }
 
 /// Asks every server whose list is not good any more, and waits as long as makes sense.
-async fn ask_servers(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker, kind: Kinds) {
+async fn ask_servers(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker, kind: Kinds) -> Asked {
     let now = Instant::now();
     let mut asked = JoinSet::new();
     for upstream in plane.servers().filter(|upstream| asker.reaches(upstream)) {
@@ -196,15 +211,21 @@ async fn ask_servers(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker, kin
             (false, false) => limit::LIST_WAIT,
         };
         let fetching = begin(worker, upstream, asker, kind);
+        let id = upstream.id;
         asked.spawn_local(async move {
-            let late = tokio::time::timeout(wait, fetching).await.is_err();
+            let fetched = tokio::time::timeout(wait, fetching).await;
             // one that is slow again is not in trouble: what it has comes, and is told
-            if late && !slow && entry.good_until(kind, Instant::now()).is_none() {
+            if fetched.is_err() && !slow && entry.good_until(kind, Instant::now()).is_none() {
                 entry.fail(kind, Reason::ServerSilent);
             }
+            Some((id, fetched.ok()?.ok()?))
         });
     }
-    while asked.join_next().await.is_some() {}
+    let mut filled = Asked::new();
+    while let Some(joined) = asked.join_next().await {
+        filled.extend(joined.ok().flatten());
+    }
+    filled
 }
 
 /// Asks one server, and waits for it.
@@ -248,7 +269,7 @@ pub(super) async fn answers(worker: &Rc<Worker>, upstream: &Arc<Upstream>, state
     if upstream.era.modern().is_some() {
         return Ok(());
     }
-    let failure = || upstream.catalogue.known(&stated.audience).and_then(|entry| entry.failure());
+    let failure = || upstream.catalogue.known(&stated.audience_of(upstream)).and_then(|entry| entry.failure());
     if failure().filter(Reason::is_silence).is_none() {
         return Ok(());
     }
@@ -269,24 +290,53 @@ pub(super) fn doubt(worker: &Rc<Worker>, upstream: &Arc<Upstream>, asker: &Asker
     }
 }
 
-/// Begins to fetch a list; the fetch goes on if nobody waits for it any more.
+/// Begins to fetch a list; the fetch goes on if nobody waits for it any more. What comes back is where the list is then.
 pub(super) fn begin(
     worker: &Rc<Worker>,
     upstream: &Arc<Upstream>,
     asker: &Asker,
     kind: Kinds,
-) -> tokio::task::JoinHandle<()> {
+) -> tokio::task::JoinHandle<Arc<Entry>> {
     let (worker, upstream, asker) = (Rc::clone(worker), Arc::clone(upstream), asker.clone());
     tokio::task::spawn_local(async move {
-        let entry = upstream.catalogue.entry(&asker.audience_of(&upstream));
-        let _one = entry.fetching(kind).await;
+        let catalogue = &upstream.catalogue;
+        let mut audience = asker.audience_of(&upstream);
+        let mut entry = catalogue.entry(&audience);
+        let mut one = entry.fetching(kind).await;
+        // whoever waited for a list that was for somebody else only asks for an own one
+        while asker.audience_of(&upstream) != audience {
+            drop(one);
+            audience = asker.audience_of(&upstream);
+            entry = catalogue.entry(&audience);
+            one = entry.fetching(kind).await;
+        }
         if entry.good_until(kind, Instant::now()).is_some() || entry.held_back(Instant::now()).is_some() {
-            return;
+            drop(one);
+            if matches!(asker, Asker::Modern(_)) && entry.failure().is_none() && asker.about(&upstream).is_none() {
+                // what it says of itself, it says to each client anew
+                let _ = open(&worker, &upstream, &asker, &entry).await;
+            }
+            return entry;
         }
         // a session that ends meanwhile must not end the fetch half done for others
         entry.begin(kind);
         match fetch(&worker, &upstream, &asker, &entry, kind).await {
-            Ok(list) => entry.keep(kind, list),
+            Ok(list) => {
+                if matches!(asker, Asker::Modern(_)) {
+                    catalogue.learn_list(kind, list.private);
+                }
+                let now = asker.audience_of(&upstream);
+                if now == audience {
+                    entry.keep(kind, catalogue.sharing(kind, list));
+                } else {
+                    let other = catalogue.entry(&now);
+                    // whoever waits here looks there
+                    drop(one);
+                    let _one = other.fetching(kind).await;
+                    other.keep_instead(&entry, kind, catalogue.sharing(kind, list));
+                    return Arc::clone(&other);
+                }
+            }
             // the asker's trouble, not the server's: the next one may have better luck
             Err(Reason::SessionUnknown | Reason::ChildLimit) => entry.undo(kind),
             Err(_) if asker.is_gone() => entry.undo(kind),
@@ -295,6 +345,8 @@ pub(super) fn begin(
                 entry.fail(kind, reason);
             }
         }
+        drop(one);
+        entry
     })
 }
 
@@ -307,7 +359,7 @@ async fn fetch(
     kind: Kinds,
 ) -> Result<List, Reason> {
     let begun = Instant::now();
-    {
+    let about = {
         let _one = entry.opening.lock().await;
         // Processes start in moderate numbers. One that hangs does not hold up the others for long.
         let turn = worker.asking.acquire();
@@ -315,13 +367,13 @@ async fn fetch(
             Carrier::Pipe => tokio::time::timeout(limit::TURN_WAIT, turn).await.ok(),
             Carrier::Requests => None,
         };
-        open(worker, upstream, asker, entry).await?;
-    }
+        open(worker, upstream, asker, entry).await?
+    };
     let mut items = Vec::new();
     let mut bytes = 0;
     let mut ttl: Option<Duration> = None;
     let mut private = false;
-    let offered = entry.about.load().as_ref().is_none_or(|about| about.capabilities.get(kind.capability()).is_some());
+    let offered = about.is_none_or(|about| about.capabilities.get(kind.capability()).is_some());
     let mut cursor: Option<Bytes> = None;
     for page in 0..=limit::LIST_PAGES {
         if !offered {
@@ -379,21 +431,38 @@ async fn fetch(
 }
 
 /// Opens what asking needs, and keeps what the server says of itself.
-async fn open(worker: &Rc<Worker>, upstream: &Arc<Upstream>, asker: &Asker, entry: &Entry) -> Result<(), Reason> {
+async fn open(
+    worker: &Rc<Worker>,
+    upstream: &Arc<Upstream>,
+    asker: &Asker,
+    entry: &Entry,
+) -> Result<Option<Arc<About>>, Reason> {
     match asker {
         // keeps what the server says of itself
-        Asker::Legacy(whole) => sessions::part(worker, upstream, whole).await.map(drop),
-        Asker::Modern(_) if entry.about.load().is_some() => Ok(()),
-        Asker::Modern(_) => {
+        Asker::Legacy(whole) => {
+            sessions::part(worker, upstream, whole).await?;
+            Ok(entry.about.load_full())
+        }
+        Asker::Modern(stated) => {
+            let own = upstream.catalogue.known(&stated.alone()).and_then(|own| own.about.load_full());
+            let known = own.or_else(|| entry.about.load_full().filter(|about| !about.private));
+            if known.is_some() {
+                return Ok(known);
+            }
             let body = ask(worker, upstream, asker, Method::ServerDiscover, None).await?;
             let message =
                 scan(&body, ScanLimits { depth: u16::MAX }).map_err(|_| Reason::ServerGarbage("discovery"))?;
             // `server/discover` is required of modern servers; one without it is asked for its lists all the same
-            match message.result {
-                Some(result) => entry.about.store(Some(Arc::new(About::of(result.of(&body))))),
-                None => upstream.quirks.saw(upstream.name(), Quirk::NoDiscovery),
+            let Some(result) = message.result else {
+                upstream.quirks.saw(upstream.name(), Quirk::NoDiscovery);
+                return Ok(None);
+            };
+            let about = Arc::new(About::discovered(result.of(&body)));
+            entry.about.store(Some(Arc::clone(&about)));
+            if about.private {
+                upstream.catalogue.entry(&stated.alone()).about.store(Some(Arc::clone(&about)));
             }
-            Ok(())
+            Ok(Some(about))
         }
     }
 }

@@ -73,10 +73,10 @@ pub(super) async fn initialize(worker: &Rc<Worker>, mut arrival: Arrival, posted
     let version = Version::parse(requested.as_bytes()).filter(|version| version.era() == Era::Legacy);
     let mut result = json!({
         "protocolVersion": version.unwrap_or(Version::V2025_11_25).as_str(),
-        "capabilities": union::capabilities(&arrival.plane),
+        "capabilities": union::capabilities(&arrival.plane, &asker),
         "serverInfo": { "name": &*arrival.plane.snapshot.name, "version": env!("CARGO_PKG_VERSION") },
     });
-    if let Some(instructions) = union::instructions(&arrival.plane) {
+    if let Some(instructions) = union::instructions(&arrival.plane, &asker) {
         result["instructions"] = instructions.into();
     }
     arrival.record.outcome = "ok";
@@ -132,14 +132,19 @@ fn only_modern(plane: &Plane, asker: &Asker) -> Option<Vec<String>> {
 async fn meet(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker) {
     let now = Instant::now();
     let mut unknown = JoinSet::new();
+    // with one legacy server the door takes `initialize`, whatever the others do
+    let takes_all = matches!(asker, Asker::Modern(_)) || plane.servers().any(|upstream| upstream.era.is_legacy());
     for upstream in plane.servers() {
         let entry = upstream.catalogue.entry(&asker.audience_of(upstream));
-        if entry.good_until(Kinds::Tools, now).is_some() || entry.held_back(now).is_some() {
+        let known = asker.about(upstream);
+        if known.is_some() && entry.good_until(Kinds::Tools, now).is_some() || entry.held_back(now).is_some() {
             continue;
         }
         let fetching = lists::begin(worker, upstream, asker, Kinds::Tools);
         // who did not answer before is not waited for again
-        if upstream.catalogue.about().is_none() && entry.failure().is_none() {
+        // one that was modern so far may take `initialize` as well, or not
+        let is_known = known.is_some_and(|about| !about.modern || takes_all);
+        if !is_known && entry.failure().is_none() {
             unknown.spawn_local(async move { drop(fetching.await) });
         }
     }
@@ -150,20 +155,22 @@ async fn meet(worker: &Rc<Worker>, plane: &Arc<Plane>, asker: &Asker) {
 
 /// `server/discover`: what the servers are together.
 pub(super) async fn discover(worker: &Rc<Worker>, arrival: Arrival, posted: Posted, client: &Client) -> Outcome {
-    meet(worker, &arrival.plane, &client.asker()).await;
+    let asker = client.asker();
+    meet(worker, &arrival.plane, &asker).await;
+    // policies show each principal its own servers
+    let private = arrival.plane.permits.is_some() || union::is_private(&arrival.plane, &asker);
     let mut result = json!({
         "resultType": "complete",
         "supportedVersions": [Version::V2026_07_28.as_str()],
-        "capabilities": union::capabilities(&arrival.plane),
+        "capabilities": union::capabilities(&arrival.plane, &asker),
         // servers come and go, and so does what they can
         "ttlMs": limit::DISCOVERY_TTL.as_millis() as u64,
-        // policies show each principal its own servers
-        "cacheScope": if arrival.plane.permits.is_some() { "private" } else { "public" },
+        "cacheScope": if private { "private" } else { "public" },
         "_meta": { "io.modelcontextprotocol/serverInfo": {
             "name": &*arrival.plane.snapshot.name, "version": env!("CARGO_PKG_VERSION")
         }},
     });
-    if let Some(instructions) = union::instructions(&arrival.plane) {
+    if let Some(instructions) = union::instructions(&arrival.plane, &asker) {
         result["instructions"] = instructions.into();
     }
     Ok(own_result(arrival, &posted, result.to_string().as_bytes()))
@@ -194,7 +201,8 @@ pub(super) async fn modern_door(
         }
     }
     let undecided = |upstream: &&Arc<Upstream>| {
-        let starting = || upstream.catalogue.known(&stated.audience).is_none_or(|entry| entry.may_be_starting());
+        let starting =
+            || upstream.catalogue.known(&stated.audience_of(upstream)).is_none_or(|entry| entry.may_be_starting());
         discovery && is_unknown(upstream) && starting()
     };
     match plane.servers().find(|upstream| upstream.era.is_legacy() || undecided(upstream)) {
@@ -218,7 +226,7 @@ fn is_unknown(upstream: &Arc<Upstream>) -> bool {
 async fn find_out(worker: &Rc<Worker>, servers: Vec<&Arc<Upstream>>, stated: &Stated) {
     let mut asked = JoinSet::new();
     for &upstream in &servers {
-        let entry = upstream.catalogue.entry(&stated.audience);
+        let entry = upstream.catalogue.entry(&stated.audience_of(upstream));
         if entry.held_back(Instant::now()).is_some() {
             continue;
         }

@@ -2,16 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::catalog::About;
+use super::asker::Asker;
 use crate::plane::Plane;
 
 /// The capabilities of a door behind which these servers are. Capabilities cannot grow later: what a server that is not
 /// known yet may turn out to have is declared.
-pub(super) fn capabilities(plane: &Plane) -> Value {
+pub(super) fn capabilities(plane: &Plane, asker: &Asker) -> Value {
     let mut all = Map::new();
     let mut unknown = false;
     for upstream in plane.servers() {
-        match upstream.catalogue.about() {
+        match asker.about(upstream) {
             Some(about) => merge(&mut all, &about.capabilities),
             None => unknown = true,
         }
@@ -31,6 +31,11 @@ pub(super) fn capabilities(plane: &Plane) -> Value {
     all.into()
 }
 
+/// Whether any of it is for this client only.
+pub(super) fn is_private(plane: &Plane, asker: &Asker) -> bool {
+    plane.servers().any(|upstream| asker.about(upstream).is_some_and(|about| about.private))
+}
+
 /// Adds what one server can: objects are joined, a flag is up if any is.
 fn merge(all: &mut Map<String, Value>, one: &Value) {
     for (name, value) in one.as_object().into_iter().flatten() {
@@ -44,9 +49,9 @@ fn merge(all: &mut Map<String, Value>, one: &Value) {
 }
 
 /// The servers' instructions, each under its server's name; `None` when none has any.
-pub(super) fn instructions(plane: &Plane) -> Option<String> {
+pub(super) fn instructions(plane: &Plane, asker: &Asker) -> Option<String> {
     let each = plane.servers().filter_map(|upstream| {
-        let about: std::sync::Arc<About> = upstream.catalogue.about()?;
+        let about = asker.about(upstream)?;
         Some(format!("# {}\n\n{}", upstream.name(), about.instructions.as_deref()?.trim()))
     });
     let joined = each.collect::<Vec<_>>().join("\n\n");

@@ -10,7 +10,7 @@ use sluice_http1::Fields;
 use sluice_mcp::{Kind, Message, ScanLimits, decode_string, header, is_modern_refusal, scan};
 use sluice_snapshot::model::Protocol;
 
-use crate::exchange::ask::{answer_to, probe, send, unusual, what_failed};
+use crate::exchange::ask::{answer_to, probe, send, turned_away, unusual, what_failed};
 use crate::exchange::forward;
 use crate::limit;
 use crate::node::Worker;
@@ -72,8 +72,9 @@ async fn greet_http(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Gr
         Trouble { reason, cause: Some(cause) }
     })?;
     let status = response.status;
+    let away = turned_away(&response);
     if status.is_server_error() || status.is_redirection() || unusual(status) == Reason::ServerCredential {
-        return Err(unusual(status).into());
+        return Err(away.unwrap_or_else(|| unusual(status)).into());
     }
     let (session, place) = session_of(upstream, &response);
     let asked = greeting.message.id.map(|id| id.of(greeting.initialize));
@@ -90,14 +91,14 @@ async fn greet_http(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Gr
     if !modern_error && Box::pin(upstream.detect(status)).await {
         return greet_child(upstream, greeting).await;
     }
-    let maybe = upstream.era.configured() == Protocol::Auto;
+    let maybe = upstream.era.configured() == Protocol::Auto && away.is_none();
     if modern_error || (maybe && probe(worker, upstream).await == Ok(true)) {
         return Err(is_modern(upstream, greeting).into());
     }
     match message {
         Some(message) if message.error.is_some() => Ok(Opened::Refused { body, status }),
         _ if status.is_success() => Err(Reason::ServerGarbage("no answer to `initialize`").into()),
-        _ => Err(unusual(status).into()),
+        _ => Err(away.unwrap_or_else(|| unusual(status)).into()),
     }
 }
 

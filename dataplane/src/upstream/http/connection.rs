@@ -50,6 +50,8 @@ pub(in crate::upstream) enum Fault {
     /// No byte of the request was written.
     Unsent(String),
     Broken(String),
+    /// The head of the answer exceeds a limit.
+    Head,
     Late,
 }
 
@@ -205,7 +207,7 @@ impl Begun {
                 HeadError::Malformed | HeadError::Version | HeadError::Tls => {
                     Fault::Broken("the answer is not HTTP/1.1".to_owned())
                 }
-                HeadError::TooLarge => Fault::Broken("the head of the answer is larger than the limit".to_owned()),
+                HeadError::TooLarge => Fault::Head,
             })?;
             let Some((head, length)) = parsed else {
                 self.read.extend_from_slice(rest);

@@ -42,7 +42,7 @@ pub(super) struct Sse {
 }
 
 impl Sse {
-    /// Opens the stream and waits for its `endpoint` event.
+    /// Opens the stream and waits for its `endpoint` event, no longer than for any answer of the server.
     pub(super) async fn open(
         server: &Server,
         target: &Target,
@@ -50,10 +50,9 @@ impl Sse {
         connections: &Arc<Gauge>,
     ) -> Result<Self, Unopened> {
         let pools = Rc::new(Pools::new(Arc::clone(connections)));
-        let late = Instant::now() + limit::STREAM_OPEN;
-        let response = pools
-            .send(Key::default(), target, &Request::empty(Method::GET), Instant::now(), limit::STREAM_OPEN)
-            .await?;
+        let wait = limit::STREAM_OPEN.min(server.timeout);
+        let late = Instant::now() + wait;
+        let response = pools.send(Key::default(), target, &Request::empty(Method::GET), Instant::now(), wait).await?;
         if response.status != StatusCode::OK {
             return Err(Unopened::of_status(response.status));
         }

@@ -5,7 +5,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Sink as _, SinkExt as _, Stream as _};
@@ -46,7 +46,8 @@ pub(super) struct WebSocket {
 }
 
 impl WebSocket {
-    /// Connects and shakes hands, in at most [`limit::STREAM_OPEN`] after the connection is there.
+    /// Connects and shakes hands, in at most [`limit::STREAM_OPEN`] after the connection is there, and no longer than the
+    /// server may take for any answer.
     pub(super) async fn open(
         server: &Server,
         target: &Target,
@@ -55,7 +56,9 @@ impl WebSocket {
     ) -> Result<Self, Unopened> {
         let unreachable = |error: &dyn std::fmt::Display| Unopened::new(Reason::ServerUnreachable, error.to_string());
         let socket = connection::open(target.endpoint()).await.map_err(|e| unreachable(&e))?;
-        let upgraded = upgrade(target, Connection::new(socket, connections.enter())).await?;
+        let upgraded =
+            upgrade(target, Connection::new(socket, connections.enter()), limit::STREAM_OPEN.min(server.timeout))
+                .await?;
         if !upgraded.named {
             quirks.saw(&server.name, Quirk::NoSubprotocol);
         }
@@ -165,8 +168,8 @@ struct Upgraded {
     named: bool,
 }
 
-/// The opening handshake (RFC 6455 section 4.1), in at most [`limit::STREAM_OPEN`].
-async fn upgrade(target: &Target, mut connection: Connection) -> Result<Upgraded, Unopened> {
+/// The opening handshake (RFC 6455 section 4.1).
+async fn upgrade(target: &Target, mut connection: Connection, wait: Duration) -> Result<Upgraded, Unopened> {
     let key = generate_key();
     let mut request = Request::bare();
     let fixed = [
@@ -180,7 +183,7 @@ async fn upgrade(target: &Target, mut connection: Connection) -> Result<Upgraded
         // tokens and base64 are field values
         let _ = request.headers.push(name.as_bytes(), value.as_bytes());
     }
-    let deadline = Instant::now() + limit::STREAM_OPEN;
+    let deadline = Instant::now() + wait;
     target.ready(deadline).await?;
     let (answer, came) = connection.say(target, request, deadline).await?;
     if answer.status == StatusCode::UNAUTHORIZED {

@@ -73,6 +73,7 @@ impl From<Failure> for Unopened {
     fn from(failure: Failure) -> Self {
         let detail = match failure {
             Failure::Unreachable(detail) | Failure::Broken(detail) => detail,
+            Failure::Head => return Self::new(Reason::ServerHead, "the head of the answer exceeds a limit"),
             Failure::Timeout => "no answer in time".to_owned(),
             Failure::Moved => "the endpoint is out of service".to_owned(),
             Failure::NoToken(missing) => {

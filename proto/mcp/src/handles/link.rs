@@ -21,13 +21,14 @@ pub(super) fn may_hold(body: &[u8]) -> bool {
 pub(super) fn find(body: &[u8], found: &mut dyn FnMut(Span)) {
     let mut cursor = Cursor::new(body, DEEPEST as u16);
     let mut method = Method::Other;
-    let (mut result, mut params) = (None, None);
+    let (mut result, mut params, mut error) = (None, None, None);
     let walked = cursor.members(|cursor, key| {
         let span = cursor.skip()?;
         match &*key.text {
             b"method" => method = Method::from_bytes(text::decode_string(span.of(body)).as_bytes()),
             b"result" => result = Some(span),
             b"params" => params = Some(span),
+            b"error" => error = Some(span),
             _ => {}
         }
         Ok(())
@@ -38,6 +39,12 @@ pub(super) fn find(body: &[u8], found: &mut dyn FnMut(Span)) {
     let mut walk = Walk { body, found };
     if let Some(result) = result {
         walk.part(result, Role::Result);
+    }
+    if let Some(error) = error
+        && let Ok(Some(data)) = path::member(error.of(body), "data")
+    {
+        let uri = walk.part(Span { start: error.start + data.start, end: error.start + data.end }, Role::Other);
+        walk.give(uri);
     }
     if let Some(params) = params {
         let uri = walk.part(params, Role::Other);

@@ -36,6 +36,7 @@ pub(super) enum Place {
     PromptMessage,
     /// What MCP Apps say in `_meta`.
     Ui,
+    Error,
 }
 
 /// A string value that matters.
@@ -126,6 +127,8 @@ impl Place {
         match (self, key) {
             (Place::Result | Place::PromptMessage, b"content") => Target::Enter(Place::Items),
             (Place::Result, b"contents") => Target::Enter(Place::Resources),
+            (Place::Message, b"error") => Target::Enter(Place::Error),
+            (Place::Error, b"data") => Target::Enter(Place::Resource),
             (Place::Result, b"messages") => Target::Enter(Place::Messages),
             (Place::Item, b"resource") => Target::Enter(Place::Resource),
             (Place::Item | Place::Resource, b"uri") => Target::String(Site::Link),

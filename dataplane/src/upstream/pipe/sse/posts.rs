@@ -130,6 +130,7 @@ impl Way {
                 let outcome = match failure {
                     Failure::Unreachable(_) | Failure::Moved => failed(Reason::ServerUnreachable),
                     Failure::Broken(_) => failed(Reason::ServerClosed),
+                    Failure::Head => failed(Reason::ServerHead),
                     Failure::NoToken(missing) => failed(Reason::NoToken(missing.name.to_string())),
                     // it has it, and keeps the POST open until the call ends: the call has a deadline of its own
                     Failure::Timeout => Outcome::Taken(number),
