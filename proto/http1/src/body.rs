@@ -40,10 +40,22 @@ impl Body {
     /// # Errors
     /// [`BadBody::Malformed`].
     pub fn new(framing: Framing, input: Bytes) -> Result<Self, BadBody> {
+        Self::begin(framing, input, Chunked::default())
+    }
+
+    /// The same, of a request.
+    ///
+    /// # Errors
+    /// [`BadBody::Malformed`].
+    pub fn of_request(framing: Framing, input: Bytes) -> Result<Self, BadBody> {
+        Self::begin(framing, input, Chunked::strict())
+    }
+
+    fn begin(framing: Framing, input: Bytes, chunked: Chunked) -> Result<Self, BadBody> {
         let left = match framing {
             Framing::Length(0) => Left::Nothing,
             Framing::Length(length) => Left::Length(length),
-            Framing::Chunked => Left::Chunks(Chunked::default()),
+            Framing::Chunked => Left::Chunks(chunked),
             Framing::UntilClose => Left::UntilClose,
         };
         let mut body = Self { left, input, run: 0 };

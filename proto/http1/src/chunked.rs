@@ -8,6 +8,8 @@ pub struct Chunked {
     left: u64,
     /// Bytes that were no data, less what data is worth: sizes, extensions, trailers.
     idle: u32,
+    /// White space stands behind a size before an extension only.
+    strict: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +19,7 @@ enum State {
     Size,
     /// In a size.
     Digits,
-    /// White space behind a size: before an extension only.
+    /// White space behind a size.
     Space,
     /// Between a size's semicolon and the end of its line.
     Extension,
@@ -59,6 +61,13 @@ impl Chunked {
     pub const MOST_IDLE: u32 = 16 << 10;
     /// How many of them a run of data may have: a size and two line ends.
     const FRAME: u32 = 16;
+
+    /// A decoder of a request's body: what two readers could frame differently is refused. Servers that fill sizes up with spaces
+    /// are about for decades, and of their answers nobody else reads the frames.
+    #[must_use]
+    pub fn strict() -> Self {
+        Self { strict: true, ..Self::default() }
+    }
 
     /// Looks at the next bytes: what comes first in them, up to the end of one run of data. Call again with what is behind it.
     ///
@@ -104,6 +113,7 @@ impl Chunked {
                 State::Digits
             }
             (State::Digits | State::Extension, b'\r') => State::SizeEnd,
+            (State::Space, b'\r') if !self.strict => State::SizeEnd,
             (State::Digits | State::Space, b';') => State::Extension,
             (State::Digits | State::Space, b' ' | b'\t') => State::Space,
             (State::Extension, byte) if byte != b'\n' => State::Extension,

@@ -189,7 +189,7 @@ impl Read {
                 self.unread.extend_from_slice(rest);
             }
             framing => {
-                let body = Body::new(framing, Bytes::copy_from_slice(rest)).map_err(|_| HeadError::Malformed)?;
+                let body = Body::of_request(framing, Bytes::copy_from_slice(rest)).map_err(|_| HeadError::Malformed)?;
                 self.owes_continue = expects_continue && rest.is_empty();
                 self.body = Some(body);
             }
