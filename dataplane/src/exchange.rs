@@ -73,6 +73,7 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
         Ok(era) => era,
         Err(reason) => return Err(refuse(&mut arrival, reason, posted.id())),
     };
+    arrival.record.legacy = era == Era::Legacy;
     tracing::trace!(?era, method = posted.message.method.as_str(), "post");
     let mut call = match &arrival.upstream {
         Scope::Server(upstream) => {
@@ -312,7 +313,15 @@ fn note<To>(call: &mut Call<To>, posted: &Posted) {
     }
 }
 
-fn refuse<To>(call: &mut Call<To>, reason: Reason, id: Option<Bytes>) -> Refusal {
+fn refuse<To>(call: &mut Call<To>, mut reason: Reason, id: Option<Bytes>) -> Refusal {
+    // as servers of the client's era say it: what is denied cannot be told from what is not there
+    if let Reason::UnknownResource { legacy, .. } = &mut reason {
+        let names = matches!(
+            call.record.method,
+            Method::ResourcesRead | Method::ResourcesSubscribe | Method::ResourcesUnsubscribe
+        );
+        *legacy = call.record.legacy && names;
+    }
     call.record.fail(&reason);
     Refusal { reason, id }
 }

@@ -63,7 +63,11 @@ pub(crate) enum Reason {
     ResponseNotAllowed,
     UnknownTool(String),
     UnknownPrompt(String),
-    UnknownResource(String),
+    UnknownResource {
+        uri: String,
+        /// Told by the code of revisions up to 2025-11-25.
+        legacy: bool,
+    },
     UnknownMethod {
         modern: bool,
     },
@@ -213,7 +217,8 @@ impl Reason {
             NotAllowed => row(S::OK, code::INVALID_REQUEST, "not_allowed"),
             UnknownTool(_) => row(S::OK, code::INVALID_PARAMS, "unknown_tool"),
             UnknownPrompt(_) => row(S::OK, code::INVALID_PARAMS, "unknown_prompt"),
-            UnknownResource(_) => row(S::OK, code::INVALID_PARAMS, "unknown_resource"),
+            UnknownResource { legacy: false, .. } => row(S::OK, code::INVALID_PARAMS, "unknown_resource"),
+            UnknownResource { legacy: true, .. } => row(S::OK, code::RESOURCE_NOT_FOUND_LEGACY, "unknown_resource"),
             NoTasks => row(S::BAD_REQUEST, code::MISSING_CLIENT_CAPABILITY, "no_tasks"),
             NameMissing | ReferenceMissing | FilterMissing => row(S::OK, code::INVALID_PARAMS, "bad_params"),
             BadArguments(_) => row(S::OK, code::INVALID_PARAMS, "bad_arguments"),
@@ -319,7 +324,7 @@ impl Reason {
             ResponseNotAllowed => "responses are not sent by clients of this protocol version",
             UnknownTool(name) => return format!("Unknown tool: {name}").into(),
             UnknownPrompt(name) => return format!("Unknown prompt: {name}").into(),
-            UnknownResource(_) => "Resource not found",
+            UnknownResource { .. } => "Resource not found",
             UnknownMethod { .. } => {
                 "this door serves the methods of MCP only; a server's own methods are at /servers/{server}/mcp"
             }
@@ -460,7 +465,7 @@ impl Reason {
                 Some(serde_json::json!({ "retryAfterMs": u64::from(seconds) * 1_000 }).to_string())
             }
             Self::InsufficientScope(scopes) => Some(serde_json::json!({ "scopes": &**scopes }).to_string()),
-            Self::UnknownResource(uri) => Some(serde_json::json!({ "uri": uri }).to_string()),
+            Self::UnknownResource { uri, .. } => Some(serde_json::json!({ "uri": uri }).to_string()),
             _ => None,
         }
     }
