@@ -71,6 +71,10 @@ pub(crate) enum Reason {
     UnknownMethod {
         modern: bool,
     },
+    /// A server's own method, which no policy is about.
+    UnjudgedMethod {
+        modern: bool,
+    },
     /// A method of the tasks extension, which the client did not declare.
     NoTasks,
     NameMissing,
@@ -222,8 +226,12 @@ impl Reason {
             NoTasks => row(S::BAD_REQUEST, code::MISSING_CLIENT_CAPABILITY, "no_tasks"),
             NameMissing | ReferenceMissing | FilterMissing => row(S::OK, code::INVALID_PARAMS, "bad_params"),
             BadArguments(_) => row(S::OK, code::INVALID_PARAMS, "bad_arguments"),
-            UnknownMethod { modern: true } => row(S::NOT_FOUND, code::METHOD_NOT_FOUND, "unknown_method"),
-            UnknownMethod { modern: false } => row(S::OK, code::METHOD_NOT_FOUND, "unknown_method"),
+            UnknownMethod { modern: true } | UnjudgedMethod { modern: true } => {
+                row(S::NOT_FOUND, code::METHOD_NOT_FOUND, "unknown_method")
+            }
+            UnknownMethod { modern: false } | UnjudgedMethod { modern: false } => {
+                row(S::OK, code::METHOD_NOT_FOUND, "unknown_method")
+            }
             NobodyLogs => row(S::OK, code::METHOD_NOT_FOUND, "unknown_method"),
             DoorIsLegacy(_) => row(S::BAD_REQUEST, code::INVALID_REQUEST, "door_is_legacy"),
             StreamMissing => row(S::BAD_REQUEST, code::INVALID_REQUEST, "stream_missing"),
@@ -327,6 +335,9 @@ impl Reason {
             UnknownResource { .. } => "Resource not found",
             UnknownMethod { .. } => {
                 "this door serves the methods of MCP only; a server's own methods are at /servers/{server}/mcp"
+            }
+            UnjudgedMethod { .. } => {
+                "policies name tools, prompts and resources, so that none of them is about this method of the server: it is refused, but to those who may use all of the server"
             }
             NameMissing => {
                 "params must name what is asked for: `name` of a tool or prompt, `uri` of a resource, a string"
