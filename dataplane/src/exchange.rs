@@ -85,6 +85,12 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
             return Box::pin(merged::post(worker, arrival, posted, era)).await;
         }
     };
+    // what it asks for is judged as it was sent: headers and body must agree on that first
+    if era == Era::Modern
+        && let Err(reason) = check_modern(&call, &posted)
+    {
+        return Err(refuse(&mut call, reason, posted.id()));
+    }
     if call.plane.permits.is_some() {
         match permission::on_own_door(worker, &mut call, &mut posted) {
             Ok(true) => {}
@@ -106,11 +112,8 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
     }
 }
 
-/// A modern request: stateless, everything it needs is in it.
+/// A modern request, which was checked: stateless, everything it needs is in it.
 async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
-    if let Err(reason) = check_modern(&call, &posted) {
-        return Err(refuse(&mut call, reason, posted.id()));
-    }
     if call.upstream.era.is_legacy() {
         return Err(refuse(&mut call, Reason::ServerIsLegacy, posted.id()));
     }
