@@ -96,6 +96,8 @@ async fn a_revoked_node_hears_nothing_any_more_and_its_certificate_is_of_no_use_
     let second = admin.servers(&[("two", &server.config().to_string())]).await.revision;
     thief.again();
     thief.logged("the node was revoked").await;
+    let claims = |line: &str| line.contains("connected to the control plane") && !line.contains("not connected");
+    assert!(!thief.log().lines().any(claims), "it never was: {}", thief.log());
     assert!(node.revision().await < second && thief.revision().await < second, "nothing new for either");
     let client = Client::open(Era::Modern, node.port, "/servers/one/mcp").await;
     assert_eq!(client.call("tool-000", json!({})).await.status, 200, "its clients do not notice");

@@ -216,10 +216,10 @@ impl Way<'_> {
         let identity = self.identity.insert(identity);
         link.fleet.identify(identity);
         let channel = self.remote.connect(tls::known(identity).map_err(internal)?).await?;
-        tracing::info!(control_plane = self.remote.host, "connected to the control plane");
+        let welcomed = || tracing::info!(control_plane = self.remote.host, "connected to the control plane");
         let (asked, fleet) = (Arc::clone(&link.renewal), link.fleet.clone());
         tokio::select! {
-            end = converse(channel.clone(), link) => Ok(end),
+            end = converse(channel.clone(), link, welcomed) => Ok(end),
             never = keep_renewing(identity, &asked, &channel, (&self.remote.identity, &fleet)) => match never {},
         }
     }
