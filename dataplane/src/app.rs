@@ -103,7 +103,8 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         kept_keys: issuer::Kept::new(&settings.state_dir),
     };
     // a node that is alone with its control plane in one process has no need to start without it
-    let ledger = uplink.is_remote().then(|| Arc::new(Ledger::new(&settings.state_dir, &settings.node)));
+    let ledger = uplink.is_remote().then(|| Ledger::new(&settings.state_dir, &settings.node).map(Arc::new));
+    let ledger = ledger.transpose().map_err(StartError::LedgerKey)?;
     let held = ledger.as_ref().and_then(|ledger| ledger.read()).map(|(manifest, chunks)| Held { manifest, chunks });
     let peers = Peers::new(&settings.node, settings.link.is_some());
     let linking = settings.link.map(|address| bound(address, "--link")).transpose()?.map(Arc::new);

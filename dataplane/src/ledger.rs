@@ -20,6 +20,9 @@ use sluice_snapshot::chunk::{Chunks, Name};
 use crate::seal::{KeyFile, Keys};
 use sealed::SealedFile;
 
+/// The file in the state folder.
+pub(crate) const LEDGER: &str = "ledger";
+
 /// What every ledger begins with; the number is that of the format.
 const HEADER: &[u8] = b"sluice ledger 1\n";
 /// The same of what is kept of the fleet.
@@ -51,18 +54,21 @@ enum Broken {
 
 impl Ledger {
     /// The ledger in a state folder, and what seals it; the key is made where there is none.
-    pub(crate) fn new(state_dir: &Path, node: &str) -> Self {
-        let (key_file, keys) = KeyFile::open(&state_dir.join("ledger.key"));
-        let file = SealedFile::new(state_dir.join("ledger"), HEADER, node);
+    ///
+    /// # Errors
+    /// There is a key file, and its keys cannot be read: with others, a good ledger would be taken for somebody else's.
+    pub(crate) fn new(state_dir: &Path, node: &str) -> Result<Self, String> {
+        let (key_file, keys) = KeyFile::needed(&state_dir.join("ledger.key"))?;
+        let file = SealedFile::new(state_dir.join(LEDGER), HEADER, node);
         let fleet = SealedFile::new(state_dir.join("fleet"), FLEET_HEADER, node);
-        Self {
+        Ok(Self {
             file,
             fleet,
             key_file,
             keys: ArcSwap::from_pointee(ready(&keys)),
             newest: Mutex::default(),
             newest_fleet: Mutex::default(),
-        }
+        })
     }
 
     /// The keys, if they have changed.
@@ -161,19 +167,19 @@ mod tests {
     #[test]
     fn what_was_written_is_read_by_the_same_node_and_by_no_other() {
         let folder = folder("same");
-        let ledger = Ledger::new(&folder, "a");
+        let ledger = Ledger::new(&folder, "a").unwrap();
         assert!(ledger.read().is_none());
         for generation in [3, 4] {
             let (manifest, chunks) = content(generation);
             ledger.write(&manifest, &chunks).unwrap();
-            assert!(Ledger::new(&folder, "a").read() == Some((manifest, chunks)));
+            assert!(Ledger::new(&folder, "a").unwrap().read() == Some((manifest, chunks)));
         }
         let (manifest, chunks) = content(3);
         ledger.write(&manifest, &chunks).unwrap();
         assert_eq!(ledger.read().unwrap().0.generation, 4, "a later one stays");
         let raw = fs::read(folder.join("ledger")).unwrap();
         assert!(!raw.windows(7).any(|bytes| bytes == b"a t0ken"), "sealed");
-        assert!(Ledger::new(&folder, "b").read().is_none(), "of another node");
+        assert!(Ledger::new(&folder, "b").unwrap().read().is_none(), "of another node");
         assert!(folder.join("ledger.broken").exists() && !folder.join("ledger").exists());
         fs::remove_dir_all(&folder).unwrap();
     }
@@ -181,7 +187,7 @@ mod tests {
     #[test]
     fn whatever_is_broken_is_set_aside() {
         let folder = folder("broken");
-        let ledger = Ledger::new(&folder, "a");
+        let ledger = Ledger::new(&folder, "a").unwrap();
         let (manifest, chunks) = content(1);
         ledger.write(&manifest, &chunks).unwrap();
         let good = fs::read(folder.join("ledger")).unwrap();
