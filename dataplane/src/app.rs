@@ -150,7 +150,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     let sessions = kept::sessions(&settings, &plane.snapshot.sessions, inherited.is_some(), control.handle())?;
 
     let (spans, ended_spans) = Spans::new(Arc::clone(&metrics));
-    let (adopt, planes) = watch::channel(plane);
+    let planes = fleet.entitlement.open(plane);
     let node = Arc::new(Node {
         clock: Clock::start(),
         seal,
@@ -166,6 +166,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         drain: Drain::new(),
         boot: u32::from_be_bytes(seal::random()),
         planes,
+        entitlement: Arc::clone(&fleet.entitlement),
         adoptions: Adoptions::new(count),
         emptied: tokio::sync::Notify::new(),
         changes,
@@ -225,7 +226,6 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     let log = node.log.clone();
     let run = Control {
         node,
-        adopt,
         offers,
         site,
         kept,

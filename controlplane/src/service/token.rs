@@ -90,7 +90,7 @@ impl Service {
         Ok(listed)
     }
 
-    /// Ends a token, by its id, or all of a name: how many, and the head.
+    /// Ends a token, by its id, or all of a name: how many, and the revision without those of clients; 0: there were none of clients.
     ///
     /// # Errors
     ///
@@ -206,7 +206,9 @@ fn revoke(tx: &Connection, wanted: &str, author: &str, now: Timestamp) -> Result
     for token in &ended {
         end(tx, token, author, now)?;
     }
-    Ok((u32::try_from(ended.len()).unwrap_or(u32::MAX), revisions::head(tx)?))
+    let concerns_nodes = ended.iter().any(|token| token.kind == TokenKind::Client);
+    let revision = if concerns_nodes { revisions::head(tx)? } else { 0 };
+    Ok((u32::try_from(ended.len()).unwrap_or(u32::MAX), revision))
 }
 
 /// Ends a token.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::client::ControlPlane;
 use crate::output::{self, Failure, Format, time};
+use crate::spread::Wait;
 
 /// Make, list and revoke the keys of clients, the tokens of people, and those that nodes join with.
 #[derive(Debug, clap::Subcommand)]
@@ -37,10 +38,17 @@ Examples:
         control_plane: ControlPlane,
     },
     /// Take a token away; it is refused from the next second on
-    #[command(after_help = "Example:\n  sluice token revoke alice")]
+    #[command(after_help = "\
+Example:
+  sluice token revoke alice
+
+A client's key is refused by every connected node from then on, also by one that refuses the newest configuration. Exit code 1: a node \
+may still take it; stderr says which and why.")]
     Revoke {
         /// Whose, or the token's id
         name: String,
+        #[command(flatten)]
+        wait: Wait,
         #[command(flatten)]
         control_plane: ControlPlane,
     },
@@ -101,8 +109,8 @@ fn token(verb: &Verb) -> Result<(), Failure> {
             Some(connection) => remote::list(connection, *output),
             None => local::list(*output, &control_plane.state),
         },
-        Verb::Revoke { name, control_plane } => match control_plane.connect_if_meant()? {
-            Some(connection) => remote::revoke(connection, name),
+        Verb::Revoke { name, wait, control_plane } => match control_plane.connect_if_meant()? {
+            Some(connection) => remote::revoke(connection, name, wait),
             None => local::revoke(name, &control_plane.state),
         },
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use sluice_http1::Fields;
@@ -10,6 +11,7 @@ use sluice_snapshot::model::{ClientCertificates, Issuer, Snapshot};
 
 use super::certificate::Certificate;
 use super::credential::{is_token, presented};
+use super::entitled::Entitled;
 use super::issuer::{Authority, Found};
 use super::principal::{Credential, Principal};
 use super::resource::{Approach, Resource};
@@ -28,6 +30,8 @@ pub(crate) struct Known {
     clients: HashMap<[u8; 32], Principal, foldhash::fast::RandomState>,
     issuers: Vec<Arc<Authority>>,
     certificates: Option<ClientCertificates>,
+    /// Who may come in by a later configuration, which is not run: nobody else does.
+    entitled: Option<Arc<Entitled>>,
     /// Where clients reach the gateway, if that is not where it listens.
     public_url: Option<Box<str>>,
     /// Hosts that are not listed are refused.
@@ -74,15 +78,52 @@ impl Known {
         let clients =
             access.keys.iter().map(|(digest, key)| (*digest, Principal::client(&key.client, *digest, key.expires)));
         Self {
-            serial: previous.map_or(0, |previous| previous.serial + 1),
+            serial: next_serial(),
             required: access.required,
             local: Principal::local(),
             anonymous: Principal::anonymous(),
             clients: clients.collect(),
             issuers: access.issuers.iter().map(authority).collect(),
             certificates: snapshot.listener.client_certificates.clone(),
+            entitled: None,
             public_url: snapshot.listener.public_url.clone(),
             hosts_listed: !snapshot.listener.allowed_hosts.is_empty(),
+        }
+    }
+
+    /// Whether all who come in may.
+    pub(crate) fn is_within(&self, entitled: &Entitled) -> bool {
+        let keys = self.clients.values().all(|client| entitled.key(client).is_some_and(|now| now.is_same_as(client)));
+        let issuers = self.issuers.iter().all(|authority| entitled.issuer(&authority.config.url));
+        let certificates = self.certificates.as_ref().map(|taken| taken.names.iter().map(|(pattern, _)| pattern));
+        keys && issuers && certificates.is_none_or(|names| entitled.certificates(names))
+    }
+
+    /// The same without those who may not come in any more.
+    pub(crate) fn within(&self, entitled: &Arc<Entitled>) -> Self {
+        let clients = self.clients.iter().filter_map(|(digest, client)| Some((*digest, entitled.key(client)?)));
+        let issuers = self.issuers.iter().filter(|authority| entitled.issuer(&authority.config.url));
+        Self {
+            clients: clients.collect(),
+            issuers: issuers.cloned().collect(),
+            entitled: Some(Arc::clone(entitled)),
+            ..self.anew()
+        }
+    }
+
+    /// The same for those who look again: what it rests on has changed.
+    pub(crate) fn anew(&self) -> Self {
+        Self {
+            serial: next_serial(),
+            required: self.required,
+            local: self.local.clone(),
+            anonymous: self.anonymous.clone(),
+            clients: self.clients.clone(),
+            issuers: self.issuers.clone(),
+            certificates: self.certificates.clone(),
+            entitled: self.entitled.clone(),
+            public_url: self.public_url.clone(),
+            hosts_listed: self.hosts_listed,
         }
     }
 
@@ -200,10 +241,12 @@ impl Known {
     /// Whoever has a certificate of these names: the first that the configuration knows.
     fn holder<'n>(&self, mut names: impl Iterator<Item = &'n str>, expires: SystemTime) -> Option<Principal> {
         let known = &self.certificates.as_ref()?.names;
+        let is_entitled = |name: &&str| self.entitled.as_ref().is_none_or(|entitled| entitled.certificate(name));
         if known.is_empty() {
-            return Some(Principal::certificate(names.next()?, Arc::default(), expires));
+            let name = names.next().filter(is_entitled)?;
+            return Some(Principal::certificate(name, Arc::default(), expires));
         }
-        let names: Vec<&str> = names.collect();
+        let names: Vec<&str> = names.filter(is_entitled).collect();
         known.iter().find_map(|(pattern, roles)| {
             let name = names.iter().find(|name| pattern.matches(name))?;
             Some(Principal::certificate(name, Arc::clone(roles), expires))
@@ -253,6 +296,12 @@ impl Unproven {
             None => Err(Reason::BadCredential("the token is signed with a key that its issuer does not have")),
         })
     }
+}
+
+/// Counts configurations. One for the process: two that are made of the same at the same time are never taken for each other.
+fn next_serial() -> u64 {
+    static SERIAL: AtomicU64 = AtomicU64::new(0);
+    SERIAL.fetch_add(1, Ordering::Relaxed)
 }
 
 const UNKNOWN: &str = "the key or token is not known here";

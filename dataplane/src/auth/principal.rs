@@ -40,7 +40,7 @@ pub(crate) struct Identity {
 }
 
 /// By what somebody came in: what it stands or falls with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Credential {
     /// None: by where the request came from.
     Place,
@@ -120,6 +120,22 @@ impl Principal {
     /// As another node of the fleet knows it.
     pub(super) fn vouched(id: PrincipalId, anonymous: bool, identity: Identity) -> Self {
         Self { id, anonymous, identity: Arc::new(identity) }
+    }
+
+    /// The same, until then at the latest.
+    pub(super) fn until(&self, ends: Option<SystemTime>) -> Self {
+        let sooner = ends.filter(|ends| self.expires.is_none_or(|own| *ends < own));
+        let Some(ends) = sooner else { return self.clone() };
+        let Identity { name, subject, roles, scopes, credential, .. } = &*self.identity;
+        let identity = Identity {
+            name: Arc::clone(name),
+            subject: Arc::clone(subject),
+            roles: Arc::clone(roles),
+            scopes: scopes.clone(),
+            expires: Some(ends),
+            credential: credential.clone(),
+        };
+        Self { identity: Arc::new(identity), ..*self }
     }
 
     /// Inside a session an anonymous principal is that session: what belongs to it is nobody else's.

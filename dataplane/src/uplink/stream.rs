@@ -149,6 +149,11 @@ impl Stream<'_> {
                 self.link.fleet.told(fleet);
                 Ok(())
             }
+            Some(Told::Entitled(entitled)) => {
+                self.link.fleet.told_entitled(entitled);
+                // somebody waits to hear that it counts
+                self.report().await
+            }
             Some(Told::Heard(heard)) => {
                 self.link.denials.heard(heard.denials);
                 Ok(())

@@ -74,6 +74,7 @@ pub(super) struct Tokens {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Revoked {
     revoked: u32,
+    /// The revision without those of clients; 0: there were none of clients.
     revision: u64,
 }
 

@@ -6,6 +6,7 @@ use sluice_contract::v1::{CreateTokenRequest, ListTokensRequest, RevokeTokenRequ
 use super::Create;
 use crate::client::Connection;
 use crate::output::{self, Failure, Field, Format, Tone, talk, time};
+use crate::spread::Wait;
 
 pub(super) fn create(mut connection: Connection, asked: &Create) -> Result<(), Failure> {
     let kind = match (&asked.role, asked.join) {
@@ -55,22 +56,23 @@ pub(super) fn list(mut connection: Connection, format: Format) -> Result<(), Fai
     output::list(format, &tokens, none, header, row, value)
 }
 
-pub(super) fn revoke(mut connection: Connection, name: &str) -> Result<(), Failure> {
+pub(super) fn revoke(mut connection: Connection, name: &str, wait: &Wait) -> Result<(), Failure> {
     let request = RevokeTokenRequest { token: name.to_owned() };
     let answer = connection.ask(async |admin| admin.revoke_token(request).await)?;
     match answer.revoked {
-        0 => Err(Failure::other(format_args!(
-            "nobody called `{name}` has a token; `sluice token list` shows those there are"
-        ))),
-        1 => {
-            talk(&format!("revoked the token of `{name}`\n"));
-            Ok(())
+        0 => {
+            return Err(Failure::other(format_args!(
+                "nobody called `{name}` has a token; `sluice token list` shows those there are"
+            )));
         }
-        count => {
-            talk(&format!("revoked {count} tokens of `{name}`\n"));
-            Ok(())
-        }
+        1 => talk(&format!("revoked the token of `{name}`\n")),
+        count => talk(&format!("revoked {count} tokens of `{name}`\n")),
     }
+    // tokens of people and nodes are known to the control plane alone
+    if answer.revision == 0 {
+        return Ok(());
+    }
+    wait.on_revocation(&mut connection, answer.revision)?.result()
 }
 
 fn kind(token: &Token) -> &'static str {
