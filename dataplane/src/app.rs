@@ -227,6 +227,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     let run = Control {
         node,
         offers,
+        looked: AtomicU64::new(site.listeners.state()),
         site,
         kept,
         ledger,

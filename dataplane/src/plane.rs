@@ -190,6 +190,12 @@ impl Plane {
         self.letting_in(known, &self.configured)
     }
 
+    /// The same plane, where everybody is looked at again.
+    fn anew(&self) -> Arc<Self> {
+        let configured = Arc::new(self.configured.anew());
+        self.letting_in(Arc::clone(&configured), &configured)
+    }
+
     fn letting_in(&self, known: Arc<Known>, configured: &Arc<Known>) -> Arc<Self> {
         Arc::new(Self {
             snapshot: Arc::clone(&self.snapshot),

@@ -1,6 +1,6 @@
 //! The control runtime's work while the node serves: it adopts what is offered, sweeps what idles, and leads the way out.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ pub(super) struct Control {
     pub node: Arc<Node>,
     pub offers: mpsc::Receiver<Offer>,
     pub site: Site,
+    /// What certificates of clients were verified by, when streams were last asked whose they are.
+    pub looked: AtomicU64,
     pub kept: Kept,
     /// Where what is run is kept for the next start.
     pub ledger: Option<Arc<Ledger>>,
@@ -70,6 +72,7 @@ impl Control {
                 },
                 _ = tick.tick() => {
                     self.site.listeners.refresh();
+                    self.look_again();
                     self.node.seal.refresh();
                     if let Some((ledger, keys)) = self.ledger.clone().and_then(|it| it.new_keys().map(|keys| (it, keys))) {
                         tokio::task::spawn_blocking(move || ledger.exchange(&keys));
@@ -160,6 +163,15 @@ impl Control {
         }
         self.node.adoptions.reached(generation).await;
         self.site.listeners.open(listeners).await;
+        self.look_again();
+    }
+
+    /// Has everybody who is in looked at again, if certificates are verified by something else than before.
+    fn look_again(&self) {
+        let state = self.site.listeners.state();
+        if self.looked.swap(state, Ordering::Relaxed) != state {
+            self.node.entitlement.look_again();
+        }
     }
 
     /// Sees to it that somebody minds the keys of each issuer.

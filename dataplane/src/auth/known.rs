@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use sluice_http1::Fields;
 use sluice_snapshot::model::{ClientCertificates, Issuer, Snapshot};
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, Shown};
 use super::credential::{is_token, presented};
 use super::entitled::Entitled;
 use super::issuer::{Authority, Found};
@@ -154,9 +154,10 @@ impl Known {
                 let stays = self.issuers.iter().any(|authority| authority.config == *issuer);
                 stays.then(|| principal.clone())
             }
-            Credential::Certificate => {
+            Credential::Certificate(shown) => {
                 let names = [&*principal.name];
-                self.holder(names.into_iter(), principal.expires?)
+                let is_good = shown.as_ref().is_none_or(|shown| shown.is_good());
+                self.holder(names.into_iter(), principal.expires?, shown.as_ref()).filter(|_| is_good)
             }
         }
     }
@@ -182,6 +183,10 @@ impl Known {
     /// Why not; or that it is not known yet.
     pub(crate) fn authenticate(&self, verified: &Verified, asking: Asking<'_>) -> Result<Principal, Refused> {
         let must = self.required || asking.certificate.is_some();
+        // a new connection would not be had by it
+        if asking.certificate.is_some_and(|certificate| !certificate.shown.is_good()) {
+            return Err(Reason::BadCredential(REVOKED).into());
+        }
         let given = match presented(asking.headers) {
             Err(reason) if must => return Err(reason.into()),
             given => given.ok().flatten(),
@@ -194,7 +199,9 @@ impl Known {
             }
         }
         if let Some(certificate) = asking.certificate {
-            let holder = certificate.holder(self.serial, || self.holder(certificate.names(), certificate.expires));
+            let holder = certificate.holder(self.serial, || {
+                self.holder(certificate.names(), certificate.expires, Some(&certificate.shown))
+            });
             return holder.filter(|holder| holder.is_current()).ok_or(Reason::BadCredential(CERTIFICATE).into());
         }
         if self.required {
@@ -239,17 +246,22 @@ impl Known {
     }
 
     /// Whoever has a certificate of these names: the first that the configuration knows.
-    fn holder<'n>(&self, mut names: impl Iterator<Item = &'n str>, expires: SystemTime) -> Option<Principal> {
+    fn holder<'n>(
+        &self,
+        mut names: impl Iterator<Item = &'n str>,
+        expires: SystemTime,
+        shown: Option<&Arc<Shown>>,
+    ) -> Option<Principal> {
         let known = &self.certificates.as_ref()?.names;
         let is_entitled = |name: &&str| self.entitled.as_ref().is_none_or(|entitled| entitled.certificate(name));
         if known.is_empty() {
             let name = names.next().filter(is_entitled)?;
-            return Some(Principal::certificate(name, Arc::default(), expires));
+            return Some(Principal::certificate(name, Arc::default(), expires, shown.cloned()));
         }
         let names: Vec<&str> = names.filter(is_entitled).collect();
         known.iter().find_map(|(pattern, roles)| {
             let name = names.iter().find(|name| pattern.matches(name))?;
-            Some(Principal::certificate(name, Arc::clone(roles), expires))
+            Some(Principal::certificate(name, Arc::clone(roles), expires, shown.cloned()))
         })
     }
 }
@@ -306,6 +318,7 @@ fn next_serial() -> u64 {
 
 const UNKNOWN: &str = "the key or token is not known here";
 const EXPIRED_KEY: &str = "the key has expired";
+const REVOKED: &str = "the certificate is not good any more: it was revoked, or who issued it is not trusted now";
 const CERTIFICATE: &str = "the certificate has expired, or is of a name that is not known here";
 
 #[cfg(test)]

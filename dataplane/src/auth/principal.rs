@@ -8,6 +8,7 @@ use aws_lc_rs::digest;
 use sluice_snapshot::model::{Client, Issuer, Roles};
 
 use super::SessionId;
+use super::certificate::Shown;
 
 /// Sixteen bytes that stand for a principal wherever something is bound to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,8 +49,8 @@ pub(super) enum Credential {
     Key([u8; 32]),
     /// A token of an issuer as it was configured.
     Token(Arc<Issuer>),
-    /// A certificate of this name.
-    Certificate,
+    /// A certificate of this name; `None`: it was shown to another node.
+    Certificate(Option<Arc<Shown>>),
 }
 
 /// What a token says of whom it was issued to.
@@ -183,14 +184,14 @@ impl Principal {
         Self::of(&["token", &issuer.url, &grant.subject, &grant.client], false, identity)
     }
 
-    pub(super) fn certificate(name: &str, roles: Roles, expires: SystemTime) -> Self {
+    pub(super) fn certificate(name: &str, roles: Roles, expires: SystemTime, shown: Option<Arc<Shown>>) -> Self {
         let identity = Identity {
             name: name.into(),
             subject: format!("certificate:{name}").into(),
             roles,
             scopes: None,
             expires: Some(expires),
-            credential: Credential::Certificate,
+            credential: Credential::Certificate(shown),
         };
         Self::of(&["certificate", name], false, identity)
     }
