@@ -67,9 +67,13 @@ pub(crate) struct Create {
     #[arg(long)]
     join: bool,
 
-    /// With --join: a label the node has, whatever it says itself
+    /// With --join: a label the node has, whatever it says itself; without any, those it was given when it joined last
     #[arg(long = "label", value_name = "KEY=VALUE", requires = "join", value_parser = label)]
     labels: Vec<(String, String)>,
+
+    /// With --join: the node has the labels it says itself, also if it was given others before
+    #[arg(long, requires = "join", conflicts_with = "labels")]
+    own_labels: bool,
 
     /// When it ends, as in 90d or 12h [default: never, or ten minutes with --join]
     #[arg(long, value_name = "SPAN", value_parser = time::span)]

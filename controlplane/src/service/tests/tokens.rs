@@ -6,7 +6,7 @@ use super::*;
 use crate::store::tokens::TokenKind;
 
 fn wanted(kind: TokenKind, name: &str, role: Option<Role>, expires_in: Option<u64>) -> CreateToken {
-    CreateToken { kind, name: name.into(), role, expires_in, labels: BTreeMap::new() }
+    CreateToken { kind, name: name.into(), role, expires_in, labels: BTreeMap::new(), own_labels: false }
 }
 
 #[tokio::test]

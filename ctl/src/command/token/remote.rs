@@ -20,6 +20,7 @@ pub(super) fn create(mut connection: Connection, asked: &Create) -> Result<(), F
         role: asked.role.clone().unwrap_or_default(),
         expires_in_seconds: asked.expires.map_or(0, |span| span.as_secs()),
         labels: asked.labels.iter().cloned().collect(),
+        own_labels: asked.own_labels,
     };
     let answer = connection.ask(async |admin| admin.create_token(request).await)?;
     let ends = answer.about.as_ref().map_or(0, |token| token.expires_ms);
@@ -32,7 +33,17 @@ pub(super) fn create(mut connection: Connection, asked: &Create) -> Result<(), F
         TokenKind::Person => "token",
         TokenKind::Client | TokenKind::Unspecified => "key",
     };
+    let bound = answer.about.map(|token| token.labels).unwrap_or_default();
+    let labels: Vec<String> = bound.iter().map(|(label, value)| format!("{label}={value}")).collect();
     talk(&format!("made a {what} for `{}` at {}{until}; it is shown only now\n", asked.name, connection.address()));
+    if kind == TokenKind::Join && !labels.is_empty() {
+        let from = if asked.labels.is_empty() {
+            ", as when it joined last; --label gives it others, --own-labels leaves them to the node"
+        } else {
+            ""
+        };
+        talk(&format!("`{}` is bound to {}{from}\n", asked.name, labels.join(" ")));
+    }
     output::data(answer.token)
 }
 
