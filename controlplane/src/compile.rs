@@ -9,6 +9,7 @@ mod credential;
 mod curation;
 mod doubts;
 mod endpoint;
+mod entitled;
 mod issuer;
 mod listener;
 mod origins;
@@ -33,6 +34,7 @@ use crate::secrets::Secrets;
 use crate::store::StoredKey;
 pub use access::needs_first_key;
 pub use doubts::doubts;
+pub(crate) use entitled::entitled;
 pub use origins::Origins;
 pub(crate) use sharing::partial;
 

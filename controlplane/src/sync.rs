@@ -82,7 +82,7 @@ impl sync_server::Sync for Sync {
                 Ok((hello, labels)) => {
                     let certificate = guest.as_ref().map(|(_, credential)| &**credential);
                     let visit = publisher.nodes().greet(&hello, labels, certificate);
-                    Lane::new(publisher, visit, &hello.chunks, out).run(said).await;
+                    Lane::new(publisher, visit, &hello, out).run(said).await;
                 }
                 Err(status) => drop(out.send(Err(status)).await),
             }

@@ -36,10 +36,19 @@ pub(crate) struct Wait {
 impl Wait {
     /// Waits for a revision where that is wanted.
     pub(crate) fn on(&self, connection: &mut Connection, revision: u64, files: &[File]) -> Result<Spread, Failure> {
+        self.see(connection, Spread { revision, ..Spread::default() }, files)
+    }
+
+    /// The same of a revision that takes somebody's key away: a node that refuses the revision may refuse the key all the same.
+    pub(crate) fn on_revocation(&self, connection: &mut Connection, revision: u64) -> Result<Spread, Failure> {
+        self.see(connection, Spread { revision, revokes: true, ..Spread::default() }, &[])
+    }
+
+    fn see(&self, connection: &mut Connection, mut spread: Spread, files: &[File]) -> Result<Spread, Failure> {
+        let revision = spread.revision;
         if self.no_wait {
             return Ok(Spread::default());
         }
-        let mut spread = Spread { revision, ..Spread::default() };
         let watched = connection.run(async |admin| spread.watch(admin, self.timeout, files).await);
         if let Err(status) = watched {
             talk(&format!("revision {revision} is kept; what nodes made of it is not known:\n"));
@@ -54,6 +63,8 @@ impl Wait {
 #[derive(Default)]
 pub(crate) struct Spread {
     revision: u64,
+    /// It takes somebody's key away, which nodes refuse before they run it.
+    revokes: bool,
     verdicts: BTreeMap<String, Verdict>,
 }
 
@@ -62,6 +73,8 @@ enum Verdict {
     /// With what is wrong all the same.
     Runs(Vec<String>),
     Refused(Vec<String>),
+    /// It refuses the key that was taken away, and the revision too.
+    Heeds(Vec<String>),
     Waits,
     Away {
         seen_ms: u64,
@@ -75,6 +88,13 @@ impl Spread {
         let refused = count(|verdict| matches!(verdict, Verdict::Refused(_)));
         let waiting = count(|verdict| *verdict == Verdict::Waits);
         let revision = self.revision;
+        if refused > 0 && self.revokes {
+            return Err(Failure::other(format_args!(
+                "{} refused revision {revision} and may still take the key\n  \
+                 = see to what it refuses, upgrade it, or stop it; `sluice status` tells when it runs the revision",
+                nodes(refused)
+            )));
+        }
         if refused > 0 {
             return Err(Failure::other(format_args!(
                 "{} refused revision {revision} and {}\n  \
@@ -97,6 +117,7 @@ impl Spread {
         let value = |(node, verdict): (&String, &Verdict)| match verdict {
             Verdict::Runs(faults) => json!({"node": node, "verdict": "runs", "faults": faults}),
             Verdict::Refused(faults) => json!({"node": node, "verdict": "rejected", "faults": faults}),
+            Verdict::Heeds(faults) => json!({"node": node, "verdict": "heeds", "faults": faults}),
             Verdict::Waits => json!({"node": node, "verdict": "waiting"}),
             Verdict::Away { seen_ms } => json!({"node": node, "verdict": "away", "seen": time::iso(*seen_ms)}),
         };
@@ -160,6 +181,17 @@ impl Spread {
                 talk(&format!("{name} {refused} revision {} and {instead}:\n", node.rejected_revision));
                 talk(&fault::show("error", &node.rejected, files));
             }
+            Verdict::Heeds(_) => {
+                let heeds = paint.text(Tone::Good, "refuses the key");
+                let refused = paint.text(Tone::Bad, "refused");
+                talk(&format!(
+                    "{name} {heeds} after {:.1} s, but {refused} revision {} and goes on with {} for the rest:\n",
+                    after.as_secs_f64(),
+                    node.rejected_revision,
+                    node.revision
+                ));
+                talk(&fault::show("error", &node.rejected, files));
+            }
             Verdict::Waits | Verdict::Away { .. } => {}
         }
         self.verdicts.insert(name.clone(), verdict);
@@ -169,7 +201,10 @@ impl Spread {
         if node.revision >= self.revision {
             Verdict::Runs(node.faults.iter().map(|fault| said("warning", fault)).collect())
         } else if node.rejected_revision >= self.revision {
-            Verdict::Refused(node.rejected.iter().map(|fault| said("error", fault)).collect())
+            let faults = node.rejected.iter().map(|fault| said("error", fault)).collect();
+            // one that is away may have been told, and nobody knows
+            let heeds = self.revokes && node.connected && node.entitled_revision >= self.revision;
+            if heeds { Verdict::Heeds(faults) } else { Verdict::Refused(faults) }
         } else if node.connected && node.state() != NodeState::Stale {
             Verdict::Waits
         } else {
@@ -183,6 +218,10 @@ impl Spread {
         for (node, verdict) in &self.verdicts {
             match verdict {
                 Verdict::Away { seen_ms: 0 } => talk(&format!("{node} was never connected; it gets it when it is\n")),
+                Verdict::Away { seen_ms } if self.revokes => talk(&format!(
+                    "{node} is not connected (seen {}); it takes the key until it is back\n",
+                    time::relative(*seen_ms, now)
+                )),
                 Verdict::Away { seen_ms } => {
                     talk(&format!(
                         "{node} is not connected (seen {}); it gets it when it is back\n",
@@ -190,7 +229,7 @@ impl Spread {
                     ));
                 }
                 Verdict::Waits => talk(&format!("{node} has not answered after {} s\n", patience.as_secs())),
-                Verdict::Runs(_) | Verdict::Refused(_) => {}
+                Verdict::Runs(_) | Verdict::Refused(_) | Verdict::Heeds(_) => {}
             }
         }
         if self.verdicts.is_empty() {

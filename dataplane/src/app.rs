@@ -103,7 +103,8 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         kept_keys: issuer::Kept::new(&settings.state_dir),
     };
     // a node that is alone with its control plane in one process has no need to start without it
-    let ledger = uplink.is_remote().then(|| Arc::new(Ledger::new(&settings.state_dir, &settings.node)));
+    let ledger = uplink.is_remote().then(|| Ledger::new(&settings.state_dir, &settings.node).map(Arc::new));
+    let ledger = ledger.transpose().map_err(StartError::LedgerKey)?;
     let held = ledger.as_ref().and_then(|ledger| ledger.read()).map(|(manifest, chunks)| Held { manifest, chunks });
     let peers = Peers::new(&settings.node, settings.link.is_some());
     let linking = settings.link.map(|address| bound(address, "--link")).transpose()?.map(Arc::new);
@@ -149,7 +150,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     let sessions = kept::sessions(&settings, &plane.snapshot.sessions, inherited.is_some(), control.handle())?;
 
     let (spans, ended_spans) = Spans::new(Arc::clone(&metrics));
-    let (adopt, planes) = watch::channel(plane);
+    let planes = fleet.entitlement.open(plane);
     let node = Arc::new(Node {
         clock: Clock::start(),
         seal,
@@ -165,6 +166,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
         drain: Drain::new(),
         boot: u32::from_be_bytes(seal::random()),
         planes,
+        entitlement: Arc::clone(&fleet.entitlement),
         adoptions: Adoptions::new(count),
         emptied: tokio::sync::Notify::new(),
         changes,
@@ -224,8 +226,8 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     let log = node.log.clone();
     let run = Control {
         node,
-        adopt,
         offers,
+        looked: AtomicU64::new(site.listeners.state()),
         site,
         kept,
         ledger,

@@ -4,6 +4,7 @@ pub(crate) mod certificate;
 pub(crate) mod challenge;
 mod credential;
 mod digests;
+pub(crate) mod entitled;
 pub(crate) mod issuer;
 pub(crate) mod known;
 pub(crate) mod meter;

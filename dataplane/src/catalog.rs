@@ -102,7 +102,7 @@ impl Kind {
         match self {
             Self::Tools => Reason::UnknownTool(name),
             Self::Prompts => Reason::UnknownPrompt(name),
-            Self::Resources | Self::Templates => Reason::UnknownResource(name),
+            Self::Resources | Self::Templates => Reason::UnknownResource { uri: name, legacy: false },
         }
     }
 

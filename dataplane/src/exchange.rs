@@ -73,6 +73,7 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
         Ok(era) => era,
         Err(reason) => return Err(refuse(&mut arrival, reason, posted.id())),
     };
+    arrival.record.legacy = era == Era::Legacy;
     tracing::trace!(?era, method = posted.message.method.as_str(), "post");
     let mut call = match &arrival.upstream {
         Scope::Server(upstream) => {
@@ -84,6 +85,12 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
             return Box::pin(merged::post(worker, arrival, posted, era)).await;
         }
     };
+    // what it asks for is judged as it was sent: headers and body must agree on that first
+    if era == Era::Modern
+        && let Err(reason) = check_modern(&call, &posted)
+    {
+        return Err(refuse(&mut call, reason, posted.id()));
+    }
     if call.plane.permits.is_some() {
         match permission::on_own_door(worker, &mut call, &mut posted) {
             Ok(true) => {}
@@ -105,11 +112,8 @@ pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes,
     }
 }
 
-/// A modern request: stateless, everything it needs is in it.
+/// A modern request, which was checked: stateless, everything it needs is in it.
 async fn modern(worker: &Rc<Worker>, mut call: Call, posted: Posted) -> Outcome {
-    if let Err(reason) = check_modern(&call, &posted) {
-        return Err(refuse(&mut call, reason, posted.id()));
-    }
     if call.upstream.era.is_legacy() {
         return Err(refuse(&mut call, Reason::ServerIsLegacy, posted.id()));
     }
@@ -314,7 +318,15 @@ fn note<To>(call: &mut Call<To>, posted: &Posted) {
     }
 }
 
-fn refuse<To>(call: &mut Call<To>, reason: Reason, id: Option<Bytes>) -> Refusal {
+fn refuse<To>(call: &mut Call<To>, mut reason: Reason, id: Option<Bytes>) -> Refusal {
+    // as servers of the client's era say it: what is denied cannot be told from what is not there
+    if let Reason::UnknownResource { legacy, .. } = &mut reason {
+        let names = matches!(
+            call.record.method,
+            Method::ResourcesRead | Method::ResourcesSubscribe | Method::ResourcesUnsubscribe
+        );
+        *legacy = call.record.legacy && names;
+    }
     call.record.fail(&reason);
     Refusal { reason, id }
 }

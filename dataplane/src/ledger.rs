@@ -1,5 +1,5 @@
 //! The ledger: the last configuration a node ran, on its disk, so that it starts without a control plane; beside it, what it
-//! knows of its fleet.
+//! knows of its fleet, and who may come in.
 //!
 //! It holds credentials, so it is sealed with a key of the node's own, and bound to the node's name: copied to another node
 //! it opens nothing. A file that cannot be opened is set aside for whoever wants to know why, and the node goes on without.
@@ -20,15 +20,21 @@ use sluice_snapshot::chunk::{Chunks, Name};
 use crate::seal::{KeyFile, Keys};
 use sealed::SealedFile;
 
+/// The file in the state folder.
+pub(crate) const LEDGER: &str = "ledger";
+
 /// What every ledger begins with; the number is that of the format.
 const HEADER: &[u8] = b"sluice ledger 1\n";
 /// The same of what is kept of the fleet.
 const FLEET_HEADER: &[u8] = b"sluice fleet 1\n";
+/// The same of who may come in.
+const ENTITLED_HEADER: &[u8] = b"sluice entitled 1\n";
 
 /// Where a node keeps what it runs.
 pub(crate) struct Ledger {
     file: SealedFile,
     fleet: SealedFile,
+    entitled: SealedFile,
     key_file: KeyFile,
     /// The newest first: it seals, and all open.
     keys: ArcSwap<Vec<LessSafeKey>>,
@@ -36,6 +42,8 @@ pub(crate) struct Ledger {
     newest: Mutex<u64>,
     /// The same of what was told of the fleet, by its number.
     newest_fleet: Mutex<u64>,
+    /// The same of who may come in.
+    newest_entitled: Mutex<u64>,
 }
 
 /// Why a ledger is not read.
@@ -51,18 +59,24 @@ enum Broken {
 
 impl Ledger {
     /// The ledger in a state folder, and what seals it; the key is made where there is none.
-    pub(crate) fn new(state_dir: &Path, node: &str) -> Self {
-        let (key_file, keys) = KeyFile::open(&state_dir.join("ledger.key"));
-        let file = SealedFile::new(state_dir.join("ledger"), HEADER, node);
+    ///
+    /// # Errors
+    /// There is a key file, and its keys cannot be read: with others, a good ledger would be taken for somebody else's.
+    pub(crate) fn new(state_dir: &Path, node: &str) -> Result<Self, String> {
+        let (key_file, keys) = KeyFile::needed(&state_dir.join("ledger.key"))?;
+        let file = SealedFile::new(state_dir.join(LEDGER), HEADER, node);
         let fleet = SealedFile::new(state_dir.join("fleet"), FLEET_HEADER, node);
-        Self {
+        let entitled = SealedFile::new(state_dir.join("entitled"), ENTITLED_HEADER, node);
+        Ok(Self {
             file,
             fleet,
+            entitled,
             key_file,
             keys: ArcSwap::from_pointee(ready(&keys)),
             newest: Mutex::default(),
             newest_fleet: Mutex::default(),
-        }
+            newest_entitled: Mutex::default(),
+        })
     }
 
     /// The keys, if they have changed.
@@ -73,7 +87,9 @@ impl Ledger {
     /// Goes by other keys, and seals what was written with the newest of them, so that the others can go. Waits for the disk.
     pub(crate) fn exchange(&self, keys: &Keys) {
         let before = self.keys.swap(Arc::new(ready(keys)));
-        for (file, writing) in [(&self.file, &self.newest), (&self.fleet, &self.newest_fleet)] {
+        let files =
+            [(&self.file, &self.newest), (&self.fleet, &self.newest_fleet), (&self.entitled, &self.newest_entitled)];
+        for (file, writing) in files {
             let _writing = writing.lock().unwrap_or_else(PoisonError::into_inner);
             let path = file.path.display();
             match file.reseal(&self.keys.load(), &before) {
@@ -120,6 +136,22 @@ impl Ledger {
         *newest = number;
         Ok(())
     }
+
+    /// Who may come in as far as was last told, or `None`.
+    pub(crate) fn entitled(&self) -> Option<v1::Entitled> {
+        self.entitled.read(&self.keys.load(), |content| v1::Entitled::decode(&*content).map_err(|_| Broken::Content))
+    }
+
+    /// Keeps who may come in, as [`keep_fleet`](Self::keep_fleet) does.
+    pub(crate) fn keep_entitled(&self, entitled: &v1::Entitled, number: u64) -> io::Result<()> {
+        let mut newest = self.newest_entitled.lock().unwrap_or_else(PoisonError::into_inner);
+        if number < *newest {
+            return Ok(());
+        }
+        self.entitled.replace(&self.keys.load(), entitled.encode_to_vec())?;
+        *newest = number;
+        Ok(())
+    }
 }
 
 fn open(content: Vec<u8>) -> Result<(v1::Manifest, Chunks), Broken> {
@@ -161,19 +193,19 @@ mod tests {
     #[test]
     fn what_was_written_is_read_by_the_same_node_and_by_no_other() {
         let folder = folder("same");
-        let ledger = Ledger::new(&folder, "a");
+        let ledger = Ledger::new(&folder, "a").unwrap();
         assert!(ledger.read().is_none());
         for generation in [3, 4] {
             let (manifest, chunks) = content(generation);
             ledger.write(&manifest, &chunks).unwrap();
-            assert!(Ledger::new(&folder, "a").read() == Some((manifest, chunks)));
+            assert!(Ledger::new(&folder, "a").unwrap().read() == Some((manifest, chunks)));
         }
         let (manifest, chunks) = content(3);
         ledger.write(&manifest, &chunks).unwrap();
         assert_eq!(ledger.read().unwrap().0.generation, 4, "a later one stays");
         let raw = fs::read(folder.join("ledger")).unwrap();
         assert!(!raw.windows(7).any(|bytes| bytes == b"a t0ken"), "sealed");
-        assert!(Ledger::new(&folder, "b").read().is_none(), "of another node");
+        assert!(Ledger::new(&folder, "b").unwrap().read().is_none(), "of another node");
         assert!(folder.join("ledger.broken").exists() && !folder.join("ledger").exists());
         fs::remove_dir_all(&folder).unwrap();
     }
@@ -181,7 +213,7 @@ mod tests {
     #[test]
     fn whatever_is_broken_is_set_aside() {
         let folder = folder("broken");
-        let ledger = Ledger::new(&folder, "a");
+        let ledger = Ledger::new(&folder, "a").unwrap();
         let (manifest, chunks) = content(1);
         ledger.write(&manifest, &chunks).unwrap();
         let good = fs::read(folder.join("ledger")).unwrap();

@@ -25,6 +25,7 @@ use crate::observe::metrics::{self, Metrics, Series};
 use crate::observe::traces::Spans;
 use crate::peer::{Lines, Peers};
 use crate::plane::Plane;
+use crate::plane::entitlement::Entitlement;
 use crate::reason::Reason;
 use crate::seal::Seal;
 use crate::session::Store;
@@ -53,6 +54,8 @@ pub(crate) struct Node {
     /// Distinguishes this process in request ids.
     pub boot: u32,
     pub planes: watch::Receiver<Arc<Plane>>,
+    /// Who may come in, apart from what is run.
+    pub entitlement: Arc<Entitlement>,
     /// Since when this process runs the revision of the plane, in milliseconds since 1970.
     pub since_ms: AtomicU64,
     /// Which of them each worker serves from.

@@ -9,6 +9,7 @@ use sluice_snapshot::Fault;
 use sluice_snapshot::model::{Balance, Isolation, Server, Sessions, Snapshot, Transport};
 
 use crate::auth::PrincipalId;
+use crate::auth::entitled::Entitled;
 use crate::auth::issuer::Kept;
 use crate::auth::known::Known;
 use crate::auth::origin::Rules;
@@ -21,14 +22,18 @@ use crate::upstream::credential::{Credentials, Prepared};
 use crate::upstream::pipe::{Children, guard::Guard};
 use view::Views;
 
+pub(crate) mod entitlement;
 mod view;
 
 /// Everything a request needs to know of the configuration. A request loads it once and keeps it to its end (law 1).
 pub(crate) struct Plane {
     pub snapshot: Arc<Snapshot>,
+    /// Who comes in.
     pub known: Arc<Known>,
+    /// Who would by the snapshot alone.
+    configured: Arc<Known>,
     pub rules: Arc<Rules>,
-    /// That of the manifest it came by: rises with every plane of a node.
+    /// That of the manifest it came by: rises with every snapshot of a node.
     pub generation: u64,
     servers: HashMap<Arc<str>, Arc<Upstream>, foldhash::fast::RandomState>,
     /// By what stands for them in URIs.
@@ -153,8 +158,10 @@ impl Plane {
             (false, false) => Isolation::Shared,
         };
         let tokens = servers.values().map(|upstream| (upstream.exposure.token.clone(), Arc::clone(upstream))).collect();
+        let known = Arc::new(Known::new(&snapshot, previous.map(|previous| &*previous.configured)));
         let plane = Self {
-            known: Arc::new(Known::new(&snapshot, previous.map(|previous| &*previous.known))),
+            known: Arc::clone(&known),
+            configured: known,
             rules: Arc::new(Rules::new(&snapshot.listener)),
             servers,
             tokens,
@@ -168,6 +175,42 @@ impl Plane {
             snapshot: Arc::new(snapshot),
         };
         Ok(Built { plane, renewed, control: ground.control.clone() })
+    }
+
+    /// The plane for those who may come in by what was told last; itself, if that makes no difference. A snapshot that came later has it
+    /// in it.
+    fn within(self: &Arc<Self>, entitled: Option<&Arc<Entitled>>) -> Arc<Self> {
+        let entitled = entitled.filter(|entitled| self.generation <= entitled.generation);
+        let known = match entitled.filter(|entitled| !self.configured.is_within(entitled)) {
+            Some(entitled) => Arc::new(self.configured.within(entitled)),
+            None if Arc::ptr_eq(&self.known, &self.configured) => return Arc::clone(self),
+            None => Arc::clone(&self.configured),
+        };
+        self.letting_in(known, &self.configured)
+    }
+
+    /// The same plane, where everybody is looked at again.
+    fn anew(&self) -> Arc<Self> {
+        let configured = Arc::new(self.configured.anew());
+        self.letting_in(Arc::clone(&configured), &configured)
+    }
+
+    fn letting_in(&self, known: Arc<Known>, configured: &Arc<Known>) -> Arc<Self> {
+        Arc::new(Self {
+            snapshot: Arc::clone(&self.snapshot),
+            known,
+            configured: Arc::clone(configured),
+            rules: Arc::clone(&self.rules),
+            servers: self.servers.clone(),
+            tokens: self.tokens.clone(),
+            ids: self.ids.clone(),
+            generation: self.generation,
+            isolation: self.isolation,
+            modern_until: AtomicU64::new(self.modern_until.load(Ordering::Relaxed)),
+            views: Views::of(&self.snapshot),
+            permits: None,
+            _inside: Arc::clone(&self._inside),
+        })
     }
 
     pub(crate) fn server(&self, name: &str) -> Option<&Arc<Upstream>> {

@@ -72,8 +72,16 @@ pub(crate) enum Reason {
     ResponseNotAllowed,
     UnknownTool(String),
     UnknownPrompt(String),
-    UnknownResource(String),
+    UnknownResource {
+        uri: String,
+        /// Told by the code of revisions up to 2025-11-25.
+        legacy: bool,
+    },
     UnknownMethod {
+        modern: bool,
+    },
+    /// A server's own method, which no policy is about.
+    UnjudgedMethod {
         modern: bool,
     },
     /// A method of the tasks extension, which the client did not declare.
@@ -236,12 +244,17 @@ impl Reason {
             NotAllowed => row(S::OK, code::INVALID_REQUEST, "not_allowed"),
             UnknownTool(_) => row(S::OK, code::INVALID_PARAMS, "unknown_tool"),
             UnknownPrompt(_) => row(S::OK, code::INVALID_PARAMS, "unknown_prompt"),
-            UnknownResource(_) => row(S::OK, code::INVALID_PARAMS, "unknown_resource"),
+            UnknownResource { legacy: false, .. } => row(S::OK, code::INVALID_PARAMS, "unknown_resource"),
+            UnknownResource { legacy: true, .. } => row(S::OK, code::RESOURCE_NOT_FOUND_LEGACY, "unknown_resource"),
             NoTasks => row(S::BAD_REQUEST, code::MISSING_CLIENT_CAPABILITY, "no_tasks"),
             NameMissing | ReferenceMissing | FilterMissing => row(S::OK, code::INVALID_PARAMS, "bad_params"),
             BadArguments(_) => row(S::OK, code::INVALID_PARAMS, "bad_arguments"),
-            UnknownMethod { modern: true } => row(S::NOT_FOUND, code::METHOD_NOT_FOUND, "unknown_method"),
-            UnknownMethod { modern: false } => row(S::OK, code::METHOD_NOT_FOUND, "unknown_method"),
+            UnknownMethod { modern: true } | UnjudgedMethod { modern: true } => {
+                row(S::NOT_FOUND, code::METHOD_NOT_FOUND, "unknown_method")
+            }
+            UnknownMethod { modern: false } | UnjudgedMethod { modern: false } => {
+                row(S::OK, code::METHOD_NOT_FOUND, "unknown_method")
+            }
             NobodyLogs => row(S::OK, code::METHOD_NOT_FOUND, "unknown_method"),
             DoorIsLegacy(_) => row(S::BAD_REQUEST, code::INVALID_REQUEST, "door_is_legacy"),
             StreamMissing => row(S::BAD_REQUEST, code::INVALID_REQUEST, "stream_missing"),
@@ -369,9 +382,12 @@ impl Reason {
             ResponseNotAllowed => "responses are not sent by clients of this protocol version",
             UnknownTool(name) => return format!("Unknown tool: {name}").into(),
             UnknownPrompt(name) => return format!("Unknown prompt: {name}").into(),
-            UnknownResource(_) => "Resource not found",
+            UnknownResource { .. } => "Resource not found",
             UnknownMethod { .. } => {
                 "this door serves the methods of MCP only; a server's own methods are at /servers/{server}/mcp"
+            }
+            UnjudgedMethod { .. } => {
+                "policies name tools, prompts and resources, so that none of them is about this method of the server: it is refused, but to those who may use all of the server"
             }
             NameMissing => {
                 "params must name what is asked for: `name` of a tool or prompt, `uri` of a resource, a string"
@@ -537,7 +553,7 @@ impl Reason {
                 Some(serde_json::json!({ "retryAfterMs": u64::from(seconds) * 1_000 }).to_string())
             }
             Self::InsufficientScope(scopes) => Some(serde_json::json!({ "scopes": &**scopes }).to_string()),
-            Self::UnknownResource(uri) => Some(serde_json::json!({ "uri": uri }).to_string()),
+            Self::UnknownResource { uri, .. } => Some(serde_json::json!({ "uri": uri }).to_string()),
             _ => None,
         }
     }

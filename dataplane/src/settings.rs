@@ -108,6 +108,11 @@ pub enum StartError {
     /// The keys cannot be used.
     #[error("the session keys cannot be used: {0}")]
     SessionKeys(String),
+    /// What opens the ledger cannot be used. The ledger stays as it is.
+    #[error(
+        "the keys of the ledger cannot be used: {0}. What the node ran last can be opened by nothing else: mend the file, or move it and the ledger away to begin without"
+    )]
+    LedgerKey(String),
     /// What keeps sessions cannot be used.
     #[error("sessions cannot be kept: {0}")]
     Sessions(String),

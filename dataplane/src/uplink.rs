@@ -135,7 +135,7 @@ impl Link {
         match uplink.0 {
             Way::Remote(remote) => remote.serve(&mut self).await,
             Way::Local(service) => {
-                let reason = match stream::converse(service, &mut self).await {
+                let reason = match stream::converse(service, &mut self, || {}).await {
                     End::Broken(status) => status.message().to_owned(),
                     End::Dismissed(reason) => reason,
                     End::Leaving => return,

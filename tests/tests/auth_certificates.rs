@@ -5,6 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, KeyIdMethod, KeyPair,
@@ -139,6 +142,18 @@ async fn status(gateway: &Gateway, own: &CertificateDer<'static>, shown: Option<
     call(gateway, own, shown, echo()).await.map(|reply| reply.status)
 }
 
+/// A connection that stays open.
+async fn open(gateway: &Gateway, own: &CertificateDer<'static>, shown: &Shown) -> SendRequest<Full<Bytes>> {
+    let stream = connect(gateway.port, own, Some(shown), "http/1.1").await.unwrap();
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+async fn ask(sender: &mut SendRequest<Full<Bytes>>) -> u16 {
+    Reply::read(sender.send_request(echo().request(HOST)).await.unwrap()).await.unwrap().status
+}
+
 const LONG: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
@@ -198,17 +213,24 @@ async fn a_certificate_that_expires_or_is_revoked_lets_nobody_in_any_more() {
     std::fs::write(start.folder().join("ca.crl"), authority.revoke(99)).unwrap();
     let gateway = start.ready().await;
     let short = authority.issue(&["short.example"], Duration::from_secs(4), 7);
-    let stream = connect(gateway.port, &own, Some(&short), "http/1.1").await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let mut ask = async || Reply::read(sender.send_request(echo().request(HOST)).await.unwrap()).await.unwrap().status;
-    assert_eq!(ask().await, 200);
+    let mut lived = open(&gateway, &own, &short).await;
+    assert_eq!(ask(&mut lived).await, 200);
     let what = "an open connection does not outlive its certificate";
-    assert_eq!(wait::becomes(Duration::from_secs(15), what, &mut ask, |status| *status != 200).await, 401);
+    let status_of = async || ask(&mut lived).await;
+    assert_eq!(wait::becomes(Duration::from_secs(15), what, status_of, |status| *status != 200).await, 401);
     let revoked = authority.issue(&["revoked.example"], LONG, 8);
     assert_eq!(status(&gateway, &own, Some(&revoked)).await, Some(200));
+    let good = authority.issue(&["good.example"], LONG, 9);
+    let (mut open, mut stays) = (open(&gateway, &own, &revoked).await, open(&gateway, &own, &good).await);
+    assert_eq!((ask(&mut open).await, ask(&mut stays).await), (200, 200));
+    let stream = connect(gateway.port, &own, Some(&revoked), "http/1.1").await.unwrap();
+    let mut socket = Socket::over(Box::new(stream), HOST, "/servers/one/ws", "").await.unwrap_or_else(|_| panic!());
     std::fs::write(gateway.folder().join("ca.crl"), authority.revoke(8)).unwrap();
     gateway.logged("authorities of clients read again").await;
+    let what = "an open connection of a revoked certificate is refused";
+    wait::becomes(Duration::from_secs(1), what, async || ask(&mut open).await, |status| *status == 401).await;
+    assert_eq!(socket.closed().await.0, 1008, "its socket is closed");
+    assert_eq!(ask(&mut stays).await, 200, "that of another goes on");
     assert_eq!(status(&gateway, &own, Some(&revoked)).await, None);
     assert_eq!(status(&gateway, &own, Some(&authority.issue(&["good.example"], LONG, 9))).await, Some(200));
     std::fs::write(gateway.folder().join("ca.crl"), "garbage").unwrap();

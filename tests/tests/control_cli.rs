@@ -188,6 +188,37 @@ async fn a_node_has_the_labels_its_token_gave_it_whatever_it_says() {
 }
 
 #[tokio::test]
+async fn a_node_that_joins_again_keeps_the_labels_it_was_given_unless_somebody_says_otherwise() {
+    let plane = ControlPlane::empty().await;
+    let create = |more: &[&str]| typed(&plane, &[&["token", "create", "edge-1", "--join"], more].concat());
+    let token = create(&["--label", "region=eu"]).fine();
+    let mut node = node::Start::new("edge-1", plane.grpc, token.trim()).label("region=us").start();
+    seen(&plane, "edge-1", "there", |seen| seen.connected).await;
+    let region = |value: &str| [("region".to_owned(), value.to_owned())].into();
+    for (revoked, more, bound, is) in [
+        (false, &[][..], "is bound to region=eu", "eu"),
+        (true, &[], "is bound to region=eu", "eu"),
+        (true, &["--label", "region=ap"], "is bound to region=ap", "ap"),
+        (true, &[], "is bound to region=ap, as when it joined last", "ap"),
+        (false, &["--own-labels"], "made a token", "us"),
+        (false, &[], "made a token", "us"),
+    ] {
+        if revoked {
+            typed(&plane, &["node", "revoke", "edge-1"]).fine();
+        }
+        let made = create(more);
+        assert!(made.talk.contains(bound), "{}", made.talk);
+        assert_eq!(made.talk.contains("is bound"), bound.contains("is bound"), "{}", made.talk);
+        node.kill().await;
+        std::fs::remove_file(node.state().join("identity.pem")).unwrap();
+        node.give(made.fine().trim());
+        node.again();
+        let labels = region(is);
+        seen(&plane, "edge-1", "back", |seen| seen.connected && seen.labels == labels).await;
+    }
+}
+
+#[tokio::test]
 async fn what_get_shows_can_be_applied_again_and_keeps_its_secrets() {
     let plane = ControlPlane::empty().await;
     let file = written(&plane, "mcp.yaml", &weather(30));

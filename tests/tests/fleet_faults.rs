@@ -152,6 +152,43 @@ async fn a_node_whose_identity_is_damaged_serves_what_it_ran_and_says_what_to_do
     seen(&control, "edge", "current", |seen| seen.connected && seen.revision == first).await;
 }
 
+#[tokio::test]
+async fn a_node_whose_identity_is_gone_serves_what_it_ran_and_says_what_to_do() {
+    let (control, server) = (ControlPlane::empty().await, serve());
+    let first = apply(&control, "one", &server).await;
+    let mut node = Node::of(&control, "edge", &[]).await.ready().await;
+    seen(&control, "edge", "current", |seen| seen.connected && seen.revision == first).await;
+    node.kill().await;
+    std::fs::remove_file(node.state().join("identity.pem")).unwrap();
+    node.again();
+    node.is_ready().await;
+    assert!(works(&node, "one").await);
+    node.logged("the identity of this node is missing").await;
+    node.logged("sluice token create edge --join").await;
+    node.give(&join_token(&control, "edge").await);
+    seen(&control, "edge", "current", |seen| seen.connected && seen.revision == first).await;
+}
+
+#[tokio::test]
+async fn a_node_does_not_start_with_a_broken_key_file_and_leaves_its_ledger_as_it_is() {
+    let (control, server) = (ControlPlane::empty().await, serve());
+    let first = apply(&control, "one", &server).await;
+    let mut node = Node::of(&control, "edge", &[]).await.ready().await;
+    seen(&control, "edge", "current", |seen| seen.connected && seen.revision == first).await;
+    node.kill().await;
+    let (ledger, keys) = (node.state().join("ledger"), node.state().join("ledger.key"));
+    let (kept, good) = (std::fs::read(&ledger).unwrap(), std::fs::read_to_string(&keys).unwrap());
+    std::fs::write(&keys, format!("{good}2:nonsense\n")).unwrap();
+    node.again();
+    assert!(!node.ended().await.success());
+    assert!(node.log().contains("ledger.key: line 2 is not `NUMBER:KEY`"), "{}", node.log());
+    assert_eq!(std::fs::read(&ledger).unwrap(), kept);
+    std::fs::write(&keys, good).unwrap();
+    node.again();
+    node.is_ready().await;
+    assert!(works(&node, "one").await);
+}
+
 /// Forwards bytes to a port, until it is told to swallow them.
 struct Wire {
     port: u16,

@@ -150,7 +150,8 @@ async fn calls_do_what_is_granted_and_nothing_else_reaches_a_server() {
             assert_eq!(seen.verdict(), (200, Some(-32600)), "listed, and not for calling: {seen:?}");
             for read in ["file:///secret/a", "file:///open/../secret/a", "file:///open/%2e%2e/secret/a", "note://x"] {
                 let reply = alice.request("resources/read", json!({ "uri": format!("{uri}{read}") })).await;
-                assert!(reply.code().is_some(), "{era:?} {door} {read}: {reply:?}");
+                let missing = if era == Era::Legacy { -32002 } else { -32602 };
+                assert_eq!(reply.code(), Some(missing), "{era:?} {door} {read}: {reply:?}");
             }
             let inner = alice.request("prompts/get", json!({ "name": format!("{prefix}inner") })).await;
             assert_eq!(inner.code(), Some(-32602));
@@ -231,6 +232,32 @@ async fn what_is_hidden_and_what_does_not_exist_are_answered_alike() {
         }
         assert_eq!(house.two.received().len(), before, "{era:?}: it was asked for nothing");
     }
+}
+
+#[tokio::test]
+async fn a_method_that_no_policy_is_about_is_refused_with_the_reason() {
+    for era in ERAS {
+        let house = house(era).await;
+        let alice = house.client(era, "/servers/one/mcp", ALICE).await;
+        let reply = alice.request("vendor/own", json!({})).await;
+        assert_eq!(reply.code(), Some(-32601), "{era:?}: {reply:?}");
+        let told = reply.rpc()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(told.starts_with("policies name tools, prompts and resources"), "{era:?}: {told}");
+        assert_eq!(house.calls(), 0);
+    }
+}
+
+#[tokio::test]
+async fn headers_that_do_not_agree_with_the_body_are_told_before_a_policy_is_asked() {
+    let house = house(Era::Modern).await;
+    for (door, prefix, _) in DOORS {
+        for name in ["get_a", "put_a"] {
+            let params = json!({ "name": format!("{prefix}{name}"), "arguments": {} });
+            let call = Call::modern(door, "tools/call", 1, params).header("mcp-name", "other").key(ALICE);
+            assert_eq!(call.send(house.gateway.port).await.verdict(), (400, Some(-32020)), "{door} {name}");
+        }
+    }
+    assert_eq!(house.calls(), 0);
 }
 
 #[tokio::test]

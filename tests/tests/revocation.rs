@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use rustix::process::Signal;
+use serde_json::{Value, json};
 use sluice_contract::v1;
 use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::{Client, Era};
@@ -74,6 +75,103 @@ async fn a_revoked_key_is_refused_on_every_connected_node_and_ends_what_it_opene
     }
 }
 
+const CAROL: &str = "carol-key-0123456789abcdef";
+
+async fn applied(admin: &Admin, kind: &str, name: &str, spec: &Value) -> u64 {
+    let objects = vec![object(kind, name, spec)];
+    let answer = admin.apply(v1::ApplyRequest { objects, ..v1::ApplyRequest::default() }).await.unwrap();
+    assert!(answer.faults.is_empty());
+    answer.revision
+}
+
+async fn deleted(admin: &Admin, kind: &str, name: &str) -> u64 {
+    let request = v1::DeleteRequest { kind: kind.into(), name: name.into(), ..v1::DeleteRequest::default() };
+    admin.client().delete(admin.with(request)).await.unwrap().into_inner().revision
+}
+
+/// Whether a key is taken, whatever comes of the request.
+async fn takes(node: &Node, key: &str) -> bool {
+    sluice_tests::Call::modern("/mcp", "tools/list", 1, json!({})).key(key).send(node.port).await.status != 401
+}
+
+/// A server that no node can have: a variable of theirs is missing.
+async fn unfit(control: &ControlPlane, admin: &Admin) {
+    let auth = json!({ "type": "bearer", "token": { "env": "NOT_ON_THIS_NODE" } });
+    let server = json!({ "url": "http://127.0.0.1:9/mcp", "auth": auth });
+    let revision = applied(admin, "server", "unfit", &server).await;
+    seen(control, "edge", "refusing", |seen| seen.rejected_revision == revision).await;
+}
+
+#[tokio::test]
+async fn who_is_taken_away_is_refused_by_a_node_that_refuses_the_revision_also_when_it_starts_again_alone() {
+    let (mut control, server) =
+        (ControlPlane::empty().await, Server::start(Era::Legacy, &Catalogue::new("one").tools(1)));
+    let admin = control.admin().await;
+    applied(&admin, "server", "one", &server.config()).await;
+    applied(&admin, "client", "carol", &json!({ "api_key": CAROL })).await;
+    let (bad, good) = (key(&admin, "mallory").await, key(&admin, "alice").await);
+    let mut node = Node::of(&control, "edge", &[]).await.ready().await;
+    unfit(&control, &admin).await;
+    let runs = node.revision().await;
+    let mut stream = Session::with(node.port, "/mcp", json!({}), Some(&bad)).await.listen(None).await;
+    let refused = async |since: Instant, what: &str, key: &str| {
+        let took = after(since, what, async || !takes(&node, key).await).await;
+        assert!(took < BOUND, "{what} after {took:?}");
+    };
+    admin.client().revoke_token(admin.with(v1::RevokeTokenRequest { token: "mallory".into() })).await.unwrap();
+    let since = Instant::now();
+    refused(since, "a revoked key is refused", &bad).await;
+    wait::soon("the stream ends", stream.rest()).await;
+    assert!(since.elapsed() < BOUND, "the stream ended after {:?}", since.elapsed());
+    assert!(takes(&node, &good).await && takes(&node, CAROL).await);
+    // an end that came nearer
+    let ended = json!({ "api_key": CAROL, "expires": "2020-01-01T00:00:00Z" });
+    applied(&admin, "client", "carol", &ended).await;
+    refused(Instant::now(), "a key that has ended is refused", CAROL).await;
+    applied(&admin, "client", "carol", &json!({ "api_key": CAROL })).await;
+    after(Instant::now(), "it is good again", async || takes(&node, CAROL).await).await;
+    deleted(&admin, "client", "carol").await;
+    refused(Instant::now(), "a client that is gone is refused", CAROL).await;
+    assert_eq!(node.revision().await, runs, "the rest is as before");
+    // what is not run is in no ledger
+    control.signal(Signal::KILL);
+    node.kill().await;
+    node.again();
+    node.is_ready().await;
+    assert!(!takes(&node, &bad).await && !takes(&node, CAROL).await && takes(&node, &good).await);
+    control.again().await;
+    let admin = control.admin().await;
+    let last = deleted(&admin, "server", "unfit").await;
+    node.runs(last).await;
+    assert!(!takes(&node, &bad).await && !takes(&node, CAROL).await && takes(&node, &good).await);
+    let raw = std::fs::read(node.state().join("entitled")).unwrap();
+    assert!(!raw.windows(5).any(|bytes| bytes == b"alice"), "it is sealed");
+}
+
+#[tokio::test]
+async fn whoever_revokes_or_sets_a_secret_hears_which_nodes_do_not_run_it() {
+    let (control, server) = (ControlPlane::empty().await, Server::start(Era::Legacy, &Catalogue::new("one").tools(1)));
+    let admin = control.admin().await;
+    let mut config = server.config();
+    config["auth"] = json!({ "type": "bearer", "token": { "secret": "token" } });
+    let said = |output: std::process::Output| (output.status.code(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(said(control.sluice_fed("first", &["secret", "set", "token"])).0, Some(0), "there is no node");
+    applied(&admin, "server", "one", &config).await;
+    key(&admin, "mallory").await;
+    let node = Node::of(&control, "edge", &[]).await.ready().await;
+    unfit(&control, &admin).await;
+    let (code, told) = said(control.sluice(&["token", "revoke", "mallory"]));
+    assert!(told.contains("edge refuses the key after") && told.contains("NOT_ON_THIS_NODE"), "{told}");
+    assert_eq!(code, Some(0), "the key is of no use any more: {told}");
+    let (code, told) = said(control.sluice_fed("second", &["secret", "set", "token"]));
+    assert!(told.contains("edge refused revision") && told.contains("NOT_ON_THIS_NODE"), "{told}");
+    assert_eq!(code, Some(1), "{told}");
+    deleted(&admin, "server", "unfit").await;
+    let (code, told) = said(control.sluice_fed("third", &["secret", "set", "token"]));
+    assert!(code == Some(0) && told.contains("edge runs revision"), "{told}");
+    drop(node);
+}
+
 #[tokio::test]
 async fn a_revoked_node_hears_nothing_any_more_and_its_certificate_is_of_no_use_to_others() {
     let (control, server) =
@@ -93,6 +191,8 @@ async fn a_revoked_node_hears_nothing_any_more_and_its_certificate_is_of_no_use_
     let second = admin.servers(&[("two", &server.config().to_string())]).await.revision;
     thief.again();
     thief.logged("the node was revoked").await;
+    let claims = |line: &str| line.contains("connected to the control plane") && !line.contains("not connected");
+    assert!(!thief.log().lines().any(claims), "it never was: {}", thief.log());
     assert!(node.revision().await < second && thief.revision().await < second, "nothing new for either");
     let client = Client::open(Era::Modern, node.port, "/servers/one/mcp").await;
     assert_eq!(client.call("tool-000", json!({})).await.status, 200, "its clients do not notice");

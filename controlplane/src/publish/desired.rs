@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sluice_contract::v1;
 
-use crate::compile::{Compiled, Labels, Node, Origins, compile, origins};
+use crate::compile::{Compiled, Labels, Node, Origins, compile, entitled, origins};
 use crate::language::{Config, Fault, Path};
 use crate::secrets::Secrets;
 use crate::store::StoredKey;
@@ -65,6 +65,11 @@ impl Desired {
     pub(super) fn origins(&self, labels: &Labels) -> Origins {
         let node = Node { labels: labels.clone(), ..self.node.clone() };
         origins(&self.config, &self.keys, &self.secrets, &node)
+    }
+
+    /// Who may come in, for nodes that do not run this.
+    pub(super) fn entitled(&self) -> v1::Entitled {
+        v1::Entitled { revision: self.revision, ..entitled(&self.config, &self.keys) }
     }
 
     /// What a node of these labels is to run.

@@ -11,6 +11,7 @@ use sluice_contract::v1::from_node::Message as Said;
 use sluice_contract::v1::sessions_told;
 use sluice_contract::v1::to_node::Message as Told;
 use sluice_snapshot::chunk::{self, Name};
+use sluice_snapshot::feature;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
@@ -49,6 +50,12 @@ pub(crate) struct Lane {
     told: Option<v1::Fleet>,
     /// When the node is to be told of the fleet again.
     fleet_due: Option<Instant>,
+    /// The node can be told who may come in.
+    knows_entitled: bool,
+    /// Whom it was told to let in last.
+    entitled: Option<v1::Entitled>,
+    /// The newest revision that says the same.
+    entitled_by: u64,
     /// Questions about sessions that it has not answered, by their numbers.
     questions: HashMap<u64, oneshot::Sender<sessions_told::What>>,
     asked: u64,
@@ -76,10 +83,10 @@ impl Lane {
     pub(crate) fn new(
         publisher: Arc<Publisher>,
         visit: Visit,
-        chunks: &[Vec<u8>],
+        hello: &v1::Hello,
         out: mpsc::Sender<Result<v1::ToNode, Status>>,
     ) -> Self {
-        let held = chunks.iter().filter_map(|name| Name::from_wire(name)).collect();
+        let held = hello.chunks.iter().filter_map(|name| Name::from_wire(name)).collect();
         let mut desired = publisher.desired.clone();
         desired.mark_changed();
         let (fleet, told, fleet_due) = (visit.fleet(), None, None);
@@ -95,6 +102,9 @@ impl Lane {
             fleet,
             told,
             fleet_due,
+            knows_entitled: hello.features.iter().any(|word| word == feature::ENTITLED),
+            entitled: None,
+            entitled_by: 0,
             questions: HashMap::new(),
             asked: 0,
             unwritable: None,
@@ -123,7 +133,13 @@ impl Lane {
             let deadline = self.in_flight.as_ref().map(|sent| sent.deadline);
             tokio::select! {
                 end = &mut ended => return self.leave(end).await,
-                changed = self.desired.changed(), if deadline.is_none() => if changed.is_err() { return },
+                // what it is to run waits for its verdict, but not who may come in
+                changed = self.desired.changed() => {
+                    let newest = Arc::clone(&self.desired.borrow());
+                    if changed.is_err() || self.tell_entitled(&newest).await.is_none() {
+                        return;
+                    }
+                }
                 Ok(()) = authorities.changed() => {
                     authorities.mark_unchanged();
                     if self.visit.is_behind() && self.tell(Told::Renewal(v1::Renewal {})).await.is_none() {
@@ -168,8 +184,10 @@ impl Lane {
     /// Dropped half-way only together with the stream: pieces are never left out.
     async fn send_next(&mut self) -> Option<()> {
         let desired = Arc::clone(&self.desired.borrow_and_update());
-        let edition = self.publisher.editions.of(&desired, self.visit.labels());
         self.last = Some(desired.revision);
+        // before anything that can fail; later changes are told when there is a generation that they are about, too
+        self.tell_entitled(&desired).await?;
+        let edition = self.publisher.editions.of(&desired, self.visit.labels());
         let made = match edition.get()? {
             Ok(made) => made,
             Err(faults) => {
@@ -183,10 +201,16 @@ impl Lane {
             v1::Manifest { generation: self.visit.next_generation(desired.revision), ..made.manifest.clone() };
         self.tell(Told::Manifest(manifest.clone())).await?;
         let mut sent = HashSet::new();
-        for name in chunk::names(&manifest).filter(|name| !self.held.contains(name)) {
-            let Some(bytes) = made.chunks.get(&name).filter(|_| sent.insert(name)) else { continue };
+        for name in chunk::names(&manifest) {
+            let is_missing = !self.held.contains(&name) && sent.insert(name);
+            let Some(bytes) = made.chunks.get(&name).filter(|_| is_missing) else { continue };
             for (bytes, last) in pieces(bytes, chunk::PART_BYTES) {
                 self.tell(Told::Part(v1::Part { chunk: name.to_wire(), bytes, last })).await?;
+                // who is taken away meanwhile is not kept in by a large configuration on a slow way
+                if self.desired.has_changed().is_ok_and(|changed| changed) {
+                    let newest = Arc::clone(&self.desired.borrow());
+                    self.tell_entitled(&newest).await?;
+                }
             }
         }
         self.in_flight = Some(InFlight { manifest, edition, deadline: Instant::now() + VERDICT });
@@ -208,6 +232,27 @@ impl Lane {
         }
     }
 
+    /// Tells the node who may come in, unless it was told the same. Called before the next generation is numbered: what is told is about
+    /// all that are.
+    async fn tell_entitled(&mut self, desired: &Desired) -> Option<()> {
+        // before the first revision nobody has said who may
+        if !self.knows_entitled || desired.revision == 0 || desired.revision == self.entitled_by {
+            return Some(());
+        }
+        let now = desired.entitled();
+        self.entitled_by = desired.revision;
+        if let Some(told) = &self.entitled {
+            let same = v1::Entitled { generation: told.generation, revision: told.revision, ..now.clone() };
+            if same == *told {
+                self.visit.goes_by(told.revision, self.entitled_by);
+                return Some(());
+            }
+        }
+        let now = v1::Entitled { generation: self.visit.generation(), ..now };
+        self.entitled = Some(now.clone());
+        self.tell(Told::Entitled(now)).await
+    }
+
     async fn tell(&self, message: Told) -> Option<()> {
         self.out.send(Ok(v1::ToNode { message: Some(message) })).await.ok()
     }
@@ -218,6 +263,9 @@ impl Lane {
             Some(Said::Verdict(verdict)) => self.judge(verdict),
             Some(Said::Report(report)) => {
                 self.visit.reported(report);
+                if let Some(told) = &self.entitled {
+                    self.visit.goes_by(told.revision, self.entitled_by);
+                }
                 return self.ask().await;
             }
             // one that does not fit is asked for again after the next report, and not before
@@ -326,3 +374,6 @@ async fn due(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,6 +81,8 @@ struct Node {
     /// What is wrong with what it runs all the same.
     faults: Vec<v1::ConfigurationFault>,
     report: v1::Report,
+    /// The newest revision by which it refuses whoever may not come in any more.
+    entitled: u64,
     /// What its servers offer, as it was last told, by their names.
     offers: BTreeMap<String, Told>,
     addresses: Vec<String>,
@@ -215,7 +217,7 @@ impl Nodes {
             node.kept.link.clone_from(&hello.link);
             node.left = None;
             node.report = v1::Report::default();
-            (node.accepted, node.refuses) = (false, false);
+            (node.accepted, node.refuses, node.entitled) = (false, false, 0);
             node.offers.values_mut().for_each(|told| told.stands = false);
         });
         tracing::info!(node = hello.node, version = hello.version, generation = hello.generation, "a node connected");

@@ -91,5 +91,6 @@ fn wanted() -> CreateToken {
         role: Some(Role::Admin),
         expires_in: None,
         labels: Default::default(),
+        own_labels: false,
     }
 }

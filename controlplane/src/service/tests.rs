@@ -111,6 +111,7 @@ async fn who_has_seen_an_older_state_loses_and_is_told_why() {
         role: None,
         expires_in: None,
         labels: Default::default(),
+        own_labels: false,
     };
     service.create_token(&caller(Role::Admin), create).await.unwrap();
     let after_key = service.apply(&editor(), on(2, "http://c/mcp")).await.unwrap();

@@ -15,7 +15,7 @@ use super::{Caller, Operation, Role, Service, ServiceError};
 use crate::audit::{self, Event};
 use crate::hex;
 use crate::store::tokens::{self, StoredToken, TokenKind};
-use crate::store::{digest, revisions};
+use crate::store::{digest, nodes, revisions};
 
 /// How long a join token counts, in seconds: long enough to start a node, too short to lie around.
 pub const JOIN_SECONDS: u64 = 600;
@@ -40,8 +40,10 @@ pub struct CreateToken {
     pub role: Option<Role>,
     /// Seconds until it ends; `None`: never, or for join tokens [`JOIN_SECONDS`].
     pub expires_in: Option<u64>,
-    /// Of a join token.
+    /// Of a join token; none: those the node was given last.
     pub labels: BTreeMap<String, String>,
+    /// Of a join token: the node has the labels it says, whatever it was given last.
+    pub own_labels: bool,
 }
 
 /// A token just made. This is the only time it can be seen.
@@ -60,9 +62,18 @@ impl Service {
     /// Not allowed, not understood, or the store fails.
     pub async fn create_token(&self, caller: &Caller, create: CreateToken) -> Result<CreatedToken, ServiceError> {
         self.allow(caller, Operation::CreateToken).await?;
+        let keeps_labels = create.kind == TokenKind::Join && create.labels.is_empty() && !create.own_labels;
         let mut made = make(create, &caller.name, Timestamp::now())?;
-        let about = made.about.clone();
-        self.store().write(move |tx| add(tx, &about)).await?;
+        let mut about = made.about.clone();
+        made.about = self
+            .store()
+            .write(move |tx| {
+                if keeps_labels {
+                    about.labels = nodes::granted(tx, &about.name)?;
+                }
+                add(tx, &about).map(|()| about)
+            })
+            .await?;
         if matches!(made.about.kind, TokenKind::Join | TokenKind::Person) {
             made.token = self.marked(made.token);
         }
@@ -90,7 +101,7 @@ impl Service {
         Ok(listed)
     }
 
-    /// Ends a token, by its id, or all of a name: how many, and the head.
+    /// Ends a token, by its id, or all of a name: how many, and the revision without those of clients; 0: there were none of clients.
     ///
     /// # Errors
     ///
@@ -104,8 +115,12 @@ impl Service {
 
 /// A token that is not kept yet.
 pub(super) fn make(create: CreateToken, author: &str, now: Timestamp) -> Result<CreatedToken, ServiceError> {
-    let CreateToken { kind, name, role, expires_in, labels } = create;
+    let CreateToken { kind, name, role, expires_in, labels, own_labels } = create;
     check(kind, &name, role, &labels)?;
+    if own_labels && (kind != TokenKind::Join || !labels.is_empty()) {
+        let reason = "a node has the labels it says, or those that its join token gives it";
+        return Err(ServiceError::Invalid(reason.to_owned()));
+    }
     let seconds = match (kind, expires_in) {
         (TokenKind::Join, seconds) => Some(seconds.unwrap_or(JOIN_SECONDS)).filter(|seconds| *seconds <= JOIN_SECONDS),
         (_, Some(seconds)) => Some(seconds).filter(|seconds| *seconds <= MAX_SECONDS),
@@ -206,7 +221,9 @@ fn revoke(tx: &Connection, wanted: &str, author: &str, now: Timestamp) -> Result
     for token in &ended {
         end(tx, token, author, now)?;
     }
-    Ok((u32::try_from(ended.len()).unwrap_or(u32::MAX), revisions::head(tx)?))
+    let concerns_nodes = ended.iter().any(|token| token.kind == TokenKind::Client);
+    let revision = if concerns_nodes { revisions::head(tx)? } else { 0 };
+    Ok((u32::try_from(ended.len()).unwrap_or(u32::MAX), revision))
 }
 
 /// Ends a token.

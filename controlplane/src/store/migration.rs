@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     step!(101, "0101_links"),
     step!(102, "0102_heard_denials"),
     step!(103, "0103_owed_ends"),
+    step!(104, "0104_revoked_labels"),
     step!(200, "0200_secrets"),
     step!(201, "0201_session_keys"),
 ];

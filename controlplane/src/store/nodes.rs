@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sluice_contract::v1;
 
 use super::{StoreError, column, heard, owed};
-use crate::publish::{Kept, Rejected};
+use crate::publish::{Kept, Labels, Rejected};
 
 /// Every node, by name.
 ///
@@ -28,7 +28,6 @@ pub(crate) fn all(connection: &Connection) -> Result<Vec<(String, Kept)>, StoreE
 ///
 /// The database fails.
 pub(crate) fn keep(connection: &Connection, name: &str, kept: &Kept) -> Result<(), StoreError> {
-    let json = |labels| serde_json::to_string(labels).map_err(|error| StoreError::Broken(error.to_string()));
     let (labels, granted) = (json(&kept.labels)?, json(&kept.granted)?);
     let rejected = kept.rejected.as_ref().map(|rejected| {
         let status = v1::NodeStatus {
@@ -72,13 +71,32 @@ pub(crate) fn revoked(connection: &Connection) -> Result<BTreeMap<String, u64>, 
 ///
 /// The database fails.
 pub(crate) fn revoke(connection: &Connection, name: &str, at_ms: u64) -> Result<(), StoreError> {
+    let granted = granted(connection, name)?;
     connection.prepare_cached("DELETE FROM nodes WHERE name = ?")?.execute([name])?;
     heard::forget(connection, name)?;
     owed::forget(connection, name)?;
     connection
-        .prepare_cached("INSERT OR REPLACE INTO revoked_nodes VALUES (?, ?)")?
-        .execute(params![name, column::int(at_ms)])?;
+        .prepare_cached("INSERT OR REPLACE INTO revoked_nodes (name, at_ms, granted) VALUES (?, ?, ?)")?
+        .execute(params![name, column::int(at_ms), json(&granted)?])?;
     Ok(())
+}
+
+/// The labels that a node was given by its join token, also if it was sent away since; none: those it says.
+///
+/// # Errors
+///
+/// The database fails.
+pub(crate) fn granted(connection: &Connection, name: &str) -> Result<Labels, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT granted FROM nodes WHERE name = ?1 UNION ALL SELECT granted FROM revoked_nodes WHERE name = ?1 LIMIT 1",
+    )?;
+    let text: Option<String> = statement.query_row([name], |row| row.get(0)).optional()?;
+    let read = |text: String| serde_json::from_str(&text).map_err(|error| StoreError::Broken(error.to_string()));
+    text.map_or_else(|| Ok(Labels::new()), read)
+}
+
+fn json(labels: &Labels) -> Result<String, StoreError> {
+    serde_json::to_string(labels).map_err(|error| StoreError::Broken(error.to_string()))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<(String, Kept)> {

@@ -7,6 +7,7 @@ use sluice_contract::v1::{DeleteSecretRequest, ListSecretsRequest, RotateKeyRequ
 
 use crate::client::ControlPlane;
 use crate::output::{self, Failure, Field, Format, Tone, prompt, talk, time};
+use crate::spread::Wait;
 
 /// Keep the credentials that nodes show to servers.
 #[derive(Debug, clap::Subcommand)]
@@ -24,10 +25,13 @@ Examples:
   sluice secret set github-token < token.txt  without the newline at its end
   pass show github | sluice secret set github-token
 
-The value is never an argument: those can be seen by everybody on the machine.")]
+The value is never an argument: those can be seen by everybody on the machine. Exit code 1: a connected node does not run the \
+revision with it; stderr says which and why.")]
     Set {
         /// Its name: letters, digits and `._-`
         name: String,
+        #[command(flatten)]
+        wait: Wait,
         #[command(flatten)]
         control_plane: ControlPlane,
     },
@@ -67,21 +71,21 @@ What was sealed before opens in either case: no client notices.")]
 /// Does what was asked.
 pub(crate) fn run(verb: &Verb) -> ExitCode {
     output::exit(match verb {
-        Verb::Set { name, control_plane } => set(name, control_plane),
+        Verb::Set { name, wait, control_plane } => set(name, wait, control_plane),
         Verb::List { output, control_plane } => list(*output, control_plane),
         Verb::Delete { name, control_plane } => delete(name, control_plane),
         Verb::RotateKey { sessions, control_plane } => rotate(*sessions, control_plane),
     })
 }
 
-fn set(name: &str, control_plane: &ControlPlane) -> Result<(), Failure> {
+fn set(name: &str, wait: &Wait, control_plane: &ControlPlane) -> Result<(), Failure> {
     // Connected first: nobody likes to type a secret for nothing.
     let mut connection = control_plane.connect()?;
     let value = prompt::secret(&format!("value of {name}"))?;
     let request = SetSecretRequest { name: name.to_owned(), value };
     let answer = connection.ask(async |admin| admin.set_secret(request).await)?;
     talk(&format!("`{name}` has a new value, version {}: revision {}\n", answer.version, answer.revision));
-    Ok(())
+    wait.on(&mut connection, answer.revision, &[])?.result()
 }
 
 fn list(format: Format, control_plane: &ControlPlane) -> Result<(), Failure> {

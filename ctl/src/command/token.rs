@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::client::ControlPlane;
 use crate::output::{self, Failure, Format, time};
+use crate::spread::Wait;
 
 /// Make, list and revoke the keys of clients, the tokens of people, and those that nodes join with.
 #[derive(Debug, clap::Subcommand)]
@@ -37,10 +38,17 @@ Examples:
         control_plane: ControlPlane,
     },
     /// Take a token away; it is refused from the next second on
-    #[command(after_help = "Example:\n  sluice token revoke alice")]
+    #[command(after_help = "\
+Example:
+  sluice token revoke alice
+
+A client's key is refused by every connected node from then on, also by one that refuses the newest configuration. Exit code 1: a node \
+may still take it; stderr says which and why.")]
     Revoke {
         /// Whose, or the token's id
         name: String,
+        #[command(flatten)]
+        wait: Wait,
         #[command(flatten)]
         control_plane: ControlPlane,
     },
@@ -59,9 +67,13 @@ pub(crate) struct Create {
     #[arg(long)]
     join: bool,
 
-    /// With --join: a label the node has, whatever it says itself
+    /// With --join: a label the node has, whatever it says itself; without any, those it was given when it joined last
     #[arg(long = "label", value_name = "KEY=VALUE", requires = "join", value_parser = label)]
     labels: Vec<(String, String)>,
+
+    /// With --join: the node has the labels it says itself, also if it was given others before
+    #[arg(long, requires = "join", conflicts_with = "labels")]
+    own_labels: bool,
 
     /// When it ends, as in 90d or 12h [default: never, or ten minutes with --join]
     #[arg(long, value_name = "SPAN", value_parser = time::span)]
@@ -101,8 +113,8 @@ fn token(verb: &Verb) -> Result<(), Failure> {
             Some(connection) => remote::list(connection, *output),
             None => local::list(*output, &control_plane.state),
         },
-        Verb::Revoke { name, control_plane } => match control_plane.connect_if_meant()? {
-            Some(connection) => remote::revoke(connection, name),
+        Verb::Revoke { name, wait, control_plane } => match control_plane.connect_if_meant()? {
+            Some(connection) => remote::revoke(connection, name, wait),
             None => local::revoke(name, &control_plane.state),
         },
     }

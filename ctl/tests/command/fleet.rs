@@ -198,13 +198,42 @@ fn tokens_are_made_for_clients_people_and_nodes() {
 }
 
 #[test]
+fn a_revoked_key_that_a_node_may_still_take_is_told_by_the_exit_code() {
+    let home = tempfile::tempdir().unwrap();
+    let refusing = |entitled_revision| NodeStatus {
+        node: "edge-1".into(),
+        connected: true,
+        revision: 6,
+        rejected_revision: 7,
+        rejected: vec![fault(&["servers", "weather"], "no such variable")],
+        entitled_revision,
+        ..NodeStatus::default()
+    };
+    for (goes_by, code, told) in [
+        (7, 0, "edge-1 refuses the key after"),
+        (6, 1, "refused revision 7 and may still take the key"),
+        (0, 1, "refused revision 7 and may still take the key"),
+    ] {
+        let script = Script {
+            revoke_token: Some(Box::new(|_| Ok(RevokeTokenResponse { revoked: 1, revision: 7 }))),
+            watch: vec![WatchResponse { revision: 7, nodes: vec![refusing(goes_by)], settled: true }],
+            ..Script::default()
+        };
+        let (ended, _, talk) = ControlPlane::start(script).finished(home.path(), &["token", "revoke", "bob"]);
+        assert!(talk.contains(told) && talk.contains("no such variable"), "{talk}");
+        assert_eq!(ended, code, "{talk}");
+    }
+}
+
+#[test]
 fn secrets_come_from_stdin_and_are_never_told() {
     let home = tempfile::tempdir().unwrap();
     let set = |request: SetSecretRequest| {
         assert_eq!((request.name.as_str(), &request.value[..]), ("github", &b"s3cret value"[..]));
         Ok(SetSecretResponse { version: 2, revision: 9 })
     };
-    let control_plane = ControlPlane::start(Script { set_secret: Some(Box::new(set)), ..Script::default() });
+    let watch = vec![WatchResponse { revision: 9, nodes: Vec::new(), settled: true }];
+    let control_plane = ControlPlane::start(Script { set_secret: Some(Box::new(set)), watch, ..Script::default() });
     let give = |value: &str| {
         let mut command = control_plane.command(home.path(), &["secret", "set", "github"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -212,7 +241,8 @@ fn secrets_come_from_stdin_and_are_never_told() {
         told(child.wait_with_output().unwrap())
     };
     let (code, data, talk) = give("s3cret value\n");
-    assert_eq!((code, data.as_str(), talk.as_str()), (0, "", "`github` has a new value, version 2: revision 9\n"));
+    let told = "`github` has a new value, version 2: revision 9\nthere is no node; those that join get it\n";
+    assert_eq!((code, data.as_str(), talk.as_str()), (0, "", told));
     let (code, _, talk) = give("");
     assert!(code == 2 && talk.contains("is empty; nothing was changed"), "{talk}");
     let (code, _, talk) = control_plane.finished(home.path(), &["secret", "set", "github", "s3cret"]);

@@ -1,12 +1,12 @@
 //! The control runtime's work while the node serves: it adopts what is offered, sweeps what idles, and leads the way out.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sluice_snapshot::Fault;
 use sluice_snapshot::model::LogLevel;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::kept::Kept;
@@ -26,9 +26,10 @@ use crate::upstream::Upstream;
 /// What the control runtime works with.
 pub(super) struct Control {
     pub node: Arc<Node>,
-    pub adopt: watch::Sender<Arc<Plane>>,
     pub offers: mpsc::Receiver<Offer>,
     pub site: Site,
+    /// What certificates of clients were verified by, when streams were last asked whose they are.
+    pub looked: AtomicU64,
     pub kept: Kept,
     /// Where what is run is kept for the next start.
     pub ledger: Option<Arc<Ledger>>,
@@ -71,6 +72,7 @@ impl Control {
                 },
                 _ = tick.tick() => {
                     self.site.listeners.refresh();
+                    self.look_again();
                     self.node.seal.refresh();
                     if let Some((ledger, keys)) = self.ledger.clone().and_then(|it| it.new_keys().map(|keys| (it, keys))) {
                         tokio::task::spawn_blocking(move || ledger.exchange(&keys));
@@ -78,9 +80,9 @@ impl Control {
                     let version = self.node.changes.version();
                     if version != remembered {
                         remembered = version;
-                        self.adopt.borrow().remember(&self.site.ground.memory);
+                        self.node.planes.borrow().remember(&self.site.ground.memory);
                     }
-                    for upstream in self.adopt.borrow().servers() {
+                    for upstream in self.node.planes.borrow().servers() {
                         upstream.sweep();
                     }
                 }
@@ -97,7 +99,7 @@ impl Control {
     /// Adopts what is offered, or says every reason why not.
     async fn judge(&self, offer: Offer) {
         let Offer { snapshot, held, verdict } = offer;
-        let previous = Arc::clone(&self.adopt.borrow());
+        let previous = Arc::clone(&self.node.planes.borrow());
         match self.site.prove(&snapshot, held.manifest.generation, Some(&previous), &[]) {
             Ok(proof) => {
                 let mut faults = proof.listeners.faults();
@@ -153,7 +155,7 @@ impl Control {
         if plane.snapshot.revision != old.snapshot.revision {
             self.node.since_ms.store(epoch_ms(), Ordering::Relaxed);
         }
-        self.adopt.send_replace(plane);
+        self.node.entitlement.adopt(plane);
         self.keep_keys();
         self.follow_log_level(old.snapshot.monitoring.log_level);
         if differs {
@@ -161,16 +163,25 @@ impl Control {
         }
         self.node.adoptions.reached(generation).await;
         self.site.listeners.open(listeners).await;
+        self.look_again();
+    }
+
+    /// Has everybody who is in looked at again, if certificates are verified by something else than before.
+    fn look_again(&self) {
+        let state = self.site.listeners.state();
+        if self.looked.swap(state, Ordering::Relaxed) != state {
+            self.node.entitlement.look_again();
+        }
     }
 
     /// Sees to it that somebody minds the keys of each issuer.
     fn keep_keys(&self) {
-        self.adopt.borrow().known.issuers().iter().for_each(|issuer| issuer.keep(&self.site.ground.kept_keys));
+        self.node.planes.borrow().known.issuers().iter().for_each(|issuer| issuer.keep(&self.site.ground.kept_keys));
     }
 
     /// Logs as much as the configuration says, where that is something else than before.
     fn follow_log_level(&self, before: Option<LogLevel>) {
-        let now = self.adopt.borrow().snapshot.monitoring.log_level;
+        let now = self.node.planes.borrow().snapshot.monitoring.log_level;
         if let Some(set) = self.set_log_level.filter(|_| now != before) {
             set(now);
         }
@@ -198,7 +209,7 @@ impl Control {
         }
         drain.enter(Phase::Emptying);
         let _ = tokio::time::timeout(limit::SESSIONS_END, self.node.emptied.notified()).await;
-        let plane = Arc::clone(&self.adopt.borrow());
+        let plane = Arc::clone(&self.node.planes.borrow());
         let mut stopping = self.letting_go.into_inner().unwrap_or_else(PoisonError::into_inner);
         for upstream in plane.servers() {
             let children = Arc::clone(&upstream.children);

@@ -178,6 +178,11 @@ impl Listeners {
         self.balance.serves_somebody()
     }
 
+    /// Counts changes of what certificates of clients are verified by.
+    pub(super) fn state(&self) -> u64 {
+        self.tls.state()
+    }
+
     /// Reads files again that have changed.
     pub(super) fn refresh(&self) {
         self.tls.refresh();

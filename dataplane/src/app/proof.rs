@@ -67,6 +67,7 @@ fn fault(error: StartError) -> Vec<Fault> {
         }
         StartError::NoSessionKeys | StartError::SessionKeys(_) | StartError::Sessions(_) => ("sessions", reason),
         StartError::NoConfiguration(_)
+        | StartError::LedgerKey(_)
         | StartError::TakeOver(_)
         | StartError::StateTaken { .. }
         | StartError::Io(_) => ("", reason),

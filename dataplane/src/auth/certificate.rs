@@ -1,6 +1,8 @@
 //! Certificates that clients show (mutual TLS): the names in them, and until when they hold.
 
+use std::fmt::Debug;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
@@ -10,9 +12,43 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::Principal;
 
-/// A certificate whose chain was verified when the connection was made.
+/// Who issues certificates, and what they have revoked, as it changes.
+pub(crate) trait Issuers: Debug + Send + Sync {
+    /// Rises with every change, from 1 on.
+    fn state(&self) -> u64;
+
+    /// Whether the chain, leaf first, is good in this state.
+    fn verify(&self, chain: &[CertificateDer<'static>]) -> bool;
+}
+
+/// What was shown, to be judged again whenever its issuers change.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    chain: Vec<CertificateDer<'static>>,
+    issuers: Arc<dyn Issuers>,
+    /// Twice the state it was judged in; one more: it was not good then.
+    judged: AtomicU64,
+}
+
+impl Shown {
+    /// Whether it is still good: verified once for each state of its issuers, not for each request.
+    pub(super) fn is_good(&self) -> bool {
+        // before it is judged: a change in between is one more
+        let state = self.issuers.state();
+        let judged = self.judged.load(Ordering::Relaxed);
+        if judged >> 1 == state {
+            return judged & 1 == 0;
+        }
+        let is_good = self.issuers.verify(&self.chain);
+        self.judged.store(state << 1 | u64::from(!is_good), Ordering::Relaxed);
+        is_good
+    }
+}
+
+/// A certificate whose chain was verified when the connection was made, and is again when its issuers change.
 #[derive(Debug)]
 pub(crate) struct Certificate {
+    pub(super) shown: Arc<Shown>,
     /// URIs (SPIFFE ids), DNS names, email addresses (RFC 5280 section 4.2.1.6), in this order.
     names: Box<[Box<str>]>,
     pub expires: SystemTime,
@@ -21,9 +57,9 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// Reads a certificate; `None` if it is none.
-    pub(crate) fn read(der: &CertificateDer<'_>) -> Option<Self> {
-        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    /// Reads the certificate that begins a chain; `None` if it is none.
+    pub(crate) fn read(chain: &[CertificateDer<'_>], issuers: Arc<dyn Issuers>) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(chain.first()?).ok()?;
         let seconds = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0);
         let mut names: Vec<(u8, Box<str>)> = Vec::new();
         if let Ok(Some(alternatives)) = certificate.subject_alternative_name() {
@@ -38,7 +74,10 @@ impl Certificate {
         let names = names.into_iter().map(|(_, name)| name).collect();
         // the last second of it is still good
         let expires = UNIX_EPOCH + Duration::from_secs(seconds.saturating_add(1));
-        Some(Self { names, expires, holder: ArcSwapOption::empty() })
+        let chain = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        // what changed since the handshake is noticed with the first request
+        let shown = Arc::new(Shown { chain, issuers, judged: AtomicU64::new(0) });
+        Some(Self { shown, names, expires, holder: ArcSwapOption::empty() })
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {

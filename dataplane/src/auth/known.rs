@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use sluice_http1::Fields;
 use sluice_snapshot::model::{ClientCertificates, Issuer, Snapshot};
 
-use super::certificate::Certificate;
+use super::certificate::{Certificate, Shown};
 use super::credential::{is_token, presented};
+use super::entitled::Entitled;
 use super::issuer::{Authority, Found};
 use super::principal::{Credential, Principal};
 use super::resource::{Approach, Resource};
@@ -28,6 +30,8 @@ pub(crate) struct Known {
     clients: HashMap<[u8; 32], Principal, foldhash::fast::RandomState>,
     issuers: Vec<Arc<Authority>>,
     certificates: Option<ClientCertificates>,
+    /// Who may come in by a later configuration, which is not run: nobody else does.
+    entitled: Option<Arc<Entitled>>,
     /// Where clients reach the gateway, if that is not where it listens.
     public_url: Option<Box<str>>,
     /// Hosts that are not listed are refused.
@@ -74,15 +78,52 @@ impl Known {
         let clients =
             access.keys.iter().map(|(digest, key)| (*digest, Principal::client(&key.client, *digest, key.expires)));
         Self {
-            serial: previous.map_or(0, |previous| previous.serial + 1),
+            serial: next_serial(),
             required: access.required,
             local: Principal::local(),
             anonymous: Principal::anonymous(),
             clients: clients.collect(),
             issuers: access.issuers.iter().map(authority).collect(),
             certificates: snapshot.listener.client_certificates.clone(),
+            entitled: None,
             public_url: snapshot.listener.public_url.clone(),
             hosts_listed: !snapshot.listener.allowed_hosts.is_empty(),
+        }
+    }
+
+    /// Whether all who come in may.
+    pub(crate) fn is_within(&self, entitled: &Entitled) -> bool {
+        let keys = self.clients.values().all(|client| entitled.key(client).is_some_and(|now| now.is_same_as(client)));
+        let issuers = self.issuers.iter().all(|authority| entitled.issuer(&authority.config.url));
+        let certificates = self.certificates.as_ref().map(|taken| taken.names.iter().map(|(pattern, _)| pattern));
+        keys && issuers && certificates.is_none_or(|names| entitled.certificates(names))
+    }
+
+    /// The same without those who may not come in any more.
+    pub(crate) fn within(&self, entitled: &Arc<Entitled>) -> Self {
+        let clients = self.clients.iter().filter_map(|(digest, client)| Some((*digest, entitled.key(client)?)));
+        let issuers = self.issuers.iter().filter(|authority| entitled.issuer(&authority.config.url));
+        Self {
+            clients: clients.collect(),
+            issuers: issuers.cloned().collect(),
+            entitled: Some(Arc::clone(entitled)),
+            ..self.anew()
+        }
+    }
+
+    /// The same for those who look again: what it rests on has changed.
+    pub(crate) fn anew(&self) -> Self {
+        Self {
+            serial: next_serial(),
+            required: self.required,
+            local: self.local.clone(),
+            anonymous: self.anonymous.clone(),
+            clients: self.clients.clone(),
+            issuers: self.issuers.clone(),
+            certificates: self.certificates.clone(),
+            entitled: self.entitled.clone(),
+            public_url: self.public_url.clone(),
+            hosts_listed: self.hosts_listed,
         }
     }
 
@@ -113,9 +154,10 @@ impl Known {
                 let stays = self.issuers.iter().any(|authority| authority.config == *issuer);
                 stays.then(|| principal.clone())
             }
-            Credential::Certificate => {
+            Credential::Certificate(shown) => {
                 let names = [&*principal.name];
-                self.holder(names.into_iter(), principal.expires?)
+                let is_good = shown.as_ref().is_none_or(|shown| shown.is_good());
+                self.holder(names.into_iter(), principal.expires?, shown.as_ref()).filter(|_| is_good)
             }
         }
     }
@@ -141,6 +183,10 @@ impl Known {
     /// Why not; or that it is not known yet.
     pub(crate) fn authenticate(&self, verified: &Verified, asking: Asking<'_>) -> Result<Principal, Refused> {
         let must = self.required || asking.certificate.is_some();
+        // a new connection would not be had by it
+        if asking.certificate.is_some_and(|certificate| !certificate.shown.is_good()) {
+            return Err(Reason::BadCredential(REVOKED).into());
+        }
         let given = match presented(asking.headers) {
             Err(reason) if must => return Err(reason.into()),
             given => given.ok().flatten(),
@@ -153,7 +199,9 @@ impl Known {
             }
         }
         if let Some(certificate) = asking.certificate {
-            let holder = certificate.holder(self.serial, || self.holder(certificate.names(), certificate.expires));
+            let holder = certificate.holder(self.serial, || {
+                self.holder(certificate.names(), certificate.expires, Some(&certificate.shown))
+            });
             return holder.filter(|holder| holder.is_current()).ok_or(Reason::BadCredential(CERTIFICATE).into());
         }
         if self.required {
@@ -198,15 +246,22 @@ impl Known {
     }
 
     /// Whoever has a certificate of these names: the first that the configuration knows.
-    fn holder<'n>(&self, mut names: impl Iterator<Item = &'n str>, expires: SystemTime) -> Option<Principal> {
+    fn holder<'n>(
+        &self,
+        mut names: impl Iterator<Item = &'n str>,
+        expires: SystemTime,
+        shown: Option<&Arc<Shown>>,
+    ) -> Option<Principal> {
         let known = &self.certificates.as_ref()?.names;
+        let is_entitled = |name: &&str| self.entitled.as_ref().is_none_or(|entitled| entitled.certificate(name));
         if known.is_empty() {
-            return Some(Principal::certificate(names.next()?, Arc::default(), expires));
+            let name = names.next().filter(is_entitled)?;
+            return Some(Principal::certificate(name, Arc::default(), expires, shown.cloned()));
         }
-        let names: Vec<&str> = names.collect();
+        let names: Vec<&str> = names.filter(is_entitled).collect();
         known.iter().find_map(|(pattern, roles)| {
             let name = names.iter().find(|name| pattern.matches(name))?;
-            Some(Principal::certificate(name, Arc::clone(roles), expires))
+            Some(Principal::certificate(name, Arc::clone(roles), expires, shown.cloned()))
         })
     }
 }
@@ -255,8 +310,15 @@ impl Unproven {
     }
 }
 
+/// Counts configurations. One for the process: two that are made of the same at the same time are never taken for each other.
+fn next_serial() -> u64 {
+    static SERIAL: AtomicU64 = AtomicU64::new(0);
+    SERIAL.fetch_add(1, Ordering::Relaxed)
+}
+
 const UNKNOWN: &str = "the key or token is not known here";
 const EXPIRED_KEY: &str = "the key has expired";
+const REVOKED: &str = "the certificate is not good any more: it was revoked, or who issued it is not trusted now";
 const CERTIFICATE: &str = "the certificate has expired, or is of a name that is not known here";
 
 #[cfg(test)]

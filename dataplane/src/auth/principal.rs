@@ -8,6 +8,7 @@ use aws_lc_rs::digest;
 use sluice_snapshot::model::{Client, Issuer, Roles};
 
 use super::SessionId;
+use super::certificate::Shown;
 
 /// Sixteen bytes that stand for a principal wherever something is bound to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,7 +41,7 @@ pub(crate) struct Identity {
 }
 
 /// By what somebody came in: what it stands or falls with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Credential {
     /// None: by where the request came from.
     Place,
@@ -48,8 +49,8 @@ pub(super) enum Credential {
     Key([u8; 32]),
     /// A token of an issuer as it was configured.
     Token(Arc<Issuer>),
-    /// A certificate of this name.
-    Certificate,
+    /// A certificate of this name; `None`: it was shown to another node.
+    Certificate(Option<Arc<Shown>>),
 }
 
 /// What a token says of whom it was issued to.
@@ -122,6 +123,22 @@ impl Principal {
         Self { id, anonymous, identity: Arc::new(identity) }
     }
 
+    /// The same, until then at the latest.
+    pub(super) fn until(&self, ends: Option<SystemTime>) -> Self {
+        let sooner = ends.filter(|ends| self.expires.is_none_or(|own| *ends < own));
+        let Some(ends) = sooner else { return self.clone() };
+        let Identity { name, subject, roles, scopes, credential, .. } = &*self.identity;
+        let identity = Identity {
+            name: Arc::clone(name),
+            subject: Arc::clone(subject),
+            roles: Arc::clone(roles),
+            scopes: scopes.clone(),
+            expires: Some(ends),
+            credential: credential.clone(),
+        };
+        Self { identity: Arc::new(identity), ..*self }
+    }
+
     /// Inside a session an anonymous principal is that session: what belongs to it is nobody else's.
     pub(crate) fn act_in(&mut self, session: &SessionId) {
         if self.anonymous {
@@ -167,14 +184,14 @@ impl Principal {
         Self::of(&["token", &issuer.url, &grant.subject, &grant.client], false, identity)
     }
 
-    pub(super) fn certificate(name: &str, roles: Roles, expires: SystemTime) -> Self {
+    pub(super) fn certificate(name: &str, roles: Roles, expires: SystemTime, shown: Option<Arc<Shown>>) -> Self {
         let identity = Identity {
             name: name.into(),
             subject: format!("certificate:{name}").into(),
             roles,
             scopes: None,
             expires: Some(expires),
-            credential: Credential::Certificate,
+            credential: Credential::Certificate(shown),
         };
         Self::of(&["certificate", name], false, identity)
     }

@@ -53,7 +53,7 @@ impl Principal {
                 Credential::Place => By::Place,
                 Credential::Key(digest) => By::Key(*digest),
                 Credential::Token(issuer) => By::Token(issuer.url.to_string()),
-                Credential::Certificate => By::Certificate,
+                Credential::Certificate(_) => By::Certificate,
             },
         };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&voucher).expect("texts and numbers have a form in JSON"))
@@ -72,7 +72,7 @@ impl Voucher {
             By::Place => Credential::Place,
             By::Key(digest) => Credential::Key(digest),
             By::Token(url) => Credential::Token(issuer(&url)?),
-            By::Certificate => Credential::Certificate,
+            By::Certificate => Credential::Certificate(None),
         };
         let identity = Identity {
             name: self.name,

@@ -200,7 +200,7 @@ pub(super) fn on_own_door(worker: &Worker, call: &mut Call, posted: &mut Posted)
         }
         (MessageKind::Request, Method::Other) => {
             let modern = posted.message.p.meta_protocol_version.is_some();
-            judge(worker, call, &server, Object::Server, || Reason::UnknownMethod { modern })?;
+            judge(worker, call, &server, Object::Server, || Reason::UnjudgedMethod { modern })?;
         }
         // how a session begins and goes on, lists (of which what is not listed is left out), and what was granted before
         _ => {}

@@ -29,6 +29,8 @@ pub(crate) struct Record {
     /// The merged door answers it, or refuses it, itself: counted without a server.
     pub of_door: bool,
     pub method: Method,
+    /// Asked in a revision up to 2025-11-25.
+    pub legacy: bool,
     /// The method as it was sent, where it is none of the specification's.
     pub other_method: Option<String>,
     pub name: Option<String>,
@@ -68,6 +70,7 @@ impl Record {
             upstream: None,
             of_door: false,
             method: Method::Other,
+            legacy: false,
             other_method: None,
             name: None,
             status: StatusCode::OK,

@@ -15,6 +15,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use sluice_snapshot::Fault;
 use sluice_snapshot::model::{Certificate, Listener};
 
+use crate::auth::certificate::Issuers as _;
+
 mod clients;
 
 pub(crate) use clients::Clients;
@@ -82,7 +84,8 @@ impl Tls {
         }
     }
 
-    /// Goes by what was prepared: whoever connects from now on meets it, and connections that are open go on.
+    /// Goes by what was prepared: whoever connects from now on meets it, and connections that are open go on, but for those by a
+    /// certificate that is not good any more.
     pub(crate) fn adopt(&self, prepared: Prepared) {
         self.certificates.entries.store(Arc::new(prepared.entries));
         self.clients.adopt(prepared.clients);
@@ -92,6 +95,11 @@ impl Tls {
     pub(crate) fn refresh(&self) {
         self.certificates.refresh();
         self.clients.refresh();
+    }
+
+    /// Counts changes of what certificates of clients are verified by.
+    pub(crate) fn state(&self) -> u64 {
+        self.clients.state()
     }
 
     /// What is spoken with whoever connects now; `None`: plain HTTP.

@@ -69,7 +69,7 @@ impl Plane {
             return Arc::clone(view);
         }
         let names = self.snapshot.servers.iter().map(|server| &server.name);
-        let view = Arc::new(self.within(Permits::new(policies, &concerning, names)));
+        let view = Arc::new(self.of_permits(Permits::new(policies, &concerning, names)));
         if kinds.len() >= limit::VIEWS {
             kinds.clear();
             views.by_principal.pin().clear();
@@ -79,11 +79,12 @@ impl Plane {
     }
 
     /// The plane with the servers that are in reach.
-    fn within(&self, permits: Permits) -> Self {
+    fn of_permits(&self, permits: Permits) -> Self {
         let in_reach = |server: &str| permits.reach(server);
         Self {
             snapshot: Arc::clone(&self.snapshot),
             known: Arc::clone(&self.known),
+            configured: Arc::clone(&self.configured),
             rules: Arc::clone(&self.rules),
             servers: self
                 .servers

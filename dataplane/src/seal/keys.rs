@@ -102,14 +102,31 @@ fn key(line: &str) -> Option<Key> {
 impl KeyFile {
     /// Reads a file; where there is none, one is made with a random key (mode 0600), so that what it seals stays good over a restart.
     pub(crate) fn open(path: &Path) -> (Self, Keys) {
+        let (file, keys) = Self::found(path);
+        let keys = keys.unwrap_or_else(|error| {
+            tracing::error!(path = %path.display(), %error, "a key cannot be read or kept; what it seals ends with this process");
+            Keys::one(random())
+        });
+        (file, keys)
+    }
+
+    /// The same of a file whose keys must not be taken for others: what they sealed is still wanted.
+    ///
+    /// # Errors
+    /// The file is there, and not what it should be. One that cannot be made is no error: nothing was sealed by it.
+    pub(crate) fn needed(path: &Path) -> Result<(Self, Keys), String> {
+        match Self::found(path) {
+            (file, Ok(keys)) => Ok((file, keys)),
+            (_, Err(error)) if path.exists() => Err(format!("{}: {error}", path.display())),
+            _ => Ok(Self::open(path)),
+        }
+    }
+
+    fn found(path: &Path) -> (Self, Result<Keys, Unusable>) {
         let file = Self { path: path.to_owned(), seen: Mutex::new(state(path)) };
         let keys = file.read().or_else(|error| match error {
             Unusable::Io(error) if error.kind() == io::ErrorKind::NotFound => file.make(random()),
             error => Err(error),
-        });
-        let keys = keys.unwrap_or_else(|error| {
-            tracing::error!(path = %path.display(), %error, "a key cannot be read or kept; what it seals ends with this process");
-            Keys::one(random())
         });
         (file, keys)
     }

@@ -1,5 +1,5 @@
-//! What a control plane tells of the fleet around a node, and where that goes: to the links, to the limits, to the keys of sessions, and
-//! to the disk, so that it holds while nobody tells.
+//! What a control plane tells beside what a node is to run, and where that goes: to the links, to the limits, to the keys of sessions, to
+//! whoever lets clients in, and to the disk, so that it holds while nobody tells.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +8,11 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use sluice_contract::v1;
 
 use super::identity::Identity;
+use crate::auth::entitled::Entitled;
 use crate::auth::shares::Shares;
 use crate::ledger::Ledger;
 use crate::peer::Peers;
+use crate::plane::entitlement::Entitlement;
 use crate::seal::{Keys, Seal};
 
 /// Where news of the fleet goes.
@@ -19,6 +21,8 @@ pub(crate) struct Fleet {
     peers: Arc<Peers>,
     shares: Arc<Shares>,
     keys: Arc<Mutex<Delivery>>,
+    /// Who may come in.
+    pub entitlement: Arc<Entitlement>,
     /// Where it is kept.
     ledger: Option<Arc<Ledger>>,
     /// Counts what was told.
@@ -36,7 +40,14 @@ impl Fleet {
     /// To these, and to the disk where there is a ledger.
     pub(crate) fn new(peers: &Arc<Peers>, shares: &Arc<Shares>, ledger: Option<&Arc<Ledger>>) -> Self {
         let (peers, shares) = (Arc::clone(peers), Arc::clone(shares));
-        Self { peers, shares, keys: Arc::default(), ledger: ledger.cloned(), count: Arc::default() }
+        Self {
+            peers,
+            shares,
+            keys: Arc::default(),
+            entitlement: Arc::default(),
+            ledger: ledger.cloned(),
+            count: Arc::default(),
+        }
     }
 
     /// Keys of sessions go here from now on, those that were told already first.
@@ -66,6 +77,21 @@ impl Fleet {
         if let Some(fleet) = self.ledger.as_ref().and_then(|ledger| ledger.fleet()) {
             self.adopt(&fleet, false);
         }
+        if let Some(entitled) = self.ledger.as_ref().and_then(|ledger| ledger.entitled()) {
+            self.entitlement.recall(Entitled::of(&entitled));
+        }
+    }
+
+    /// The control plane told who may come in. That counts at once, and is kept when the disk gets to it.
+    pub(super) fn told_entitled(&self, entitled: v1::Entitled) {
+        self.entitlement.tell(Entitled::of(&entitled));
+        let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let Some(ledger) = self.ledger.clone() else { return };
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = ledger.keep_entitled(&entitled, number) {
+                tracing::error!(%error, "who may come in cannot be kept: without a control plane this node would start with whom it let in before");
+            }
+        });
     }
 
     /// The control plane told this. It is kept when the disk gets to it.

@@ -23,6 +23,7 @@ use super::identity::{self, Identity};
 use super::stream::{End, converse};
 use super::token::JoinToken;
 use super::{Fleet, Link, tls};
+use crate::ledger::LEDGER;
 use crate::limit;
 
 /// The port of a control plane's gRPC listener, where a URL says none.
@@ -38,7 +39,7 @@ pub struct Remote {
     host: String,
     port: u16,
     identity: PathBuf,
-    /// The identity that was there cannot be used.
+    /// The identity that was there cannot be used, or is gone.
     damaged: Option<io::Error>,
     join_token: Option<PathBuf>,
 }
@@ -66,7 +67,7 @@ pub enum UplinkError {
 impl Remote {
     /// The control plane at a URL, for a node whose identity is kept in a state folder. The join token is only looked at where
     /// there is no identity, or where it is not good any more. An identity that is damaged is set aside: a node that had joined serves
-    /// what it ran last, and joins again with a new token.
+    /// what it ran last, and joins again with a new token. So does one with a ledger whose identity is missing.
     ///
     /// # Errors
     /// There is no way in.
@@ -87,6 +88,8 @@ impl Remote {
             }
             (Err(error), _) => return Err(UplinkError::Identity(identity, error)),
             (Ok(None), _) if aside.exists() => None,
+            // it had joined: what it ran last is served whatever became of its identity
+            (Ok(None), _) if state_dir.join(LEDGER).exists() => Some(io::ErrorKind::NotFound.into()),
             (Ok(None), None) => return Err(UplinkError::Token),
             (Ok(None), Some(file)) => {
                 JoinToken::read(file).map_err(UplinkError::BadToken)?;
@@ -100,11 +103,16 @@ impl Remote {
     /// Serves the node over one connection after the other, as long as it lives.
     pub(super) async fn serve(&self, link: &mut Link) {
         if let Some(error) = &self.damaged {
+            let (path, node) = (self.identity.display(), &link.node);
+            let what = match error.kind() {
+                io::ErrorKind::NotFound => "is missing",
+                _ => "is damaged and was set aside",
+            };
             tracing::error!(
-                path = %self.identity.display(),
+                %path,
                 %error,
-                "the identity of this node is damaged and was set aside: the node joins again with a new join token (`sluice token \
-                 create NAME --join` makes one, --join-token-file gives it to the node)"
+                "the identity of this node {what}: the node serves what it ran last, and joins again with a new join token (`sluice \
+                 token create {node} --join` makes one, --join-token-file gives it to the node)"
             );
         }
         let mut way = Way { remote: self, identity: Identity::load(&self.identity).ok().flatten(), tried: None };
@@ -216,10 +224,10 @@ impl Way<'_> {
         let identity = self.identity.insert(identity);
         link.fleet.identify(identity);
         let channel = self.remote.connect(tls::known(identity).map_err(internal)?).await?;
-        tracing::info!(control_plane = self.remote.host, "connected to the control plane");
+        let welcomed = || tracing::info!(control_plane = self.remote.host, "connected to the control plane");
         let (asked, fleet) = (Arc::clone(&link.renewal), link.fleet.clone());
         tokio::select! {
-            end = converse(channel.clone(), link) => Ok(end),
+            end = converse(channel.clone(), link, welcomed) => Ok(end),
             never = keep_renewing(identity, &asked, &channel, (&self.remote.identity, &fleet)) => match never {},
         }
     }

@@ -22,6 +22,7 @@ pub(super) fn of(node: &Node) -> v1::Report {
         servers: plane.servers().map(|upstream| upstream.health()).collect(),
         revision: plane.snapshot.revision,
         since_ms: node.since_ms.load(Ordering::Relaxed),
+        entitled_revision: node.entitlement.revision(),
     }
 }
 

@@ -39,7 +39,9 @@ struct Judging {
 }
 
 /// Opens the stream and serves it to its end.
-pub(super) async fn converse<T>(service: T, link: &mut Link) -> End
+///
+/// `welcomed` is called when the control plane has said something other than that the node has to go.
+pub(super) async fn converse<T>(service: T, link: &mut Link, welcomed: impl FnOnce() + Send) -> End
 where
     T: GrpcService<Body>,
     T::Error: Into<StdError>,
@@ -56,7 +58,9 @@ where
     match client.connect(ReceiverStream::new(said)).await {
         Ok(told) => {
             let questions = Arc::new(Semaphore::new(limit::SESSION_QUESTIONS));
-            Stream { link, say, incoming: None, judging: None, denials: 1, questions }.serve(told.into_inner()).await
+            Stream { link, say, incoming: None, judging: None, denials: 1, questions }
+                .serve(told.into_inner(), welcomed)
+                .await
         }
         Err(status) => End::Broken(status),
     }
@@ -88,7 +92,8 @@ struct Stream<'l> {
 }
 
 impl Stream<'_> {
-    async fn serve(mut self, mut told: tonic::Streaming<v1::ToNode>) -> End {
+    async fn serve(mut self, mut told: tonic::Streaming<v1::ToNode>, welcomed: impl FnOnce() + Send) -> End {
+        let mut welcomed = Some(welcomed);
         let mut tick = tokio::time::interval(limit::REPORT);
         let mut left = pin!(self.link.left());
         let denials = Arc::clone(&self.link.denials);
@@ -96,7 +101,14 @@ impl Stream<'_> {
             let step = tokio::select! {
                 () = &mut left => return self.take_leave(told).await,
                 message = told.message() => match message {
-                    Ok(Some(message)) => self.hear(message.message).await,
+                    Ok(Some(v1::ToNode { message })) => {
+                        if !matches!(message, Some(Told::Dismissal(_)))
+                            && let Some(welcomed) = welcomed.take()
+                        {
+                            welcomed();
+                        }
+                        self.hear(message).await
+                    }
                     Ok(None) => Err(End::Broken(Status::unavailable("the control plane ended the stream"))),
                     Err(status) => Err(End::Broken(status)),
                 },
@@ -136,6 +148,11 @@ impl Stream<'_> {
             Some(Told::Fleet(fleet)) => {
                 self.link.fleet.told(fleet);
                 Ok(())
+            }
+            Some(Told::Entitled(entitled)) => {
+                self.link.fleet.told_entitled(entitled);
+                // somebody waits to hear that it counts
+                self.report().await
             }
             Some(Told::Heard(heard)) => {
                 self.link.denials.heard(heard.denials);

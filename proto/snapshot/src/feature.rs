@@ -8,8 +8,14 @@ use crate::Fault;
 /// A word, and whether a snapshot needs it.
 type Feature = (&'static str, fn(&v1::Snapshot) -> bool);
 
+/// Knows `Entitled`, by which a node refuses who was taken away before it runs the revision that says so.
+pub const ENTITLED: &str = "entitled";
+
 /// What this version knows beyond the first version of the contract.
-const KNOWN: &[Feature] = &[];
+const KNOWN: &[Feature] = &[
+    // beside snapshots: none needs it
+    (ENTITLED, |_| false),
+];
 
 /// What this version knows, for `Hello.features`.
 pub fn known() -> impl Iterator<Item = &'static str> {

@@ -149,6 +149,7 @@ impl admin_server::Admin for Admin {
             role,
             expires_in: (asked.expires_in_seconds > 0).then_some(asked.expires_in_seconds),
             labels: asked.labels.into_iter().collect(),
+            own_labels: asked.own_labels,
         };
         let made = self.service.create_token(&caller, create).await.map_err(status)?;
         let (token, about) = (made.token.to_string(), Some(answer::token(made.about)));

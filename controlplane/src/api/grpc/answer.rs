@@ -77,6 +77,7 @@ pub(super) fn token(token: StoredToken) -> v1::Token {
         created_ms: milliseconds(token.created),
         expires_ms: token.expires.map(milliseconds).unwrap_or_default(),
         author: token.author,
+        labels: token.labels,
     }
 }
 

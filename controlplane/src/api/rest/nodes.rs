@@ -58,6 +58,8 @@ pub(super) struct Node {
     /// What is wrong with the revision it runs all the same: that it is not kept for a restart, say.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     faults: Vec<ConfigurationFault>,
+    /// Whoever may not come in any more by this revision is refused, whatever revision the node runs; 0: not known of any.
+    entitled_revision: u64,
     ready: bool,
     draining: bool,
     sessions: u64,
@@ -206,6 +208,7 @@ impl From<v1::NodeStatus> for Node {
             seen_ms: status.seen_ms,
             rejected,
             faults: status.faults.into_iter().map(ConfigurationFault::from).collect(),
+            entitled_revision: status.entitled_revision,
             ready: status.ready,
             draining: status.draining,
             sessions: status.sessions,

@@ -36,9 +36,13 @@ pub(super) struct Wanted {
     role: Option<String>,
     /// Default: never, but for join tokens, which last at most 600 seconds.
     expires_in_seconds: Option<u64>,
-    /// Of a node that joins.
+    /// Of a node that joins: the labels it has, whatever it says. None: those that the node of this name was given last, if there was
+    /// one; else those it says.
     #[serde(default)]
     labels: BTreeMap<String, String>,
+    /// Of a node that joins: it has the labels it says, also if it was given some before.
+    #[serde(default)]
+    own_labels: bool,
 }
 
 /// A token just made.
@@ -62,6 +66,9 @@ pub(super) struct Token {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
     author: String,
+    /// Of a node that joins: the labels it gets; none: those it says.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
 }
 
 /// Tokens, in the order they were made.
@@ -74,6 +81,7 @@ pub(super) struct Tokens {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Revoked {
     revoked: u32,
+    /// The revision without those of clients; 0: there were none of clients.
     revision: u64,
 }
 
@@ -86,12 +94,14 @@ pub(super) async fn create(
     Caller(caller): Caller,
     Body(wanted): Body<Wanted>,
 ) -> Result<(StatusCode, Json<Made>), Problem> {
-    let Wanted { kind, name, role, expires_in_seconds: expires_in, labels } = wanted;
+    let Wanted { kind, name, role, expires_in_seconds: expires_in, labels, own_labels } = wanted;
     let no_role = |name: String| {
         Problem::bad_request(format!("`{}` is no role; there are viewer, editor and admin", name.escape_debug()))
     };
     let role = role.map(|name| Role::named(&name).ok_or_else(|| no_role(name))).transpose()?;
-    let made = service.create_token(&caller, CreateToken { kind: kind.into(), name, role, expires_in, labels }).await?;
+    let made = service
+        .create_token(&caller, CreateToken { kind: kind.into(), name, role, expires_in, labels, own_labels })
+        .await?;
     Ok((StatusCode::CREATED, Json(Made { token: made.token.to_string(), about: made.about.into() })))
 }
 
@@ -141,6 +151,7 @@ impl From<StoredToken> for Token {
             created: token.created.to_string(),
             expires: token.expires.map(|at| at.to_string()),
             author: token.author,
+            labels: token.labels,
         }
     }
 }

@@ -35,6 +35,7 @@ fn status(name: &str, node: &Node, head: u64) -> v1::NodeStatus {
         addresses: node.addresses.clone(),
         link: kept.link.clone(),
         faults: node.faults.clone(),
+        entitled_revision: node.entitled,
         certificate_expires_ms: node
             .certificate
             .as_ref()

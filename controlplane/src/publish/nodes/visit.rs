@@ -100,6 +100,19 @@ impl Visit {
         certificate.is_some_and(|certificate| certificate.authorities < now)
     }
 
+    /// The generation of the newest manifest that the node was sent, or said to have.
+    pub(crate) fn generation(&self) -> u64 {
+        self.nodes.known().get(&self.node).map_or(0, |node| node.kept.generation)
+    }
+
+    /// Who may come in was told of revision `told`, and is the same until `by`: the node refuses everybody else, if it has said so.
+    pub(crate) fn goes_by(&self, told: u64, by: u64) {
+        let is_news = |node: &Node| node.report.entitled_revision == told && node.entitled != by;
+        if self.nodes.known().get(&self.node).is_some_and(is_news) {
+            self.change(|node| node.entitled = by);
+        }
+    }
+
     /// The generation of the next manifest, which is of this revision.
     pub(crate) fn next_generation(&self, revision: u64) -> u64 {
         self.change(|node| {

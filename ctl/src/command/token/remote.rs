@@ -6,6 +6,7 @@ use sluice_contract::v1::{CreateTokenRequest, ListTokensRequest, RevokeTokenRequ
 use super::Create;
 use crate::client::Connection;
 use crate::output::{self, Failure, Field, Format, Tone, talk, time};
+use crate::spread::Wait;
 
 pub(super) fn create(mut connection: Connection, asked: &Create) -> Result<(), Failure> {
     let kind = match (&asked.role, asked.join) {
@@ -19,6 +20,7 @@ pub(super) fn create(mut connection: Connection, asked: &Create) -> Result<(), F
         role: asked.role.clone().unwrap_or_default(),
         expires_in_seconds: asked.expires.map_or(0, |span| span.as_secs()),
         labels: asked.labels.iter().cloned().collect(),
+        own_labels: asked.own_labels,
     };
     let answer = connection.ask(async |admin| admin.create_token(request).await)?;
     let ends = answer.about.as_ref().map_or(0, |token| token.expires_ms);
@@ -31,7 +33,17 @@ pub(super) fn create(mut connection: Connection, asked: &Create) -> Result<(), F
         TokenKind::Person => "token",
         TokenKind::Client | TokenKind::Unspecified => "key",
     };
+    let bound = answer.about.map(|token| token.labels).unwrap_or_default();
+    let labels: Vec<String> = bound.iter().map(|(label, value)| format!("{label}={value}")).collect();
     talk(&format!("made a {what} for `{}` at {}{until}; it is shown only now\n", asked.name, connection.address()));
+    if kind == TokenKind::Join && !labels.is_empty() {
+        let from = if asked.labels.is_empty() {
+            ", as when it joined last; --label gives it others, --own-labels leaves them to the node"
+        } else {
+            ""
+        };
+        talk(&format!("`{}` is bound to {}{from}\n", asked.name, labels.join(" ")));
+    }
     output::data(answer.token)
 }
 
@@ -55,22 +67,23 @@ pub(super) fn list(mut connection: Connection, format: Format) -> Result<(), Fai
     output::list(format, &tokens, none, header, row, value)
 }
 
-pub(super) fn revoke(mut connection: Connection, name: &str) -> Result<(), Failure> {
+pub(super) fn revoke(mut connection: Connection, name: &str, wait: &Wait) -> Result<(), Failure> {
     let request = RevokeTokenRequest { token: name.to_owned() };
     let answer = connection.ask(async |admin| admin.revoke_token(request).await)?;
     match answer.revoked {
-        0 => Err(Failure::other(format_args!(
-            "nobody called `{name}` has a token; `sluice token list` shows those there are"
-        ))),
-        1 => {
-            talk(&format!("revoked the token of `{name}`\n"));
-            Ok(())
+        0 => {
+            return Err(Failure::other(format_args!(
+                "nobody called `{name}` has a token; `sluice token list` shows those there are"
+            )));
         }
-        count => {
-            talk(&format!("revoked {count} tokens of `{name}`\n"));
-            Ok(())
-        }
+        1 => talk(&format!("revoked the token of `{name}`\n")),
+        count => talk(&format!("revoked {count} tokens of `{name}`\n")),
     }
+    // tokens of people and nodes are known to the control plane alone
+    if answer.revision == 0 {
+        return Ok(());
+    }
+    wait.on_revocation(&mut connection, answer.revision)?.result()
 }
 
 fn kind(token: &Token) -> &'static str {

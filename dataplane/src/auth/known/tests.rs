@@ -22,6 +22,7 @@ fn known(required: bool) -> Known {
         clients: HashMap::default(),
         issuers: Vec::new(),
         certificates: None,
+        entitled: None,
         public_url: None,
         hosts_listed: false,
     }

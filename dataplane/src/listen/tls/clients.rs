@@ -2,6 +2,7 @@
 //! are read again when they change, and the configuration may change as well, without a restart.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -17,7 +18,7 @@ use sluice_snapshot::Fault;
 use sluice_snapshot::model::ClientCertificates;
 
 use super::{fault, state};
-use crate::auth::certificate::Certificate;
+use crate::auth::certificate::{Certificate, Issuers};
 
 /// Where they are in a snapshot.
 const PLACE: &str = "listener.client_certificates";
@@ -27,6 +28,8 @@ const PLACE: &str = "listener.client_certificates";
 pub(crate) struct Clients {
     algorithms: WebPkiSupportedAlgorithms,
     current: ArcSwapOption<Current>,
+    /// Counts what certificates were verified by.
+    state: AtomicU64,
     /// The files as they were when they could not be used: said once per change.
     refused: Mutex<Stamp>,
 }
@@ -47,7 +50,12 @@ impl Clients {
     /// Nobody is known by a certificate.
     pub(super) fn new() -> Arc<Self> {
         let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
-        Arc::new(Self { algorithms, current: ArcSwapOption::empty(), refused: Mutex::default() })
+        Arc::new(Self {
+            algorithms,
+            current: ArcSwapOption::empty(),
+            state: AtomicU64::new(1),
+            refused: Mutex::default(),
+        })
     }
 
     /// Reads what a snapshot names; with it, what is wrong with a file of which an earlier state is kept.
@@ -69,7 +77,13 @@ impl Clients {
 
     /// Goes by what was prepared.
     pub(super) fn adopt(&self, Prepared(current): Prepared) {
+        let verifier = |current: &Current| Arc::as_ptr(&current.verifier).cast::<()>();
+        let before = self.current.load().as_deref().map(verifier);
+        let is_new = current.as_ref().map(verifier) != before;
         self.current.store(current.map(Arc::new));
+        if is_new {
+            self.state.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Reads files again that have changed. What cannot be used leaves the last good state.
@@ -82,6 +96,7 @@ impl Clients {
         match Current::read(&current.configured) {
             Ok(fresh) => {
                 self.current.store(Some(Arc::new(fresh)));
+                self.state.fetch_add(1, Ordering::Release);
                 tracing::info!("authorities of clients read again");
             }
             Err(fault) => {
@@ -104,16 +119,31 @@ impl Clients {
     ///
     /// # Errors
     /// It is no longer good, or one is required and none was shown.
-    pub(crate) fn shown(&self, session: &ServerConnection) -> Result<Option<Certificate>, Error> {
+    pub(crate) fn shown(self: &Arc<Self>, session: &ServerConnection) -> Result<Option<Certificate>, Error> {
         let current = self.current.load();
         let Some(current) = current.as_deref() else { return Ok(None) };
-        let Some([own, chain @ ..]) = session.peer_certificates() else {
+        let Some(shown @ [own, chain @ ..]) = session.peer_certificates() else {
             return if current.configured.required { Err(Error::NoCertificatesPresented) } else { Ok(None) };
         };
         if session.handshake_kind() == Some(HandshakeKind::Resumed) {
             current.verifier.verify_client_cert(own, chain, UnixTime::now())?;
         }
-        Certificate::read(own).map(Some).ok_or(Error::InvalidCertificate(rustls::CertificateError::BadEncoding))
+        let issuers = Arc::clone(self) as Arc<dyn Issuers>;
+        Certificate::read(shown, issuers)
+            .map(Some)
+            .ok_or(Error::InvalidCertificate(rustls::CertificateError::BadEncoding))
+    }
+}
+
+impl Issuers for Clients {
+    fn state(&self) -> u64 {
+        self.state.load(Ordering::Acquire)
+    }
+
+    fn verify(&self, chain: &[CertificateDer<'static>]) -> bool {
+        let current = self.current.load();
+        let Some((current, [own, chain @ ..])) = current.as_deref().zip(Some(chain)) else { return false };
+        current.verifier.verify_client_cert(own, chain, UnixTime::now()).is_ok()
     }
 }
 

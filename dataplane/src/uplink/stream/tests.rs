@@ -72,7 +72,7 @@ impl Desk {
             renewal: Default::default(),
             trouble: watch::Sender::new(String::new()),
         };
-        let end = tokio::spawn(async move { converse(service, &mut link).await });
+        let end = tokio::spawn(async move { converse(service, &mut link, || {}).await });
         let Some(Said::Hello(hello)) = heard.recv().await.unwrap().message else { panic!("hello comes first") };
         (Self { tell, heard, offers, end }, hello)
     }
