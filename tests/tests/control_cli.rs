@@ -90,11 +90,18 @@ async fn a_file_is_compared_applied_changed_and_taken_back() {
 
 /// Types at a terminal: what was shown, and the exit code.
 fn at_a_terminal(plane: &ControlPlane, answer: &str, args: &[&str]) -> (i32, String) {
+    on_a_terminal(plane, 200, answer, args)
+}
+
+/// The same at one with so many columns.
+fn on_a_terminal(plane: &ControlPlane, columns: u16, answer: &str, args: &[&str]) -> (i32, String) {
     const TERMINAL: &str = "
-import os, pty, sys
+import fcntl, os, pty, struct, sys, termios
 pid, terminal = pty.fork()
 if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, int(sys.argv.pop(1)), 0, 0))
     os.execv(sys.argv[2], sys.argv[2:])
+sys.argv.pop(1)
 os.write(terminal, sys.argv[1].encode() + b'\\n')
 shown = b''
 try:
@@ -106,7 +113,7 @@ sys.stdout.buffer.write(shown)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 ";
     let mut command = Command::new("python3");
-    command.args(["-c", TERMINAL, answer]).arg(sluice_tests::binary::sluice()).args(args);
+    command.args(["-c", TERMINAL, &columns.to_string(), answer]).arg(sluice_tests::binary::sluice()).args(args);
     command.env("SLUICE_CONTROL_PLANE", format!("http://127.0.0.1:{}", plane.grpc)).env("SLUICE_TOKEN", plane.token());
     let output = command.env("TERM", "dumb").output().unwrap();
     (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).into_owned())
@@ -328,4 +335,42 @@ async fn who_waits_for_nodes_is_told_for_whom() {
     for told in ["waiting for edge-1, ", "edge-1 has not answered after 7 s\n", "did not say in time"] {
         assert!(applied.talk.contains(told), "{told}\n{}", applied.talk);
     }
+}
+
+/// What a terminal would obey, and what turns letters around.
+const ODD: &str = "x\u{1b}]0;pwned\u{7}\u{1b}[31m\nFAKE\u{9b}2J\u{7f}\u{202e}cba";
+
+#[tokio::test]
+async fn nothing_that_others_write_is_obeyed_by_a_terminal() {
+    let plane = ControlPlane::empty().await;
+    let file = written(&plane, "mcp.yaml", &weather(30));
+    typed(&plane, &["apply", "-f", &file, "--no-wait", "--message", ODD]).fine();
+    let visible = r"x\x1b]0;pwned\x07\x1b[31m\nFAKE\x9b2J\x7f\u{202e}cba";
+    let acts = |text: &str| text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}');
+    for args in [
+        &["history"][..],
+        &["history", "1"],
+        &["apply", "-f", &file, "--no-wait", "--base", "0"],
+        &["explain", "call", ODD],
+        &["explain", "call", ODD, "--as", ODD],
+        &["get", "server", ODD],
+        &["delete", "server", ODD],
+        &["token", "revoke", ODD],
+        &["session", "list", "--principal", ODD],
+        &["audit"],
+        &["history", "-o", "json"],
+        &["history", "-o", "yaml"],
+    ] {
+        let Typed { data, talk, .. } = typed(&plane, args);
+        assert!(!acts(&data) && !acts(&talk), "{args:?}: {data:?} {talk:?}");
+    }
+    let history = typed(&plane, &["history"]).fine();
+    assert!(history.lines().count() == 2 && history.contains(visible), "{history}");
+    // programs read what was written
+    assert_eq!(typed(&plane, &["history", "-o", "json"]).json()[0]["message"], ODD);
+    let yaml = typed(&plane, &["history", "-o", "yaml"]).fine();
+    assert_eq!(serde_saphyr::from_str::<Value>(&yaml).unwrap()[0]["message"], ODD);
+    // in colour as well
+    let (_, shown) = at_a_terminal(&plane, "", &["history"]);
+    assert!(shown.contains(visible) && !shown.contains('\u{7}'), "{shown:?}");
 }

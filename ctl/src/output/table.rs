@@ -4,6 +4,7 @@
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::paint::{Stream, Tone};
+use super::visible::visible;
 
 /// Columns between two cells.
 const GAP: u16 = 2;
@@ -14,12 +15,13 @@ const NARROWEST_BESIDE: u16 = 4;
 /// Words up to this long stay whole where there is room for that: names and addresses are copied.
 const WORD: u16 = 32;
 
-/// A cell, and how it is meant.
+/// A cell, on one line, and how it is meant.
 pub(crate) struct Field(String, Tone);
 
 impl Field {
     pub(crate) fn new(text: impl Into<String>, tone: Tone) -> Self {
-        Self(text.into(), tone)
+        let text = text.into();
+        Self(visible(&text).into_owned(), tone)
     }
 }
 
