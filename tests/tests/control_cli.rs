@@ -374,3 +374,42 @@ async fn nothing_that_others_write_is_obeyed_by_a_terminal() {
     let (_, shown) = at_a_terminal(&plane, "", &["history"]);
     assert!(shown.contains(visible) && !shown.contains('\u{7}'), "{shown:?}");
 }
+
+#[tokio::test]
+async fn what_a_credential_file_holds_is_sealed_and_shown_to_nobody() {
+    use std::os::unix::fs::PermissionsExt;
+    let plane = ControlPlane::empty().await;
+    let folder = plane.state().parent().unwrap().join(".config/sluice");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("credentials.json");
+    let keep = |value: &str| {
+        std::fs::write(&file, format!(r#"{{"CAN_CRED": "{value}"}}"#)).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    keep("canary-4711");
+    let text = "servers:\n  ca: {command: x, args: [go, \"${CAN_CRED}\"], cwd: \"/${CAN_CRED}\"}\n  \
+        web: {url: \"http://${CAN_CRED}.localhost/mcp\"}\n";
+    let configuration = written(&plane, "mcp.yaml", text);
+    let apply = &["apply", "-f", &configuration, "--no-wait"];
+    typed(&plane, apply).fine();
+    let again = typed(&plane, apply);
+    assert_eq!(again.talk, "nothing to change: revision 1 says the same\n");
+    keep("canary-4712");
+    let changed = typed(&plane, apply).fine();
+    assert!(changed.contains("server/ca   changed  args[1] (another value)"), "{changed}");
+    let mut told = changed;
+    for args in [&["get"][..], &["get", "-o", "yaml"], &["history", "2", "-o", "json"], &["audit"]] {
+        told.push_str(&typed(&plane, args).fine());
+    }
+    let got = typed(&plane, &["get", "-o", "json"]).json();
+    assert_eq!(got["servers"]["ca"]["args"], serde_json::json!(["go", "***"]));
+    assert!(!told.contains("canary"), "{told}");
+    let stored = std::fs::read_dir(plane.state()).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    let holds = |bytes: Vec<u8>| bytes.windows(6).any(|part| part == b"canary");
+    assert!(!stored.into_iter().any(holds), "in the clear in the state folder");
+    let got = written(&plane, "got.yaml", &typed(&plane, &["get", "-o", "yaml"]).fine());
+    assert_eq!(
+        typed(&plane, &["apply", "-f", &got, "--no-wait"]).talk,
+        "nothing to change: revision 2 says the same\n"
+    );
+}

@@ -49,6 +49,8 @@ pub(super) struct Scalar {
     pub(super) text: String,
     /// A variable was expanded in it.
     pub(super) expanded: bool,
+    /// It came from where only credentials are, and is one wherever it stands.
+    pub(super) secret: bool,
     /// Written without quotes, so that it is a number or a truth value where any type will do and it looks like one.
     pub(super) plain: bool,
 }
@@ -94,6 +96,18 @@ impl Node {
         match &self.content {
             Content::Map(entries) => entries,
             _ => &[],
+        }
+    }
+
+    /// Whether it is a text that is secret because of where it came from.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(&self.content, Content::Scalar(scalar) if scalar.secret)
+    }
+
+    /// Makes it one, if it is a text.
+    pub(super) fn make_secret(&mut self) {
+        if let Content::Scalar(scalar) = &mut self.content {
+            scalar.secret = true;
         }
     }
 
@@ -214,7 +228,7 @@ fn boundary(text: &str, at: usize) -> usize {
 fn build(raw: Spanned<Raw>, text: &str) -> Node {
     let defined = span(&raw.defined, text);
     let written = text.get(defined.start..defined.end).map(str::trim).unwrap_or_default();
-    let scalar = |text, plain| Content::Scalar(Scalar { text, expanded: false, plain });
+    let scalar = |text, plain| Content::Scalar(Scalar { text, expanded: false, secret: false, plain });
     let content = match raw.value {
         Raw::Null => Content::Null,
         Raw::Text(value) => {
