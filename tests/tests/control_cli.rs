@@ -413,3 +413,22 @@ async fn what_a_credential_file_holds_is_sealed_and_shown_to_nobody() {
         "nothing to change: revision 2 says the same\n"
     );
 }
+
+#[tokio::test]
+async fn whoever_is_cut_off_is_told_how_to_see_what_became_of_it() {
+    let plane = ControlPlane::empty().await;
+    let file = written(&plane, "mcp.yaml", &weather(30));
+    // it takes what is said, and ends the connection, as one does that dies
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let _ = std::io::Read::read(&mut connection, &mut [0; 1024]);
+        }
+    });
+    let cut = typed(&plane, &["apply", "-f", &file, "--no-wait", "--control-plane", &address]);
+    assert_eq!(cut.code, 1);
+    for told in ["may have been done, or not", "`sluice history`", "`sluice diff -f FILE`"] {
+        assert!(cut.talk.contains(told), "{}", cut.talk);
+    }
+}
