@@ -16,7 +16,10 @@ fn mistakes_are_told_with_their_place_and_what_would_be_right() {
         ("{\"proxy\":\n {\"hots\": \"::1\"}}", "2:3 proxy.hots: unknown key = did you mean `host`?"),
         // types
         ("proxy:\n  port: http\n", "2:9 proxy.port: must be a whole number from 0 to 65535, but is a text"),
-        ("proxy: {port: 70000}\n", "1:15 proxy.port: must be a whole number from 0 to 65535, but is a text"),
+        ("proxy: {port: 70000}\n", "1:15 proxy.port: must be a whole number from 0 to 65535, but is another number"),
+        ("proxy: {port: 1.5}\n", "1:15 proxy.port: must be a whole number from 0 to 65535, but is another number"),
+        ("proxy: {port: -1}\n", "1:15 proxy.port: must be a whole number from 0 to 65535, but is another number"),
+        ("proxy: {port: \"70000\"}\n", "1:15 proxy.port: must be a whole number from 0 to 65535, but is a text"),
         (
             "proxy: {port: \"${WORD}\"}\n",
             "1:15 proxy.port: must be a whole number from 0 to 65535, but is something else once its variables are \
