@@ -432,3 +432,21 @@ async fn whoever_is_cut_off_is_told_how_to_see_what_became_of_it() {
         assert!(cut.talk.contains(told), "{}", cut.talk);
     }
 }
+
+#[tokio::test]
+async fn narrow_terminals_are_not_written_beyond() {
+    let plane = ControlPlane::empty().await;
+    let node = Node::of(&plane, "edge-1", &["region=eu"]).await.start();
+    seen(&plane, "edge-1", "there", |seen| seen.connected).await;
+    typed(&plane, &["token", "create", "a-rather-long-name-of-somebody", "--role", "viewer"]).fine();
+    for args in [&["status"][..], &["token", "list"]] {
+        let (code, shown) = on_a_terminal(&plane, 40, "", args);
+        assert_eq!(code, 0, "{shown}");
+        // the address of the control plane is copied, and stays whole
+        let lines = shown.lines().filter(|line| !line.starts_with("control plane")).map(str::trim_end);
+        let wide: Vec<_> = lines.filter(|line| line.chars().count() > 40).collect();
+        assert!(wide.is_empty(), "{wide:#?}");
+        assert!(shown.contains("edge-1") || shown.contains("viewer"), "{shown}");
+    }
+    drop(node);
+}
