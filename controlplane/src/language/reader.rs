@@ -267,6 +267,7 @@ pub(crate) fn suggestion(written: &str, known: &[&str], noun: &str) -> String {
         .min_by_key(|(distance, _)| *distance);
     match near {
         Some((_, name)) => format!("did you mean `{name}`?"),
+        None if known.is_empty() => format!("there are no {noun}s"),
         None => format!("known {noun}s: {}", list(known)),
     }
 }

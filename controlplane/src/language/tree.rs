@@ -147,7 +147,10 @@ pub(super) struct SyntaxError {
 
 /// Parses YAML, of which JSON is a part.
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
-    let options = serde_saphyr::options! { non_finite_float_policy: NonFiniteFloatPolicy::PassThrough };
+    let options = serde_saphyr::options! {
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        reject_unsupported_tags: true,
+    };
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(root) => Ok(build(root, text)),
         Err(error) => Err(syntax_error(&error, text)),
@@ -182,6 +185,9 @@ fn plain_words(message: &str) -> String {
     }
     if message.starts_with("recursion limit exceeded") {
         return TOO_DEEP.to_owned();
+    }
+    if let Some(tag) = message.strip_prefix("unsupported tag ") {
+        return format!("the tag {tag} means nothing here; leave it out");
     }
     let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message);
     message.trim_end_matches([':', ' ', ',']).to_owned()

@@ -127,6 +127,22 @@ fn mistakes_are_told_with_their_place_and_what_would_be_right() {
 }
 
 #[test]
+fn tags_are_not_passed_over() {
+    for (text, told) in [
+        ("proxy:\n  port: !!python/object 1\n", ["2:", "the tag `!!python/object` means nothing here; leave it out"]),
+        ("servers:\n  a: !foo {url: 'http://a'}\n", ["2:", "the tag `!foo` means nothing here; leave it out"]),
+        ("servers:\n  a:\n    args: [!x y]\n", ["3:", "the tag `!x` means nothing here; leave it out"]),
+    ] {
+        let (found, shown) = faults(text);
+        assert!(found.len() == 1 && found[0].starts_with(told[0]) && found[0].contains(told[1]), "{found:?}\n{shown}");
+    }
+    assert!(
+        faults("servers:\n  a: {command: x, args: [!!str 1]}\n").0.is_empty(),
+        "those of YAML itself mean something"
+    );
+}
+
+#[test]
 fn all_mistakes_are_told_at_once() {
     let text = "\
 proxy: {port: x, hots: y}
