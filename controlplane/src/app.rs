@@ -215,6 +215,9 @@ async fn sum_up(service: &Service) {
         if let Err(error) = service.sum_up_refusals().await {
             tracing::error!(%error, "refusals could not be written to the audit log");
         }
+        if let Err(error) = service.forget_ended_tokens(Timestamp::now()).await {
+            tracing::error!(%error, "join tokens that have ended could not be removed");
+        }
     }
 }
 

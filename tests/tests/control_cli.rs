@@ -450,3 +450,15 @@ async fn narrow_terminals_are_not_written_beyond() {
     }
     drop(node);
 }
+
+#[tokio::test]
+async fn a_token_that_has_ended_says_so() {
+    let plane = ControlPlane::empty().await;
+    typed(&plane, &["token", "create", "late", "--role", "viewer", "--expires", "0s"]).fine();
+    let list = typed(&plane, &["token", "list"]).fine();
+    assert!(list.lines().any(|line| line.starts_with("late") && line.contains("expired")), "{list}");
+    let list = typed(&plane, &["token", "list", "-o", "json"]).json();
+    let ended =
+        list.as_array().unwrap().iter().map(|token| (token["name"].as_str().unwrap(), token["expired"] == true));
+    assert_eq!(ended.collect::<Vec<_>>(), [("admin", false), ("late", true)]);
+}
