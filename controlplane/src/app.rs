@@ -127,6 +127,13 @@ async fn serve(settings: Settings, recent: Recent) -> Result<(), AppError> {
              `sluice-controlplane --state-dir DIR --make-anew admin.token` makes one"
         );
     }
+    for name in [ADMIN_TOKEN, AUTHORITY] {
+        if let Some(mode) = folder.open_to_others(name) {
+            let file = folder.file(name).display().to_string();
+            let mode = format!("{mode:04o}");
+            tracing::warn!(file, mode, "others than its owner may read this file; run `chmod 600` on it");
+        }
+    }
     if let Some(given) = &given {
         tokio::spawn(Arc::clone(given).follow());
     }

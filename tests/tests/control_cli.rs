@@ -462,3 +462,16 @@ async fn a_token_that_has_ended_says_so() {
         list.as_array().unwrap().iter().map(|token| (token["name"].as_str().unwrap(), token["expired"] == true));
     assert_eq!(ended.collect::<Vec<_>>(), [("admin", false), ("late", true)]);
 }
+
+#[tokio::test]
+async fn a_token_that_others_may_read_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let plane = ControlPlane::empty().await;
+    let file = plane.state().join("admin.token");
+    let file = file.display().to_string();
+    let status = &["status", "--token-file", &file];
+    assert!(!typed(&plane, status).talk.contains("warning"));
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let told = typed(&plane, status).talk;
+    assert!(told.contains("has mode 0644") && told.contains("chmod 600"), "{told}");
+}
