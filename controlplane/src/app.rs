@@ -132,6 +132,13 @@ async fn serve(settings: Settings, recent: Recent) -> Result<(), AppError> {
              `sluice-controlplane --state-dir DIR --make-anew admin.token` makes one"
         );
     }
+    for name in [ADMIN_TOKEN, AUTHORITY] {
+        if let Some(mode) = folder.open_to_others(name) {
+            let file = folder.file(name).display().to_string();
+            let mode = format!("{mode:04o}");
+            tracing::warn!(file, mode, "others than its owner may read this file; run `chmod 600` on it");
+        }
+    }
     if let Some(given) = &given {
         tokio::spawn(Arc::clone(given).follow());
     }
@@ -231,6 +238,9 @@ async fn sum_up(service: &Service) {
         tokio::time::sleep(SUMS).await;
         if let Err(error) = service.sum_up_refusals().await {
             tracing::error!(%error, "refusals could not be written to the audit log");
+        }
+        if let Err(error) = service.forget_ended_tokens(Timestamp::now()).await {
+            tracing::error!(%error, "join tokens that have ended could not be removed");
         }
     }
 }

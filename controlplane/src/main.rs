@@ -25,14 +25,16 @@ Examples:
 
 The first start writes STATE_DIR/admin.token, readable by its owner only: with it, `sluice` may do everything.
   sluice apply -f mcp.yaml --token-file ./state/admin.token
-Beyond loopback both ports speak TLS only, with a certificate of its own authority: `sluice` knows that by its token, and
+
+Beyond loopback both ports speak TLS only, with a certificate of its own authority: `sluice` knows that by its token, and \
 others by https://HOST:9401/authority.pem; the SHA-256 of that certificate (DER) is the end of every token.
-Secrets in the database are sealed with the keys of --secret-keys, of SLUICE_SECRET_KEYS, or of STATE_DIR/secret.keys,
+
+Secrets in the database are sealed with the keys of --secret-keys, of SLUICE_SECRET_KEYS, or of STATE_DIR/secret.keys, \
 which is made at the first start: whoever keeps a backup of the database needs them, and should keep them elsewhere.
 Another key is another line at the end. `sluice secret rotate-key` reads a file again and seals everything with it; SLUICE_SECRET_KEYS
 is read at the start only: start again with both keys in it, rotate, and the older one can go with the next start.
 
-A backup has controlplane.db (`sqlite3 controlplane.db \".backup FILE\"`) and authority.json, and elsewhere the key ring. When a
+A backup has controlplane.db (`sqlite3 controlplane.db \".backup FILE\"`) and authority.json, and elsewhere the key ring. When a \
 file is lost, the control plane does not start, and says what leads out; what it made once it makes anew only when told:
   sluice-controlplane --state-dir /var/lib/sluice --make-anew admin.token       another token for an admin
   sluice-controlplane --state-dir /var/lib/sluice --make-anew authority.json    another authority: nodes join again
@@ -72,7 +74,8 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let Args { state_dir, grpc, http, names, tls_certificate, tls_key, make_anew, secret_keys } = Args::parse();
+    let Args { state_dir, grpc, http, names, tls_certificate, tls_key, make_anew, secret_keys } =
+        sluice_arguments::parse();
     let certificate = tls_certificate.zip(tls_key).map(|(certificate, key)| CertificateFiles { certificate, key });
     let settings = Settings { state_dir, grpc, http, names, certificate, secret_keys };
     let done = match make_anew {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sluice_contract::v1::{Change, ChangeKind, FieldChange};
 
-use crate::output::{self, Paint, Stream, Tone};
+use crate::output::{self, Paint, Stream, Tone, visible};
 
 /// Longest value shown, in characters. A longer one is cut: `-o json` has it whole.
 const LONGEST: usize = 60;
@@ -58,21 +58,23 @@ pub(crate) fn values(changes: &[Change]) -> Value {
 
 /// `server/weather`; `proxy` for the only one of its kind.
 pub(crate) fn title(change: &Change) -> String {
-    if change.kind == change.name { change.kind.clone() } else { format!("{}/{}", change.kind, change.name) }
+    let (kind, name) = (visible(&change.kind), visible(&change.name));
+    if kind == name { kind.into_owned() } else { format!("{kind}/{name}") }
 }
 
 fn field(field: &FieldChange, paint: Paint) -> String {
     let value = |json: &Option<String>| json.as_deref().map(shown);
+    let path = visible(&field.path);
     match (value(&field.before), value(&field.after)) {
         (Some(before), Some(after)) if before == after => {
-            format!("{} {}", field.path, paint.text(Tone::Quiet, "(another value)"))
+            format!("{path} {}", paint.text(Tone::Quiet, "(another value)"))
         }
-        (Some(before), Some(after)) => format!("{} {} → {}", field.path, paint.text(Tone::Quiet, &before), after),
-        (None, Some(after)) => format!("{} {}", paint.text(Tone::Good, &format!("+{}", field.path)), after),
+        (Some(before), Some(after)) => format!("{path} {} → {after}", paint.text(Tone::Quiet, &before)),
+        (None, Some(after)) => format!("{} {}", paint.text(Tone::Good, &format!("+{path}")), after),
         (Some(before), None) => {
-            format!("{} {}", paint.text(Tone::Bad, &format!("-{}", field.path)), paint.text(Tone::Quiet, &before))
+            format!("{} {}", paint.text(Tone::Bad, &format!("-{path}")), paint.text(Tone::Quiet, &before))
         }
-        (None, None) => field.path.clone(),
+        (None, None) => path.into_owned(),
     }
 }
 
@@ -82,7 +84,7 @@ fn shown(json: &str) -> String {
         Ok(Value::String(text)) if !text.is_empty() && !text.contains(char::is_whitespace) => text,
         _ => json.to_owned(),
     };
-    output::cut(text, LONGEST)
+    visible(&output::cut(text, LONGEST)).into_owned()
 }
 
 fn parsed(json: Option<&str>) -> Value {

@@ -62,7 +62,7 @@ enum Verb {
 
 /// Does what was typed.
 pub(crate) fn run() -> ExitCode {
-    match Cli::parse().verb {
+    match sluice_arguments::parse::<Cli>().verb {
         Verb::Run(args) => run::run(args),
         Verb::Validate(args) => validate::run(&args),
         Verb::Schema(args) => schema::run(&args),

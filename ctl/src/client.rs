@@ -6,6 +6,7 @@ mod token;
 mod trust;
 
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -114,6 +115,12 @@ impl ControlPlane {
             (None, None) => self.state.folder()?.file(TOKEN_FILE),
         };
         let shown = file.display().to_string();
+        let mode = std::fs::metadata(&file).map_or(0, |found| found.mode() & 0o7777);
+        if mode & 0o077 != 0 {
+            talk(&format!(
+                "warning: {shown} has mode {mode:04o}, so that others may use the token in it; run `chmod 600 {shown}`\n"
+            ));
+        }
         match std::fs::read_to_string(&file) {
             Ok(text) => Ok((Token::parse(&text, &shown)?, shown)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.token_file.is_none() => {

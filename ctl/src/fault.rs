@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sluice_contract::v1::ConfigurationFault;
 use sluice_controlplane::language::{Fault, Kind, Path, Segment};
 
+use crate::output::visible;
 use crate::written::File;
 
 /// Whether a file has the object that a path leads to or through, or a map that it ends at.
@@ -20,19 +21,21 @@ pub(crate) fn show(word: &str, faults: &[ConfigurationFault], files: &[File]) ->
     let mut text = String::new();
     for fault in faults {
         let path = path(&fault.path);
-        let of_node = if fault.node.is_empty() { String::new() } else { format!("on node {}: ", fault.node) };
+        let of_node = if fault.node.is_empty() { String::new() } else { format!("on node {}: ", visible(&fault.node)) };
+        let (message, advice) = (visible(&fault.message), visible(&fault.advice));
         match files.iter().find(|file| mentions(file, &path)) {
             Some(File { source, split }) => {
-                let message = format!("{of_node}{}", fault.message);
+                let message = format!("{of_node}{message}");
                 let here = if fault.is_key { Fault::key(path, message) } else { Fault::value(path, message) };
-                let here = if fault.advice.is_empty() { here } else { here.advise(fault.advice.clone()) };
+                let here = if fault.advice.is_empty() { here } else { here.advise(advice) };
                 text.push_str(&source.show(word, &[split.locate(here)]).to_string());
             }
             None => {
-                let place = if fault.path.is_empty() { String::new() } else { format!("{path}: ") };
-                text.push_str(&format!("{word}: {of_node}{place}{}\n", fault.message));
+                let place =
+                    if fault.path.is_empty() { String::new() } else { format!("{}: ", visible(&path.to_string())) };
+                text.push_str(&format!("{word}: {of_node}{place}{message}\n"));
                 if !fault.advice.is_empty() {
-                    text.push_str(&format!(" = {}\n", fault.advice));
+                    text.push_str(&format!(" = {advice}\n"));
                 }
             }
         }

@@ -1,9 +1,11 @@
-//! Data goes to stdout, talk to stderr, and the exit code says whether it worked.
+//! Data goes to stdout, talk to stderr, and the exit code says whether it worked. Nothing in a text is obeyed by a terminal but our
+//! own colours.
 
 mod paint;
 pub(crate) mod prompt;
 mod table;
 pub(crate) mod time;
+mod visible;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -14,6 +16,7 @@ use serde_json::Value;
 
 pub(crate) use paint::{Paint, Stream, Tone};
 pub(crate) use table::{Field, table};
+pub(crate) use visible::visible;
 
 /// How a list is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -67,8 +70,18 @@ pub(crate) fn exit(result: Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// Writes data to stdout.
+/// Writes text to stdout.
 pub(crate) fn data(text: impl fmt::Display) -> Result<(), Failure> {
+    exact(visible::lines(&text.to_string()))
+}
+
+/// Writes text with colours to stdout: tables, and what [`Paint`] painted.
+pub(crate) fn painted_data(text: impl fmt::Display) -> Result<(), Failure> {
+    exact(visible::painted(&text.to_string(), Stream::Stdout))
+}
+
+/// Writes to stdout what programs read, as it is.
+pub(crate) fn exact(text: impl fmt::Display) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
         // Whoever reads has seen enough, as `head` does.
@@ -79,9 +92,14 @@ pub(crate) fn data(text: impl fmt::Display) -> Result<(), Failure> {
 
 /// Writes values as JSON or YAML to stdout.
 pub(crate) fn values(format: Format, values: &impl Serialize) -> Result<(), Failure> {
-    match format {
-        Format::Yaml => data(serde_saphyr::to_string(values).map_err(Failure::other)?.trim_end()),
-        Format::Json | Format::Table => data(serde_json::to_string_pretty(values).map_err(Failure::other)?),
+    let yaml = match format {
+        Format::Yaml => Some(serde_saphyr::to_string(values).map_err(Failure::other)?),
+        Format::Json | Format::Table => None,
+    };
+    match yaml {
+        Some(yaml) if !visible::reorders(&yaml) => exact(yaml.trim_end()),
+        // JSON is YAML, and can say all of it visibly.
+        _ => exact(visible::json(&serde_json::to_string_pretty(values).map_err(Failure::other)?)),
     }
 }
 
@@ -101,7 +119,7 @@ pub(crate) fn list<T, const N: usize>(
         talk(&format!("{none}\n"));
         return Ok(());
     }
-    data(table(header, items.iter().map(row)))
+    painted_data(table(header, items.iter().map(row)))
 }
 
 /// A text of at most so many characters: a longer one is cut.
@@ -114,5 +132,10 @@ pub(crate) fn cut(text: String, most: usize) -> String {
 
 /// Writes talk to stderr. Nobody may be listening, and that stops nothing.
 pub(crate) fn talk(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let _ = io::stderr().lock().write_all(visible::lines(text).as_bytes());
+}
+
+/// Talks with colours: those of [`Paint`].
+pub(crate) fn painted_talk(text: &str) {
+    let _ = io::stderr().lock().write_all(visible::painted(text, Stream::Stderr).as_bytes());
 }

@@ -10,7 +10,7 @@ use tonic::{Status, Streaming};
 
 use crate::client::{Admin, Connection, PROGRESS};
 use crate::fault;
-use crate::output::{Failure, Paint, Stream, Tone, talk, time};
+use crate::output::{Failure, Paint, Stream, Tone, painted_talk, talk, time, visible};
 use crate::written::File;
 
 /// Seconds to wait: nodes judge in well under one, and a large configuration takes a few.
@@ -165,11 +165,15 @@ impl Spread {
             return;
         }
         let paint = Paint::on(Stream::Stderr);
-        let name = &node.node;
+        let (name, shown) = (&node.node, visible(&node.node));
         match verdict {
             Verdict::Runs(_) => {
                 let runs = paint.text(Tone::Good, "runs");
-                talk(&format!("{name} {runs} revision {} after {:.1} s\n", node.revision, after.as_secs_f64()));
+                painted_talk(&format!(
+                    "{shown} {runs} revision {} after {:.1} s\n",
+                    node.revision,
+                    after.as_secs_f64()
+                ));
                 talk(&fault::show("warning", &node.faults, files));
             }
             Verdict::Refused(_) => {
@@ -178,7 +182,7 @@ impl Spread {
                     0 => "has nothing to run".to_owned(),
                     revision => format!("goes on with {revision}"),
                 };
-                talk(&format!("{name} {refused} revision {} and {instead}:\n", node.rejected_revision));
+                painted_talk(&format!("{shown} {refused} revision {} and {instead}:\n", node.rejected_revision));
                 talk(&fault::show("error", &node.rejected, files));
             }
             Verdict::Heeds(_) => {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use sluice_contract::v1::{ApplyRequest, ApplyResponse, Object};
+use sluice_contract::v1::{ApplyRequest, ApplyResponse, Object, SecretPlaces};
 use sluice_controlplane::language::{self, Config, Fault, Kind, Source, Split};
 
 use crate::client::Connection;
@@ -65,7 +65,13 @@ impl Written {
     /// What asks for it.
     pub(crate) fn request(&self, what: &What) -> ApplyRequest {
         let objects = self.0.iter().flat_map(|file| &file.split.parts).map(|part| object(&part.object));
-        ApplyRequest { objects: objects.collect(), prune: what.prune, ..ApplyRequest::default() }
+        let secrets = self.0.iter().flat_map(|file| &file.split.parts).filter_map(|part| secrets(&part.object));
+        ApplyRequest {
+            objects: objects.collect(),
+            secrets: secrets.collect(),
+            prune: what.prune,
+            ..ApplyRequest::default()
+        }
     }
 
     /// Asks what it would change.
@@ -127,6 +133,13 @@ fn twice(files: &[File]) -> String {
         }
     }
     told
+}
+
+/// What in an object is secret because of where it came from.
+fn secrets(object: &language::Object) -> Option<SecretPlaces> {
+    let paths = object.spec.hidden();
+    let (kind, name) = (object.kind.as_str().to_owned(), object.name.clone());
+    (!paths.is_empty()).then_some(SecretPlaces { kind, name, paths })
 }
 
 /// An object as it is sent.

@@ -30,8 +30,9 @@ Example:
 
 With --link, nodes hand each other what belongs to sessions they hold: clients need not come back to the same node.
 
-The token is needed once (`sluice token create edge-1 --join` makes one): from then on the node has a certificate, which it
+The token is needed once (`sluice token create edge-1 --join` makes one): from then on the node has a certificate, which it \
 renews by itself. What it ran last is kept, sealed, in the state folder: it starts without its control plane.
+
 Every option can be given as SLUICE_ and its name in capitals, such as SLUICE_CONTROL_PLANE; labels as `a=b,c=d`.")]
 struct Args {
     /// Where the control plane is
@@ -99,7 +100,7 @@ fn main() -> ExitCode {
         sluice_dataplane::guard_main();
         return ExitCode::SUCCESS;
     }
-    match start(Args::parse()) {
+    match start(sluice_arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // nobody may be listening, and that stops nothing

@@ -47,6 +47,15 @@ async fn the_fleet_of_the_compose_file_comes_up_and_serves() {
     // they know each other
     let links = engine.run("sluice", &["status", "-o", "json"]).1;
     assert_eq!(links.matches(":9402\"").count(), 2, "{links}");
+    // the same once more, after somebody changed something
+    let (code, _) = engine.run("sluice", &["delete", "server", "legacy"]);
+    assert_eq!(code, 0);
+    let before = engine.run("sluice", &["history", "--limit", "1", "-o", "json"]).1;
+    let (code, talk) = engine.finished("setup");
+    assert_eq!(code, 0, "{talk}");
+    assert_eq!(engine.run("sluice", &["history", "--limit", "1", "-o", "json"]).1, before, "nothing is applied again");
+    let tokens = engine.run("sluice", &["token", "list", "-o", "json"]).1;
+    assert!(!tokens.contains(r#""kind": "join""#), "who has joined needs no token: {tokens}");
     drop(control);
     assert_eq!(ask("node-a", "/servers/modern/mcp", key.trim()).await, 200, "without its control plane");
 }

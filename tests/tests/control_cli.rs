@@ -90,11 +90,18 @@ async fn a_file_is_compared_applied_changed_and_taken_back() {
 
 /// Types at a terminal: what was shown, and the exit code.
 fn at_a_terminal(plane: &ControlPlane, answer: &str, args: &[&str]) -> (i32, String) {
+    on_a_terminal(plane, 200, answer, args)
+}
+
+/// The same at one with so many columns.
+fn on_a_terminal(plane: &ControlPlane, columns: u16, answer: &str, args: &[&str]) -> (i32, String) {
     const TERMINAL: &str = "
-import os, pty, sys
+import fcntl, os, pty, struct, sys, termios
 pid, terminal = pty.fork()
 if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, int(sys.argv.pop(1)), 0, 0))
     os.execv(sys.argv[2], sys.argv[2:])
+sys.argv.pop(1)
 os.write(terminal, sys.argv[1].encode() + b'\\n')
 shown = b''
 try:
@@ -106,7 +113,7 @@ sys.stdout.buffer.write(shown)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 ";
     let mut command = Command::new("python3");
-    command.args(["-c", TERMINAL, answer]).arg(sluice_tests::binary::sluice()).args(args);
+    command.args(["-c", TERMINAL, &columns.to_string(), answer]).arg(sluice_tests::binary::sluice()).args(args);
     command.env("SLUICE_CONTROL_PLANE", format!("http://127.0.0.1:{}", plane.grpc)).env("SLUICE_TOKEN", plane.token());
     let output = command.env("TERM", "dumb").output().unwrap();
     (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).into_owned())
@@ -360,4 +367,143 @@ async fn who_waits_for_nodes_is_told_for_whom() {
     for told in ["waiting for edge-1, ", "edge-1 has not answered after 7 s\n", "did not say in time"] {
         assert!(applied.talk.contains(told), "{told}\n{}", applied.talk);
     }
+}
+
+/// What a terminal would obey, and what turns letters around.
+const ODD: &str = "x\u{1b}]0;pwned\u{7}\u{1b}[31m\nFAKE\u{9b}2J\u{7f}\u{202e}cba";
+
+#[tokio::test]
+async fn nothing_that_others_write_is_obeyed_by_a_terminal() {
+    let plane = ControlPlane::empty().await;
+    let file = written(&plane, "mcp.yaml", &weather(30));
+    typed(&plane, &["apply", "-f", &file, "--no-wait", "--message", ODD]).fine();
+    let visible = r"x\x1b]0;pwned\x07\x1b[31m\nFAKE\x9b2J\x7f\u{202e}cba";
+    let acts = |text: &str| text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}');
+    for args in [
+        &["history"][..],
+        &["history", "1"],
+        &["apply", "-f", &file, "--no-wait", "--base", "0"],
+        &["explain", "call", ODD],
+        &["explain", "call", ODD, "--as", ODD],
+        &["get", "server", ODD],
+        &["delete", "server", ODD],
+        &["token", "revoke", ODD],
+        &["session", "list", "--principal", ODD],
+        &["audit"],
+        &["history", "-o", "json"],
+        &["history", "-o", "yaml"],
+    ] {
+        let Typed { data, talk, .. } = typed(&plane, args);
+        assert!(!acts(&data) && !acts(&talk), "{args:?}: {data:?} {talk:?}");
+    }
+    let history = typed(&plane, &["history"]).fine();
+    assert!(history.lines().count() == 2 && history.contains(visible), "{history}");
+    // programs read what was written
+    assert_eq!(typed(&plane, &["history", "-o", "json"]).json()[0]["message"], ODD);
+    let yaml = typed(&plane, &["history", "-o", "yaml"]).fine();
+    assert_eq!(serde_saphyr::from_str::<Value>(&yaml).unwrap()[0]["message"], ODD);
+    // in colour as well
+    let (_, shown) = at_a_terminal(&plane, "", &["history"]);
+    assert!(shown.contains(visible) && !shown.contains('\u{7}'), "{shown:?}");
+}
+
+#[tokio::test]
+async fn what_a_credential_file_holds_is_sealed_and_shown_to_nobody() {
+    use std::os::unix::fs::PermissionsExt;
+    let plane = ControlPlane::empty().await;
+    let folder = plane.state().parent().unwrap().join(".config/sluice");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("credentials.json");
+    let keep = |value: &str| {
+        std::fs::write(&file, format!(r#"{{"CAN_CRED": "{value}"}}"#)).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    keep("canary-4711");
+    let text = "servers:\n  ca: {command: x, args: [go, \"${CAN_CRED}\"], cwd: \"/${CAN_CRED}\"}\n  \
+        web: {url: \"http://${CAN_CRED}.localhost/mcp\"}\n";
+    let configuration = written(&plane, "mcp.yaml", text);
+    let apply = &["apply", "-f", &configuration, "--no-wait"];
+    typed(&plane, apply).fine();
+    let again = typed(&plane, apply);
+    assert_eq!(again.talk, "nothing to change: revision 1 says the same\n");
+    keep("canary-4712");
+    let changed = typed(&plane, apply).fine();
+    assert!(changed.contains("server/ca   changed  args[1] (another value)"), "{changed}");
+    let mut told = changed;
+    for args in [&["get"][..], &["get", "-o", "yaml"], &["history", "2", "-o", "json"], &["audit"]] {
+        told.push_str(&typed(&plane, args).fine());
+    }
+    let got = typed(&plane, &["get", "-o", "json"]).json();
+    assert_eq!(got["servers"]["ca"]["args"], serde_json::json!(["go", "***"]));
+    assert!(!told.contains("canary"), "{told}");
+    let stored = std::fs::read_dir(plane.state()).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    let holds = |bytes: Vec<u8>| bytes.windows(6).any(|part| part == b"canary");
+    assert!(!stored.into_iter().any(holds), "in the clear in the state folder");
+    let got = written(&plane, "got.yaml", &typed(&plane, &["get", "-o", "yaml"]).fine());
+    assert_eq!(
+        typed(&plane, &["apply", "-f", &got, "--no-wait"]).talk,
+        "nothing to change: revision 2 says the same\n"
+    );
+}
+
+#[tokio::test]
+async fn whoever_is_cut_off_is_told_how_to_see_what_became_of_it() {
+    let plane = ControlPlane::empty().await;
+    let file = written(&plane, "mcp.yaml", &weather(30));
+    // it takes what is said, and ends the connection, as one does that dies
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let _ = std::io::Read::read(&mut connection, &mut [0; 1024]);
+        }
+    });
+    let cut = typed(&plane, &["apply", "-f", &file, "--no-wait", "--control-plane", &address]);
+    assert_eq!(cut.code, 1);
+    for told in ["may have been done, or not", "`sluice history`", "`sluice diff -f FILE`"] {
+        assert!(cut.talk.contains(told), "{}", cut.talk);
+    }
+}
+
+#[tokio::test]
+async fn narrow_terminals_are_not_written_beyond() {
+    let plane = ControlPlane::empty().await;
+    let node = Node::of(&plane, "edge-1", &["region=eu"]).await.start();
+    seen(&plane, "edge-1", "there", |seen| seen.connected).await;
+    typed(&plane, &["token", "create", "a-rather-long-name-of-somebody", "--role", "viewer"]).fine();
+    for args in [&["status"][..], &["token", "list"]] {
+        let (code, shown) = on_a_terminal(&plane, 40, "", args);
+        assert_eq!(code, 0, "{shown}");
+        // the address of the control plane is copied, and stays whole
+        let lines = shown.lines().filter(|line| !line.starts_with("control plane")).map(str::trim_end);
+        let wide: Vec<_> = lines.filter(|line| line.chars().count() > 40).collect();
+        assert!(wide.is_empty(), "{wide:#?}");
+        assert!(shown.contains("edge-1") || shown.contains("viewer"), "{shown}");
+    }
+    drop(node);
+}
+
+#[tokio::test]
+async fn a_token_that_has_ended_says_so() {
+    let plane = ControlPlane::empty().await;
+    typed(&plane, &["token", "create", "late", "--role", "viewer", "--expires", "0s"]).fine();
+    let list = typed(&plane, &["token", "list"]).fine();
+    assert!(list.lines().any(|line| line.starts_with("late") && line.contains("expired")), "{list}");
+    let list = typed(&plane, &["token", "list", "-o", "json"]).json();
+    let ended =
+        list.as_array().unwrap().iter().map(|token| (token["name"].as_str().unwrap(), token["expired"] == true));
+    assert_eq!(ended.collect::<Vec<_>>(), [("admin", false), ("late", true)]);
+}
+
+#[tokio::test]
+async fn a_token_that_others_may_read_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let plane = ControlPlane::empty().await;
+    let file = plane.state().join("admin.token");
+    let file = file.display().to_string();
+    let status = &["status", "--token-file", &file];
+    assert!(!typed(&plane, status).talk.contains("warning"));
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let told = typed(&plane, status).talk;
+    assert!(told.contains("has mode 0644") && told.contains("chmod 600"), "{told}");
 }

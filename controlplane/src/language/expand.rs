@@ -6,7 +6,7 @@ use super::fault::Fault;
 use super::foreign::inputs::{Inputs, variable};
 use super::path::Path;
 use super::tree::{Content, Node};
-use super::variables::Variables;
+use super::variables::{Found, Variables};
 
 /// What names stand for.
 pub(super) struct Names<'a> {
@@ -18,7 +18,7 @@ pub(super) struct Names<'a> {
 /// Expands every scalar below a node; those that cannot be are marked as broken.
 pub(super) fn expand(node: &mut Node, path: &Path, names: &Names<'_>, faults: &mut Vec<Fault>) {
     match &mut node.content {
-        Content::Scalar(scalar) if scalar.text.contains("${") => match text(&scalar.text, names) {
+        Content::Scalar(scalar) if scalar.text.contains("${") => match text(&scalar.text, names, &mut scalar.secret) {
             Ok(expanded) => {
                 scalar.expanded = scalar.text.replace("$${", "").contains("${");
                 scalar.text = expanded;
@@ -44,8 +44,8 @@ pub(super) fn expand(node: &mut Node, path: &Path, names: &Names<'_>, faults: &m
 
 type Complaint = (String, String);
 
-/// Expands one text.
-fn text(input: &str, names: &Names<'_>) -> Result<String, Complaint> {
+/// Expands one text. `secret` is set where something in it is from a file of credentials.
+fn text(input: &str, names: &Names<'_>, secret: &mut bool) -> Result<String, Complaint> {
     let mut output = String::with_capacity(input.len());
     let mut rest = input;
     while let Some(at) = rest.find("${") {
@@ -58,7 +58,7 @@ fn text(input: &str, names: &Names<'_>) -> Result<String, Complaint> {
         output.push_str(&rest[..at]);
         let inside = &rest[at + 2..];
         let end = closing(inside).ok_or_else(|| malformed("has a `${` that is never closed"))?;
-        output.push_str(&value(&inside[..end], names)?);
+        output.push_str(&value(&inside[..end], names, secret)?);
         rest = &inside[end + 1..];
     }
     output.push_str(rest);
@@ -66,10 +66,10 @@ fn text(input: &str, names: &Names<'_>) -> Result<String, Complaint> {
 }
 
 /// The value of what stands between the braces.
-fn value(inside: &str, names: &Names<'_>) -> Result<String, Complaint> {
+fn value(inside: &str, names: &Names<'_>, secret: &mut bool) -> Result<String, Complaint> {
     let variables = names.variables;
     let inside = match names.inputs {
-        Some(inputs) => match client_s(inside, variables, inputs) {
+        Some(inputs) => match client_s(inside, variables, inputs, secret) {
             ClientName::Value(value) => return value,
             ClientName::Variable(name) => name,
         },
@@ -88,17 +88,21 @@ fn value(inside: &str, names: &Names<'_>) -> Result<String, Complaint> {
     if !well_formed {
         return Err(malformed(&format!("`${{{name}}}` does not name a variable")));
     }
-    match (variables.get(name), default) {
-        (Ok(Some(value)), None) => Ok(value),
+    match (variables.found(name), default) {
         // As in a shell, `:-` stands in for an empty variable as well.
-        (Ok(Some(value)), Some(_)) if !value.is_empty() => Ok(value),
-        (Ok(_), Some(default)) => text(default, names),
-        (Ok(None), None) => Err((
+        (Ok(Some(found)), default) if default.is_none() || !found.value.is_empty() => Ok(told(found, secret)),
+        (Ok(_), Some(default)) => text(default, names, secret),
+        (Ok(_), None) => Err((
             format!("variable `{name}` is not set"),
             format!("set it, give a default as `${{{name}:-…}}`, or add it to {}", variables.file_to_write()),
         )),
         (Err(refused), _) => Err((format!("variable `{name}` could not be looked up"), refused)),
     }
+}
+
+fn told(found: Found, secret: &mut bool) -> String {
+    *secret |= found.is_credential;
+    found.value
 }
 
 /// A name in the file of a client.
@@ -108,14 +112,14 @@ enum ClientName<'a> {
 }
 
 /// What a client's own name stands for; other names are variables.
-fn client_s<'a>(name: &'a str, variables: &Variables, inputs: &Inputs) -> ClientName<'a> {
+fn client_s<'a>(name: &'a str, variables: &Variables, inputs: &Inputs, secret: &mut bool) -> ClientName<'a> {
     let folder = |folder: Option<&std::path::Path>, what: &str| {
         let known = folder.map(|folder| folder.to_string_lossy().into_owned());
         ClientName::Value(known.ok_or_else(|| (format!("`${{{name}}}`: {what} is not known"), "write the path".into())))
     };
     match name.split_once(':') {
         Some(("env", variable)) => ClientName::Variable(variable),
-        Some(("input", id)) => ClientName::Value(input(id, variables, inputs)),
+        Some(("input", id)) => ClientName::Value(input(id, variables, inputs, secret)),
         Some(("workspaceFolder", _)) => folder(variables.workspace(), "the project"),
         Some((_, default)) if default.starts_with('-') => ClientName::Variable(name),
         Some(_) => {
@@ -136,12 +140,12 @@ fn client_s<'a>(name: &'a str, variables: &Variables, inputs: &Inputs) -> Client
 }
 
 /// What the user would be asked for: a variable called like the input, or in the way environment variables are.
-fn input(id: &str, variables: &Variables, inputs: &Inputs) -> Result<String, Complaint> {
+fn input(id: &str, variables: &Variables, inputs: &Inputs, secret: &mut bool) -> Result<String, Complaint> {
     let name = variable(id);
     let input = inputs.get(id);
     for candidate in [id, &name] {
-        match variables.get(candidate) {
-            Ok(Some(value)) => return Ok(value),
+        match variables.found(candidate) {
+            Ok(Some(found)) => return Ok(told(found, secret)),
             Ok(None) => {}
             Err(refused) => return Err((format!("input `{id}` could not be looked up"), refused)),
         }
@@ -181,7 +185,7 @@ mod tests {
 
     fn expanded(input: &str) -> Result<String, String> {
         let variables = Variables::of([("HOST", "example.com"), ("EMPTY", ""), ("ODD", "${HOST}: {")]);
-        text(input, &Names { variables: &variables, inputs: None }).map_err(|(message, _)| message)
+        text(input, &Names { variables: &variables, inputs: None }, &mut false).map_err(|(message, _)| message)
     }
 
     #[test]

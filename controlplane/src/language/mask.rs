@@ -60,6 +60,51 @@ pub(super) fn is_address(key: &str) -> bool {
     matches!(key, "url" | "endpoints" | "token_url" | "issuer")
 }
 
+/// Whether an address holds one: in its query, before its host, or as a part of its path.
+pub(super) fn is_secret_address(text: &str) -> bool {
+    text.contains(['?', '@']) || text.split('/').any(is_token)
+}
+
+/// Beginnings by which services let their tokens be recognised.
+const TOKENS: [&str; 21] = [
+    "sk-",
+    "sk_",
+    "rk_",
+    "pk_",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "xapp-",
+    "AKIA",
+    "ASIA",
+    "AIza",
+    "hf_",
+    "npm_",
+    "eyJ",
+    "sluice_",
+];
+/// Characters that such a token has at least.
+const SHORTEST_TOKEN: usize = 12;
+/// Letters and digits in a row, both of them, that nobody gives a name: 100 random bits in base 36.
+const RANDOM: usize = 20;
+
+/// `true` for a word that looks like a token.
+pub(super) fn is_token(word: &str) -> bool {
+    let is_known = word.len() >= SHORTEST_TOKEN && TOKENS.iter().any(|beginning| word.starts_with(beginning));
+    let is_random = |run: &str| {
+        run.len() >= RANDOM
+            && run.bytes().any(|byte| byte.is_ascii_digit())
+            && run.bytes().any(|byte| byte.is_ascii_alphabetic())
+    };
+    is_known || word.split(|c: char| !c.is_ascii_alphanumeric()).any(is_random)
+}
+
 fn is_credential(path: &[Segment], text: &str) -> bool {
     let keys: Vec<&str> = path
         .iter()
@@ -72,7 +117,7 @@ fn is_credential(path: &[Segment], text: &str) -> bool {
         return true;
     }
     match keys.as_slice() {
-        [.., key] if is_address(key) => text.contains(['?', '@']),
+        [.., key] if is_address(key) => is_secret_address(text),
         // where a value is may be seen
         ["servers", _, "env" | "headers" | "auth", _, place] | ["credentials" | "clients", _, _, place] => {
             !PLACES.contains(place)
@@ -184,6 +229,29 @@ fn hides(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_are_recognised_and_names_are_not() {
+        for token in [
+            "sk-proj-4711abc",
+            "ghp_aaaaaaaaaaaaaaaaaaaaaaaa",
+            "eyJhbGciOi.x.y",
+            "a1b2c3d4e5f6a7b8c9d0",
+            "x=a1b2c3d4e5f6a7b8c9d0",
+        ] {
+            assert!(is_token(token), "{token}");
+        }
+        for name in [
+            "server-filesystem",
+            "@modelcontextprotocol/server-everything@2025.11.25",
+            "5f0c2a9b-e47d-1122-0000-a1b2c3d4e5f6",
+            "--allow-everything-that-can-be-read",
+            "8080",
+            "sk-1",
+        ] {
+            assert!(!is_token(name), "{name}");
+        }
+    }
 
     /// The last line of a text, as it is shown.
     fn shown(text: &str) -> String {

@@ -95,6 +95,11 @@ impl From<Fault> for ReadError {
     }
 }
 
+/// Whether what is written without quotes is a number, if not one that was asked for.
+fn is_number(text: &str) -> bool {
+    value::typed(text).is_some_and(|typed| typed.starts_with(|c: char| c == '-' || c.is_ascii_digit()))
+}
+
 impl<'a> Reader<'a, '_> {
     /// Says that something else was expected here.
     fn expected(&self, what: &str) -> ReadError {
@@ -107,6 +112,7 @@ impl<'a> Reader<'a, '_> {
             Content::Scalar(Scalar { expanded: true, .. }) => {
                 "something else once its variables are expanded".to_owned()
             }
+            Content::Scalar(Scalar { text, plain: true, .. }) if is_number(text) => "another number".to_owned(),
             Content::Scalar(_) | Content::Broken => "a text".to_owned(),
         };
         Fault::value(self.at.path(), format!("must be {what}, but is {found}")).into()
@@ -261,6 +267,7 @@ pub(crate) fn suggestion(written: &str, known: &[&str], noun: &str) -> String {
         .min_by_key(|(distance, _)| *distance);
     match near {
         Some((_, name)) => format!("did you mean `{name}`?"),
+        None if known.is_empty() => format!("there are no {noun}s"),
         None => format!("known {noun}s: {}", list(known)),
     }
 }

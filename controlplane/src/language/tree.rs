@@ -49,6 +49,8 @@ pub(super) struct Scalar {
     pub(super) text: String,
     /// A variable was expanded in it.
     pub(super) expanded: bool,
+    /// It came from where only credentials are, and is one wherever it stands.
+    pub(super) secret: bool,
     /// Written without quotes, so that it is a number or a truth value where any type will do and it looks like one.
     pub(super) plain: bool,
 }
@@ -97,6 +99,18 @@ impl Node {
         }
     }
 
+    /// Whether it is a text that is secret because of where it came from.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(&self.content, Content::Scalar(scalar) if scalar.secret)
+    }
+
+    /// Makes it one, if it is a text.
+    pub(super) fn make_secret(&mut self) {
+        if let Content::Scalar(scalar) = &mut self.content {
+            scalar.secret = true;
+        }
+    }
+
     /// The text, if this is a scalar.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.content {
@@ -133,7 +147,10 @@ pub(super) struct SyntaxError {
 
 /// Parses YAML, of which JSON is a part.
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
-    let options = serde_saphyr::options! { non_finite_float_policy: NonFiniteFloatPolicy::PassThrough };
+    let options = serde_saphyr::options! {
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        reject_unsupported_tags: true,
+    };
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(root) => Ok(build(root, text)),
         Err(error) => Err(syntax_error(&error, text)),
@@ -168,6 +185,9 @@ fn plain_words(message: &str) -> String {
     }
     if message.starts_with("recursion limit exceeded") {
         return TOO_DEEP.to_owned();
+    }
+    if let Some(tag) = message.strip_prefix("unsupported tag ") {
+        return format!("the tag {tag} means nothing here; leave it out");
     }
     let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message);
     message.trim_end_matches([':', ' ', ',']).to_owned()
@@ -214,7 +234,7 @@ fn boundary(text: &str, at: usize) -> usize {
 fn build(raw: Spanned<Raw>, text: &str) -> Node {
     let defined = span(&raw.defined, text);
     let written = text.get(defined.start..defined.end).map(str::trim).unwrap_or_default();
-    let scalar = |text, plain| Content::Scalar(Scalar { text, expanded: false, plain });
+    let scalar = |text, plain| Content::Scalar(Scalar { text, expanded: false, secret: false, plain });
     let content = match raw.value {
         Raw::Null => Content::Null,
         Raw::Text(value) => {

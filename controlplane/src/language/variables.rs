@@ -26,6 +26,13 @@ struct Places {
 /// Looks a name up.
 type Environment = dyn Fn(&str) -> Option<String>;
 
+/// The value of a variable.
+pub(super) struct Found {
+    pub(super) value: String,
+    /// It is from a file of credentials.
+    pub(super) is_credential: bool,
+}
+
 /// One file of credentials, read once.
 struct CredentialFile {
     path: PathBuf,
@@ -103,12 +110,17 @@ impl Variables {
     ///
     /// A file that may hold it cannot be read, or can be read by others; the text says what to do.
     pub fn get(&self, name: &str) -> Result<Option<String>, String> {
+        Ok(self.found(name)?.map(|found| found.value))
+    }
+
+    /// The same, and whether it is from a file of credentials.
+    pub(super) fn found(&self, name: &str) -> Result<Option<Found>, String> {
         if let Some(value) = (self.environment)(name) {
-            return Ok(Some(value));
+            return Ok(Some(Found { value, is_credential: false }));
         }
         for file in &self.files {
             if let Some(value) = file.content.as_ref().map_err(Clone::clone)?.get(name) {
-                return Ok(Some(value.clone()));
+                return Ok(Some(Found { value: value.clone(), is_credential: true }));
             }
         }
         Ok(None)

@@ -97,19 +97,17 @@ fn places(held: &[Held]) -> impl Iterator<Item = (usize, &Held)> {
 /// Where two states of an object differ.
 fn fields(old: &Held, new: &Held) -> Vec<FieldChange> {
     let leaves = |held: &Held| super::held::read(&held.row).map(|(_, spec)| spec.leaves()).unwrap_or_default();
-    let digests = |held: &Held| serde_json::from_str::<BTreeMap<String, String>>(&held.row.digests).unwrap_or_default();
     let (before, after) = (leaves(old), leaves(new));
-    let (secret_before, secret_after) = (digests(old), digests(new));
+    let (secret_before, secret_after) = (old.sealed(), new.sealed());
     let paths: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     let differs =
         |path: &&String| before.get(*path) != after.get(*path) || secret_before.get(*path) != secret_after.get(*path);
-    let told = |leaves: &BTreeMap<String, String>, secrets: &BTreeMap<String, String>, path: &String| {
-        leaves.get(path).map(|value| if secrets.contains_key(path) { format!("\"{MASK}\"") } else { value.clone() })
+    // what becomes secret is not told on the way
+    let is_secret = |path: &String| secret_before.contains_key(path) || secret_after.contains_key(path);
+    let told = |leaves: &BTreeMap<String, String>, path: &String| {
+        leaves.get(path).map(|value| if is_secret(path) { format!("\"{MASK}\"") } else { value.clone() })
     };
-    let change = |path: &String| FieldChange {
-        path: path.clone(),
-        before: told(&before, &secret_before, path),
-        after: told(&after, &secret_after, path),
-    };
+    let change =
+        |path: &String| FieldChange { path: path.clone(), before: told(&before, path), after: told(&after, path) };
     paths.into_iter().filter(differs).map(change).collect()
 }

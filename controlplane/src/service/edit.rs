@@ -43,6 +43,8 @@ pub struct RawObject {
     pub name: String,
     /// What it says, as JSON; secrets that stay may be masks.
     pub json: String,
+    /// Places in it, such as `args[0]`, of what is secret beyond what the language calls so.
+    pub secrets: Vec<String>,
 }
 
 /// An object to remove.

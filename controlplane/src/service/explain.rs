@@ -2,7 +2,7 @@
 
 mod heard;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
 use serde_json::value::RawValue;
@@ -11,6 +11,7 @@ use sluice_snapshot::explain::{self, Action, Question, Step, Target};
 use sluice_snapshot::share::Shares;
 
 use super::{Caller, Operation, Service, ServiceError};
+use crate::language::{Kind, MASK};
 use crate::publish::{Desired, Nodes};
 
 /// The verdict where nothing is called so.
@@ -118,6 +119,31 @@ impl Service {
         known: &Nodes,
     ) -> Result<v1::ExplainResponse, ServiceError> {
         self.allow(caller, Operation::Explain).await?;
+        let mut answer = self.explanation(asked, known).await?;
+        self.conceal(&mut answer).await?;
+        Ok(answer)
+    }
+
+    /// Masks addresses that are secret: whoever asks sees them nowhere else.
+    async fn conceal(&self, answer: &mut v1::ExplainResponse) -> Result<(), ServiceError> {
+        let service = self.clone();
+        let objects = self.store().read(move |db| service.objects(db)).await?;
+        let servers = objects.iter().filter(|held| held.object.kind == Kind::Server);
+        let hidden: HashSet<String> = servers
+            .flat_map(|held| {
+                let name = &held.object.name;
+                held.sealed().into_keys().map(move |place| format!("servers.{name}.{place}"))
+            })
+            .collect();
+        for step in answer.steps.iter_mut().filter(|step| step.name == "endpoint") {
+            if hidden.contains(&step.source) || hidden.contains(&format!("{}.url", step.source)) {
+                step.value = MASK.to_owned();
+            }
+        }
+        Ok(())
+    }
+
+    async fn explanation(&self, asked: &Asked, known: &Nodes) -> Result<v1::ExplainResponse, ServiceError> {
         let desired = self.desired().await?;
         let nodes = &known.status(desired.revision)[..];
         if !asked.node.is_empty() && !nodes.iter().any(|node| node.node == asked.node) {

@@ -54,6 +54,20 @@ impl Held {
         self.row.spec == other.row.spec && self.row.digests == other.row.digests
     }
 
+    /// Whether what is secret in another state of it is sealed in this one.
+    pub(super) fn hides(&self, spec: &Spec) -> bool {
+        let hidden = spec.hidden();
+        hidden.is_empty() || {
+            let sealed = self.sealed();
+            hidden.iter().all(|place| sealed.contains_key(place))
+        }
+    }
+
+    /// The places of what is sealed, with digests.
+    pub(super) fn sealed(&self) -> BTreeMap<String, String> {
+        serde_json::from_str(&self.row.digests).unwrap_or_default()
+    }
+
     /// By which the audit log knows what it says: SHA-256, in hexadecimal, of what is shown and the digests of what is not.
     pub(super) fn digest(&self) -> String {
         let text = format!("{}\n{}", self.row.spec, self.row.digests);

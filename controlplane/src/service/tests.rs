@@ -28,6 +28,7 @@ fn editor() -> Caller {
 
 fn named(objects: &[(&str, &str, &str)]) -> Apply {
     let raw = |(kind, name, json): &(&str, &str, &str)| RawObject {
+        secrets: Vec::new(),
         kind: (*kind).to_owned(),
         name: (*name).to_owned(),
         json: (*json).to_owned(),

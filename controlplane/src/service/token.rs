@@ -15,7 +15,7 @@ use super::{Caller, Operation, Role, Service, ServiceError};
 use crate::audit::{self, Event};
 use crate::hex;
 use crate::store::tokens::{self, StoredToken, TokenKind};
-use crate::store::{digest, nodes, revisions};
+use crate::store::{StoreError, digest, nodes, revisions};
 
 /// How long a join token counts, in seconds: long enough to start a node, too short to lie around.
 pub const JOIN_SECONDS: u64 = 600;
@@ -23,6 +23,9 @@ pub const JOIN_SECONDS: u64 = 600;
 const MAX_SECONDS: u64 = 315_360_000;
 /// Most tokens that are kept: every check of an authorization looks among them.
 const MAX_TOKENS: usize = 10_000;
+/// How long a join token is kept that was used or has ended, in seconds: a day, so that a node whose answer was lost on the way may ask
+/// again, and whoever wonders why one did not join finds it in the list.
+const ENDED_SECONDS: i64 = 86_400;
 /// Most labels of a join token.
 const MAX_LABELS: usize = 32;
 /// Random bytes in a token.
@@ -99,6 +102,15 @@ impl Service {
         let mut listed = self.store().read(tokens::all).await?;
         listed.retain(|token| token.used.is_none());
         Ok(listed)
+    }
+
+    /// Removes join tokens that were used or have ended a day ago.
+    ///
+    /// # Errors
+    ///
+    /// The store fails.
+    pub async fn forget_ended_tokens(&self, now: Timestamp) -> Result<(), ServiceError> {
+        self.store().write(move |tx| Ok(forget_ended(tx, now)?)).await
     }
 
     /// Ends a token, by its id, or all of a name: how many, and the revision without those of clients; 0: there were none of clients.
@@ -187,11 +199,8 @@ fn check(
 
 /// Keeps a token; what a client may come in with is part of what nodes get.
 pub(super) fn add(tx: &Connection, token: &StoredToken) -> Result<(), ServiceError> {
-    let kept = tokens::all(tx)?;
-    for over in kept.iter().filter(|other| other.kind == TokenKind::Join && !other.is_valid(token.created)) {
-        tokens::remove(tx, &over.id)?;
-    }
-    if kept.len() >= MAX_TOKENS {
+    forget_ended(tx, token.created)?;
+    if tokens::all(tx)?.len() >= MAX_TOKENS {
         let advice = "revoke those that nobody uses any more";
         return Err(ServiceError::Impossible(format!("there are {MAX_TOKENS} tokens already; {advice}")));
     }
@@ -202,6 +211,14 @@ pub(super) fn add(tx: &Connection, token: &StoredToken) -> Result<(), ServiceErr
     }
     audit::record(tx, token.created, event("token.create", &token.author, token))?;
     Ok(())
+}
+
+/// Removes join tokens that were used or have ended long enough ago.
+fn forget_ended(tx: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    let before = now - SignedDuration::from_secs(ENDED_SECONDS);
+    let over = |token: &StoredToken| token.used.or(token.expires).is_some_and(|end| end < before);
+    let joins = tokens::all(tx)?.into_iter().filter(|token| token.kind == TokenKind::Join);
+    joins.filter(over).try_for_each(|token| tokens::remove(tx, &token.id))
 }
 
 fn revoke(tx: &Connection, wanted: &str, author: &str, now: Timestamp) -> Result<(u32, u64), ServiceError> {

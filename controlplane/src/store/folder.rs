@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A folder for state. It is made, mode 0700, when something is first written.
@@ -38,6 +38,13 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The mode of a file, where others than its owner may read or write it.
+    #[must_use]
+    pub fn open_to_others(&self, name: &str) -> Option<u32> {
+        let mode = fs::metadata(self.file(name)).ok()?.mode() & 0o7777;
+        (mode & 0o077 != 0).then_some(mode)
     }
 
     /// Replaces a file, mode 0600: whoever reads it sees the old content or the new one, also after a crash.

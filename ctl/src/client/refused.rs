@@ -79,6 +79,10 @@ fn distrust<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
     None
 }
 
+/// What to do where nobody knows what became of a question.
+const UNKNOWN: &str = "\n  = what was asked for may have been done, or not: \
+    `sluice history` shows what is stored, and `sluice diff -f FILE` what a file would still change";
+
 /// A question that was not answered as asked.
 pub(super) fn failure(address: &Address, token: &str, status: &Status) -> Failure {
     let said = status.message();
@@ -111,7 +115,14 @@ pub(super) fn failure(address: &Address, token: &str, status: &Status) -> Failur
                 ));
             };
             let reason = cause(error);
-            Failure::other(format_args!("the control plane at {address} cannot be reached: {reason}"))
+            Failure::other(format_args!("the control plane at {address} cannot be reached: {reason}{UNKNOWN}"))
+        }
+        // nobody said no: the connection ended, or something came over it that is no answer
+        Code::Unknown | Code::Internal if status.source().is_some() => {
+            let reason = status.source().map_or_else(|| said.to_owned(), cause);
+            Failure::other(format_args!(
+                "what answers at {address} broke off before it answered, or is no control plane: {reason}{UNKNOWN}"
+            ))
         }
         // its own words, with what to do
         Code::ResourceExhausted if status.source().is_none() => Failure::other(said),

@@ -25,5 +25,5 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "sluice", &mut script);
-    output::exit(output::data(String::from_utf8_lossy(&script).trim_end()))
+    output::exit(output::exact(String::from_utf8_lossy(&script).trim_end()))
 }

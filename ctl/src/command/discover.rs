@@ -69,7 +69,10 @@ fn show(listed: &[Listed], format: Format) -> Result<(), Failure> {
             let transport = listed.server.transport.as_str();
             [listed.client, &listed.server.name, transport, state, &listed.place()].map(str::to_owned)
         };
-        return output::data(output::table(["CLIENT", "SERVER", "TRANSPORT", "STATE", "FILE"], listed.iter().map(row)));
+        return output::painted_data(output::table(
+            ["CLIENT", "SERVER", "TRANSPORT", "STATE", "FILE"],
+            listed.iter().map(row),
+        ));
     }
     let row = |listed: &Listed| {
         json!({

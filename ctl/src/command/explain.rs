@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sluice_contract::v1::{ExplainRequest, ExplainResponse, Step};
 
 use crate::client::ControlPlane;
-use crate::output::{self, Failure, Field, Format, Paint, Stream, Tone};
+use crate::output::{self, Failure, Field, Format, Paint, Stream, Tone, visible};
 
 /// Say what would become of a call, and why: where it goes, and what lets it through or stops it.
 #[derive(Debug, clap::Subcommand)]
@@ -114,7 +114,7 @@ fn explain(method: &str, args: &Args) -> Result<(), Failure> {
         None => args.control_plane.connect()?.ask(async |admin| admin.explain(request).await)?,
     };
     if args.output == Format::Table {
-        output::data(shown(&answer))?;
+        output::painted_data(shown(&answer))?;
     } else {
         output::values(args.output, &value(&answer))?;
     }
@@ -134,7 +134,7 @@ fn shown(answer: &ExplainResponse) -> String {
     let whose = match (answer.node.as_str(), answer.revision) {
         ("", 0) => String::new(),
         ("", revision) => format!(" by revision {revision}"),
-        (node, revision) => format!(" on {node} by revision {revision}"),
+        (node, revision) => format!(" on {} by revision {revision}", visible(node)),
     };
     let row = |step: &Step| {
         [Field::from(step.name.clone()), Field::from(step.value.clone()), Field::new(step.source.clone(), Tone::Quiet)]

@@ -142,9 +142,9 @@ fn configured(mut connection: Connection, kind: Option<Kind>, args: &Args) -> Re
     }
     let table = object::table(&answer.objects);
     if kind != Some(Kind::Server) || args.revision != 0 {
-        return output::data(table);
+        return output::painted_data(table);
     }
     let status = connection.ask(async |admin| admin.status(StatusRequest {}).await)?;
     let troubles = trouble::with_servers(&status.nodes, args.name.as_deref(), status.at_ms);
-    output::data(std::iter::once(table).chain(troubles).collect::<Vec<_>>().join("\n\n"))
+    output::painted_data(std::iter::once(table).chain(troubles).collect::<Vec<_>>().join("\n\n"))
 }

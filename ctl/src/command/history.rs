@@ -7,7 +7,7 @@ use sluice_contract::v1::{HistoryRequest, Revision};
 
 use crate::change;
 use crate::client::{Connection, ControlPlane};
-use crate::output::{self, Failure, Field, Format, Tone, talk, time};
+use crate::output::{self, Failure, Field, Format, Tone, talk, time, visible};
 use crate::page::Page;
 
 /// Revisions told of where somebody else was faster: more are a matter for `sluice history`.
@@ -73,7 +73,7 @@ fn one(format: Format, revision: &Revision) -> Result<(), Failure> {
         return output::values(format, &value(revision));
     }
     talk(&line(revision, time::now()));
-    output::data(change::lines(&revision.changes))
+    output::painted_data(change::lines(&revision.changes))
 }
 
 /// Lines about the revisions after one, newest first.
@@ -93,10 +93,10 @@ fn ask(connection: &mut Connection, limit: u32, before: u64) -> Result<Vec<Revis
 }
 
 fn line(revision: &Revision, now: u64) -> String {
-    let why = if revision.message.is_empty() { String::new() } else { format!(" ({})", revision.message) };
+    let why = if revision.message.is_empty() { String::new() } else { format!(" ({})", visible(&revision.message)) };
     let changes = change::summary(&revision.changes);
     let when = time::relative(revision.at_ms, now);
-    format!("revision {} by {}, {when}: {changes}{why}\n", revision.revision, revision.author)
+    format!("revision {} by {}, {when}: {changes}{why}\n", revision.revision, visible(&revision.author))
 }
 
 fn value(revision: &Revision) -> Value {

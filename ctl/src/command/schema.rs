@@ -18,5 +18,5 @@ pub(crate) struct Args {}
 /// Prints the schema.
 pub(crate) fn run(_: &Args) -> ExitCode {
     let text = serde_json::to_string_pretty(&language::schema()).map_err(Failure::other);
-    output::exit(text.and_then(output::data))
+    output::exit(text.and_then(output::exact))
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sluice_contract::v1::{EndSessionsRequest, ListSessionsRequest, Session};
 
 use crate::client::ControlPlane;
-use crate::output::{self, Failure, Field, Format, Tone, talk, time};
+use crate::output::{self, Failure, Field, Format, Tone, talk, time, visible};
 use source::Source;
 
 /// Sessions that are asked for at a time.
@@ -153,7 +153,7 @@ fn end(args: &End) -> Result<(), Failure> {
 
 /// What could not be looked through.
 fn tell(trouble: &[String]) {
-    trouble.iter().for_each(|line| talk(&format!("warning: {line}\n")));
+    trouble.iter().for_each(|line| talk(&format!("warning: {}\n", visible(line))));
 }
 
 fn row(session: &Session, now: u64) -> [Field; 9] {

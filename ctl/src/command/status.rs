@@ -51,7 +51,7 @@ fn status(args: &Args) -> Result<(), Failure> {
         parts.push(table(&answer.nodes, &answer.version, now));
     }
     parts.extend(trouble::lines(&answer.nodes, now));
-    output::data(parts.join("\n\n"))
+    output::painted_data(parts.join("\n\n"))
 }
 
 fn heading(connection: &Connection, answer: &StatusResponse) -> String {

@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal};
 
+use super::visible::visible;
+
 /// Where something is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
@@ -63,12 +65,13 @@ impl Paint {
         Self(stream.has_colours())
     }
 
-    /// The text, with the codes around it that give it its tone.
+    /// The text on one line, with the codes around it that give it its tone.
     pub(crate) fn text(self, tone: Tone, text: &str) -> String {
+        let text = visible(text);
         if self.0 && tone != Tone::Plain && !text.is_empty() {
             format!("\x1b[{}m{text}\x1b[0m", tone.code())
         } else {
-            text.to_owned()
+            text.into_owned()
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Read, Write};
 
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
-use super::Failure;
+use super::{Failure, visible};
 
 /// Bytes of a value that is typed or piped in: what a secret may have.
 const MOST: u64 = 64 << 10;
@@ -50,7 +50,7 @@ pub(crate) fn secret(what: &str) -> Result<Vec<u8>, Failure> {
 
 fn ask(question: &str) -> Result<(), Failure> {
     let mut stderr = io::stderr().lock();
-    stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()).map_err(Failure::other)
+    stderr.write_all(visible(question).as_bytes()).and_then(|()| stderr.flush()).map_err(Failure::other)
 }
 
 /// Reads a line from a terminal that does not show it. Keys that mean something are read here, signals included, so

@@ -4,6 +4,7 @@
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 use super::paint::{Stream, Tone};
+use super::visible::visible;
 
 /// Columns between two cells.
 const GAP: u16 = 2;
@@ -14,12 +15,13 @@ const NARROWEST_BESIDE: u16 = 4;
 /// Words up to this long stay whole where there is room for that: names and addresses are copied.
 const WORD: u16 = 32;
 
-/// A cell, and how it is meant.
+/// A cell, on one line, and how it is meant.
 pub(crate) struct Field(String, Tone);
 
 impl Field {
     pub(crate) fn new(text: impl Into<String>, tone: Tone) -> Self {
-        Self(text.into(), tone)
+        let text = text.into();
+        Self(visible(&text).into_owned(), tone)
     }
 }
 
@@ -50,34 +52,60 @@ pub(crate) fn table<const N: usize, F: Into<Field>>(
     }
     if is_terminal {
         let words: Vec<u16> = shown.iter().map(|column| longest_word(header[*column], &rows, *column)).collect();
-        fit(&mut table, &words);
+        if !fit(&mut table, &words) {
+            return paragraphs(&header, &rows, &shown);
+        }
     }
+    drawn(table)
+}
+
+fn drawn(mut table: Table) -> String {
     if !Stream::Stdout.has_colours() {
         table.force_no_tty();
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-/// Wraps cells where the terminal is narrower than the table: between words, as long as there is room for the longest.
-fn fit(table: &mut Table, words: &[u16]) {
-    let Some(width) = table.width() else { return };
+/// For terminals too narrow for the columns: a paragraph per row, with a line per cell that says something.
+fn paragraphs<const N: usize>(header: &[&str; N], rows: &[[Field; N]], shown: &[usize]) -> String {
+    let paragraph = |row: &[Field; N]| {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        for column in shown.iter().filter(|column| !row[**column].0.is_empty()) {
+            table.add_row([styled(header[*column], Tone::Strong), styled(&row[*column].0, row[*column].1)]);
+        }
+        for (column, gap) in table.column_iter_mut().zip([GAP, 0]) {
+            column.set_padding((0, gap));
+        }
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        drawn(table)
+    };
+    rows.iter().map(paragraph).collect::<Vec<_>>().join("\n\n")
+}
+
+/// Wraps cells where the terminal is narrower than the table: between words, as long as there is room for the longest. `false`: it
+/// is too narrow even so.
+fn fit(table: &mut Table, words: &[u16]) -> bool {
+    let Some(width) = table.width() else { return true };
     table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic);
-    let least = least_widths(width, &table.column_max_content_widths(), words);
+    let Some(least) = least_widths(width, &table.column_max_content_widths(), words) else { return false };
     for (column, least) in table.column_iter_mut().zip(least) {
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least + column.padding_width())));
     }
+    true
 }
 
-/// Below which columns of these widths, with words as long as these, are not squeezed on a terminal of this width.
-fn least_widths(width: u16, widest: &[u16], words: &[u16]) -> Vec<u16> {
+/// Below which columns of these widths, with words as long as these, are not squeezed on a terminal of this width;
+/// `None`: it has no room for them.
+fn least_widths(width: u16, widest: &[u16], words: &[u16]) -> Option<Vec<u16>> {
     let gaps = GAP * u16::try_from(widest.len().saturating_sub(1)).unwrap_or(u16::MAX);
     let fits = |widths: &[u16]| widths.iter().sum::<u16>().saturating_add(gaps) <= width;
     let with_others = |narrowest: u16| -> Vec<u16> {
         let others = widest.iter().skip(1).map(|widest| *widest.min(&narrowest));
         words.iter().take(1).copied().chain(others).collect()
     };
-    let choices = [words.to_vec(), with_others(NARROWEST)];
-    choices.into_iter().find(|choice| fits(choice)).unwrap_or_else(|| with_others(NARROWEST_BESIDE))
+    let choices = [words.to_vec(), with_others(NARROWEST), with_others(NARROWEST_BESIDE)];
+    choices.into_iter().find(|choice| fits(choice))
 }
 
 /// The longest word of a column.
@@ -108,8 +136,9 @@ mod tests {
         // session, principal, client, protocol, servers, began, used, open, kept
         let (widest, words) = ([27, 20, 10, 10, 9, 9, 9, 4, 6], [27, 20, 6, 10, 9, 5, 5, 4, 6]);
         for (width, others) in [(120, &words[1..]), (105, &[8, 8, 8, 8, 8, 8, 4, 6]), (80, &[4; 8])] {
-            let least = least_widths(width, &widest, &words);
+            let least = least_widths(width, &widest, &words).unwrap();
             assert_eq!((least[0], &least[1..]), (27, others), "{width}");
         }
+        assert_eq!(least_widths(40, &widest, &words), None);
     }
 }

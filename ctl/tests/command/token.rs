@@ -4,12 +4,28 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::process::{Gateway, finished};
+use crate::process::{Gateway, finished, sluice, told};
 
 const STATE: &str = "state";
 
 fn token(home: &Path, args: &[&str]) -> (i32, String, String) {
     finished(home, &[&["token"], args, &["--state-dir", STATE]].concat())
+}
+
+#[test]
+fn a_variable_that_is_empty_is_as_one_that_is_not_set() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |variable: &str, args: &[&str]| {
+        told(
+            sluice(home.path(), args).env("SLUICE_CONTROL_PLANE", variable).env("SLUICE_CA_FILE", "").output().unwrap(),
+        )
+    };
+    let (code, key, talk) = run("", &["token", "create", "alice", "--state-dir", STATE]);
+    assert!(code == 0 && key.starts_with("sluice_"), "{talk}");
+    // and what is set there has not to be typed
+    let (code, _, talk) = run("http://127.0.0.1:1", &["token", "create", "alice", "--nonsense"]);
+    assert!(code == 2 && talk.contains("Usage: sluice token create"), "{talk}");
+    assert!(!talk.contains("--control-plane"), "{talk}");
 }
 
 #[test]

@@ -220,3 +220,16 @@ async fn help_leads_out_as_well() {
         assert!(help.contains(&format!("--make-anew {file}")), "{help}");
     }
 }
+
+#[tokio::test]
+async fn a_file_that_others_may_read_is_told_of() {
+    let (mut plane, _node) = used().await;
+    let files = ["admin.token", "authority.json"].map(|name| plane.state().join(name));
+    for file in &files {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    plane.again().await;
+    for file in files {
+        plane.logged(&format!(r#""file":"{}","mode":"0644""#, file.display())).await;
+    }
+}

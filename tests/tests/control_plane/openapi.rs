@@ -94,9 +94,30 @@ async fn the_description_is_valid_and_every_answer_is_as_it_says() {
         assert!(high.status < 500, "{name}: {} {}", high.status, high.text());
         exchanges.extend([&stranger, &low, &high].map(|reply| operation.exchange(reply)));
     }
+    exchanges.extend(changed(&plane).await);
     assert_eq!(judged(&document, &exchanges), "");
     let done = exchanges.iter().filter(|exchange| exchange["status"].as_u64().is_some_and(|status| status < 300));
     assert!(done.count() > 40, "examples work");
+}
+
+/// Answers to a change of values of every type.
+async fn changed(plane: &ControlPlane) -> Vec<Value> {
+    let mut exchanges = Vec::new();
+    for spec in [
+        json!({"url": "http://127.0.0.1:1/mcp", "timeout": 30, "enabled": true}),
+        json!({"url": "http://127.0.0.1:2/mcp", "timeout": 60, "enabled": false, "headers": {}}),
+    ] {
+        let path = "/objects/server/changed";
+        let (status, body) = plane.rest("PUT", path, spec).await;
+        assert_eq!(status, 200, "{body}");
+        let path = "/api/v1/objects/{kind}/{name}";
+        exchanges.push(json!({"path": path, "method": "put", "status": 200, "type": "application/json", "body": body}));
+    }
+    let fields = exchanges[1]["body"]["changes"][0]["fields"].as_array().unwrap();
+    assert!(
+        fields.iter().any(|field| field["after"].is_u64()) && fields.iter().any(|field| field["after"].is_string())
+    );
+    exchanges
 }
 
 #[tokio::test]

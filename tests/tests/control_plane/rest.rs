@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use sluice_tests::control::{Admin, Start};
+use sluice_tests::raw::Raw;
 use sluice_tests::{Call, ControlPlane};
 
 #[tokio::test]
@@ -178,4 +179,19 @@ async fn logs_are_what_the_control_plane_logged() {
     assert_eq!(one["lines"].as_array().unwrap().len(), 1);
     let viewer = plane.admin().await.person("eve", "viewer").await;
     assert_eq!(Call::get("/api/v1/logs").bare().key(&viewer).send(plane.http).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_ends_the_connection_and_says_so() {
+    let plane = ControlPlane::empty().await;
+    let length = 20 << 20;
+    let head = format!(
+        "POST /api/v1/apply HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{{",
+        plane.http,
+        plane.token()
+    );
+    let answered = Raw::send(plane.http, head).await.answer().await.unwrap();
+    assert_eq!(answered.status, 413, "{answered:?}");
+    assert!(answered.text.to_ascii_lowercase().contains("\r\nconnection: close\r\n"), "{answered:?}");
 }

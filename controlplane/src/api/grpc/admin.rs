@@ -1,5 +1,6 @@
 //! The Admin service: who calls is found out, the request translated, the service asked, the answer translated.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sluice_contract::v1;
@@ -46,7 +47,15 @@ impl Admin {
 impl admin_server::Admin for Admin {
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Answer<v1::ApplyResponse> {
         let (caller, asked) = self.open(request).await?;
-        let raw = |object: v1::Object| RawObject { kind: object.kind, name: object.name, json: object.spec_json };
+        let mut hidden: HashMap<(String, String), Vec<String>> = HashMap::new();
+        for places in asked.secrets {
+            hidden.entry((places.kind, places.name)).or_default().extend(places.paths);
+        }
+        let raw = |v1::Object { kind, name, spec_json: json, .. }: v1::Object| {
+            let key = (kind, name);
+            let secrets = hidden.remove(&key).unwrap_or_default();
+            RawObject { kind: key.0, name: key.1, json, secrets }
+        };
         let apply = Apply {
             objects: asked.objects.into_iter().map(raw).collect(),
             base: asked.base_revision,

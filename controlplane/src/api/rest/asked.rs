@@ -4,8 +4,8 @@ use std::error::Error;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, Version};
 use axum::{Json, extract};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Error as Misread;
@@ -26,10 +26,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(rejection) => Err(body_refused(&rejection)),
-        }
+        // in later versions a request ends without its connection
+        let is_alone = request.version() <= Version::HTTP_11;
+        let read = Json::<T>::from_request(request, state).await;
+        read.map(|Json(body)| Self(body)).map_err(|rejection| {
+            let problem = body_refused(&rejection);
+            let is_left = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
+            if is_alone && is_left { problem.closing() } else { problem }
+        })
     }
 }
 

@@ -22,6 +22,9 @@ pub(super) struct Named {
     /// In the words of the configuration language; `***` stands for a secret that stays as it is.
     #[schema(value_type = Object)]
     spec: Box<RawValue>,
+    /// Places in it, such as `args[0]`, of what is secret beyond what the language calls so: sealed, and shown as `***`.
+    #[serde(default)]
+    secrets: Vec<String>,
 }
 
 /// What to apply.
@@ -94,7 +97,12 @@ pub(super) async fn apply(
     Body(asked): Body<Applied>,
 ) -> Result<Outcome, Problem> {
     let Applied { objects, base_revision: base, dry_run, prune, message } = asked;
-    let raw = |Named { kind, name, spec }| RawObject { kind, name, json: String::from(Box::<str>::from(spec)) };
+    let raw = |Named { kind, name, spec, secrets }| RawObject {
+        kind,
+        name,
+        json: String::from(Box::<str>::from(spec)),
+        secrets,
+    };
     let objects = objects.into_iter().map(raw).collect();
     Ok(service.apply(&caller, Apply { objects, base, dry_run, prune, message }).await?.into())
 }
@@ -177,7 +185,7 @@ pub(super) async fn apply_one(
     spec: Box<RawValue>,
 ) -> Result<Outcome, Problem> {
     let How { base_revision: base, dry_run, message } = how;
-    let objects = vec![RawObject { kind, name, json: String::from(Box::<str>::from(spec)) }];
+    let objects = vec![RawObject { kind, name, json: String::from(Box::<str>::from(spec)), secrets: Vec::new() }];
     Ok(service.apply(caller, Apply { objects, base, dry_run, prune: false, message }).await?.into())
 }
 

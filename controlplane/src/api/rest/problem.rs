@@ -1,7 +1,7 @@
 //! How HTTP says why something was not done: problem details (RFC 9457).
 
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -21,12 +21,20 @@ pub(in crate::api) struct Problem {
     /// Seconds to wait before the next attempt.
     #[serde(skip)]
     retry_after: Option<u64>,
+    /// The connection ends with it: what is left of the request is not read.
+    #[serde(skip)]
+    closes: bool,
 }
 
 impl Problem {
     pub(in crate::api) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("error");
-        Self { title, status: status.as_u16(), detail: detail.into(), retry_after: None }
+        Self { title, status: status.as_u16(), detail: detail.into(), retry_after: None, closes: false }
+    }
+
+    /// The same, where the connection ends with it.
+    pub(in crate::api) fn closing(self) -> Self {
+        Self { closes: true, ..self }
     }
 
     pub(in crate::api) fn bad_request(detail: impl Into<String>) -> Self {
@@ -65,12 +73,15 @@ impl From<ServiceError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after;
+        let (retry_after, closes) = (self.retry_after, self.closes);
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if closes {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, seconds.into());

@@ -41,11 +41,11 @@ pub(super) struct FieldChange {
     path: String,
     /// What was; secrets are masked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Value, required = false)]
     before: Option<Box<RawValue>>,
     /// What is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Value, required = false)]
     after: Option<Box<RawValue>>,
 }
 

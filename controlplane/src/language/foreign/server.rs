@@ -160,7 +160,8 @@ impl Translation<'_> {
             let warning = warning.advise("clients count in seconds or milliseconds; from 1000 on, it is milliseconds");
             self.warnings.push(Fault { place: Place::Exactly(entry.value.span), ..warning });
         }
-        entry.value.content = Content::Scalar(Scalar { text: cut.to_string(), expanded: false, plain: true });
+        entry.value.content =
+            Content::Scalar(Scalar { text: cut.to_string(), expanded: false, secret: false, plain: true });
         self.put("timeout", written, entry);
     }
 
@@ -168,8 +169,10 @@ impl Translation<'_> {
     fn bearer(&mut self, written: Path, entry: Entry) {
         let Some(name) = entry.value.text() else { return };
         let (span, key_span) = (entry.value.span, entry.key_span);
-        let scalar =
-            |text: String| Node { span, content: Content::Scalar(Scalar { text, expanded: false, plain: false }) };
+        let scalar = |text: String| Node {
+            span,
+            content: Content::Scalar(Scalar { text, expanded: false, secret: false, plain: false }),
+        };
         let part = |key: &str, text: String| Entry {
             written: Some(Path::default()),
             ..Entry::new(key, key_span, scalar(text))

@@ -45,7 +45,7 @@ fn build(raw: &RawValue, depth: usize) -> Result<Node, String> {
 }
 
 fn scalar(text: String, plain: bool) -> Content {
-    Content::Scalar(Scalar { text, expanded: false, plain })
+    Content::Scalar(Scalar { text, expanded: false, secret: false, plain })
 }
 
 fn twice(entries: &[Entry]) -> Option<&str> {

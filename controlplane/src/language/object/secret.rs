@@ -1,12 +1,13 @@
 //! The secrets of an object, apart from what may be shown of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::super::path::Path;
+use super::super::path::{Path, Segment};
 use super::super::tree::{Content, Node, Scalar};
+use super::spec::each_leaf;
 use super::{Kind, Spec, json, words};
 
 /// What is shown in place of a secret.
@@ -74,22 +75,57 @@ impl Spec {
             }
             if let Some(value) = secrets.0.get(&path.to_string()).and_then(|value| json::parse(value).ok()) {
                 *leaf = value;
+                leaf.make_secret();
             }
         });
     }
 
-    /// Puts secrets in the places where somebody who was shown masks left them as they were. Places that have a mask and no
-    /// secret are returned.
+    /// Makes secret what stands at these places, whatever the language says of them. The places where no text stands are returned.
+    #[must_use]
+    pub fn hide<'p>(&mut self, places: &'p [String]) -> Vec<&'p str> {
+        let mut left: BTreeSet<&str> = places.iter().map(String::as_str).collect();
+        if !left.is_empty() {
+            each_leaf_mut(Arc::make_mut(&mut self.0), &Path::default(), &mut |path, leaf| {
+                if left.remove(path.to_string().as_str()) {
+                    leaf.make_secret();
+                }
+            });
+        }
+        left.into_iter().collect()
+    }
+
+    /// The places of what is secret because of where it came from.
+    #[must_use]
+    pub fn hidden(&self) -> Vec<String> {
+        let mut hidden = Vec::new();
+        each_leaf(&self.0, &Path::default(), &mut |path, leaf| {
+            if leaf.is_secret() {
+                hidden.push(path.to_string());
+            }
+        });
+        hidden
+    }
+
+    /// Puts secrets in the places where somebody who was shown masks left them as they were; what was secret and is given again, as
+    /// it was, stays so. Places that have a mask and no secret are returned.
     #[must_use]
     pub fn keep(&mut self, kind: Kind, secrets: &Secrets) -> Vec<Path> {
         let mut without = Vec::new();
         words::visit(kind, Arc::make_mut(&mut self.0), &mut |path, meaning, leaf| {
             if leaf.text() != Some(MASK) {
+                if !secrets.is_empty()
+                    && secrets.0.get(&path.to_string()).is_some_and(|value| **value == json::canonical(leaf))
+                {
+                    leaf.make_secret();
+                }
                 return;
             }
             match secrets.0.get(&path.to_string()).and_then(|value| json::parse(value).ok()) {
-                Some(value) => *leaf = value,
-                None if meaning.secret => without.push(path.clone()),
+                Some(value) => {
+                    *leaf = value;
+                    leaf.make_secret();
+                }
+                None if meaning.secret || may_be_hidden(kind, path) => without.push(path.clone()),
                 None => {}
             }
         });
@@ -97,8 +133,14 @@ impl Spec {
     }
 }
 
+/// Where secrets stand that no word of the language tells: a mask there is one, and no text.
+fn may_be_hidden(kind: Kind, path: &Path) -> bool {
+    let above = |segment: &Segment| matches!(segment, Segment::Key(key) if matches!(key.as_str(), "args" | "defaults" | "url" | "endpoints" | "cwd"));
+    kind == Kind::Server && path.segments().iter().any(above)
+}
+
 fn mask() -> Content {
-    Content::Scalar(Scalar { text: MASK.to_owned(), expanded: false, plain: false })
+    Content::Scalar(Scalar { text: MASK.to_owned(), expanded: false, secret: false, plain: false })
 }
 
 fn each_leaf_mut(node: &mut Node, path: &Path, each: &mut impl FnMut(&Path, &mut Node)) {

@@ -45,6 +45,9 @@ impl Spec {
             }
         });
         prune(&mut node);
+        if kind == Kind::Server {
+            hide_expanded(&mut node);
+        }
         Self(Arc::new(node))
     }
 
@@ -114,6 +117,23 @@ fn unfolded(kind: Kind, name: &str, node: Node) -> Node {
     node.expect("unfolding leaves the maps around an object as they are")
 }
 
+/// Variables in arguments, and in the arguments of calls, are there because they are nobody's business.
+fn hide_expanded(server: &mut Node) {
+    fn hide(node: &mut Node) {
+        match &mut node.content {
+            Content::Scalar(scalar) => scalar.secret |= scalar.expanded,
+            Content::List(items) => items.iter_mut().for_each(hide),
+            Content::Map(entries) => entries.iter_mut().for_each(|entry| hide(&mut entry.value)),
+            Content::Null | Content::Broken => {}
+        }
+    }
+    if let Some(args) = server.get_mut("args") {
+        hide(args);
+    }
+    let edits = server.get_mut("tools").and_then(|tools| tools.get_mut("edit")).and_then(Node::entries_mut);
+    edits.into_iter().flatten().filter_map(|edit| edit.value.get_mut("defaults")).for_each(hide);
+}
+
 /// Gives a plain scalar the type it has: where any value will do, the one it looks like; elsewhere what is not JSON as it was
 /// written stays text, to be read as the type the language wants.
 fn settle(leaf: &mut Node, any: bool) {
@@ -145,7 +165,7 @@ fn prune(node: &mut Node) {
 }
 
 /// Calls `each` for every value that holds no others, and for empty maps and lists.
-fn each_leaf(node: &Node, path: &Path, each: &mut impl FnMut(&Path, &Node)) {
+pub(super) fn each_leaf(node: &Node, path: &Path, each: &mut impl FnMut(&Path, &Node)) {
     match &node.content {
         Content::Map(entries) if !entries.is_empty() => {
             entries.iter().for_each(|entry| each_leaf(&entry.value, &path.key(&entry.key), each));

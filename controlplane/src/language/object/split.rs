@@ -121,7 +121,9 @@ impl Cut<'_> {
         if server.takes_part() {
             let entry =
                 |name: &str, content| Entry::new(name, Span::default(), Node { span: Span::default(), content });
-            let text = |text: &str| Content::Scalar(Scalar { text: text.to_owned(), expanded: false, plain: false });
+            let text = |text: &str| {
+                Content::Scalar(Scalar { text: text.to_owned(), expanded: false, secret: false, plain: false })
+            };
             let elsewhere = |word: &str, place: &str| Content::Map(vec![entry(word, text(place))]);
             let variables = server.env.iter().map(|(name, value)| match value {
                 Sensitive::Value(value) => entry(name, text(value.expose())),

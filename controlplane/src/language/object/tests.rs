@@ -55,6 +55,50 @@ features:
     }
 }
 
+/// What came from a file of credentials, and what variables put into arguments.
+#[test]
+fn a_credential_is_a_secret_wherever_it_stands() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials.json");
+    std::fs::write(&file, r#"{"KEPT": "canary-kept"}"#).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let environment = |name: &str| (name == "PLAIN").then(|| "plain".to_owned());
+    let text = "\
+servers:
+  a: {command: x, args: [go, '${KEPT}', '${PLAIN}', '-${NONE:-canary}'], cwd: '/${KEPT}', nodes: {zone: '${PLAIN}'}}
+  b: {url: 'https://${KEPT}.example.com/mcp', tools: {edit: {t: {defaults: {k: ['${PLAIN}']}, title: '${PLAIN}'}}}}
+";
+    let loaded = load("mcp.yaml", text.to_owned(), &Variables::new(environment, [file])).unwrap();
+    let split = split(&loaded.source, &loaded.config).unwrap_or_else(|faults| panic!("{faults:?}"));
+    let hidden: Vec<_> = split.parts.iter().map(|part| part.object.spec.hidden().join(" ")).collect();
+    assert_eq!(hidden, ["args[1] args[2] args[3] cwd", "tools.edit.t.defaults.k[0] url"]);
+    for (part, shown) in split.parts.iter().zip([
+        r#"{"args":["go","***","***","***"],"command":"x","cwd":"***","nodes":{"zone":"plain"}}"#,
+        r#"{"tools":{"edit":{"t":{"defaults":{"k":["***"]},"title":"plain"}}},"url":"***"}"#,
+    ]) {
+        // as it is sent, and what it becomes there
+        let Object { kind, name, spec } = &part.object;
+        let mut sent = Object::parse(kind.as_str(), name, &spec.canonical()).unwrap();
+        assert!(sent.spec.hide(&spec.hidden()).is_empty());
+        let mut masked = sent.spec.clone();
+        let secrets = masked.conceal(*kind);
+        assert_eq!(masked.canonical(), shown);
+        let mut opened = Spec::stored(shown).unwrap();
+        opened.reveal(&secrets);
+        assert!(opened.equals(spec) && opened.hidden() == spec.hidden());
+        // somebody who was shown masks writes them back; somebody else writes what is the same
+        for text in [shown.to_owned(), spec.canonical()] {
+            let mut again = Object::parse(kind.as_str(), name, &text).unwrap().spec;
+            assert!(again.keep(*kind, &secrets).is_empty());
+            assert!(again.equals(spec) && again.hidden() == spec.hidden(), "{text}");
+        }
+        let mut nobody_s = Object::parse(kind.as_str(), name, shown).unwrap().spec;
+        assert!(!nobody_s.keep(*kind, &Secrets::default()).is_empty(), "a mask is no text");
+    }
+    assert_eq!(split.parts[0].object.spec.clone().hide(&["args[9]".to_owned()]), ["args[9]"]);
+}
+
 #[test]
 fn files_of_clients_become_objects_and_faults_find_their_way_back() {
     let text = r#"{"mcpServers": {

@@ -45,7 +45,7 @@ fn walk(
     let speaks = |schema: &&Json| node.text().is_some() || !is_of_texts(schema);
     let marked = schemas.iter().copied().filter(speaks).any(|schema| schema.get("x-secret") == Some(&Json::Bool(true)));
     let meaning = Meaning {
-        secret: above.secret || marked || sounds_secret(path, node),
+        secret: above.secret || marked || node.is_secret() || sounds_secret(path, node),
         any: above.any || schemas.iter().any(|schema| is_any(schema)),
     };
     match &mut node.content {
@@ -100,7 +100,7 @@ fn is_any(schema: &Json) -> bool {
 
 /// What no type tells: addresses may hold a password or a key.
 fn sounds_secret(path: &Path, node: &Node) -> bool {
-    path.last_key().is_some_and(mask::is_address) && node.text().is_some_and(|text| text.contains(['?', '@']))
+    path.last_key().is_some_and(mask::is_address) && node.text().is_some_and(mask::is_secret_address)
 }
 
 /// The positions of arguments that are likely to hold a credential, or an address with one.
@@ -113,9 +113,16 @@ fn secret_arguments(path: &Path, items: &[Node]) -> Vec<usize> {
         let named = |name: &str| mask::sounds_secret(name) || name.to_ascii_lowercase().ends_with("key");
         let before = index.checked_sub(1).and_then(|before| texts.get(before)).copied().unwrap_or_default();
         let follows = before.starts_with('-') && !before.contains('=') && named(before) && !text.starts_with('-');
-        let assigned =
-            text.split_once(['=', ':']).is_some_and(|(name, _)| named(name.rsplit(' ').next().unwrap_or(name)));
-        follows || assigned || (text.contains("://") && text.contains(['?', '@']))
+        let is_assigned = |part: &str| {
+            part.split_once(['=', ':']).is_some_and(|(name, _)| named(name.rsplit(' ').next().unwrap_or(name)))
+        };
+        let assigned = text.split([';', '&', ',']).any(is_assigned);
+        // `-k`: what many programs call the option for a key
+        follows
+            || assigned
+            || before == "-k"
+            || mask::is_token(text)
+            || (text.contains("://") && text.contains(['?', '@']))
     };
     texts.iter().enumerate().filter(|(index, text)| is_secret(*index, text)).map(|(index, _)| index).collect()
 }

@@ -16,7 +16,10 @@ fn mistakes_are_told_with_their_place_and_what_would_be_right() {
         ("{\"proxy\":\n {\"hots\": \"::1\"}}", "2:3 proxy.hots: unknown key = did you mean `host`?"),
         // types
         ("proxy:\n  port: http\n", "2:9 proxy.port: must be a whole number from 0 to 65535, but is a text"),
-        ("proxy: {port: 70000}\n", "1:15 proxy.port: must be a whole number from 0 to 65535, but is a text"),
+        ("proxy: {port: 70000}\n", "1:15 proxy.port: must be a whole number from 0 to 65535, but is another number"),
+        ("proxy: {port: 1.5}\n", "1:15 proxy.port: must be a whole number from 0 to 65535, but is another number"),
+        ("proxy: {port: -1}\n", "1:15 proxy.port: must be a whole number from 0 to 65535, but is another number"),
+        ("proxy: {port: \"70000\"}\n", "1:15 proxy.port: must be a whole number from 0 to 65535, but is a text"),
         (
             "proxy: {port: \"${WORD}\"}\n",
             "1:15 proxy.port: must be a whole number from 0 to 65535, but is something else once its variables are \
@@ -121,6 +124,22 @@ fn mistakes_are_told_with_their_place_and_what_would_be_right() {
         let expected: &[&str] = if expected.is_empty() { &[] } else { &[expected] };
         assert_eq!(found, expected, "{text}\n{shown}");
     }
+}
+
+#[test]
+fn tags_are_not_passed_over() {
+    for (text, told) in [
+        ("proxy:\n  port: !!python/object 1\n", ["2:", "the tag `!!python/object` means nothing here; leave it out"]),
+        ("servers:\n  a: !foo {url: 'http://a'}\n", ["2:", "the tag `!foo` means nothing here; leave it out"]),
+        ("servers:\n  a:\n    args: [!x y]\n", ["3:", "the tag `!x` means nothing here; leave it out"]),
+    ] {
+        let (found, shown) = faults(text);
+        assert!(found.len() == 1 && found[0].starts_with(told[0]) && found[0].contains(told[1]), "{found:?}\n{shown}");
+    }
+    assert!(
+        faults("servers:\n  a: {command: x, args: [!!str 1]}\n").0.is_empty(),
+        "those of YAML itself mean something"
+    );
 }
 
 #[test]

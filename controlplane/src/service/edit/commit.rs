@@ -116,7 +116,9 @@ fn arranged(current: &[Held], next: Vec<Object>, since: u64, ring: &Ring) -> Vec
             objects.iter().map(|object| before.get(&(object.kind.as_str(), &*object.name)).copied()).collect();
         let known: Vec<_> = old.iter().map(|old| old.map(|old| old.row.position)).collect();
         for ((object, old), position) in objects.into_iter().zip(old).zip(order::positions(&known)) {
-            let same = old.filter(|old| old.row.position == position && old.object.spec.equals(&object.spec));
+            let same = old.filter(|old| {
+                old.row.position == position && old.object.spec.equals(&object.spec) && old.hides(&object.spec)
+            });
             held.push(same.cloned().unwrap_or_else(|| Held::new(object, since, position, ring)));
         }
     }

@@ -42,6 +42,10 @@ pub(super) fn applied(current: &[Held], named: Vec<RawObject>, prune: bool, ring
                 continue;
             }
         };
+        for place in object.spec.hide(&raw.secrets) {
+            let shown = place.escape_debug();
+            faults.push(Fault::value(object.path(), format!("has no text at `{shown}`, which is said to be secret")));
+        }
         if !seen.insert((object.kind, object.name.clone())) {
             faults.push(Fault::key(object.path(), "is there twice").advise("leave out one of them"));
             continue;

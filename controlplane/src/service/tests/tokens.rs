@@ -63,6 +63,25 @@ async fn each_kind_of_token_opens_its_own_door_until_it_ends() {
 }
 
 #[tokio::test]
+async fn join_tokens_that_have_ended_are_kept_for_a_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(folder.path());
+    let admin = caller(Role::Admin);
+    let join = service.create_token(&admin, wanted(TokenKind::Join, "edge", None, Some(60))).await.unwrap();
+    service.create_token(&admin, wanted(TokenKind::Person, "tim", Some(Role::Viewer), Some(60))).await.unwrap();
+    service.create_token(&admin, wanted(TokenKind::Join, "used", None, None)).await.unwrap();
+    let names = async || {
+        let listed = service.list_tokens(&admin).await.unwrap();
+        listed.into_iter().map(|token| token.name).collect::<Vec<_>>().join(" ")
+    };
+    let after = |seconds| join.about.created + jiff::SignedDuration::from_secs(seconds);
+    service.forget_ended_tokens(after(86_400 + 59)).await.unwrap();
+    assert_eq!(names().await, "edge tim used");
+    service.forget_ended_tokens(after(86_400 + 62)).await.unwrap();
+    assert_eq!(names().await, "tim used", "the end of a person's token is shown until somebody revokes it");
+}
+
+#[tokio::test]
 async fn what_cannot_be_a_token_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let service = service(folder.path());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sluice_contract::v1::{NodeState, NodeStatus, ServerStatus};
 
 use crate::fault;
-use crate::output::{Paint, Stream, Tone, time};
+use crate::output::{Paint, Stream, Tone, time, visible};
 
 /// Nodes renew their certificates long before: one with less left than this cannot.
 const SOON: Duration = Duration::from_secs(3600);
@@ -40,7 +40,7 @@ fn refused(node: &NodeStatus, now: u64, paint: Paint) -> Option<String> {
         revision => format!("goes on with {revision}"),
     };
     let faults = fault::show("error", &node.rejected, &[]);
-    let head = format!("{} {refused} revision {}, {when}, and {instead}:", node.node, node.rejected_revision);
+    let head = format!("{} {refused} revision {}, {when}, and {instead}:", visible(&node.node), node.rejected_revision);
     Some(format!("{head}\n{}", faults.trim_end()))
 }
 
@@ -50,7 +50,7 @@ fn faulty(node: &NodeStatus, _: u64, paint: Paint) -> Option<String> {
     }
     let but = paint.text(Tone::Notice, "not all is well");
     let faults = fault::show("warning", &node.faults, &[]);
-    Some(format!("{} runs revision {}, and {but}:\n{}", node.node, node.revision, faults.trim_end()))
+    Some(format!("{} runs revision {}, and {but}:\n{}", visible(&node.node), node.revision, faults.trim_end()))
 }
 
 fn away(node: &NodeStatus, now: u64, paint: Paint) -> Option<String> {
@@ -60,8 +60,8 @@ fn away(node: &NodeStatus, now: u64, paint: Paint) -> Option<String> {
     let stale = paint.text(Tone::Notice, "is not connected");
     let since = if node.seen_ms == 0 { String::new() } else { format!(", seen {}", time::relative(node.seen_ms, now)) };
     Some(match node.revision {
-        0 => format!("{} {stale}{since}", node.node),
-        revision => format!("{} {stale}{since}, and may go on with revision {revision}", node.node),
+        0 => format!("{} {stale}{since}", visible(&node.node)),
+        revision => format!("{} {stale}{since}, and may go on with revision {revision}", visible(&node.node)),
     })
 }
 
@@ -72,19 +72,24 @@ fn certificate(node: &NodeStatus, now: u64, paint: Paint) -> Option<String> {
     }
     let word = if ends <= now { "ended" } else { "ends" };
     let what = paint.text(Tone::Bad, &format!("its certificate {word} {}", time::relative(ends, now)));
-    Some(format!("{}: {what}; it renews it while it is connected", node.node))
+    Some(format!("{}: {what}; it renews it while it is connected", visible(&node.node)))
 }
 
 fn servers(node: &NodeStatus, _: u64, paint: Paint) -> Option<String> {
     let down = node.servers.iter().filter(|server| !server.available);
     let line = |server: &sluice_contract::v1::ServerStatus| {
-        let reason = if server.reason.is_empty() { String::new() } else { format!(": {}", server.reason) };
-        format!("{}: server {} is {}{reason}", node.node, server.server, paint.text(Tone::Bad, "down"))
+        let reason = if server.reason.is_empty() { String::new() } else { format!(": {}", visible(&server.reason)) };
+        format!(
+            "{}: server {} is {}{reason}",
+            visible(&node.node),
+            visible(&server.server),
+            paint.text(Tone::Bad, "down")
+        )
     };
     let thinned = node.servers.iter().filter(|server| server.available && server.endpoints_out > 0);
     let few = |server: &sluice_contract::v1::ServerStatus| {
         let out = format!("{} of {} endpoints out of service", server.endpoints_out, server.endpoints);
-        format!("{}: server {} has {}", node.node, server.server, paint.text(Tone::Bad, &out))
+        format!("{}: server {} has {}", visible(&node.node), visible(&server.server), paint.text(Tone::Bad, &out))
     };
     let lines: Vec<String> = down.map(line).chain(thinned.map(few)).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
@@ -95,7 +100,12 @@ fn credentials(node: &NodeStatus, _: u64, paint: Paint) -> Option<String> {
     let line = |server: &ServerStatus| {
         let lacks = paint.text(Tone::Bad, "lacks its credential");
         let since = time::iso(server.credential_since_ms).unwrap_or_default();
-        format!("{}: server {} {lacks} since {since}: {}", node.node, server.server, server.credential_trouble)
+        format!(
+            "{}: server {} {lacks} since {since}: {}",
+            visible(&node.node),
+            visible(&server.server),
+            visible(&server.credential_trouble)
+        )
     };
     let lines: Vec<String> = troubled.map(line).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))

@@ -51,20 +51,21 @@ pub(super) fn list(mut connection: Connection, format: Format) -> Result<(), Fai
     let tokens = connection.ask(async |admin| admin.list_tokens(ListTokensRequest {}).await)?.tokens;
     let now = time::now();
     let row = |token: &Token| {
-        let has_ended = token.expires_ms != 0 && token.expires_ms <= now;
+        let ends = time::relative(token.expires_ms, now);
+        let ends = if has_ended(token, now) { format!("expired {ends}") } else { ends };
         [
             Field::from(token.name.clone()),
             Field::from(kind(token)),
             Field::from(token.role.clone()),
             Field::new(time::relative(token.created_ms, now), Tone::Quiet),
-            Field::new(time::relative(token.expires_ms, now), if has_ended { Tone::Bad } else { Tone::Plain }),
+            Field::new(ends, if has_ended(token, now) { Tone::Bad } else { Tone::Plain }),
             Field::from(token.author.clone()),
             Field::new(token.id.clone(), Tone::Quiet),
         ]
     };
     let header = ["NAME", "KIND", "ROLE", "CREATED", "ENDS", "BY", "ID"];
     let none = "there is no token; `sluice token create NAME` makes one";
-    output::list(format, &tokens, none, header, row, value)
+    output::list(format, &tokens, none, header, row, |token| value(token, now))
 }
 
 pub(super) fn revoke(mut connection: Connection, name: &str, wait: &Wait) -> Result<(), Failure> {
@@ -95,7 +96,11 @@ fn kind(token: &Token) -> &'static str {
     }
 }
 
-fn value(token: &Token) -> Value {
+fn has_ended(token: &Token, now: u64) -> bool {
+    token.expires_ms != 0 && token.expires_ms <= now
+}
+
+fn value(token: &Token, now: u64) -> Value {
     json!({
         "id": token.id,
         "kind": kind(token),
@@ -103,6 +108,7 @@ fn value(token: &Token) -> Value {
         "role": token.role,
         "created": time::iso(token.created_ms),
         "expires": time::iso(token.expires_ms),
+        "expired": has_ended(token, now),
         "author": token.author,
     })
 }

@@ -284,7 +284,7 @@ fn introduced(mut told: v1::Session, initialize: &[u8]) -> v1::Session {
     let said: serde_json::Value = serde_json::from_slice(initialize).unwrap_or_default();
     let params = &said["params"];
     let text = |value: &serde_json::Value| -> String {
-        value.as_str().unwrap_or_default().chars().filter(|c| !c.is_control()).take(limit::CLIENT_NAME_CHARS).collect()
+        value.as_str().unwrap_or_default().chars().take(limit::CLIENT_NAME_CHARS).collect()
     };
     told.client = text(&params["clientInfo"]["name"]);
     told.client_version = text(&params["clientInfo"]["version"]);
