@@ -11,6 +11,7 @@ use serde_json::Value;
 use sluice_tests::Node;
 use sluice_tests::control::ControlPlane;
 use sluice_tests::node::{self, seen, status};
+use sluice_tests::wait;
 
 /// What a command left.
 struct Typed {
@@ -384,7 +385,6 @@ async fn nothing_that_others_write_is_obeyed_by_a_terminal() {
         &["history", "1"],
         &["apply", "-f", &file, "--no-wait", "--base", "0"],
         &["explain", "call", ODD],
-        &["explain", "call", ODD, "--as", ODD],
         &["get", "server", ODD],
         &["delete", "server", ODD],
         &["token", "revoke", ODD],
@@ -471,6 +471,8 @@ async fn narrow_terminals_are_not_written_beyond() {
     let node = Node::of(&plane, "edge-1", &["region=eu"]).await.start();
     seen(&plane, "edge-1", "there", |seen| seen.connected).await;
     typed(&plane, &["token", "create", "a-rather-long-name-of-somebody", "--role", "viewer"]).fine();
+    let file = written(&plane, "mcp.yaml", &weather(30));
+    typed(&plane, &["apply", "-f", &file]).fine();
     for args in [&["status"][..], &["token", "list"]] {
         let (code, shown) = on_a_terminal(&plane, 40, "", args);
         assert_eq!(code, 0, "{shown}");
@@ -486,9 +488,10 @@ async fn narrow_terminals_are_not_written_beyond() {
 #[tokio::test]
 async fn a_token_that_has_ended_says_so() {
     let plane = ControlPlane::empty().await;
-    typed(&plane, &["token", "create", "late", "--role", "viewer", "--expires", "0s"]).fine();
-    let list = typed(&plane, &["token", "list"]).fine();
-    assert!(list.lines().any(|line| line.starts_with("late") && line.contains("expired")), "{list}");
+    typed(&plane, &["token", "create", "late", "--role", "viewer", "--expires", "1s"]).fine();
+    let list = async || typed(&plane, &["token", "list"]).fine();
+    let is_marked = |list: &String| list.lines().any(|line| line.starts_with("late") && line.contains("expired"));
+    wait::becomes(Duration::from_secs(10), "the token has expired", list, is_marked).await;
     let list = typed(&plane, &["token", "list", "-o", "json"]).json();
     let ended =
         list.as_array().unwrap().iter().map(|token| (token["name"].as_str().unwrap(), token["expired"] == true));

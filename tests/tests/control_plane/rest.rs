@@ -187,7 +187,7 @@ async fn a_body_that_is_too_large_ends_the_connection_and_says_so() {
     let length = 20 << 20;
     let head = format!(
         "POST /api/v1/apply HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {}\r\n\
-         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{{",
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n",
         plane.http,
         plane.token()
     );

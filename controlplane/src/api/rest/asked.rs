@@ -4,6 +4,7 @@ use std::error::Error;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Version};
 use axum::{Json, extract};
@@ -28,6 +29,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         // in later versions a request ends without its connection
         let is_alone = request.version() <= Version::HTTP_11;
+        let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if length.is_some_and(|length| length > MAX_REQUEST as u64) {
+            return Err(if is_alone { too_large().closing() } else { too_large() });
+        }
         let read = Json::<T>::from_request(request, state).await;
         read.map(|Json(body)| Self(body)).map_err(|rejection| {
             let problem = body_refused(&rejection);
@@ -68,13 +73,14 @@ fn body_refused(rejection: &JsonRejection) -> Problem {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "the body is to be JSON, and said to be: `Content-Type: application/json`",
         ),
-        (StatusCode::PAYLOAD_TOO_LARGE, _) => {
-            let detail = format!("the body is larger than {} MiB", MAX_REQUEST >> 20);
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
-        }
+        (StatusCode::PAYLOAD_TOO_LARGE, _) => too_large(),
         (_, Some(error)) => Problem::bad_request(misread::body(error)),
         (_, None) => Problem::bad_request("the body did not come whole"),
     }
+}
+
+fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {} MiB", MAX_REQUEST >> 20))
 }
 
 /// The error of a kind that another one is about.

@@ -94,7 +94,7 @@ impl Spec {
         left.into_iter().collect()
     }
 
-    /// The places of what is secret because of where it came from.
+    /// The places of what is secret because of where it came from, in the order of their text.
     #[must_use]
     pub fn hidden(&self) -> Vec<String> {
         let mut hidden = Vec::new();
@@ -103,6 +103,7 @@ impl Spec {
                 hidden.push(path.to_string());
             }
         });
+        hidden.sort();
         hidden
     }
 
