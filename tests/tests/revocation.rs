@@ -108,6 +108,7 @@ async fn who_is_taken_away_is_refused_by_a_node_that_refuses_the_revision_also_w
         (ControlPlane::empty().await, Server::start(Era::Legacy, &Catalogue::new("one").tools(1)));
     let admin = control.admin().await;
     applied(&admin, "server", "one", &server.config()).await;
+    applied(&admin, "features", "features", &json!({ "authentication": true })).await;
     applied(&admin, "client", "carol", &json!({ "api_key": CAROL })).await;
     let (bad, good) = (key(&admin, "mallory").await, key(&admin, "alice").await);
     let mut node = Node::of(&control, "edge", &[]).await.ready().await;
@@ -130,9 +131,10 @@ async fn who_is_taken_away_is_refused_by_a_node_that_refuses_the_revision_also_w
     refused(Instant::now(), "a key that has ended is refused", CAROL).await;
     applied(&admin, "client", "carol", &json!({ "api_key": CAROL })).await;
     after(Instant::now(), "it is good again", async || takes(&node, CAROL).await).await;
-    deleted(&admin, "client", "carol").await;
+    let gone = deleted(&admin, "client", "carol").await;
     refused(Instant::now(), "a client that is gone is refused", CAROL).await;
     assert_eq!(node.revision().await, runs, "the rest is as before");
+    seen(&control, "edge", "going by it", |seen| seen.entitled_revision == gone).await;
     // what is not run is in no ledger
     control.signal(Signal::KILL);
     node.kill().await;
