@@ -479,6 +479,9 @@ pub(crate) const STORE_DEADLINE: Duration = Duration::from_millis(250);
 pub(crate) const STORE_CONNECT: Duration = Duration::from_millis(500);
 /// Time for a sentinel, or a node of a cluster, to say where Redis is: three of them are asked within the time for a connection.
 pub(crate) const SENTINEL: Duration = Duration::from_millis(150);
+/// How often sentinels are asked whether they name another Redis: what is written to the one from before is lost, for as long
+/// as nobody asks.
+pub(crate) const SENTINEL_LOOK: Duration = Duration::from_millis(250);
 /// How often it is asked whether it is there.
 pub(crate) const STORE_PING: Duration = Duration::from_millis(250);
 /// Silent for so long (two questions), it is not asked anything else: nobody waits for what will not come.

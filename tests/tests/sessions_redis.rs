@@ -372,10 +372,9 @@ async fn a_redis_behind_tls_is_known_by_its_name_and_certificate() {
     assert_eq!(redis.sessions().await.len(), 1);
 }
 
-#[tokio::test]
-async fn sentinels_say_where_redis_is_also_after_a_failover() {
-    let (server, mut redis) = (Legacy::start(), Redis::start().await);
-    let (follower, sentinel) = (Redis::following(&redis).await, Redis::watching(&redis).await);
+/// One that follows a Redis, and a sentinel that knows both.
+async fn watched(redis: &Redis) -> (Redis, Redis) {
+    let (follower, sentinel) = (Redis::following(redis).await, Redis::watching(redis).await);
     let follows = async || redis.ask::<String>(cmd("INFO").arg("replication")).await.contains("state=online");
     wait::becomes(wait::SOON, "it is followed", follows, |follows| *follows).await;
     let known = async || -> String {
@@ -384,6 +383,13 @@ async fn sentinels_say_where_redis_is_also_after_a_failover() {
     };
     let at = follower.port.to_string();
     wait::becomes(Duration::from_secs(30), "the sentinel knows", known, |known| known.contains(&at)).await;
+    (follower, sentinel)
+}
+
+#[tokio::test]
+async fn sentinels_say_where_redis_is_also_after_a_failover() {
+    let (server, mut redis) = (Legacy::start(), Redis::start().await);
+    let (follower, sentinel) = watched(&redis).await;
     let config = json!({ "servers": { "one": server.config() } });
     let url = format!("redis+sentinel://127.0.0.1:{}/mine", sentinel.port);
     let start = || Start::new(config.clone()).env("SLUICE_REDIS", &url).env("SLUICE_SESSION_KEYS", KEYS);
@@ -410,4 +416,48 @@ async fn sentinels_say_where_redis_is_also_after_a_failover() {
     wait::becomes(wait::SOON, "new ones", async || initialize(&here).await.status, |status| *status == 200).await;
     // one that was answered 503 may have been kept all the same
     assert!(follower.sessions().await.len() > sessions.len());
+}
+
+#[tokio::test]
+async fn a_redis_that_sentinels_do_not_name_any_more_is_left_though_it_takes_writes() {
+    let (server, redis) = (Legacy::start(), Redis::start().await);
+    let (follower, mut sentinel) = watched(&redis).await;
+    let config = json!({ "servers": { "one": server.config() } });
+    let url = format!("redis+sentinel://127.0.0.1:{}/mine", sentinel.port);
+    let start = || Start::new(config.clone()).env("SLUICE_REDIS", &url).env("SLUICE_SESSION_KEYS", KEYS);
+    let here = start().ready().await;
+    let before = Session::open(here.port, PATH).await;
+    sentinel.ask::<String>(cmd("SENTINEL").arg("FAILOVER").arg("mine")).await;
+    let named = async || {
+        let (_, port): (String, u16) = sentinel.ask(cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg("mine")).await;
+        port
+    };
+    wait::becomes(Duration::from_secs(30), "the follower is named", named, |port| *port == follower.port).await;
+    let since = Instant::now();
+    let lines = async || {
+        let clients: String = follower.ask(cmd("CLIENT").arg("LIST").arg("TYPE").arg("NORMAL")).await;
+        // lines are told of changes
+        clients
+            .lines()
+            .filter(|client| client.split_once(" flags=").is_some_and(|(_, rest)| rest.starts_with('t')))
+            .count()
+    };
+    wait::becomes(wait::SOON, "the gateway is at the follower", lines, |lines| *lines == 1).await;
+    assert!(since.elapsed() < RECOVERY, "{:?}", since.elapsed());
+    let role: Vec<redis::Value> = redis.ask(&cmd("ROLE")).await;
+    assert_eq!(role[0], redis::Value::BulkString(b"master".to_vec()), "the one from before still takes writes");
+    let there = start().ready().await;
+    for (at, other) in [(&here, &there), (&there, &here)] {
+        let session = Session::open(at.port, PATH).await;
+        for session in [&session, &before] {
+            assert_eq!(session.at(other.port).call("echo", json!({})).await.status, 200);
+        }
+    }
+    // while no sentinel answers, nobody knows better
+    sentinel.kill().await;
+    let killed = Instant::now();
+    while killed.elapsed() < RECOVERY {
+        assert_eq!(initialize(&here).await.status, 200);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
