@@ -88,7 +88,7 @@ impl Line {
 
     /// Whether a copy that came by this line may be used although Redis does not answer.
     pub(super) fn holds_over(&self, tie: &Tie, now: Instant) -> bool {
-        self.is_heard(now, limit::COPY_HELD_OVER) && tie.is_confirmed(self.generation())
+        self.is_heard(now, limit::COPY_HELD_OVER) && tie.was_confirmed(self.generation())
     }
 
     /// Copies that came by this line may be changed from now on without a word on it.
