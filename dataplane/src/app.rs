@@ -194,7 +194,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     }
     control.block_on(async {
         // the first request may be one of a session that another node opened
-        node.sessions.opened().await;
+        tokio::join!(node.sessions.opened(), node.peers.let_in());
         tokio::select! {
             () = site.listeners.open(listeners) => {}
             // a worker could not start

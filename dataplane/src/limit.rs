@@ -486,6 +486,9 @@ pub(crate) const STORE_DEADLINE: Duration = Duration::from_millis(250);
 pub(crate) const STORE_CONNECT: Duration = Duration::from_millis(500);
 /// Time for a sentinel, or a node of a cluster, to say where Redis is: three of them are asked within the time for a connection.
 pub(crate) const SENTINEL: Duration = Duration::from_millis(150);
+/// How often sentinels are asked whether they name another Redis: what is written to the one from before is lost, for as long
+/// as nobody asks.
+pub(crate) const SENTINEL_LOOK: Duration = Duration::from_millis(250);
 /// How often it is asked whether it is there.
 pub(crate) const STORE_PING: Duration = Duration::from_millis(250);
 /// Silent for so long (two questions), it is not asked anything else: nobody waits for what will not come.
@@ -541,6 +544,18 @@ pub(crate) const STORE_RETRY_AFTER: u32 = 1;
 pub(crate) const LINK_CONNECT: Duration = Duration::from_secs(1);
 /// How soon a node that could not be reached is dialled again: whoever comes meanwhile is told at once.
 pub(crate) const LINK_RETRY: Duration = Duration::from_millis(500);
+/// How long a node that starts is not ready because others do not let it in yet: the control plane tells them within some 200 ms.
+/// Without one, and where a node hangs, it is ready all the same.
+pub(crate) const LINK_WELCOME: Duration = Duration::from_millis(1_500);
+/// How soon a node that did not let this one in is asked again.
+pub(crate) const LINK_WELCOME_AGAIN: Duration = Duration::from_millis(50);
+/// Nodes asked at a time whether they let this one in.
+pub(crate) const LINK_WELCOMES: usize = 32;
+/// How long sessions of a node that nobody has told of may be of one that has just joined: clients are told to come again. As long as
+/// such a node waits for the others.
+pub(crate) const STRANGER: Duration = LINK_WELCOME;
+/// Homes remembered that no node has: those of a fleet that was exchanged as a whole. Of others, sessions are over at once.
+pub(crate) const STRANGERS: usize = 256;
 /// How often a node that says nothing is asked whether it is there, and how long it may take to answer: one that is gone without a
 /// word is noticed within 2 s.
 pub(crate) const LINK_PING: Duration = Duration::from_millis(700);

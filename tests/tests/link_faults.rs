@@ -11,7 +11,7 @@ use sluice_tests::fleet::{Fleet, apply, object};
 use sluice_tests::node::{join_token, seen};
 use sluice_tests::peer::Peer;
 use sluice_tests::upstream::Legacy;
-use sluice_tests::{Call, Reply, Session, message, wait};
+use sluice_tests::{Call, Node, Reply, Session, message, wait};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const NAMES: [&str; 3] = ["edge-1", "edge-2", "edge-3"];
@@ -60,6 +60,20 @@ async fn sessions_of_a_node_that_is_killed_are_over_at_once_and_those_of_others_
     wait::eventually("it is linked again", async || (ping(&again).send(third).await.status == 200).then_some(())).await;
     assert_eq!(verdict(ping(&held), third).await.status, 404);
     assert_eq!(verdict(ping(&held), fleet.nodes[0].port).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_node_that_joins_is_ready_when_sessions_go_on_there_and_its_own_everywhere() {
+    let http = Legacy::start();
+    let fleet = Fleet::of(&NAMES[..2], &[("http", http.config())]).await;
+    let held = Session::open(fleet.nodes[0].port, HTTP).await;
+    let new = Node::of(&fleet.control, NAMES[2], &[]).await.linked().start();
+    new.is_ready().await;
+    assert_eq!(ping(&held).send(new.port).await.status, 200, "that of another node");
+    let its = Session::open(new.port, HTTP).await;
+    for node in &fleet.nodes {
+        assert_eq!(ping(&its).send(node.port).await.status, 200, "its own at {}", node.name);
+    }
 }
 
 #[tokio::test]

@@ -196,6 +196,63 @@ async fn what_changed_nothing_of_a_session_or_was_done_here_takes_it_from_nobody
     }
 }
 
+/// Whether somebody waits for Redis to do this, which it was told to put off.
+async fn waits(redis: &Redis, command: &str) -> bool {
+    let clients: String = redis.ask(cmd("CLIENT").arg("LIST")).await;
+    let flags = |line: &str| line.split_once(" flags=").and_then(|(_, rest)| rest.split(' ').next().map(str::to_owned));
+    let is_blocked = |line: &str| flags(line).is_some_and(|flags| flags.contains('b'));
+    clients.lines().any(|line| line.contains(&format!(" cmd={command} ")) && is_blocked(line))
+}
+
+#[tokio::test]
+async fn a_change_that_fails_while_redis_is_away_takes_the_session_from_nobody() {
+    let server = Legacy::start();
+    let config = json!({ "servers": { "one": server.config() } });
+    for signal in [Signal::KILL, Signal::STOP] {
+        let mut redis = Redis::start().await;
+        let (here, there) = (redis.gateway(&config).await, redis.gateway(&config).await);
+        let session = Session::open(here.port, PATH).await;
+        let set_level = async || session.request("logging/setLevel", json!({ "level": "warning" })).await.status;
+        redis.signal(signal);
+        // the first ones may be sent, and Redis may do what they ask for when it is back
+        let begun = Instant::now();
+        while begun.elapsed() < RECOVERY {
+            assert_eq!(set_level().await, 503, "{signal:?}");
+            assert_eq!(session.call("echo", json!({})).await.status, 200, "{signal:?} after {:?}", begun.elapsed());
+        }
+        assert_eq!(session.delete().await.status, 503, "{signal:?}");
+        assert_eq!(session.call("echo", json!({})).await.status, 200, "{signal:?}: nothing was ended");
+        match signal {
+            Signal::KILL => redis.again().await,
+            _ => redis.signal(Signal::CONT),
+        }
+        wait::becomes(wait::SOON, "it is changed again", set_level, |status| *status == 200).await;
+        for port in [here.port, there.port] {
+            let call = async || session.at(port).call("echo", json!({})).await.status;
+            wait::becomes(wait::SOON, "it goes on", call, |status| *status == 200).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn servers_are_told_of_sessions_that_redis_removed_when_nobody_waited_for_it_any_more() {
+    let (server, redis) = (Legacy::start(), Redis::start().await);
+    let config = json!({ "servers": { "one": server.config() }, "proxy": { "limits": { "session_idle_seconds": 2 } } });
+    let here = redis.gateway(&config).await;
+    Session::open(here.port, PATH).await;
+    let name = redis.sessions().await.pop().unwrap();
+    let left = async || redis.ask::<i64>(cmd("PTTL").arg(&name)).await;
+    // what is written next is the removal
+    wait::becomes(wait::SOON, "its use was noted", left, |left| *left < 6500).await;
+    redis.ask::<String>(cmd("CLIENT").arg("PAUSE").arg(60_000).arg("WRITE")).await;
+    wait::becomes(wait::SOON, "the removal waits", async || waits(&redis, "getdel").await, |waits| *waits).await;
+    // it is given up; the connection is not yet
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    redis.ask::<String>(cmd("CLIENT").arg("UNPAUSE")).await;
+    wait::becomes(wait::SOON, "it is removed", async || redis.sessions().await.len(), |kept| *kept == 0).await;
+    until("the server is told", || (server.verbs("DELETE").len() == 1).then_some(())).await;
+}
+
 #[tokio::test]
 async fn a_change_is_heard_though_this_gateway_notes_a_use_in_the_same_moment() {
     let (server, redis) = (Legacy::start(), Redis::start().await);
@@ -207,20 +264,14 @@ async fn a_change_is_heard_though_this_gateway_notes_a_use_in_the_same_moment() 
     let name = redis.sessions().await.pop().unwrap();
     // what writes waits, and is then done in one turn
     redis.ask::<String>(cmd("CLIENT").arg("PAUSE").arg(60_000).arg("WRITE")).await;
-    let waiting = async |command: &str| -> bool {
-        let clients: String = redis.ask(cmd("CLIENT").arg("LIST")).await;
-        let flags =
-            |line: &str| line.split_once(" flags=").and_then(|(_, rest)| rest.split(' ').next().map(str::to_owned));
-        let is_blocked = |line: &str| flags(line).is_some_and(|flags| flags.contains('b'));
-        clients.lines().any(|line| line.contains(&format!(" cmd={command} ")) && is_blocked(line))
-    };
     let mut change = cmd("SET");
     change.arg(&name).arg("nobody's").arg("KEEPTTL");
     let changed = redis.ask::<String>(&change);
     let noted = async {
-        wait::becomes(wait::SOON, "the change waits", async || waiting("set").await, |waits| *waits).await;
+        wait::becomes(wait::SOON, "the change waits", async || waits(&redis, "set").await, |waits| *waits).await;
         assert_eq!(session.call("echo", json!({})).await.status, 200);
-        wait::becomes(wait::SOON, "the note of use waits", async || waiting("pexpire").await, |waits| *waits).await;
+        wait::becomes(wait::SOON, "the note of use waits", async || waits(&redis, "pexpire").await, |waits| *waits)
+            .await;
         redis.ask::<String>(cmd("CLIENT").arg("UNPAUSE")).await;
     };
     tokio::join!(changed, noted);
@@ -372,10 +423,9 @@ async fn a_redis_behind_tls_is_known_by_its_name_and_certificate() {
     assert_eq!(redis.sessions().await.len(), 1);
 }
 
-#[tokio::test]
-async fn sentinels_say_where_redis_is_also_after_a_failover() {
-    let (server, mut redis) = (Legacy::start(), Redis::start().await);
-    let (follower, sentinel) = (Redis::following(&redis).await, Redis::watching(&redis).await);
+/// One that follows a Redis, and a sentinel that knows both.
+async fn watched(redis: &Redis) -> (Redis, Redis) {
+    let (follower, sentinel) = (Redis::following(redis).await, Redis::watching(redis).await);
     let follows = async || redis.ask::<String>(cmd("INFO").arg("replication")).await.contains("state=online");
     wait::becomes(wait::SOON, "it is followed", follows, |follows| *follows).await;
     let known = async || -> String {
@@ -384,6 +434,13 @@ async fn sentinels_say_where_redis_is_also_after_a_failover() {
     };
     let at = follower.port.to_string();
     wait::becomes(Duration::from_secs(30), "the sentinel knows", known, |known| known.contains(&at)).await;
+    (follower, sentinel)
+}
+
+#[tokio::test]
+async fn sentinels_say_where_redis_is_also_after_a_failover() {
+    let (server, mut redis) = (Legacy::start(), Redis::start().await);
+    let (follower, sentinel) = watched(&redis).await;
     let config = json!({ "servers": { "one": server.config() } });
     let url = format!("redis+sentinel://127.0.0.1:{}/mine", sentinel.port);
     let start = || Start::new(config.clone()).env("SLUICE_REDIS", &url).env("SLUICE_SESSION_KEYS", KEYS);
@@ -410,4 +467,48 @@ async fn sentinels_say_where_redis_is_also_after_a_failover() {
     wait::becomes(wait::SOON, "new ones", async || initialize(&here).await.status, |status| *status == 200).await;
     // one that was answered 503 may have been kept all the same
     assert!(follower.sessions().await.len() > sessions.len());
+}
+
+#[tokio::test]
+async fn a_redis_that_sentinels_do_not_name_any_more_is_left_though_it_takes_writes() {
+    let (server, redis) = (Legacy::start(), Redis::start().await);
+    let (follower, mut sentinel) = watched(&redis).await;
+    let config = json!({ "servers": { "one": server.config() } });
+    let url = format!("redis+sentinel://127.0.0.1:{}/mine", sentinel.port);
+    let start = || Start::new(config.clone()).env("SLUICE_REDIS", &url).env("SLUICE_SESSION_KEYS", KEYS);
+    let here = start().ready().await;
+    let before = Session::open(here.port, PATH).await;
+    sentinel.ask::<String>(cmd("SENTINEL").arg("FAILOVER").arg("mine")).await;
+    let named = async || {
+        let (_, port): (String, u16) = sentinel.ask(cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg("mine")).await;
+        port
+    };
+    wait::becomes(Duration::from_secs(30), "the follower is named", named, |port| *port == follower.port).await;
+    let since = Instant::now();
+    let lines = async || {
+        let clients: String = follower.ask(cmd("CLIENT").arg("LIST").arg("TYPE").arg("NORMAL")).await;
+        // lines are told of changes
+        clients
+            .lines()
+            .filter(|client| client.split_once(" flags=").is_some_and(|(_, rest)| rest.starts_with('t')))
+            .count()
+    };
+    wait::becomes(wait::SOON, "the gateway is at the follower", lines, |lines| *lines == 1).await;
+    assert!(since.elapsed() < RECOVERY, "{:?}", since.elapsed());
+    let role: Vec<redis::Value> = redis.ask(&cmd("ROLE")).await;
+    assert_eq!(role[0], redis::Value::BulkString(b"master".to_vec()), "the one from before still takes writes");
+    let there = start().ready().await;
+    for (at, other) in [(&here, &there), (&there, &here)] {
+        let session = Session::open(at.port, PATH).await;
+        for session in [&session, &before] {
+            assert_eq!(session.at(other.port).call("echo", json!({})).await.status, 200);
+        }
+    }
+    // while no sentinel answers, nobody knows better
+    sentinel.kill().await;
+    let killed = Instant::now();
+    while killed.elapsed() < RECOVERY {
+        assert_eq!(initialize(&here).await.status, 200);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

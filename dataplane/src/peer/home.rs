@@ -5,7 +5,7 @@ use aws_lc_rs::digest;
 use crate::seal;
 
 /// A node, as it is named there: the beginning of its name's digest, so that no two of a fleet are alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Home([u8; Home::BYTES]);
 
 impl Home {

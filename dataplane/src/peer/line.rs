@@ -39,6 +39,8 @@ pub(super) enum Undialled {
     Refused(io::Error),
     #[error("{0}")]
     Unreachable(String),
+    #[error("it does not take links of this node")]
+    Unwelcome,
 }
 
 /// Why an exchange has no answer.
@@ -92,7 +94,7 @@ impl Line {
         let (peer, send, used) = (Arc::clone(&peer.name), RefCell::new(send), Cell::new(Instant::now()));
         let line = Self { peer, send, used };
         if !line.is_taken().await {
-            return Err(wrong("it does not take links of this node"));
+            return Err(Undialled::Unwelcome);
         }
         tracing::debug!(peer = %line.peer, "linked");
         Ok(Rc::new(line))

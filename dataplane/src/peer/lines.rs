@@ -54,9 +54,8 @@ impl Lines {
     pub(crate) async fn to(&self, home: Home) -> Result<Rc<Line>, Away> {
         let roster = self.peers.roster();
         let Some(peer) = roster.of_home(home) else {
-            // one that was sent away, or never was; one that came while nobody told is not known here
-            let is_known = roster.is_current || !self.peers.links;
-            return Err(if is_known { Away::Gone } else { Away::Unreachable });
+            // one that was sent away, or never was; or one that came while nobody told, or has just come
+            return Err(if self.peers.may_be_unheard(home) { Away::Unreachable } else { Away::Gone });
         };
         let slot = Rc::clone(self.to.borrow_mut().entry(Arc::clone(&peer.name)).or_default());
         slot.lock().await.line(&self.peers, peer, roster.is_current).await
@@ -106,7 +105,7 @@ impl Open {
                     // neither the control plane nor this node hears of it
                     _ if peer.is_absent && is_current => Away::Gone,
                     Undialled::Refused(_) => Away::Ended,
-                    Undialled::Unreachable(_) => Away::Unreachable,
+                    Undialled::Unreachable(_) | Undialled::Unwelcome => Away::Unreachable,
                 };
                 tracing::warn!(peer = %peer.name, address = %peer.address, %error, ?away, "no link to another node");
                 self.failed = Some((Instant::now(), away));

@@ -48,6 +48,16 @@ impl Roster {
         self.peers.iter().find(|peer| Home::of_node(&peer.name) == home)
     }
 
+    /// The homes of all.
+    pub(super) fn homes(&self) -> impl Iterator<Item = Home> {
+        self.peers.iter().map(|peer| Home::of_node(&peer.name))
+    }
+
+    /// Those that are there, as far as the control plane knows.
+    pub(super) fn present(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.iter().filter(|peer| !peer.is_absent)
+    }
+
     /// Whether whoever showed this certificate is a node of the fleet.
     pub(crate) fn admits(&self, shown: &Shown) -> bool {
         self.peers.iter().any(|peer| *peer.name == *shown.node && shown.made_ms > peer.refused_until)

@@ -13,6 +13,7 @@ mod copies;
 mod line;
 mod names;
 mod place;
+mod sentinels;
 mod slots;
 mod trouble;
 

@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     /// Who of this node changes the record of a session; one lock for many of them.
     turns: Box<[tokio::sync::Mutex<()>]>,
     doubted: Arc<Doubted>,
+    /// Sessions that are over without anybody being known to have told their servers.
+    owed: Mutex<Vec<Arc<Session>>>,
 }
 
 enum Backend {
@@ -167,7 +169,7 @@ impl Store {
 impl Shared {
     fn new(backend: Backend, doubted: Arc<Doubted>) -> Self {
         let turns = (0..TURNS).map(|_| tokio::sync::Mutex::default()).collect();
-        Self { backend, adopting: Mutex::default(), turns, doubted }
+        Self { backend, adopting: Mutex::default(), turns, doubted, owed: Mutex::default() }
     }
 
     /// Waits for the turn to change the record of a session.
@@ -396,6 +398,16 @@ impl Shared {
     /// These could not be looked at.
     pub(crate) fn doubt_again(&self, ids: Vec<SessionId>) {
         self.doubted.add(ids);
+    }
+
+    /// The server of a session that is over is to be told so.
+    pub(crate) fn owe_end(&self, session: &Arc<Session>) {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(session));
+    }
+
+    /// Those of which servers are to be told.
+    pub(crate) fn take_owed(&self) -> Vec<Arc<Session>> {
+        std::mem::take(&mut *self.owed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until it answers.

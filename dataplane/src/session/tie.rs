@@ -1,6 +1,9 @@
 //! What ties a session in a node's memory to the store it is a copy from.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Beside the generation in which a copy was found to be current: a change of this node's own was not answered since.
+const UNANSWERED: u64 = 1 << 63;
 
 /// Of a session that is nowhere but here, all zeros.
 #[derive(Default)]
@@ -9,6 +12,8 @@ pub(crate) struct Tie {
     revision: AtomicU64,
     /// The generation of the line to the store in which the copy was found to be current; 0: it has to be read again.
     confirmed: AtomicU64,
+    /// Should the record be gone, this node cannot know that another one told the server.
+    owed: AtomicBool,
 }
 
 impl Tie {
@@ -34,6 +39,28 @@ impl Tie {
     /// It was found to be current.
     pub(crate) fn confirm(&self, generation: u64) {
         self.confirmed.store(generation, Ordering::SeqCst);
+    }
+
+    /// Whether it was current in this generation but for what this node itself may have changed.
+    pub(crate) fn was_confirmed(&self, generation: u64) -> bool {
+        self.confirmed.load(Ordering::SeqCst) & !UNANSWERED == generation
+    }
+
+    /// A change of this node's own was not answered: it may be kept, and the copy has to be held against the record before it is used.
+    /// Where that cannot be, the copy is as good as it was: nobody else is known to have changed anything.
+    pub(crate) fn note_unanswered(&self) {
+        let noted = |confirmed| (confirmed != 0).then_some(confirmed | UNANSWERED);
+        let _ = self.confirmed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, noted);
+    }
+
+    /// This node may have removed the record, or missed that it went by itself.
+    pub(crate) fn owe_end(&self) {
+        self.owed.store(true, Ordering::Release);
+    }
+
+    /// Whether the server is to be told that the session is over although somebody else may have done so.
+    pub(crate) fn owes_end(&self) -> bool {
+        self.owed.load(Ordering::Acquire)
     }
 
     /// Something was changed: the copy has to be held against the record before it is used.

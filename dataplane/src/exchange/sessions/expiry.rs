@@ -37,6 +37,7 @@ impl Expiry {
             self.note(shared, now).await;
             over.extend(self.idle_everywhere(shared, now, idle).await);
             over.extend(self.forgotten(shared).await);
+            over.extend(shared.take_owed());
         }
         over
     }
@@ -53,6 +54,7 @@ impl Expiry {
         let mut own = store.those(|session| !session.tie.is_kept());
         own.retain(|session| store.let_go(&session.id));
         own.iter().for_each(|session| session.end());
+        own.extend(store.shared().map(Shared::take_owed).unwrap_or_default());
         own
     }
 
@@ -85,7 +87,11 @@ impl Expiry {
         let here = store.those(|session| session.tie.is_kept() && (session.idle(now) >= idle || is_aged(session)));
         let mut over = Vec::new();
         for batch in here.chunks(limit::STORE_BATCH) {
-            let Ok(left) = shared.left(ids(batch)).await else { break };
+            let Ok(left) = shared.left(ids(batch)).await else {
+                // they may be gone before anybody can look
+                here.iter().for_each(|session| session.tie.owe_end());
+                break;
+            };
             for (session, left) in batch.iter().zip(left) {
                 match left.filter(|left| *left > limit::IDLE_NOTICED && !is_aged(session)) {
                     // used on another node since: should it come back, the store has it

@@ -245,7 +245,15 @@ pub(in crate::exchange) async fn remove(worker: &Worker, session: &Arc<Session>)
         session.end();
         return Ok(first);
     };
-    let removed = shared.remove(&session.id).await.inspect_err(|_| session.tie.doubt())?;
+    if !shared.is_up() {
+        // nothing is asked for: it goes on
+        return Err(Reason::SessionStore);
+    }
+    let removed = shared.remove(&session.id).await.inspect_err(|_| {
+        // done or not, or done later: whoever finds that it is over here tells the server
+        session.tie.owe_end();
+        session.tie.doubt();
+    })?;
     let first = removed.is_some();
     // others may have opened what is to be ended now
     if let Some((record, revision)) = removed.and_then(|sealed| shared.open(&worker.node.seal, &session.id, sealed)) {
@@ -261,10 +269,14 @@ pub(in crate::exchange) async fn remove(worker: &Worker, session: &Arc<Session>)
     Ok(first)
 }
 
-/// Somebody else ended the session: it is over here, too.
+/// Somebody else ended the session, or this node did without hearing of it: it is over here, too.
 async fn gone(worker: &Worker, session: &Arc<Session>) {
-    worker.node.sessions.let_go(&session.id);
+    let store = &worker.node.sessions;
+    let is_first = store.let_go(&session.id);
     session.end();
+    if let Some(shared) = store.shared().filter(|_| is_first && session.tie.owes_end()) {
+        shared.owe_end(session);
+    }
     release(&worker.plane(), session).await;
 }
 
@@ -344,7 +356,10 @@ async fn rewrite(
     let rewritten = try_rewrite(worker, whole, change).await;
     if rewritten == Err(Reason::SessionStore) {
         // written or not: the store knows
-        whole.tie.doubt();
+        whole.tie.note_unanswered();
+        if let Some(shared) = worker.node.sessions.shared() {
+            shared.doubt_again(vec![whole.id]);
+        }
     }
     rewritten
 }

@@ -101,7 +101,7 @@ impl Copies {
     /// Whether a copy was good this long ago at most, in a generation that is over.
     pub(super) fn held_over(&self, tie: &Tie, now: Instant, within: Duration) -> bool {
         let recent = |past: &Past| now.saturating_duration_since(past.heard) <= within;
-        self.past().iter().any(|past| tie.is_confirmed(past.generation) && recent(past))
+        self.past().iter().any(|past| tie.was_confirmed(past.generation) && recent(past))
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Verdicts come in time whatever Redis does: each command has a deadline, a line that does not answer pings is not asked
 //! at all, and commands beyond a number are refused rather than queued. A line to a Redis that takes no writes is read on, while
-//! one that does is looked for beside it.
+//! one that does is looked for beside it; and sentinels are asked all the time whether it is another one by now.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::copies::{Copies, Hearing};
 use super::place::Place;
+use super::sentinels::Named;
 use super::trouble::{Trouble, said};
 use crate::limit;
 use crate::session::SessionId;
@@ -27,8 +28,15 @@ use crate::session::tie::Tie;
 enum Over {
     /// It is broken, or silent.
     Broken(String),
-    /// There is one to a Redis that takes writes, which this one did not lead to.
-    Better(MultiplexedConnection),
+    /// There is one to a Redis that takes writes, which this one did not lead to, or to the one that its sentinels name now.
+    Better(Way),
+}
+
+/// A connection to the Redis.
+struct Way {
+    connection: MultiplexedConnection,
+    /// How its sentinels named it.
+    named: Option<Named>,
 }
 
 pub(super) struct Line {
@@ -80,7 +88,7 @@ impl Line {
 
     /// Whether a copy that came by this line may be used although Redis does not answer.
     pub(super) fn holds_over(&self, tie: &Tie, now: Instant) -> bool {
-        self.is_heard(now, limit::COPY_HELD_OVER) && tie.is_confirmed(self.generation())
+        self.is_heard(now, limit::COPY_HELD_OVER) && tie.was_confirmed(self.generation())
     }
 
     /// Copies that came by this line may be changed from now on without a word on it.
@@ -169,12 +177,12 @@ impl Line {
         let mut pause = limit::STORE_RETRY_FIRST;
         loop {
             match timeout(limit::STORE_CONNECT, self.connect()).await {
-                Ok(Ok(mut connection)) => {
+                Ok(Ok(mut way)) => {
                     pause = limit::STORE_RETRY_FIRST;
                     let cause = loop {
-                        match self.serve(connection).await {
+                        match self.serve(way).await {
                             Over::Broken(cause) => break cause,
-                            Over::Better(other) => connection = other,
+                            Over::Better(other) => way = other,
                         }
                     };
                     self.connection.store(None);
@@ -188,7 +196,7 @@ impl Line {
         }
     }
 
-    async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+    async fn connect(&self) -> RedisResult<Way> {
         let hearing = Arc::clone(&self.hearing);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(limit::STORE_CONNECT))
@@ -198,9 +206,9 @@ impl Line {
                 hearing.hear(&info);
                 Ok::<(), ()>(())
             });
-        let client = self.place.find().await?;
+        let (client, named) = self.place.find().await?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        if self.place.has_sentinels() {
+        if named.is_some() {
             // they may say where it was before they noticed
             let role: Vec<Value> = cmd("ROLE").query_async(&mut connection).await?;
             if role.first() != Some(&Value::BulkString(b"master".to_vec())) {
@@ -210,37 +218,56 @@ impl Line {
         let mut track = cmd("CLIENT");
         track.arg("TRACKING").arg("ON").arg("BCAST").arg("PREFIX").arg(&self.hearing.copies.prefix).arg("NOLOOP");
         track.exec_async(&mut connection).await?;
-        Ok(connection)
+        Ok(Way { connection, named })
     }
 
     /// Once Redis refused to write because it follows another: looks for a connection to one that takes writes, until there is one,
     /// or the one there is does.
-    async fn better(&self) -> MultiplexedConnection {
+    async fn better(&self) -> Way {
         loop {
             self.look_elsewhere.notified().await;
             let mut pause = limit::STORE_RETRY_LAST;
             while self.refusing.told().is_some() {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(limit::STORE_LOOK_LAST);
-                if let Ok(Ok(connection)) = timeout(limit::STORE_CONNECT, self.connect_to_writable()).await {
-                    return connection;
+                if let Ok(Ok(way)) = timeout(limit::STORE_CONNECT, self.connect_to_writable()).await {
+                    return way;
                 }
             }
         }
     }
 
-    async fn connect_to_writable(&self) -> RedisResult<MultiplexedConnection> {
-        let mut connection = self.connect().await?;
+    /// Once its sentinels name another Redis: what is written to this one is lost, so it is used no more, whether the other one can be
+    /// reached or not.
+    async fn moved(&self, named: Option<&Named>) -> Over {
+        let Some(named) = named else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(limit::SENTINEL_LOOK).await;
+            if self.place.has_moved(named).await {
+                break;
+            }
+        }
+        tracing::info!(redis = self.place.shown(), "the sentinels name another Redis by now");
+        match timeout(limit::STORE_CONNECT, self.connect()).await {
+            Ok(Ok(way)) => Over::Better(way),
+            Ok(Err(error)) => Over::Broken(said(&error)),
+            Err(_) => Over::Broken("Redis does not answer".to_owned()),
+        }
+    }
+
+    async fn connect_to_writable(&self) -> RedisResult<Way> {
+        let mut way = self.connect().await?;
         // no session has that name. That it follows another would be said by ROLE as well, for which users need a right of its own
         let nothing = format!("{}{{}}", self.hearing.copies.prefix);
-        cmd("DEL").arg(nothing).exec_async(&mut connection).await?;
-        Ok(connection)
+        cmd("DEL").arg(nothing).exec_async(&mut way.connection).await?;
+        Ok(way)
     }
 
     /// Uses a connection until it is broken, or silent, or there is a better one.
-    async fn serve(&self, mut connection: MultiplexedConnection) -> Over {
+    async fn serve(&self, Way { mut connection, named }: Way) -> Over {
         let (question, mut is_first) = (self.place.question(), true);
         let mut better = std::pin::pin!(self.better());
+        let mut moved = std::pin::pin!(self.moved(named.as_ref()));
         loop {
             let sent = Instant::now();
             match timeout(limit::STORE_DEADLINE, connection.req_packed_command(&question)).await {
@@ -273,9 +300,13 @@ impl Line {
             }
             tokio::select! {
                 () = tokio::time::sleep(limit::STORE_PING) => {}
-                connection = &mut better => {
+                way = &mut better => {
                     self.refusing.set(None);
-                    return Over::Better(connection);
+                    return Over::Better(way);
+                }
+                over = &mut moved => {
+                    self.refusing.set(None);
+                    return over;
                 }
             }
         }

@@ -1,14 +1,11 @@
 //! Where Redis is: at one address, wherever its sentinels say that the one is that takes writes, or in many places, as the nodes
 //! of a cluster say.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion};
+use redis::{RedisResult, Value, cmd};
 
-use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, ProtocolVersion};
-use redis::{RedisError, RedisResult, Value, cmd};
-use tokio::time::timeout;
-
+use super::sentinels::{Named, Sentinels};
 use super::slots::{self, Address};
-use crate::limit;
 
 /// Of sentinels that are named without their port.
 const SENTINEL_PORT: u16 = 26379;
@@ -27,12 +24,8 @@ pub(super) enum Site {
 pub(super) struct Place {
     /// How a Redis is spoken to; its address, unless there are sentinels.
     info: ConnectionInfo,
-    /// They are asked without user and password.
-    sentinels: Vec<ConnectionInfo>,
-    /// What they call it.
-    master: String,
-    /// Who is asked next: one that hangs is not the first again.
-    turn: AtomicUsize,
+    /// They are asked where it is.
+    sentinels: Option<Sentinels>,
     /// It is one of many, and says whether all of them work together.
     in_cluster: bool,
 }
@@ -71,7 +64,7 @@ impl Site {
 
 impl Place {
     fn at(info: ConnectionInfo) -> Self {
-        Self { info, sentinels: Vec::new(), master: String::new(), turn: AtomicUsize::new(0), in_cluster: false }
+        Self { info, sentinels: None, in_cluster: false }
     }
 
     fn by_sentinels(scheme: &str, user: &str, rest: &str) -> Result<Self, String> {
@@ -83,9 +76,9 @@ impl Place {
         };
         let database = parts.next().map(|database| format!("/{database}")).unwrap_or_default();
         let sentinel = |host: &str| info(&format!("{scheme}://{}", with_port(host, SENTINEL_PORT)));
+        let sentinels = hosts.split(',').map(sentinel).collect::<Result<_, _>>()?;
         Ok(Self {
-            sentinels: hosts.split(',').map(sentinel).collect::<Result<_, _>>()?,
-            master: master.to_owned(),
+            sentinels: Some(Sentinels::new(sentinels, master.to_owned())),
             ..Self::at(info(&format!("{scheme}://{user}redis{database}"))?)
         })
     }
@@ -119,41 +112,23 @@ impl Place {
 
     /// What is said of it: no user, no password.
     pub(super) fn shown(&self) -> String {
-        match &*self.sentinels {
-            [] => self.info.addr().to_string(),
-            _ => self.master.clone(),
-        }
+        self.sentinels.as_ref().map_or_else(|| self.info.addr().to_string(), |sentinels| sentinels.master.clone())
     }
 
-    /// Whether somebody has to be asked where it is.
-    pub(super) fn has_sentinels(&self) -> bool {
-        !self.sentinels.is_empty()
+    /// The Redis that is there now, and how its sentinels name it, where it has any.
+    pub(super) async fn find(&self) -> RedisResult<(Client, Option<Named>)> {
+        let Some(sentinels) = &self.sentinels else { return Ok((Client::open(self.info.clone())?, None)) };
+        let named = sentinels.find().await?;
+        let (host, port) = named.address.clone();
+        Ok((Client::open(self.info_at(host, port))?, Some(named)))
     }
 
-    /// The Redis that is there now.
-    pub(super) async fn find(&self) -> RedisResult<Client> {
-        if self.sentinels.is_empty() {
-            return Client::open(self.info.clone());
+    /// Whether it is somewhere else than where it was found, as far as somebody says so.
+    pub(super) async fn has_moved(&self, found: &Named) -> bool {
+        match &self.sentinels {
+            Some(sentinels) => sentinels.name_another_than(found).await,
+            None => false,
         }
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut trouble = RedisError::from((ErrorKind::Io, "no sentinel answers"));
-        for at in 0..self.sentinels.len() {
-            let sentinel = &self.sentinels[(turn + at) % self.sentinels.len()];
-            match timeout(limit::SENTINEL, self.ask(sentinel)).await {
-                Ok(Ok((host, port))) => return Client::open(self.info_at(host, port)),
-                Ok(Err(error)) => trouble = error,
-                Err(_) => {}
-            }
-        }
-        Err(trouble)
-    }
-
-    async fn ask(&self, sentinel: &ConnectionInfo) -> RedisResult<(String, u16)> {
-        let mut connection = Client::open(sentinel.clone())?.get_multiplexed_async_connection().await?;
-        let mut question = cmd("SENTINEL");
-        question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.master);
-        let answer: Option<(String, u16)> = question.query_async(&mut connection).await?;
-        answer.ok_or_else(|| RedisError::from((ErrorKind::Client, "the sentinels know no Redis of that name")))
     }
 
     fn info_at(&self, new_host: String, new_port: u16) -> ConnectionInfo {
@@ -195,17 +170,18 @@ mod tests {
         }
     }
 
-    fn addresses(places: &[ConnectionInfo]) -> Vec<String> {
-        places.iter().map(|info| info.addr().to_string()).collect()
+    fn addresses<'a>(places: impl IntoIterator<Item = &'a ConnectionInfo>) -> Vec<String> {
+        places.into_iter().map(|info| info.addr().to_string()).collect()
     }
 
     #[test]
     fn an_address_is_read_and_its_password_is_not_shown() {
         let place = single("redis://user:canary@127.0.0.1:7/2");
-        assert_eq!((place.shown().as_str(), place.has_sentinels()), ("127.0.0.1:7", false));
+        assert_eq!((place.shown().as_str(), place.sentinels.is_some()), ("127.0.0.1:7", false));
         let place = single("rediss+sentinel://user:c%40nary@one,two:7,[::1],[::1]:8/mine/3");
-        assert_eq!(addresses(&place.sentinels), ["one:26379", "two:7", "::1:26379", "::1:8"]);
-        assert!(place.sentinels.iter().all(|info| info.redis_settings().password().is_none()));
+        let sentinels = place.sentinels.as_ref().unwrap();
+        assert_eq!(addresses(sentinels.infos()), ["one:26379", "two:7", "::1:26379", "::1:8"]);
+        assert!(sentinels.infos().all(|info| info.redis_settings().password().is_none()));
         assert_eq!((place.shown().as_str(), place.info.redis_settings().db()), ("mine", 3));
         assert_eq!(place.info.redis_settings().password(), Some("c@nary"));
         assert_eq!(place.info_at("host".to_owned(), 9).addr().to_string(), "host:9");

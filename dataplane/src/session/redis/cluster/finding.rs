@@ -114,7 +114,7 @@ impl Cluster {
 
 /// What a node says over a connection of its own.
 async fn asked(node: &Place) -> RedisResult<Vec<Option<Value>>> {
-    let mut connection: MultiplexedConnection = node.find().await?.get_multiplexed_async_connection().await?;
+    let mut connection: MultiplexedConnection = node.find().await?.0.get_multiplexed_async_connection().await?;
     let mut answers = Vec::new();
     for question in [how_it_is(), who_has_what()] {
         answers.push(question.query_async(&mut connection).await.ok());
