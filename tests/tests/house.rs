@@ -10,10 +10,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("proto/mcp", &[]),
     ("proto/http1", &[]),
     ("proto/contract", &[]),
+    ("proto/arguments", &[]),
     ("proto/snapshot", &["sluice-contract", "sluice-mcp"]),
-    ("dataplane", &["sluice-mcp", "sluice-http1", "sluice-contract", "sluice-snapshot"]),
-    ("controlplane", &["sluice-contract", "sluice-snapshot"]),
-    ("ctl", &["sluice-contract", "sluice-snapshot", "sluice-dataplane", "sluice-controlplane"]),
+    ("dataplane", &["sluice-arguments", "sluice-mcp", "sluice-http1", "sluice-contract", "sluice-snapshot"]),
+    ("controlplane", &["sluice-arguments", "sluice-contract", "sluice-snapshot"]),
+    ("ctl", &["sluice-arguments", "sluice-contract", "sluice-snapshot", "sluice-dataplane", "sluice-controlplane"]),
 ];
 
 /// The data plane's modules, lowest first: one imports only from those before it.
