@@ -177,7 +177,7 @@ fn model_page(result: &Node, method: Method) -> Result<Vec<String>, ListError> {
         let Node::Object(members) = item else { return None };
         let mut names = members.iter().filter(|(name, _)| name == key).map(|(_, value)| value);
         match (names.next(), names.next()) {
-            (Some(Node::Text(name)), None) => Some(name.clone()),
+            (Some(Node::Text(name)), None) if !name.is_empty() => Some(name.clone()),
             _ => None,
         }
     };
