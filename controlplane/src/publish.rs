@@ -50,4 +50,9 @@ impl Publisher {
     pub fn head(&self) -> u64 {
         self.desired.borrow().revision
     }
+
+    /// Tells of every head.
+    pub(crate) fn heads(&self) -> watch::Receiver<Arc<Desired>> {
+        self.desired.clone()
+    }
 }

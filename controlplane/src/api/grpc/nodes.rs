@@ -32,11 +32,12 @@ pub(in crate::api) fn watch(
 ) -> ReceiverStream<Result<v1::WatchResponse, Status>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     tokio::spawn(async move {
-        let mut changes = publisher.nodes().changes();
+        let (mut changes, mut heads) = (publisher.nodes().changes(), publisher.heads());
         let mut ended = pin!(told(publisher.nodes().ending()));
         let revision = if revision == 0 { publisher.head() } else { revision };
         loop {
             changes.mark_unchanged();
+            heads.mark_unchanged();
             let nodes = publisher.nodes().status(revision.max(publisher.head()));
             let judged = |node: &v1::NodeStatus| node.revision.max(node.rejected_revision) >= revision;
             // before the publisher has it, nobody can have judged it
@@ -51,6 +52,8 @@ pub(in crate::api) fn watch(
                     return;
                 }
                 changed = changes.changed() => if changed.is_err() { return },
+                // where there is no node, nothing else changes
+                changed = heads.changed() => if changed.is_err() { return },
             }
         }
     });
