@@ -14,9 +14,9 @@ from upstream import Upstream
 KEY = "count-key"
 # until connections, buffers and catalogues are as they stay
 WARM = 40
-# how far two counts of the same requests may lie apart, and how often they are taken
+# how far the two smallest counts of the same requests may lie apart, and how often they are taken
 AGREE = 0.01
-MOST = 6
+MOST = 10
 # seconds
 REST = 1
 
@@ -64,7 +64,7 @@ class Gateway:
         return self.process.take().times(1 / REST)
 
     def count(self, asked):
-        """Per request, once two counts agree."""
+        """Per request, once the two smallest counts agree: what the gateway does beside the requests only adds."""
         prepared = self.client.prepare(asked.era, asked.door, asked.method, **asked.params)
         self.repeat(asked, prepared, min(WARM, asked.times))
         self.process.take()
@@ -75,9 +75,8 @@ class Gateway:
             idle = self.idle.times(time.monotonic() - begin)
             seen.append(self.process.take().less(idle).times(1 / asked.times))
             seen.sort()
-            for one, another in zip(seen, seen[1:]):
-                if another.instructions - one.instructions <= AGREE * one.instructions:
-                    return one.least(another)
+            if len(seen) > 1 and seen[1].instructions - seen[0].instructions <= AGREE * seen[0].instructions:
+                return seen[0].least(seen[1])
         raise Failed(f"{asked.name}: no two counts agree: {[round(each.instructions) for each in seen]}")
 
     def repeat(self, asked, prepared, times):

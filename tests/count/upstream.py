@@ -56,6 +56,8 @@ def reply(verb, path, body):
     if "id" not in message:
         return empty("202 Accepted")
     text = written(path, message)
+    if message["method"] == "subscriptions/listen":
+        return STREAM + chunk(event(acknowledged(message)))
     opening = message["method"] == "initialize"
     session = "Mcp-Session-Id: 4e0bd1d1a5f8\r\n" if opening else ""
     return events(session, text) if path.startswith("/legacy-sse/") else json_body(session, text)
@@ -98,9 +100,24 @@ def json_body(session, text):
 
 
 def events(session, text):
-    event = b"event: message\ndata: %s\n\n" % text
     head = b"HTTP/1.1 200 OK\r\n%sContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" % session.encode()
-    return head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(event), event)
+    return head + chunk(event(text)) + b"0\r\n\r\n"
+
+
+def event(text):
+    return b"event: message\ndata: %s\n\n" % text
+
+
+def chunk(piece):
+    return b"%x\r\n%s\r\n" % (len(piece), piece)
+
+
+def acknowledged(message):
+    """What a stream of changes begins with."""
+    meta = {"io.modelcontextprotocol/subscriptionId": message["id"]}
+    params = {"notifications": message["params"]["notifications"], "_meta": meta}
+    told = {"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": params}
+    return compact(told).encode()
 
 
 def on_stdio(path):
