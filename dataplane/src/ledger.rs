@@ -8,7 +8,7 @@ mod sealed;
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
@@ -38,12 +38,6 @@ pub(crate) struct Ledger {
     key_file: KeyFile,
     /// The newest first: it seals, and all open.
     keys: ArcSwap<Vec<LessSafeKey>>,
-    /// The newest generation that was written. Held while writing: one that waits for the disk is never written over a later one.
-    newest: Mutex<u64>,
-    /// The same of what was told of the fleet, by its number.
-    newest_fleet: Mutex<u64>,
-    /// The same of who may come in.
-    newest_entitled: Mutex<u64>,
 }
 
 /// Why a ledger is not read.
@@ -67,16 +61,7 @@ impl Ledger {
         let file = SealedFile::new(state_dir.join(LEDGER), HEADER, node);
         let fleet = SealedFile::new(state_dir.join("fleet"), FLEET_HEADER, node);
         let entitled = SealedFile::new(state_dir.join("entitled"), ENTITLED_HEADER, node);
-        Ok(Self {
-            file,
-            fleet,
-            entitled,
-            key_file,
-            keys: ArcSwap::from_pointee(ready(&keys)),
-            newest: Mutex::default(),
-            newest_fleet: Mutex::default(),
-            newest_entitled: Mutex::default(),
-        })
+        Ok(Self { file, fleet, entitled, key_file, keys: ArcSwap::from_pointee(ready(&keys)) })
     }
 
     /// The keys, if they have changed.
@@ -87,10 +72,7 @@ impl Ledger {
     /// Goes by other keys, and seals what was written with the newest of them, so that the others can go. Waits for the disk.
     pub(crate) fn exchange(&self, keys: &Keys) {
         let before = self.keys.swap(Arc::new(ready(keys)));
-        let files =
-            [(&self.file, &self.newest), (&self.fleet, &self.newest_fleet), (&self.entitled, &self.newest_entitled)];
-        for (file, writing) in files {
-            let _writing = writing.lock().unwrap_or_else(PoisonError::into_inner);
+        for file in [&self.file, &self.fleet, &self.entitled] {
             let path = file.path.display();
             match file.reseal(&self.keys.load(), &before) {
                 Ok(true) => tracing::info!(%path, "the ledger is sealed with the newest key"),
@@ -107,18 +89,12 @@ impl Ledger {
 
     /// Replaces what was written, unless that is newer: whoever reads it sees the old content or the new one, also after a crash.
     pub(crate) fn write(&self, manifest: &v1::Manifest, chunks: &Chunks) -> io::Result<()> {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if manifest.generation < *newest {
-            return Ok(());
-        }
         let mut content = manifest.encode_length_delimited_to_vec();
         for (name, bytes) in chunks {
             let part = v1::Part { chunk: name.to_wire(), bytes: bytes.clone(), last: true };
             part.encode_length_delimited(&mut content).map_err(io::Error::other)?;
         }
-        self.file.replace(&self.keys.load(), content)?;
-        *newest = manifest.generation;
-        Ok(())
+        self.file.keep(&self.keys, manifest.generation, content)
     }
 
     /// What was last known of the fleet, or `None`.
@@ -128,13 +104,7 @@ impl Ledger {
 
     /// Keeps what was told of the fleet, unless something later is kept; `number` counts what is told. Waits for the disk.
     pub(crate) fn keep_fleet(&self, fleet: &v1::Fleet, number: u64) -> io::Result<()> {
-        let mut newest = self.newest_fleet.lock().unwrap_or_else(PoisonError::into_inner);
-        if number < *newest {
-            return Ok(());
-        }
-        self.fleet.replace(&self.keys.load(), fleet.encode_to_vec())?;
-        *newest = number;
-        Ok(())
+        self.fleet.keep(&self.keys, number, fleet.encode_to_vec())
     }
 
     /// Who may come in as far as was last told, or `None`.
@@ -144,13 +114,7 @@ impl Ledger {
 
     /// Keeps who may come in, as [`keep_fleet`](Self::keep_fleet) does.
     pub(crate) fn keep_entitled(&self, entitled: &v1::Entitled, number: u64) -> io::Result<()> {
-        let mut newest = self.newest_entitled.lock().unwrap_or_else(PoisonError::into_inner);
-        if number < *newest {
-            return Ok(());
-        }
-        self.entitled.replace(&self.keys.load(), entitled.encode_to_vec())?;
-        *newest = number;
-        Ok(())
+        self.entitled.keep(&self.keys, number, entitled.encode_to_vec())
     }
 }
 

@@ -423,6 +423,9 @@ pub(crate) const INVENTORY_TITLE_CHARS: usize = 80;
 pub(crate) const INVENTORY_DESCRIPTION_CHARS: usize = 200;
 /// How long a node that ends waits until the control plane has heard its last report: some round trips, far away.
 pub(crate) const UPLINK_FAREWELL: Duration = Duration::from_secs(1);
+/// How long who may come in may take to be on the disk before the control plane hears that it counts, which it does: a disk that
+/// hangs leaves time to hear of a revocation within a second.
+pub(crate) const ENTITLED_KEPT: Duration = Duration::from_millis(500);
 /// How often the control plane is told how the node is.
 pub(crate) const REPORT: Duration = Duration::from_secs(5);
 

@@ -10,7 +10,7 @@ use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::{Client, Era};
 use sluice_tests::control::{Admin, code};
 use sluice_tests::fleet::object;
-use sluice_tests::node::{Start, seen};
+use sluice_tests::node::{Start, seen, status};
 use sluice_tests::server::Server;
 use sluice_tests::{ControlPlane, Node, Session, wait};
 use tonic::Code;
@@ -148,6 +148,30 @@ async fn who_is_taken_away_is_refused_by_a_node_that_refuses_the_revision_also_w
     assert!(!takes(&node, &bad).await && !takes(&node, CAROL).await && takes(&node, &good).await);
     let raw = std::fs::read(node.state().join("entitled")).unwrap();
     assert!(!raw.windows(5).any(|bytes| bytes == b"alice"), "it is sealed");
+}
+
+#[tokio::test]
+async fn that_somebody_is_taken_away_is_told_when_it_is_kept_or_the_disk_was_waited_for() {
+    let (control, server) = (ControlPlane::empty().await, Server::start(Era::Legacy, &Catalogue::new("one").tools(1)));
+    let admin = control.admin().await;
+    applied(&admin, "server", "one", &server.config()).await;
+    applied(&admin, "features", "features", &json!({ "authentication": true })).await;
+    let key = key(&admin, "mallory").await;
+    let node = Node::of(&control, "edge", &[]).await.ready().await;
+    after(Instant::now(), "the key is good", async || takes(&node, &key).await).await;
+    unfit(&control, &admin).await;
+    seen(&control, "edge", "told", |seen| seen.entitled_revision == seen.rejected_revision).await;
+    // a pipe that nobody reads, in the place of the file that is kept: writing it never begins
+    let pipe = node.state().join("entitled.new");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let before = status(&control, "edge").await.unwrap().entitled_revision;
+    let since = Instant::now();
+    admin.client().revoke_token(admin.with(v1::RevokeTokenRequest { token: "mallory".into() })).await.unwrap();
+    let took = after(since, "the key is refused", async || !takes(&node, &key).await).await;
+    assert!(took < BOUND, "{took:?}");
+    let told =
+        after(since, "it is told", async || status(&control, "edge").await.unwrap().entitled_revision > before).await;
+    assert!(told >= Duration::from_millis(500), "before it was kept, after {told:?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce};
 
 use super::Broken;
@@ -19,11 +21,13 @@ pub(super) struct SealedFile {
     /// What it begins with: what it is, and the number of its format.
     header: &'static [u8],
     node: String,
+    /// The number of what was written last. Held while writing: what waits for the disk is never written over something later.
+    newest: Mutex<u64>,
 }
 
 impl SealedFile {
     pub(super) fn new(path: PathBuf, header: &'static [u8], node: &str) -> Self {
-        Self { path, header, node: node.to_owned() }
+        Self { path, header, node: node.to_owned(), newest: Mutex::default() }
     }
 
     /// What is there, as `open` understands it; `None`: nothing. What cannot be used is set aside, for whoever wants to know why.
@@ -47,8 +51,20 @@ impl SealedFile {
         }
     }
 
-    /// Seals content with the first key and puts it in the place of what was written. One at a time.
-    pub(super) fn replace(&self, keys: &[LessSafeKey], mut content: Vec<u8>) -> io::Result<()> {
+    /// Seals content with the first key and puts it in the place of what was written, unless that has a higher number.
+    pub(super) fn keep(&self, keys: &ArcSwap<Vec<LessSafeKey>>, number: u64, content: Vec<u8>) -> io::Result<()> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if number < *newest {
+            return Ok(());
+        }
+        // not before it is our turn: they may have been exchanged since
+        self.replace(&keys.load(), content)?;
+        *newest = number;
+        Ok(())
+    }
+
+    /// One at a time.
+    fn replace(&self, keys: &[LessSafeKey], mut content: Vec<u8>) -> io::Result<()> {
         let nonce = seal::random::<NONCE>();
         let newest = keys.first().ok_or_else(|| io::Error::other("there is no key"))?;
         newest
@@ -66,6 +82,7 @@ impl SealedFile {
 
     /// Seals what was written with the first of `keys`; `before` opens it, if they do not. `false`: there is nothing.
     pub(super) fn reseal(&self, keys: &[LessSafeKey], before: &[LessSafeKey]) -> io::Result<bool> {
+        let _writing = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let sealed = match fs::read(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             read => read?,

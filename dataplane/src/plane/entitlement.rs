@@ -15,8 +15,8 @@ pub(crate) struct Entitlement(Mutex<State>);
 struct State {
     now: Option<Arc<Entitled>>,
     planes: Option<watch::Sender<Arc<Plane>>>,
-    /// The revision of what the control plane told in this life of the process.
-    told: u64,
+    /// The revision of what the control plane told in this life of the process, once it was kept.
+    counts: u64,
 }
 
 impl Entitlement {
@@ -36,17 +36,6 @@ impl Entitlement {
         }
     }
 
-    /// Goes by what was known last, until the control plane tells.
-    pub(crate) fn recall(&self, entitled: Entitled) {
-        self.go_by(entitled, 0);
-    }
-
-    /// Goes by what the control plane tells: from the next request on, on every worker.
-    pub(crate) fn tell(&self, entitled: Entitled) {
-        let revision = entitled.revision;
-        self.go_by(entitled, revision);
-    }
-
     /// Everybody who is in is looked at again.
     pub(crate) fn look_again(&self) {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,16 +45,21 @@ impl Entitlement {
         }
     }
 
-    /// The revision of what it goes by; 0: nothing was told.
-    pub(crate) fn revision(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).told
+    /// What the control plane told by this revision is kept, and counts from now on.
+    pub(crate) fn counts(&self, revision: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).counts = revision;
     }
 
-    fn go_by(&self, entitled: Entitled, told: u64) {
+    /// The revision of what was told and is kept; 0: nothing was told.
+    pub(crate) fn revision(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).counts
+    }
+
+    /// Goes by what the control plane tells, or told last: from the next request on, on every worker.
+    pub(crate) fn go_by(&self, entitled: Entitled) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let entitled = Arc::new(entitled);
         state.now = Some(Arc::clone(&entitled));
-        state.told = told;
         let Some(planes) = &state.planes else { return };
         let runs = Arc::clone(&planes.borrow());
         let may = runs.within(Some(&entitled));

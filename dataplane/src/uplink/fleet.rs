@@ -1,6 +1,7 @@
 //! What a control plane tells beside what a node is to run, and where that goes: to the links, to the limits, to the keys of sessions, to
 //! whoever lets clients in, and to the disk, so that it holds while nobody tells.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -78,32 +79,40 @@ impl Fleet {
             self.adopt(&fleet, false);
         }
         if let Some(entitled) = self.ledger.as_ref().and_then(|ledger| ledger.entitled()) {
-            self.entitlement.recall(Entitled::of(&entitled));
+            self.entitlement.go_by(Entitled::of(&entitled));
         }
     }
 
-    /// The control plane told who may come in. That counts at once, and is kept when the disk gets to it.
-    pub(super) fn told_entitled(&self, entitled: v1::Entitled) {
-        self.entitlement.tell(Entitled::of(&entitled));
-        let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let Some(ledger) = self.ledger.clone() else { return };
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = ledger.keep_entitled(&entitled, number) {
-                tracing::error!(%error, "who may come in cannot be kept: without a control plane this node would start with whom it let in before");
-            }
-        });
+    /// The control plane told who may come in. That counts at once; the future is done when the disk has it, or cannot.
+    pub(super) fn told_entitled(&self, entitled: v1::Entitled) -> impl Future<Output = ()> + use<> {
+        self.entitlement.go_by(Entitled::of(&entitled));
+        self.keep("who may come in", move |ledger, number| ledger.keep_entitled(&entitled, number))
     }
 
     /// The control plane told this. It is kept when the disk gets to it.
     pub(super) fn told(&self, fleet: v1::Fleet) {
         self.adopt(&fleet, true);
+        drop(self.keep("what is known of the fleet", move |ledger, number| ledger.keep_fleet(&fleet, number)));
+    }
+
+    /// Begins to write what was told, numbered; the future is done when that has come to an end.
+    fn keep<W>(&self, what: &'static str, write: W) -> impl Future<Output = ()> + use<W>
+    where
+        W: FnOnce(&Ledger, u64) -> io::Result<()> + Send + 'static,
+    {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let Some(ledger) = self.ledger.clone() else { return };
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = ledger.keep_fleet(&fleet, number) {
-                tracing::error!(%error, "what is known of the fleet cannot be kept: without a control plane this node would start with what it knew before");
-            }
+        let writing = self.ledger.clone().map(|ledger| {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = write(&ledger, number) {
+                    tracing::error!(%error, "{what} cannot be kept: without a control plane this node would start with what it knew before");
+                }
+            })
         });
+        async move {
+            if let Some(writing) = writing {
+                let _ = writing.await;
+            }
+        }
     }
 
     /// The control plane is not heard any more.

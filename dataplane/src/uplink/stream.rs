@@ -150,8 +150,11 @@ impl Stream<'_> {
                 Ok(())
             }
             Some(Told::Entitled(entitled)) => {
-                self.link.fleet.told_entitled(entitled);
-                // somebody waits to hear that it counts
+                let revision = entitled.revision;
+                let kept = self.link.fleet.told_entitled(entitled);
+                // somebody waits to hear that it counts, also if this node starts again with nobody to tell it
+                let _ = tokio::time::timeout(limit::ENTITLED_KEPT, kept).await;
+                self.link.fleet.entitlement.counts(revision);
                 self.report().await
             }
             Some(Told::Heard(heard)) => {
