@@ -29,6 +29,14 @@ pub fn notification(method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "method": method, "params": params })
 }
 
+/// What answers a `subscriptions/listen` first: all that was asked for is told.
+#[must_use]
+pub fn acknowledged(listen: &Value) -> Value {
+    let meta = json!({ SUBSCRIPTION_KEY: listen["id"] });
+    let params = json!({ "_meta": meta, "notifications": listen["params"]["notifications"] });
+    notification("notifications/subscriptions/acknowledged", params)
+}
+
 /// A response with a result.
 #[must_use]
 pub fn response(id: &Value, result: Value) -> Value {

@@ -217,12 +217,9 @@ impl State {
             Some("subscriptions/listen") => {
                 let (pipe, answer) = Answer::stream("text/event-stream");
                 let (filter, id) = (message["params"]["notifications"].clone(), message["id"].clone());
-                let params = json!({ "_meta": { SUBSCRIPTION_KEY: id }, "notifications": filter });
                 let (first, listener) = (pipe.clone(), Listener { session: String::new(), id, filter, pipe });
                 self.listen(listener);
-                tokio::spawn(async move {
-                    first.event(&message::notification("notifications/subscriptions/acknowledged", params)).await
-                });
+                tokio::spawn(async move { first.event(&message::acknowledged(&message)).await });
                 Some(answer)
             }
             _ => self.usual(received, &message),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::until;
 use crate::upstream::{Answer, Legacy, Pipe};
 
-/// A legacy server; its tool `work` says what the test says, on a stream of events without ids.
+/// A legacy server; its tool `work` says what the test says.
 pub struct Works {
     /// The server.
     pub server: Legacy,
@@ -15,14 +15,24 @@ pub struct Works {
 }
 
 impl Works {
-    /// Starts it.
+    /// Starts it; it answers on a stream of events without ids.
     #[must_use]
     pub fn start() -> Self {
+        Self::answering("text/event-stream")
+    }
+
+    /// Starts it; it answers with a document, whose head is sent at once.
+    #[must_use]
+    pub fn json() -> Self {
+        Self::answering("application/json")
+    }
+
+    fn answering(kind: &'static str) -> Self {
         let calls: Arc<Mutex<Vec<(Value, Pipe)>>> = Arc::default();
         let own = Arc::clone(&calls);
         let server = Legacy::scripted(move |received| {
             (received.tool() == "work").then(|| {
-                let (pipe, answer) = Answer::stream("text/event-stream");
+                let (pipe, answer) = Answer::stream(kind);
                 own.lock().unwrap().push((received.message()["id"].clone(), pipe));
                 answer
             })

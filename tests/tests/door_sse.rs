@@ -15,6 +15,7 @@ use sluice_tests::peer::Peer;
 use sluice_tests::sse::Sse;
 use sluice_tests::upstream::{Answer, Legacy};
 use sluice_tests::wait::soon;
+use sluice_tests::works::Works;
 use sluice_tests::{Call, Gateway, Session, process, until, wait};
 
 const PATH: &str = "/servers/one/sse";
@@ -292,31 +293,23 @@ async fn a_client_that_does_not_read_is_fed_no_further_and_disturbs_nobody() {
 
 #[tokio::test]
 async fn a_drain_lets_calls_finish_and_ends_streams_in_order() {
-    let server = Legacy::scripted(|received| {
-        let id = received.message()["id"].clone();
-        (received.tool() == "late").then(|| {
-            let (pipe, answer) = Answer::stream("application/json");
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_secs(2)).await;
-                pipe.send(message::response(&id, message::text("late")).to_string()).await;
-            });
-            answer
-        })
-    });
-    let (mut gateway, mut client) = ready(server.config()).await;
+    let works = Works::json();
+    let (mut gateway, mut client) = ready(works.server.config()).await;
     let mut idle = Sse::open(gateway.port, PATH).await;
-    client.send(&message::call("late", 1, json!({}))).await;
-    server.receives("the call", |received| received.tool() == "late").await;
+    client.send(&message::call("work", 1, json!({}))).await;
+    let (id, pipe) = works.call().await;
     let start = Instant::now();
     gateway.signal(Signal::TERM);
     assert!(idle.events.rest().await.is_empty());
-    assert_eq!(client.answer(&json!(1)).await.0["result"]["content"][0]["text"], "late");
+    pipe.send(message::response(&id, message::text("worked")).to_string()).await;
+    drop(pipe);
+    assert_eq!(client.answer(&json!(1)).await.0["result"]["content"][0]["text"], "worked");
     let last = soon("the last event", client.events.event()).await.expect("when to come back");
     assert!(last.retry.is_some(), "{last:?}");
     assert!(client.events.rest().await.is_empty());
     assert_eq!(gateway.ended().await.code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
-    server.receives("the end of the session", |received| received.verb == "DELETE").await;
+    works.server.receives("the end of the session", |received| received.verb == "DELETE").await;
 }
 
 #[tokio::test]

@@ -86,12 +86,10 @@ async fn notifications_of_a_subscription_carry_its_id_and_a_drain_ends_it_with_a
         let message = received.message();
         (message["method"] == "subscriptions/listen").then(|| {
             let meta = json!({ SUBSCRIPTION_KEY: message["id"] });
-            let params = json!({ "_meta": meta, "notifications": message["params"]["notifications"] });
-            let acknowledged = message::notification("notifications/subscriptions/acknowledged", params);
             let changed = message::notification("notifications/tools/list_changed", json!({ "_meta": meta }));
             let (pipe, answer) = Answer::stream("text/event-stream");
             tokio::spawn(async move {
-                pipe.event(&acknowledged).await;
+                pipe.event(&message::acknowledged(&message)).await;
                 pipe.event(&changed).await;
                 pipe.closed().await;
             });

@@ -2,8 +2,6 @@
 //! answer goes to the one server that asked.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::Era;
@@ -122,7 +120,6 @@ async fn a_question_that_is_withdrawn_is_withdrawn_under_the_id_the_client_knows
                     pipe.event(&json!({ "jsonrpc": "2.0", "id": "q", "method": "roots/list", "params": {} })).await;
                     let gone = json!({ "requestId": "q", "reason": name });
                     pipe.event(&message::notification("notifications/cancelled", gone)).await;
-                    tokio::time::sleep(Duration::from_millis(50)).await;
                     pipe.event(&message::response(&id, message::text("ended"))).await;
                 });
                 answer

@@ -8,6 +8,7 @@ use serde_json::json;
 use sluice_tests::gateway::Start;
 use sluice_tests::message::{self, LEGACY};
 use sluice_tests::upstream::{Answer, Legacy};
+use sluice_tests::works::Works;
 use sluice_tests::{Call, Gateway, Session, until, wait};
 
 const PATH: &str = "/servers/one/mcp";
@@ -91,21 +92,19 @@ async fn an_idle_session_expires_and_the_server_is_told() {
 
 #[tokio::test]
 async fn a_call_in_flight_keeps_its_session() {
-    let server = Legacy::scripted(|received| {
-        let id = received.message()["id"].clone();
-        (received.tool() == "late").then(|| {
-            let (pipe, answer) = Answer::stream("application/json");
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_secs(4)).await;
-                pipe.send(message::response(&id, message::text("late")).to_string()).await;
-            });
-            answer
-        })
-    });
+    let works = Works::json();
     let limits = json!({ "limits": { "session_idle_seconds": 1 } });
-    let gateway = Start::new(json!({ "proxy": limits, "servers": { "one": server.config() } })).ready().await;
+    let gateway = Start::new(json!({ "proxy": limits, "servers": { "one": works.server.config() } })).ready().await;
     let session = Session::open(gateway.port, PATH).await;
-    assert_eq!(session.call("late", json!({})).await.result()["content"][0]["text"], "late");
+    let finish = async {
+        let (id, pipe) = works.call().await;
+        // another one, begun after the call, was idle for longer than it may be
+        Session::open(gateway.port, PATH).await;
+        works.server.receives("its end", |received| received.verb == "DELETE").await;
+        pipe.send(message::response(&id, message::text("worked")).to_string()).await;
+    };
+    let (reply, ()) = tokio::join!(session.call("work", json!({})), finish);
+    assert_eq!(reply.result()["content"][0]["text"], "worked");
     assert_eq!(session.call("echo", json!({})).await.status, 200);
 }
 

@@ -77,18 +77,24 @@ async fn holder(cluster: &RedisCluster) -> (usize, String) {
     panic!("nobody has the session");
 }
 
-#[tokio::test]
-async fn masters_share_the_sessions_and_any_gateway_serves_them() {
-    let (server, cluster) = (Legacy::start(), RedisCluster::start().await);
-    let (here, there) = (cluster.gateway(&one(&server)).await, cluster.gateway_of_few_rights(&one(&server)).await);
+/// Forty sessions that each master has a part of and both gateways serve, opened at the first.
+async fn spread(cluster: &RedisCluster, [here, there]: [&Gateway; 2]) -> Vec<Session> {
     let sessions = join_all((0..40).map(|_| Session::open(here.port, PATH))).await;
     for node in 0..3 {
         assert!(!cluster.sessions(node).await.is_empty(), "each master has some");
     }
-    for at in [&there, &here] {
+    for at in [there, here] {
         let replies = join_all(sessions.iter().map(|session| call(session, at))).await;
         assert!(replies.iter().all(is_served), "{replies:?}");
     }
+    sessions
+}
+
+#[tokio::test]
+async fn masters_share_the_sessions_and_any_gateway_serves_them() {
+    let (server, cluster) = (Legacy::start(), RedisCluster::start().await);
+    let (here, there) = (cluster.gateway(&one(&server)).await, cluster.gateway_of_few_rights(&one(&server)).await);
+    let sessions = spread(&cluster, [&here, &there]).await;
     assert_eq!(server.got("initialize").len(), 40, "nothing was opened again");
     let elsewhere: Vec<_> = sessions.iter().map(|session| session.at(there.port)).collect();
     join_all(elsewhere.iter().map(Session::delete)).await;
@@ -193,14 +199,7 @@ async fn nobody_goes_on_with_what_a_master_that_stood_still_believes() {
 async fn a_cluster_behind_tls_is_known_by_the_names_its_nodes_give_themselves() {
     let (server, mut cluster) = (Legacy::start(), RedisCluster::encrypted().await);
     let (here, there) = (cluster.gateway(&one(&server)).await, cluster.gateway(&one(&server)).await);
-    let sessions = join_all((0..40).map(|_| Session::open(here.port, PATH))).await;
-    for node in 0..3 {
-        assert!(!cluster.sessions(node).await.is_empty(), "each master has some");
-    }
-    for at in [&there, &here] {
-        let replies = join_all(sessions.iter().map(|session| call(session, at))).await;
-        assert!(replies.iter().all(is_served), "{replies:?}");
-    }
+    let sessions = spread(&cluster, [&here, &there]).await;
     cluster.replicated(40).await;
     cluster.nodes[0].kill().await;
     let all = async || {

@@ -1,16 +1,14 @@
 //! Clients that are slow, silent or stuck cost the others nothing and do not stay for ever.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use sluice_tests::flood::{Flood, Poured};
 use sluice_tests::http2::Http2;
 use sluice_tests::raw::Raw;
-use sluice_tests::upstream::{Answer, Legacy};
-use sluice_tests::wait::within;
+use sluice_tests::upstream::Legacy;
 use sluice_tests::works::Works;
 use sluice_tests::{Call, Gateway, Session, message, process, until, wait};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -101,38 +99,15 @@ async fn what_counts_in_the_byte_budget_is_what_came_not_what_was_announced() {
 
 #[tokio::test]
 async fn a_client_that_never_reads_holds_back_its_own_stream_only() {
-    let sent = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&sent);
-    let server = Legacy::scripted(move |received| {
-        (received.tool() == "endless").then(|| {
-            let (pipe, answer) = Answer::stream("text/event-stream");
-            let count = Arc::clone(&count);
-            tokio::spawn(async move {
-                let note = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "data": "x".repeat(60_000) } });
-                while pipe.event(&note).await {
-                    count.fetch_add(60_000, Ordering::SeqCst);
-                }
-            });
-            answer
-        })
-    });
-    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let flood = Flood::start();
+    let gateway = Gateway::with(json!({ "one": flood.server.config() })).await;
     let stuck = Session::open(gateway.port, PATH).await;
     let before = process::peak_kib(gateway.pid());
     let mut streams = Vec::new();
     for _ in 0..2 {
         streams.push(stuck.stream("endless", json!({})).await);
     }
-    // The server comes to a halt once the kernel's buffers on the way, some 10 MB a stream, are full.
-    let mut last = (0, Instant::now());
-    within(Duration::from_secs(40), "the server is held back", || {
-        let now = sent.load(Ordering::SeqCst);
-        if now != last.0 {
-            last = (now, Instant::now());
-        }
-        (now > 0 && last.1.elapsed() > Duration::from_millis(800)).then_some(())
-    })
-    .await;
+    flood.held_back().await;
     let other = Session::open(gateway.port, PATH).await;
     for n in 0..50 {
         assert_eq!(other.call("echo", json!({ "n": n })).await.status, 200);
@@ -191,22 +166,9 @@ async fn a_stream_that_nobody_reads_leaves_the_server_at_once_when_a_newer_one_t
         let older = if http2 { client.open(&standing).await } else { standing.open(gateway.port).await };
         assert_eq!(older.status, 200);
         let pipe = server.stream().await;
-        let sent = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&sent);
-        let flood = tokio::spawn(async move {
-            while pipe.event(&note(0)).await {
-                count.fetch_add(1, Ordering::SeqCst);
-            }
-        });
-        let mut last = (0, Instant::now());
-        within(Duration::from_secs(40), "the server is held back", || {
-            let now = sent.load(Ordering::SeqCst);
-            if now != last.0 {
-                last = (now, Instant::now());
-            }
-            (now > 0 && last.1.elapsed() > Duration::from_millis(800)).then_some(())
-        })
-        .await;
+        let poured = Poured::default();
+        let flood = poured.pour(pipe, note(0));
+        poured.held_back().await;
         let newer = session.listen(None).await;
         assert_eq!(newer.status, 200, "HTTP/2: {http2}");
         wait::soon("the older stream has left the server", flood).await.unwrap();

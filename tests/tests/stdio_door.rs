@@ -208,12 +208,9 @@ async fn the_end_of_input_ends_what_listens_with_its_result_and_at_once() {
     let server = Modern::scripted(|received| {
         let message = received.message();
         (message["method"] == "subscriptions/listen").then(|| {
-            let meta = json!({ SUBSCRIPTION_KEY: message["id"] });
-            let params = json!({ "_meta": meta, "notifications": message["params"]["notifications"] });
-            let acknowledged = message::notification("notifications/subscriptions/acknowledged", params);
             let (pipe, answer) = Answer::stream("text/event-stream");
             tokio::spawn(async move {
-                pipe.event(&acknowledged).await;
+                pipe.event(&message::acknowledged(&message)).await;
                 pipe.closed().await;
             });
             answer

@@ -9,39 +9,26 @@ use rustix::process::Signal;
 use serde_json::json;
 use sluice_tests::gateway::Start;
 use sluice_tests::message;
-use sluice_tests::upstream::{Answer, Legacy};
+use sluice_tests::upstream::Legacy;
 use sluice_tests::wait::soon;
+use sluice_tests::works::Works;
 use sluice_tests::{Call, Gateway, Session, until, wait};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const PATH: &str = "/servers/one/mcp";
 
-/// A tool that takes two seconds.
-fn late() -> Legacy {
-    Legacy::scripted(|received| {
-        let id = received.message()["id"].clone();
-        (received.tool() == "late").then(|| {
-            let (pipe, answer) = Answer::stream("application/json");
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_secs(2)).await;
-                pipe.send(message::response(&id, message::text("late")).to_string()).await;
-            });
-            answer
-        })
-    })
-}
-
 #[tokio::test]
 async fn sigterm_lets_calls_finish_warns_balancers_first_and_exits_with_0() {
-    let server = late();
+    let works = Works::json();
+    let server = &works.server;
     let mut gateway = Gateway::with(json!({ "one": server.config() })).await;
     let session = Session::open(gateway.port, PATH).await;
     let mut stream = session.listen(None).await;
-    let call = session.post(&message::call("late", 1, json!({})));
+    let call = session.post(&message::call("work", 1, json!({})));
     let (port, admin) = (gateway.port, gateway.admin);
     let waiting = tokio::spawn(async move { call.send_patiently(port).await });
-    server.receives("the call", |received| received.tool() == "late").await;
+    let (id, pipe) = works.call().await;
     let start = Instant::now();
     gateway.signal(Signal::TERM);
     let probe = Call::get("/readyz").bare();
@@ -57,7 +44,9 @@ async fn sigterm_lets_calls_finish_warns_balancers_first_and_exits_with_0() {
     let is_open = async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok();
     wait::becomes(Duration::from_millis(1500), "the listener closes", is_open, |open| !open).await;
     assert!(!waiting.is_finished(), "closed before the call is over");
-    assert_eq!(waiting.await.unwrap().result()["content"][0]["text"], "late");
+    pipe.send(message::response(&id, message::text("worked")).to_string()).await;
+    drop(pipe);
+    assert_eq!(waiting.await.unwrap().result()["content"][0]["text"], "worked");
     stream.rest().await;
     assert_eq!(gateway.ended().await.code(), Some(0));
     server.receives("the end of its session", |received| received.verb == "DELETE").await;
@@ -65,7 +54,7 @@ async fn sigterm_lets_calls_finish_warns_balancers_first_and_exits_with_0() {
 
 #[tokio::test]
 async fn who_is_connected_to_a_gateway_that_stops_is_answered() {
-    let server = late();
+    let server = Legacy::start();
     let mut gateway = Gateway::with(json!({ "one": server.config() })).await;
     let port = gateway.port;
     let answered: Vec<Arc<AtomicUsize>> = (0..32).map(|_| Arc::default()).collect();
@@ -93,17 +82,21 @@ async fn ask_until_refused(port: u16, answered: Arc<AtomicUsize>) {
 
 #[tokio::test]
 async fn drain_on_the_admin_port_does_the_same() {
-    let server = late();
+    let works = Works::json();
+    let server = &works.server;
     let mut gateway = Gateway::with(json!({ "one": server.config() })).await;
     let session = Session::open(gateway.port, PATH).await;
-    let call = session.post(&message::call("late", 1, json!({})));
+    let call = session.post(&message::call("work", 1, json!({})));
     let port = gateway.port;
     let waiting = tokio::spawn(async move { call.send_patiently(port).await });
-    server.receives("the call", |received| received.tool() == "late").await;
+    let (id, pipe) = works.call().await;
     assert_eq!(Call::get("/drain").bare().send(gateway.admin).await.status, 405, "a GET changes nothing");
     assert_eq!(gateway.admin("/readyz").await.status, 200);
     assert_eq!(Call::get("/drain").method("POST").bare().send(gateway.admin).await.status, 202);
     assert_eq!(gateway.admin("/readyz").await.status, 503);
+    assert!(!waiting.is_finished());
+    pipe.send(message::response(&id, message::text("worked")).to_string()).await;
+    drop(pipe);
     assert_eq!(waiting.await.unwrap().status, 200);
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.ended().await.code(), Some(0));

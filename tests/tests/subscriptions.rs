@@ -64,12 +64,8 @@ async fn a_modern_subscription_is_acknowledged_fed_and_ended_by_either_side() {
         (received.method() == "subscriptions/listen").then(|| {
             let message = received.message();
             let (pipe, answer) = Answer::stream("text/event-stream");
-            let (own, id) = (pipe.clone(), message["id"].clone());
-            tokio::spawn(async move {
-                let params =
-                    json!({ "_meta": { SUBSCRIPTION_KEY: id }, "notifications": message["params"]["notifications"] });
-                own.event(&message::notification("notifications/subscriptions/acknowledged", params)).await;
-            });
+            let own = pipe.clone();
+            tokio::spawn(async move { own.event(&message::acknowledged(&message)).await });
             kept.lock().unwrap().push((received.message()["id"].clone(), pipe));
             answer
         })

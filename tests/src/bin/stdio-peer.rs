@@ -139,14 +139,7 @@ impl Server {
                     &json!({ "resultType": "complete", "tools": tools, "ttlMs": 0, "cacheScope": "public" }),
                 );
             }
-            Some("subscriptions/listen") => {
-                let meta = json!({ "io.modelcontextprotocol/subscriptionId": message["id"] });
-                let filter = &message["params"]["notifications"];
-                let params = json!({ "_meta": meta, "notifications": filter });
-                say(
-                    &json!({ "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": params }),
-                );
-            }
+            Some("subscriptions/listen") => say(&sluice_tests::message::acknowledged(message)),
             Some("ping" | "logging/setLevel" | "resources/subscribe") => reply(message, &json!({})),
             Some(_) => refuse(message, -32601, "Method not found"),
         }
