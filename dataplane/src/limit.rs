@@ -485,6 +485,9 @@ pub(crate) const KEYS_KEPT: Duration = Duration::from_secs(7 * 86_400);
 /// A command to what keeps sessions, from its being sent to its answer: with what is around it, a client has its verdict within
 /// 300 ms.
 pub(crate) const STORE_DEADLINE: Duration = Duration::from_millis(250);
+/// How long after a node began to change a session it takes what it hears of a change for its own: the command's answer has come by
+/// then or never does. What somebody else changed meanwhile is found out as soon as the store answers.
+pub(crate) const OWN_CHANGE_TOLD: Duration = STORE_DEADLINE;
 /// Time for a connection to it to stand, TLS and names included.
 pub(crate) const STORE_CONNECT: Duration = Duration::from_millis(500);
 /// Time for a sentinel, or a node of a cluster, to say where Redis is: three of them are asked within the time for a connection.

@@ -196,6 +196,29 @@ async fn what_changed_nothing_of_a_session_or_was_done_here_takes_it_from_nobody
     }
 }
 
+#[tokio::test]
+async fn a_redis_that_stops_around_a_change_of_this_gateways_own_takes_the_session_from_nobody() {
+    let (server, redis) = (Legacy::start(), Redis::start().await);
+    let here = redis.gateway(&json!({ "servers": { "one": server.config() } })).await;
+    let session = Session::open(here.port, PATH).await;
+    for round in 0..60 {
+        let level = if round % 2 == 0 { "warning" } else { "error" };
+        let changed = session.request("logging/setLevel", json!({ "level": level }));
+        // at another moment each time: before it is asked, before it answers, before it is asked what is kept now
+        let stopped = async {
+            tokio::time::sleep(Duration::from_micros(100 * round)).await;
+            redis.signal(Signal::STOP);
+        };
+        let (changed, ()) = tokio::join!(changed, stopped);
+        assert!(matches!(changed.status, 200 | 503), "{changed:?}");
+        let at_hand = session.call("echo", json!({})).await;
+        assert_eq!(at_hand.status, 200, "in round {round}, after {}: {at_hand:?}", changed.status);
+        redis.signal(Signal::CONT);
+        let opened = async || initialize(&here).await.status;
+        wait::becomes(wait::SOON, "Redis is there again", opened, |status| *status == 200).await;
+    }
+}
+
 /// Whether somebody waits for Redis to do this, which it was told to put off.
 async fn waits(redis: &Redis, command: &str) -> bool {
     let clients: String = redis.ask(cmd("CLIENT").arg("LIST")).await;

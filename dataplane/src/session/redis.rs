@@ -118,6 +118,7 @@ impl Redis {
     pub(super) async fn replace(&self, id: &SessionId, from: u64, value: Vec<u8>) -> Result<Replaced, Down> {
         let mut script = cmd("EVAL");
         script.arg(REPLACE).arg(1).arg(self.name(id)).arg(&from.to_be_bytes()).arg(value);
+        self.copies.change(id);
         Ok(match self.write(id, &script).await? {
             Value::Int(_) => Replaced::Done,
             Value::BulkString(other) => Sealed::of(other).map_or(Replaced::Gone, Replaced::Other),
@@ -155,6 +156,7 @@ impl Redis {
             touch.arg(self.name(id)).arg(milliseconds(*life)).arg("GT");
             [(*id, touch), self.revision_of(id)]
         };
+        lives.iter().for_each(|(id, _)| self.copies.change(id));
         let Ok(answers) = self.answers(lives.iter().flat_map(touch).collect()).await else {
             // done or not: what it hid, nobody tells
             self.begin_again();
@@ -176,6 +178,11 @@ impl Redis {
         let mut question = cmd("GETRANGE");
         question.arg(self.name(id)).arg(0).arg(REVISION - 1);
         (*id, question)
+    }
+
+    /// A copy may be another one than what is kept.
+    pub(super) fn doubt(&self, tie: &Tie) {
+        self.copies.doubt(tie);
     }
 
     /// Any copy may have been changed without a word.

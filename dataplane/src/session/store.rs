@@ -360,7 +360,7 @@ impl Shared {
             // a copy of a generation that is over is good for nothing but being held over
             && redis.look(&session.id).changes != look.changes
         {
-            session.tie.doubt();
+            redis.doubt(&session.tie);
         }
     }
 

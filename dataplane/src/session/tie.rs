@@ -12,6 +12,8 @@ pub(crate) struct Tie {
     revision: AtomicU64,
     /// The generation of the line to the store in which the copy was found to be current; 0: it has to be read again.
     confirmed: AtomicU64,
+    /// When this node last began to change the record, in milliseconds of the store's copies; 0: never.
+    changing: AtomicU64,
     /// Should the record be gone, this node cannot know that another one told the server.
     owed: AtomicBool,
 }
@@ -51,6 +53,16 @@ impl Tie {
     pub(crate) fn note_unanswered(&self) {
         let noted = |confirmed| (confirmed != 0).then_some(confirmed | UNANSWERED);
         let _ = self.confirmed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, noted);
+    }
+
+    /// This node begins to change the record.
+    pub(crate) fn change(&self, now: u64) {
+        self.changing.store(now, Ordering::SeqCst);
+    }
+
+    /// When this node last began to change it.
+    pub(crate) fn changing(&self) -> u64 {
+        self.changing.load(Ordering::SeqCst)
     }
 
     /// This node may have removed the record, or missed that it went by itself.

@@ -21,6 +21,7 @@ const HEAPS: usize = 1024;
 pub(super) struct Copies {
     pub prefix: String,
     near: Arc<Memory>,
+    begun: Instant,
     doubted: Arc<Doubted>,
     heaps: Box<[AtomicU32]>,
     /// The generation that began last.
@@ -47,6 +48,7 @@ impl Copies {
         Self {
             prefix: prefix.to_owned(),
             near,
+            begun: Instant::now(),
             doubted,
             heaps: (0..HEAPS).map(|_| AtomicU32::new(0)).collect(),
             last: AtomicU64::new(0),
@@ -69,18 +71,49 @@ impl Copies {
         self.heap(id).fetch_add(1, Ordering::SeqCst);
     }
 
+    /// This node begins to change what is kept of a session, and will hear that it was changed.
+    pub(super) fn change(&self, id: &SessionId) {
+        if let Some(session) = self.near.get(id) {
+            session.tie.change(self.now());
+        }
+    }
+
+    /// What is kept of a session was changed: by somebody else, or by this node, which then knows what is kept. Redis does not say who
+    /// it was, and tells of two in one turn once: so the copy is held against it in any case.
     fn changed(&self, id: &SessionId) {
+        self.changed_by(id, |tie| self.doubt(tie));
+    }
+
+    fn changed_by(&self, id: &SessionId, doubt: impl FnOnce(&Tie)) {
         self.spoil(id);
         if let Some(session) = self.near.get(id) {
-            session.tie.doubt();
+            doubt(&session.tie);
             self.doubted.add([*id]);
         }
+    }
+
+    /// A copy may be another one than what is kept.
+    pub(super) fn doubt(&self, tie: &Tie) {
+        let own = match tie.changing() {
+            0 => false,
+            began => u128::from(self.now().saturating_sub(began)) <= limit::OWN_CHANGE_TOLD.as_millis(),
+        };
+        if own {
+            tie.note_unanswered();
+        } else {
+            tie.doubt();
+        }
+    }
+
+    /// Milliseconds, from 1 on.
+    fn now(&self) -> u64 {
+        self.begun.elapsed().as_millis() as u64 + 1
     }
 
     /// What is kept of a session has this revision now; `None`: nothing is kept. A copy of another one is to be looked at.
     pub(super) fn found(&self, id: &SessionId, revision: Option<u64>) {
         if self.near.get(id).is_some_and(|session| Some(session.tie.revision()) != revision) {
-            self.changed(id);
+            self.changed_by(id, Tie::doubt);
         }
     }
 
