@@ -10,6 +10,7 @@ use sluice_tests::catalogue::Catalogue;
 use sluice_tests::client::{Client, Era};
 use sluice_tests::control::{Admin, code};
 use sluice_tests::fleet::object;
+use sluice_tests::issuer::Issuer;
 use sluice_tests::node::{Start, seen, status};
 use sluice_tests::server::Server;
 use sluice_tests::{ControlPlane, Node, Session, wait};
@@ -148,6 +149,32 @@ async fn who_is_taken_away_is_refused_by_a_node_that_refuses_the_revision_also_w
     assert!(!takes(&node, &bad).await && !takes(&node, CAROL).await && takes(&node, &good).await);
     let raw = std::fs::read(node.state().join("entitled")).unwrap();
     assert!(!raw.windows(5).any(|bytes| bytes == b"alice"), "it is sealed");
+}
+
+#[tokio::test]
+async fn tokens_of_an_issuer_that_is_taken_away_are_refused_by_a_node_that_refuses_the_revision() {
+    let (control, server) = (ControlPlane::empty().await, Server::start(Era::Legacy, &Catalogue::new("one").tools(1)));
+    let (admin, gone, stays) = (control.admin().await, Issuer::start(), Issuer::start());
+    applied(&admin, "server", "one", &server.config()).await;
+    applied(&admin, "issuer", "gone", &gone.config(json!({}))).await;
+    applied(&admin, "issuer", "stays", &stays.config(json!({}))).await;
+    let node = Node::of(&control, "edge", &[]).await.ready().await;
+    let audience = format!("http://127.0.0.1:{}/mcp", node.port);
+    let [bad, good] = [&gone, &stays].map(|issuer| issuer.token(&audience, json!({})));
+    for token in [&bad, &good] {
+        after(Instant::now(), "the token is good", async || takes(&node, token).await).await;
+    }
+    unfit(&control, &admin).await;
+    let runs = node.revision().await;
+    let mut stream = Session::with(node.port, "/mcp", json!({}), Some(&bad)).await.listen(None).await;
+    deleted(&admin, "issuer", "gone").await;
+    let since = Instant::now();
+    let took = after(since, "its tokens are refused", async || !takes(&node, &bad).await).await;
+    assert!(took < BOUND, "{took:?}");
+    wait::soon("the stream ends", stream.rest()).await;
+    assert!(since.elapsed() < BOUND, "the stream ended after {:?}", since.elapsed());
+    assert!(takes(&node, &good).await, "those of another issuer are good");
+    assert_eq!(node.revision().await, runs, "the rest is as before");
 }
 
 #[tokio::test]

@@ -69,3 +69,51 @@ impl Entitled {
         names.is_some_and(|names| names.is_empty() || names.iter().any(|pattern| pattern.matches(name)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(names: Option<&[&str]>) -> Entitled {
+        let certificate_names = names.unwrap_or_default().iter().map(|name| (*name).to_owned()).collect();
+        Entitled::of(&v1::Entitled { certificates: names.is_some(), certificate_names, ..v1::Entitled::default() })
+    }
+
+    #[test]
+    fn certificates_are_of_nobody_of_some_or_of_everybody() {
+        let (nobody, some, everybody) = (of(None), of(Some(&["alice", "*.west"])), of(Some(&[])));
+        for (name, is_some) in [("alice", true), ("node.west", true), ("bob", false), ("", false)] {
+            assert!(!nobody.certificate(name) && everybody.certificate(name));
+            assert_eq!(some.certificate(name), is_some, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_configured_is_within_it_where_each_of_its_names_is() {
+        let configured = |names: &[&str]| names.iter().map(|name| Pattern::new(*name)).collect::<Vec<_>>();
+        for (entitled, names, within) in [
+            (of(None), &["alice"][..], false),
+            (of(None), &[], false),
+            (of(Some(&[])), &["alice"], true),
+            (of(Some(&[])), &[], true),
+            (of(Some(&["alice", "bob"])), &["bob"], true),
+            (of(Some(&["alice", "bob"])), &["bob", "carol"], false),
+            // of every name
+            (of(Some(&["alice"])), &[], false),
+        ] {
+            assert_eq!(entitled.certificates(configured(names).iter()), within, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_that_of_its_client_until_its_end() {
+        let told = |keys| v1::Entitled {
+            clients: vec![v1::Client { name: "alice".into(), keys, roles: Vec::new() }],
+            ..v1::Entitled::default()
+        };
+        let key = |digest: Vec<u8>| v1::Key { sha256: digest, expires_at: Some(u64::MAX) };
+        let entitled = Entitled::of(&told(vec![key(vec![7; 32]), key(vec![8; 31])]));
+        assert_eq!(entitled.keys.len(), 1, "what is no digest is nobody's");
+        assert_eq!(entitled.keys[&[7; 32]], ("alice".to_owned(), None), "an end too far away to be said is none");
+    }
+}
