@@ -16,6 +16,7 @@ use sluice_snapshot::model::Protocol;
 mod answered;
 mod ask;
 mod balanced;
+pub(crate) mod batch;
 pub(crate) mod call;
 mod conflict;
 mod curation;
@@ -57,6 +58,9 @@ type Outcome = Result<Reply, Refusal>;
 
 /// A POSTed message.
 pub(crate) async fn post(worker: &Rc<Worker>, mut arrival: Arrival, body: Bytes, held: Held) -> Outcome {
+    if batch::is_one(&body) {
+        return batch::take(worker, arrival, body, held).await;
+    }
     // scan: one pass, strict; what we saw is what the server sees
     let depth = arrival.plane.snapshot.limits.json_depth;
     let mut posted = match Posted::scan(body, held, ScanLimits { depth }) {

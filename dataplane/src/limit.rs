@@ -92,6 +92,8 @@ pub(crate) const UPSTREAM_IDLE_CONNECTIONS: usize = 256;
 pub(crate) const CALL_ABSOLUTE: Duration = Duration::from_secs(3600);
 /// A probe for a server's era: longer than a cold start of a hosted function, shorter than a person's patience.
 pub(crate) const PROBE: Duration = Duration::from_secs(10);
+/// Messages of one batch (2025-03-26): clients gather a handful; each takes a place of its client's, and all are answered at once.
+pub(crate) const BATCH_MESSAGES: usize = 50;
 /// What was learnt of a legacy server is asked again after this long, should it have been upgraded meanwhile.
 pub(crate) const ERA_MEMORY: Duration = Duration::from_secs(60);
 /// How often a stream looks whether the store answers, one question apart, should its node have stood still meanwhile. Beyond it (3 s) the

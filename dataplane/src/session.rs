@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use sluice_mcp::{ScanLimits, Version, decode_string, scan};
 use tokio::sync::Notify;
 
 use crate::auth::PrincipalId;
@@ -239,6 +240,13 @@ impl Session {
     /// The client's own session: on the merged door, the one this is a part of. `None`: it is over.
     pub(crate) fn of_client(self: &Arc<Self>) -> Option<Arc<Self>> {
         self.whole().unwrap_or_else(|| Some(Arc::clone(self)))
+    }
+
+    /// The revision its client asked for, where that is known.
+    pub(crate) fn asked_for(&self) -> Option<Version> {
+        let message = scan(&self.initialize, ScanLimits { depth: u16::MAX }).ok()?;
+        let version = decode_string(message.p.protocol_version?.of(&self.initialize));
+        Version::parse(version.as_bytes())
     }
 
     /// Events of its streams that the client may come back for, if there ever were any.

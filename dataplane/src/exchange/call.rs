@@ -9,6 +9,7 @@ use http::StatusCode;
 use sluice_http1::Fields;
 use sluice_mcp::{Chunks, Edit, Message, ScanLimits, Span, decode_string, scan_into};
 
+use super::batch::Batch;
 use super::handed::Handed;
 use super::json_stream::JsonStream;
 use super::record::Record;
@@ -180,6 +181,8 @@ pub(crate) enum Content {
     JsonStream(Box<JsonStream>),
     /// A stream of messages.
     Messages(Box<Relay>),
+    /// What is said of the messages of a batch.
+    Batch(Box<Batch>),
     /// What another node answered.
     Handed(Box<Handed>),
 }

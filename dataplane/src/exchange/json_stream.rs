@@ -2,18 +2,20 @@
 //! to its request is not checked, nor that it is JSON beyond its first byte.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sluice_mcp::HandleFilter;
+use sluice_mcp::{HandleFilter, Kind, ScanLimits, scan};
 use tokio::time::Sleep;
 
 use super::handles::Handles;
 use super::record::Record;
 use crate::auth::quota::Ticket;
 use crate::limit;
+use crate::node::Node;
 use crate::reason::Reason;
 use crate::session::InUse;
 use crate::upstream::http::Answer;
@@ -112,6 +114,31 @@ impl JsonStream {
                     self.record.outcome = "ok";
                 }
             }
+        }
+    }
+
+    /// The answer in one piece, for a client that shares what it reads with others' answers: within the limit of an event, and what
+    /// was not looked at while it streamed is looked at now, because there a broken message is everybody's.
+    pub(crate) async fn whole(mut self: Box<Self>, node: &Node) -> Result<Bytes, Reason> {
+        let mut body = Vec::new();
+        let mut room = 2 * limit::REPLY_HOLD;
+        let mut held = node.hold(room)?;
+        while let Some(piece) = poll_fn(|cx| self.poll_piece(cx)).await {
+            let piece = piece.map_err(|_| Reason::ServerClosed)?;
+            if body.len() + piece.len() > limit::EVENT_BYTES {
+                return Err(Reason::ServerGarbage("an answer longer than the limit"));
+            }
+            if body.len() + piece.len() > room {
+                let more = room.max(piece.len());
+                held.grow(more)?;
+                room += more;
+            }
+            body.extend_from_slice(&piece);
+        }
+        let body = Bytes::from(body);
+        match scan(&body, ScanLimits { depth: u16::MAX }) {
+            Ok(message) if message.kind == Kind::Response => Ok(body),
+            _ => Err(Reason::ServerGarbage("not an answer")),
         }
     }
 

@@ -145,7 +145,9 @@ async fn whole(reply: &mut Reply) -> Option<Bytes> {
             relay.unread(item);
             body?
         }
-        Content::Empty | Content::Pieces(_) | Content::JsonStream(_) | Content::Handed(_) => return None,
+        Content::Empty | Content::Pieces(_) | Content::JsonStream(_) | Content::Handed(_) | Content::Batch(_) => {
+            return None;
+        }
     };
     (body.len() <= limit::ANSWER_BYTES).then_some(body)
 }

@@ -10,6 +10,7 @@ use sluice_mcp::encode_event;
 
 use super::connection::Busy;
 use super::sse;
+use crate::exchange::batch::Batch;
 use crate::exchange::call::Pieces;
 use crate::exchange::handed::Handed;
 use crate::exchange::json_stream::JsonStream;
@@ -29,6 +30,7 @@ pub(super) enum Inner {
     JsonStream(Box<JsonStream>),
     Events(Attended),
     Pipe(Box<sse::Stream>),
+    Batch(Box<Batch>),
     Handed(Box<Handed>),
 }
 
@@ -58,7 +60,7 @@ impl Body {
         match &self.inner {
             Inner::Full(body) => Some(body.len() as u64),
             Inner::Pieces { left, .. } => Some(*left),
-            Inner::JsonStream(_) | Inner::Events(_) | Inner::Pipe(_) | Inner::Handed(_) => None,
+            Inner::JsonStream(_) | Inner::Events(_) | Inner::Pipe(_) | Inner::Batch(_) | Inner::Handed(_) => None,
         }
     }
 
@@ -84,7 +86,7 @@ impl Body {
                 }
                 None
             }
-            Inner::JsonStream(_) | Inner::Events(_) | Inner::Pipe(_) | Inner::Handed(_) => None,
+            Inner::JsonStream(_) | Inner::Events(_) | Inner::Pipe(_) | Inner::Batch(_) | Inner::Handed(_) => None,
         }
     }
 
@@ -102,6 +104,7 @@ impl Body {
             Inner::JsonStream(stream) => ready!(stream.poll_piece(cx)),
             Inner::Events(relay) => ready!(relay.poll_item(cx)).map(|item| Ok(event(item))),
             Inner::Pipe(stream) => ready!(stream.poll_event(cx)).map(Ok),
+            Inner::Batch(batch) => ready!(batch.poll_item(cx)).map(|item| Ok(event(item))),
             Inner::Handed(handed) => ready!(handed.poll_piece(cx)),
         };
         Poll::Ready(piece)

@@ -29,8 +29,8 @@ use crate::auth::quota::Ticket;
 use crate::auth::shares::Via;
 use crate::drain::Phase;
 use crate::exchange::call::{Arrival, Base, Call, Refusal, Reply, Scope};
-use crate::exchange::post;
 use crate::exchange::record::Record;
+use crate::exchange::{batch, post};
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
@@ -187,9 +187,24 @@ impl Pipe {
         end
     }
 
-    /// Judges what came as one message: admitted, it is mail; else the client is told why.
-    pub(crate) async fn accept(&self, body: Bytes) -> Option<Mail> {
-        self.desk.accept(&self.worker, body).await
+    /// Judges what came as one message, or as several where the client's revision has batches: admitted, each is mail; else the client
+    /// is told why.
+    pub(crate) async fn accept(&self, body: Bytes) -> Vec<Mail> {
+        let batches = || self.session().and_then(|session| session.asked_for()).is_some_and(batch::has);
+        let messages = match batch::is_one(&body) && batches() {
+            true => batch::messages(&body, self.worker.plane().snapshot.limits.json_depth),
+            false => Ok(vec![(body, true)]),
+        };
+        let mut mails = Vec::with_capacity(1);
+        match messages {
+            Ok(messages) => {
+                for (message, _) in messages {
+                    mails.extend(self.desk.accept(&self.worker, message).await);
+                }
+            }
+            Err(reason) => self.refuse(&reason.into()).await,
+        }
+        mails
     }
 
     /// Takes one message.

@@ -72,6 +72,7 @@ pub(super) fn http(reply: Reply) -> Response {
         Content::Pieces(pieces) => typed(Body::pieces(pieces), JSON),
         Content::JsonStream(stream) => typed(Body::of(Inner::JsonStream(stream)), JSON),
         Content::Messages(relay) => Response { status, ..events(Inner::Events(Attended::new(relay))) },
+        Content::Batch(batch) => events(Inner::Batch(batch)),
         Content::Handed(handed) => return handed_on(status, handed),
     };
     match reply.session {

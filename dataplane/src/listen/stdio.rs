@@ -47,9 +47,10 @@ pub(crate) async fn serve(worker: Rc<Worker>) {
         }
         let line = Bytes::from(line);
         let line = line.slice_ref(line.trim_ascii());
-        if !line.is_empty()
-            && let Some(mail) = pipe.accept(line).await
-        {
+        if line.is_empty() {
+            continue;
+        }
+        for mail in pipe.accept(line).await {
             pipe.take(mail).await;
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use sluice_mcp::{Feature, ScanLimits, Version, decode_string, encode_event, scan};
+use sluice_mcp::{Feature, encode_event};
 
 use super::attended::keep;
 use super::{Item, Relay, Source};
@@ -176,9 +176,6 @@ impl Item {
 
 /// Whether the client takes an event without a message for what it is; others may take it for a broken one.
 fn knows_priming(session: &Session) -> bool {
-    let asked = scan(&session.initialize, ScanLimits { depth: u16::MAX }).ok().and_then(|m| m.p.protocol_version);
-    let version = asked.map(|span| decode_string(span.of(&session.initialize)).into_owned()).unwrap_or_default();
     // what came later has it known, though not any more
-    Version::parse(version.as_bytes())
-        .is_some_and(|version| version.has(Feature::StreamPolling) || !version.has(Feature::Sessions))
+    session.asked_for().is_some_and(|version| version.has(Feature::StreamPolling) || !version.has(Feature::Sessions))
 }

@@ -9,9 +9,7 @@ use sluice_mcp::{Kind, ScanLimits, join, scan};
 
 use super::Pipe;
 use crate::exchange::call::{Content, Refusal, Reply};
-use crate::exchange::json_stream::JsonStream;
 use crate::exchange::relay::Relay;
-use crate::limit;
 use crate::reason::Reason;
 
 /// Pause before a broken stream is opened again, where the server names none.
@@ -40,15 +38,15 @@ impl Pipe {
                 self.desk.outbox.send(join(&pieces.chunks)).await;
                 None
             }
-            Content::JsonStream(stream) => match self.whole(*stream).await {
+            Content::JsonStream(stream) => match stream.whole(&self.worker.node).await {
                 Ok(body) => {
                     self.desk.outbox.send(body).await;
                     None
                 }
                 Err(reason) => Some(reason),
             },
-            // a pipe holds its session itself
-            Content::Handed(_) => Some(Reason::SessionUnknown),
+            // a pipe holds its session itself, and takes one message at a time
+            Content::Handed(_) | Content::Batch(_) => Some(Reason::SessionUnknown),
             Content::Messages(relay) => (!self.stream(*relay).await).then_some(Reason::ServerClosed),
         };
         if let (Some(reason), Some(id)) = (failed, id) {
@@ -88,30 +86,5 @@ impl Pipe {
         // a relay that ended in order (its client cancelled it) owes no answer
         end.answered |= relay.is_answered();
         end
-    }
-
-    /// A large answer in one piece, as a pipe needs it: within the limit of an event, and what was not looked at while it
-    /// streamed is looked at now, because on a pipe a broken message is everybody's.
-    async fn whole(&self, mut stream: JsonStream) -> Result<Bytes, Reason> {
-        let mut body = Vec::new();
-        let mut room = 2 * limit::REPLY_HOLD;
-        let mut held = self.worker.node.hold(room)?;
-        while let Some(piece) = poll_fn(|cx| stream.poll_piece(cx)).await {
-            let piece = piece.map_err(|_| Reason::ServerClosed)?;
-            if body.len() + piece.len() > limit::EVENT_BYTES {
-                return Err(Reason::ServerGarbage("an answer longer than the limit"));
-            }
-            if body.len() + piece.len() > room {
-                let more = room.max(piece.len());
-                held.grow(more)?;
-                room += more;
-            }
-            body.extend_from_slice(&piece);
-        }
-        let body = Bytes::from(body);
-        match scan(&body, ScanLimits { depth: u16::MAX }) {
-            Ok(message) if message.kind == Kind::Response => Ok(body),
-            _ => Err(Reason::ServerGarbage("not an answer")),
-        }
     }
 }
