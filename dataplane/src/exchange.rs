@@ -364,7 +364,7 @@ async fn first_or_stream(mut relay: relay::Relay) -> Reply {
 }
 
 fn stream(relay: relay::Relay) -> Reply {
-    Reply { status: StatusCode::OK, session: None, content: Content::Messages(Box::new(relay)) }
+    Reply::of(StatusCode::OK, Content::Messages(Box::new(relay)))
 }
 
 /// Adds the header fields of a client that servers see: those of the protocol and the trace context. Credentials never.

@@ -31,7 +31,7 @@ pub(crate) struct Plane {
     /// Who comes in.
     pub known: Arc<Known>,
     /// Who would by the snapshot alone.
-    configured: Arc<Known>,
+    pub configured: Arc<Known>,
     pub rules: Arc<Rules>,
     /// That of the manifest it came by: rises with every snapshot of a node.
     pub generation: u64,

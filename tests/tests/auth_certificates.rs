@@ -238,3 +238,22 @@ async fn a_certificate_that_expires_or_is_revoked_lets_nobody_in_any_more() {
     assert_eq!(status(&gateway, &own, Some(&revoked)).await, None, "the last good list stays");
     until("it goes on", || Some(())).await;
 }
+
+#[tokio::test]
+async fn where_certificates_are_not_asked_for_any_more_a_key_counts_on_connections_that_are_open() {
+    let (server, authority) = (Modern::start(), Authority::new());
+    let (gateway, own) = ready(&server, &authority, json!({ "authorities": ["ca.pem"] })).await;
+    let mut open = open(&gateway, &own, &authority.issue(&["good.example"], LONG, 1)).await;
+    assert_eq!(ask(&mut open).await, 200);
+    let mut without = config(&server, json!({}));
+    without["proxy"].as_object_mut().unwrap().remove("tls_clients");
+    std::fs::write(gateway.file(), without.to_string()).unwrap();
+    let adopted = async || gateway.admin("/config").await.text().contains("\"revision\": 2");
+    wait::becomes(wait::SOON, "the other configuration runs", adopted, |runs| *runs).await;
+    wait::throughout(Duration::from_millis(500), Duration::from_millis(20), async || {
+        let call = echo().key("machine-key-0123456789").request(HOST);
+        let reply = Reply::read(open.send_request(call).await.unwrap()).await.unwrap();
+        assert_eq!(reply.status, 200, "{reply:?}");
+    })
+    .await;
+}

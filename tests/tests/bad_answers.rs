@@ -246,8 +246,12 @@ async fn an_endless_event_line_is_cut_off_with_bounded_memory() {
 #[tokio::test]
 async fn a_server_that_takes_no_more_requests_says_when_it_will() {
     let busy = |received: &sluice_tests::upstream::Received| {
-        let status = received.tool().parse().ok()?;
-        Some(Answer::new(status, "text/plain", SECRET).header("retry-after", "7"))
+        let (tool, id) = (received.tool(), received.message()["id"].clone());
+        if tool == "own-words" {
+            let words = message::error(&id, -32050, "come back later").to_string();
+            return Some(Answer::new(429, "application/json", words).header("retry-after", "9"));
+        }
+        Some(Answer::new(tool.parse().ok()?, "text/plain", SECRET).header("retry-after", "7"))
     };
     let (legacy, modern) = (Legacy::scripted(busy), Modern::scripted(busy));
     let gateway = Gateway::with(json!({ "legacy": legacy.config(), "one": modern.config() })).await;
@@ -261,6 +265,11 @@ async fn a_server_that_takes_no_more_requests_says_when_it_will() {
             assert_eq!(reply.rpc()["error"]["data"]["retryAfterMs"], 7000);
             assert!(!reply.text().contains("hunter2"));
         }
+    }
+    let call = Call::modern("/servers/one/mcp", "tools/call", 1, json!({ "name": "own-words", "arguments": {} }));
+    for reply in [session.call("own-words", json!({})).await, call.send(gateway.port).await] {
+        assert_eq!(reply.verdict(), (429, Some(-32050)), "its own words pass: {reply:?}");
+        assert_eq!(reply.header("retry-after"), Some("9"), "{reply:?}");
     }
     let call = Call::modern("/mcp", "tools/call", 1, json!({ "name": "one_429", "arguments": {} }));
     let reply = call.send(gateway.port).await;

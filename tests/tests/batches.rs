@@ -89,31 +89,37 @@ async fn a_batch_without_requests_is_accepted() {
 async fn what_servers_say_on_their_way_to_an_answer_is_passed_on() {
     let server = Legacy::scripted(|received| {
         let message = received.message();
-        (received.tool() == "slow").then(|| {
+        let breaks = received.tool() == "breaks";
+        (breaks || received.tool() == "slow").then(|| {
             let (pipe, answer) = Answer::stream("text/event-stream");
             tokio::spawn(async move {
                 let token = message["params"]["_meta"]["progressToken"].clone();
                 let progress = json!({ "progressToken": token, "progress": 1 });
                 pipe.event(&message::notification("notifications/progress", progress)).await;
-                pipe.event(&message::response(&message["id"], message::text("slow"))).await;
+                if !breaks {
+                    pipe.event(&message::response(&message["id"], message::text("slow"))).await;
+                }
             });
             answer
         })
     });
     let gateway = Gateway::with(json!({ "one": server.config() })).await;
     let session = session(gateway.port, OWN, BATCHING).await;
-    let call = |id: i64| {
-        let params = json!({ "name": "slow", "arguments": {}, "_meta": { "progressToken": id } });
+    let call = |tool: &str, id: i64| {
+        let params = json!({ "name": tool, "arguments": {}, "_meta": { "progressToken": id } });
         message::request("tools/call", id, params)
     };
-    let said = batch(OWN, &session, &json!([call(1), call(2)])).open(gateway.port).await.rest().await;
+    let calls = json!([call("slow", 1), call("breaks", 3), call("slow", 2)]);
+    let said = batch(OWN, &session, &calls).open(gateway.port).await.rest().await;
     for id in [1, 2] {
         let at = |is: &dyn Fn(&Value) -> bool| said.iter().position(is).unwrap_or_else(|| panic!("{id}: {said:?}"));
         let progress = at(&|said| said["params"]["progressToken"] == id);
         let answer = at(&|said| said["id"] == id && said["result"]["content"][0]["text"] == "slow");
         assert!(progress < answer, "{said:?}");
     }
-    assert_eq!(said.len(), 4, "{said:?}");
+    let broken: Vec<_> = said.iter().filter(|said| said["id"] == 3).collect();
+    assert!(broken.len() == 1 && broken[0]["error"]["code"].is_i64(), "answered once: {said:?}");
+    assert_eq!(said.len(), 6, "{said:?}");
 }
 
 #[tokio::test]
@@ -133,6 +139,7 @@ async fn where_there_are_no_batches_nothing_of_one_is_run() {
         ("too many", batch(OWN, &old, &json!(many))),
         ("none", batch(OWN, &old, &json!([]))),
         ("one that opens", batch(OWN, &old, &opening)),
+        ("one in another", batch(OWN, &old, &json!([[ping(1)], ping(2)]))),
         ("what is cut off", Call::post(OWN, format!("[{}", ping(1))).header("mcp-session-id", &old)),
     ] {
         let reply = call.send(gateway.port).await;
@@ -150,20 +157,35 @@ async fn each_message_of_a_batch_counts_as_a_request_of_its_client() {
     let limits = json!({ "limits": { "concurrent_requests": 3 } });
     let gateway = Start::new(json!({ "proxy": limits, "servers": { "one": server.config() } })).ready().await;
     let session = session(gateway.port, OWN, BATCHING).await;
-    let calls = |count: i64| json!((1..=count).map(|id| message::call("echo", id, json!({}))).collect::<Vec<_>>());
     let reply = batch(OWN, &session, &calls(4)).send(gateway.port).await;
     assert_eq!(reply.status, 429, "{reply:?}");
     assert!(server.calls("echo").is_empty(), "all or none");
     let said = batch(OWN, &session, &calls(3)).open(gateway.port).await.rest().await;
     assert_eq!(said.len(), 3, "{said:?}");
     let ok = ["server=\"one\"", "method=\"tools/call\"", "outcome=\"ok\""];
-    wait::becomes(
-        wait::SOON,
-        "all are counted",
-        async || gateway.metric("sluice_requests_total", &ok).await,
-        |n| *n == 3.0,
-    )
-    .await;
+    let counted = async || gateway.metric("sluice_requests_total", &ok).await;
+    wait::becomes(wait::SOON, "all are counted", counted, |count| *count == 3.0).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_much_for_a_minute_takes_nothing_of_it() {
+    let server = Legacy::start();
+    let features = json!({ "rate_limiting": { "requests_per_minute": 12 } });
+    let gateway = Start::new(json!({ "features": features, "servers": { "one": server.config() } })).ready().await;
+    // two of the twelve
+    let session = session(gateway.port, OWN, BATCHING).await;
+    // whoever is refused has asked once
+    let never = batch(OWN, &session, &calls(14)).send(gateway.port).await;
+    assert_eq!((never.status, never.header("retry-after")), (400, None), "{never:?}");
+    let later = batch(OWN, &session, &calls(11)).send(gateway.port).await;
+    assert_eq!(later.status, 429, "{later:?}");
+    assert!(later.header("retry-after").is_some() && server.calls("echo").is_empty(), "{later:?}");
+    let said = batch(OWN, &session, &calls(8)).open(gateway.port).await.rest().await;
+    assert_eq!((said.len(), server.calls("echo").len()), (8, 8), "{said:?}");
+}
+
+fn calls(count: i64) -> Value {
+    (1..=count).map(|id| message::call("echo", id, json!({}))).collect()
 }
 
 #[tokio::test]

@@ -174,9 +174,15 @@ impl Control {
         }
     }
 
-    /// Sees to it that somebody minds the keys of each issuer.
+    /// Sees to it that somebody minds the keys of each issuer, also of those whose tokens do not come in at the moment.
     fn keep_keys(&self) {
-        self.node.planes.borrow().known.issuers().iter().for_each(|issuer| issuer.keep(&self.site.ground.kept_keys));
+        self.node
+            .planes
+            .borrow()
+            .configured
+            .issuers()
+            .iter()
+            .for_each(|issuer| issuer.keep(&self.site.ground.kept_keys));
     }
 
     /// Logs as much as the configuration says, where that is something else than before.

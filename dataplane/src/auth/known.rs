@@ -182,6 +182,8 @@ impl Known {
     /// # Errors
     /// Why not; or that it is not known yet.
     pub(crate) fn authenticate(&self, verified: &Verified, asking: Asking<'_>) -> Result<Principal, Refused> {
+        // where none is asked for any more, what was shown counts for nothing
+        let asking = Asking { certificate: asking.certificate.filter(|_| self.certificates.is_some()), ..asking };
         let must = self.required || asking.certificate.is_some();
         // a new connection would not be had by it
         if asking.certificate.is_some_and(|certificate| !certificate.shown.is_good()) {

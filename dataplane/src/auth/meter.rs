@@ -22,11 +22,20 @@ impl Rate {
     /// # Errors
     /// Nanoseconds until there is one to take.
     pub(crate) fn take(&self, now: u64, per_minute: u32) -> Result<(), u64> {
+        self.take_all(now, per_minute, 1)
+    }
+
+    /// Takes so many requests, or none; those of more than a minute are never there.
+    ///
+    /// # Errors
+    /// Nanoseconds until they are there to take.
+    #[inline]
+    pub(crate) fn take_all(&self, now: u64, per_minute: u32, count: u32) -> Result<(), u64> {
         let interval = interval(per_minute);
         let burst = interval * u64::from(per_minute.max(1));
         let mut arrival = self.arrival.load(Ordering::Relaxed);
         loop {
-            let next = arrival.max(now) + interval;
+            let next = arrival.max(now) + interval * u64::from(count);
             if next > now + burst {
                 return Err(next - (now + burst));
             }
@@ -37,9 +46,9 @@ impl Rate {
         }
     }
 
-    /// Gives one back that was taken and not used.
-    pub(crate) fn give_back(&self, per_minute: u32) {
-        self.arrival.fetch_sub(interval(per_minute), Ordering::Relaxed);
+    /// Gives back what was taken and not used.
+    pub(crate) fn give_back(&self, per_minute: u32, count: u32) {
+        self.arrival.fetch_sub(interval(per_minute) * u64::from(count), Ordering::Relaxed);
     }
 
     /// Whether nothing is owed: a rate that is forgotten now would be the same anew.

@@ -107,7 +107,7 @@ impl Meters {
                 }
             }
             if let Some(retry_after_ms) = reached {
-                taken.iter().for_each(|(meter, per_minute)| meter.rate.give_back(*per_minute));
+                taken.iter().for_each(|(meter, per_minute)| meter.rate.give_back(*per_minute, 1));
                 return Err(Reached { limit, retry_after_ms });
             }
         }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use papaya::HashMap;
+use sluice_mcp::code;
 use sluice_snapshot::model::Limits;
 
 use super::meter::Rate;
@@ -82,23 +83,54 @@ impl Quotas {
         via: Via,
         now: Instant,
     ) -> Result<Ticket, Reason> {
+        self.take(account, limits, via, now, 1)?;
+        Ok(Ticket::of(account, via))
+    }
+
+    /// The same for requests that came together: all of them, or none.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit); [`Reason::Message`] for more than there can be in a minute.
+    pub(crate) fn admit_all(
+        &self,
+        account: &Arc<Account>,
+        limits: &Limits,
+        via: Via,
+        now: Instant,
+        count: usize,
+    ) -> Result<Vec<Ticket>, Reason> {
+        self.take(account, limits, via, now, count as u32)?;
+        Ok((0..count).map(|_| Ticket::of(account, via)).collect())
+    }
+
+    #[inline]
+    fn take(&self, account: &Account, limits: &Limits, via: Via, now: Instant, many: u32) -> Result<(), Reason> {
         let count = account.count(via);
         let held = |of_fleet: bool, limit: u32| match of_fleet && !account.is_local {
             true => self.portion.of(limit, via),
             false => limit,
         };
-        if let Some(per_minute) = limits.requests_per_minute {
-            let per_minute = held(limits.of_fleet.requests_per_minute, per_minute);
+        let per_minute = limits.requests_per_minute.map(|limit| held(limits.of_fleet.requests_per_minute, limit));
+        if let Some(per_minute) = per_minute {
+            if many > per_minute.max(1) {
+                let text = format!(
+                    "{many} requests at once are more than the {per_minute} a minute that are allowed; send fewer"
+                );
+                return Err(Reason::Message { code: code::INVALID_REQUEST, text });
+            }
             let now = now.duration_since(self.epoch).as_nanos() as u64;
             let retry = |wait: u64| Reason::RateLimited { retry_after_ms: wait.div_ceil(1_000_000) };
-            count.rate.take(now, per_minute).map_err(retry)?;
+            count.rate.take_all(now, per_minute, many).map_err(retry)?;
         }
         let most = held(limits.of_fleet.concurrent_requests, limits.concurrent_requests);
-        if count.calls.fetch_add(1, Ordering::Relaxed) >= most {
-            count.calls.fetch_sub(1, Ordering::Relaxed);
+        if count.calls.fetch_add(many, Ordering::Relaxed).saturating_add(many) > most {
+            count.calls.fetch_sub(many, Ordering::Relaxed);
+            if let Some(per_minute) = per_minute.filter(|_| many > 1) {
+                count.rate.give_back(per_minute, many);
+            }
             return Err(Reason::TooManyInFlight);
         }
-        Ok(Ticket { account: Arc::clone(account), via, stream: false, places: None })
+        Ok(())
     }
 
     /// How many sessions a principal may have at this node. `anywhere`: each is counted at every node that has it at hand, so that
@@ -139,6 +171,10 @@ impl Account {
 }
 
 impl Ticket {
+    fn of(account: &Arc<Account>, via: Via) -> Self {
+        Self { account: Arc::clone(account), via, stream: false, places: None }
+    }
+
     /// For what the gateway does as a part of something that has a ticket.
     pub(crate) fn uncounted() -> Self {
         let account = Account::default();

@@ -109,7 +109,7 @@ impl Asked {
         }
         // large: what did not change is not copied once more
         let pieces = Pieces { chunks: splice(&body, &mut edits), file: None, _held: held };
-        Ok(Reply { status, session: None, content: Content::Pieces(Box::new(pieces)) })
+        Ok(Reply::of(status, Content::Pieces(Box::new(pieces))))
     }
 }
 
@@ -214,7 +214,7 @@ async fn json(worker: &Rc<Worker>, mut asked: Box<Asked>, response: Response) ->
         let (timeout, in_use) = (upstream.config.timeout, session.map(|(in_use, _)| in_use));
         let stream = JsonStream::new(rest, read.into_vec(), handles, timeout, base.record, base.ticket, in_use)
             .map_err(|reason| Refusal { reason, id: posted.id() })?;
-        return Ok(Reply { status, session: None, content: Content::JsonStream(Box::new(stream)) });
+        return Ok(Reply::of(status, Content::JsonStream(Box::new(stream))));
     }
     let body = if read.len() == 1 { read.remove(0) } else { Bytes::from(read.concat()) };
     let mut message = Message::default();
@@ -314,7 +314,7 @@ async fn refused(mut asked: Box<Asked>, response: Response) -> Outcome {
     match body {
         Ok(body) if passes(&body).is_some() => {
             asked.call.record.outcome = "error";
-            Ok(Reply::json(status, body))
+            Ok(Reply::json(status, body).again_after(away.and_then(|away| away.row().retry_after)))
         }
         _ => Err(asked.refuse(away.unwrap_or_else(|| unusual(status)))),
     }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -17,15 +17,16 @@ use sluice_mcp::{Feature, Kind, Method, ScanLimits, Span, Version, error_body, h
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
-use super::call::{Arrival, Base, Call, Content, Refusal, Reply, Scope};
+use super::call::{Arrival, Base, Call, Content, Posted, Refusal, Reply, Scope};
 use super::handed::{self, Door as _};
 use super::record::Record;
 use super::relay::Item;
-use super::{Outcome, find_session, post, refuse};
+use super::{Outcome, find_session, permission, post, refuse};
+use crate::auth::quota::Ticket;
 use crate::budget::Held;
 use crate::limit;
 use crate::node::Worker;
-use crate::reason::Reason;
+use crate::reason::{Elsewhere, Reason};
 use crate::session::{InUse, Merged};
 
 /// Whether a body is one.
@@ -52,60 +53,108 @@ pub(crate) struct Batch {
 /// Takes the messages of a batch.
 pub(super) fn take<'w>(
     worker: &'w Rc<Worker>,
-    arrival: Arrival,
+    mut arrival: Arrival,
     body: Bytes,
     held: Held,
 ) -> Pin<Box<dyn Future<Output = Outcome> + 'w>> {
     Box::pin(async move {
-        let mut arrival = arrival;
-        let depth = arrival.plane.snapshot.limits.json_depth;
-        let definition = match &arrival.upstream {
-            Scope::Server(upstream) => upstream.id,
-            Scope::Merged => Merged::DEFINITION,
-        };
-        if !may_come(&arrival) {
-            return Err(refuse(&mut arrival, not_taken(), None));
-        }
-        let in_use = match find_session(worker, &arrival, definition).await {
-            Ok(in_use) if in_use.session.asked_for().is_some_and(has) => in_use,
-            Ok(_) | Err(Reason::SessionMissing | Reason::SessionNotBegun) => {
-                return Err(refuse(&mut arrival, not_taken(), None));
-            }
-            Err(Reason::SessionElsewhere(home)) => {
+        match sort(worker, &mut arrival, &body).await {
+            Ok(Sorted::Here(in_use, messages)) => answer(worker, arrival, messages, held, in_use).await,
+            Ok(Sorted::Elsewhere(at, _tickets)) => {
                 let path = arrival.upstream.path();
-                return handed::post_at(worker, arrival.base, &path, body, None, home).await;
+                handed::post_at(worker, arrival.base, &path, body, None, at).await
             }
-            Err(reason) => return Err(refuse(&mut arrival, reason, None)),
-        };
-        let messages = match messages(&body, depth) {
-            Ok(messages) => messages,
-            Err(reason) => return Err(refuse(&mut arrival, reason, None)),
-        };
-        let arrivals = match each(worker, arrival, messages.len()) {
-            Ok(arrivals) => arrivals,
-            Err(refusal) => return Err(refusal),
-        };
-        let (say, said) = mpsc::channel(1);
-        let calls = FuturesUnordered::<Pin<Box<dyn Future<Output = ()>>>>::new();
-        let mut refused = None;
-        for (arrival, (message, is_request)) in arrivals.into_iter().zip(messages) {
-            let held = match worker.node.hold(0) {
-                Ok(held) => held,
-                Err(reason) => return Err(reason.into()),
-            };
-            if is_request {
-                calls.push(Box::pin(call(Rc::clone(worker), arrival, message, held, say.clone())));
-            } else if let Err(refusal) = Box::pin(post(worker, arrival, message, held)).await {
-                refused.get_or_insert(refusal);
-            }
+            Err(reason) => Err(refuse(&mut arrival, reason, None)),
         }
-        if calls.is_empty() {
-            return refused.map_or_else(|| Ok(Reply::empty(StatusCode::ACCEPTED)), Err);
-        }
-        let keep_alive = Box::pin(tokio::time::sleep(limit::KEEP_ALIVE));
-        let batch = Batch { calls, said, keep_alive, _held: held, _in_use: in_use };
-        Ok(Reply { status: StatusCode::OK, session: None, content: Content::Batch(Box::new(batch)) })
     })
+}
+
+/// Where the messages of a batch go, once all of them may.
+enum Sorted {
+    /// Each with its place among the requests of its client, but for the first, which came with one.
+    Here(InUse, Vec<(Message, Option<Ticket>)>),
+    /// To the node that has the session, with the places they take here until it has answered.
+    Elsewhere(Elsewhere, Vec<Ticket>),
+}
+
+/// One of a batch.
+pub(crate) struct Message {
+    pub body: Bytes,
+    /// Also of what is no message: it is answered as one would be.
+    is_request: bool,
+}
+
+async fn sort(worker: &Rc<Worker>, arrival: &mut Arrival, body: &Bytes) -> Result<Sorted, Reason> {
+    if !may_come(arrival) {
+        return Err(not_taken());
+    }
+    let definition = match &arrival.upstream {
+        Scope::Server(upstream) => upstream.id,
+        Scope::Merged => Merged::DEFINITION,
+    };
+    let found = match find_session(worker, arrival, definition).await {
+        Ok(in_use) if in_use.session.asked_for().is_some_and(has) => Ok(in_use),
+        Ok(_) | Err(Reason::SessionMissing | Reason::SessionNotBegun) => return Err(not_taken()),
+        Err(Reason::SessionElsewhere(at)) => Err(at),
+        Err(reason) => return Err(reason),
+    };
+    let depth = arrival.plane.snapshot.limits.json_depth;
+    let messages = messages(body, depth)?;
+    let (limits, via) = (&arrival.plane.snapshot.limits, arrival.ticket.via);
+    let tickets = worker.node.quotas.admit_all(&arrival.account, limits, via, Instant::now(), messages.len() - 1)?;
+    match found {
+        Ok(in_use) => {
+            let tickets = std::iter::once(None).chain(tickets.into_iter().map(Some));
+            Ok(Sorted::Here(in_use, messages.into_iter().zip(tickets).collect()))
+        }
+        Err(at) => {
+            for message in messages {
+                let posted = Posted::scan(message.body, worker.node.hold(0)?, ScanLimits { depth });
+                if let Ok(posted) = posted {
+                    permission::count(worker, arrival, &posted)?;
+                }
+            }
+            Ok(Sorted::Elsewhere(at, tickets))
+        }
+    }
+}
+
+/// Sends each on its way.
+async fn answer(
+    worker: &Rc<Worker>,
+    first: Arrival,
+    messages: Vec<(Message, Option<Ticket>)>,
+    held: Held,
+    in_use: InUse,
+) -> Outcome {
+    let (say, said) = mpsc::channel(1);
+    let calls = FuturesUnordered::<Pin<Box<dyn Future<Output = ()>>>>::new();
+    let mut refused = None;
+    let others: Vec<_> =
+        messages.into_iter().map(|(message, ticket)| (message, ticket.map(|t| another(worker, &first, t)))).collect();
+    let mut first = Some(first);
+    for (message, arrival) in others {
+        let Some(arrival) = arrival.or_else(|| first.take()) else { continue };
+        if message.is_request {
+            calls.push(Box::pin(call(Rc::clone(worker), arrival, message.body, say.clone())));
+        } else if let Err(refusal) = alone(worker, arrival, message.body).await {
+            refused.get_or_insert(refusal);
+        }
+    }
+    if calls.is_empty() {
+        return refused.map_or_else(|| Ok(Reply::empty(StatusCode::ACCEPTED)), Err);
+    }
+    let keep_alive = Box::pin(tokio::time::sleep(limit::KEEP_ALIVE));
+    let batch = Batch { calls, said, keep_alive, _held: held, _in_use: in_use };
+    Ok(Reply::of(StatusCode::OK, Content::Batch(Box::new(batch))))
+}
+
+/// One message down the path. Its bytes are held with the batch.
+async fn alone(worker: &Rc<Worker>, arrival: Arrival, message: Bytes) -> Outcome {
+    match worker.node.hold(0) {
+        Ok(held) => Box::pin(post(worker, arrival, message, held)).await,
+        Err(reason) => Err(reason.into()),
+    }
 }
 
 /// What batches are told where there are none.
@@ -120,69 +169,53 @@ fn may_come(arrival: &Arrival) -> bool {
     version.is_none_or(|version| Version::parse(version).is_some_and(has))
 }
 
-/// The messages, and which are requests. What is no message is answered as one would be.
+/// The messages of a batch.
 ///
 /// # Errors
-/// It is no array, or of too many messages, or `initialize` is among them.
-pub(crate) fn messages(body: &Bytes, depth: u16) -> Result<Vec<(Bytes, bool)>, Reason> {
+/// It is no array, or of too many messages, or what must not be among them is.
+pub(crate) fn messages(body: &Bytes, depth: u16) -> Result<Vec<Message>, Reason> {
     let limits = ScanLimits { depth };
+    let refuse = |text: String| Reason::Message { code: sluice_mcp::code::INVALID_REQUEST, text };
     let spans = sluice_mcp::batch(body, limits, limit::BATCH_MESSAGES)
         .map_err(|error| Reason::Message { code: error.code(), text: format!("the batch: {error}") })?;
     let of = |span: &Span| {
-        let message = body.slice(span.range());
-        match scan(&message, limits) {
-            Ok(scanned) if scanned.method == Method::Initialize => {
-                let text = "initialize is not part of a batch (2025-03-26, Lifecycle: Initialization)";
-                Err(Reason::Message { code: sluice_mcp::code::INVALID_REQUEST, text: text.into() })
+        let body = body.slice(span.range());
+        match scan(&body, limits) {
+            _ if is_one(&body) => Err(refuse("there is a batch within the batch".into())),
+            Err(_) => Ok(Message { body, is_request: true }),
+            Ok(message) if message.method == Method::Initialize => {
+                Err(refuse("initialize is not part of a batch (2025-03-26, Lifecycle: Initialization)".into()))
             }
-            Ok(scanned) => Ok((message, scanned.kind == Kind::Request)),
-            Err(_) => Ok((message, true)),
+            Ok(message) => Ok(Message { body, is_request: message.kind == Kind::Request }),
         }
     };
     spans.iter().map(of).collect()
 }
 
-/// An arrival for each message: all of them have their places among the client's requests, or none.
-fn each(worker: &Rc<Worker>, mut first: Arrival, count: usize) -> Result<Vec<Arrival>, Refusal> {
-    let mut all = Vec::with_capacity(count);
-    for _ in 1..count {
-        let mut record = Record::begin(worker, &first.plane);
-        record.principal.clone_from(&first.record.principal);
-        record.upstream.clone_from(&first.record.upstream);
-        let (limits, via) = (&first.plane.snapshot.limits, first.ticket.via);
-        match worker.node.quotas.admit(&first.account, limits, via, record.started()) {
-            Ok(ticket) => {
-                let base = Base {
-                    plane: Arc::clone(&first.plane),
-                    principal: first.principal.clone(),
-                    account: Arc::clone(&first.account),
-                    headers: first.headers.clone(),
-                    synthesized: first.synthesized,
-                    record,
-                    ticket,
-                    naming: first.naming,
-                };
-                all.push(Call { upstream: first.upstream.clone(), base: Box::new(base) });
-            }
-            Err(reason) => {
-                record.fail(&reason);
-                for mut arrival in all {
-                    arrival.record.fail(&reason);
-                }
-                return Err(refuse(&mut first, reason, None));
-            }
-        }
-    }
-    all.push(first);
-    Ok(all)
+/// An arrival as the first, with a place and a record of its own.
+fn another(worker: &Rc<Worker>, first: &Arrival, ticket: Ticket) -> Arrival {
+    let mut record = Record::begin(worker, &first.plane);
+    record.principal.clone_from(&first.record.principal);
+    record.upstream.clone_from(&first.record.upstream);
+    let base = Base {
+        plane: Arc::clone(&first.plane),
+        principal: first.principal.clone(),
+        account: Arc::clone(&first.account),
+        headers: first.headers.clone(),
+        synthesized: first.synthesized,
+        record,
+        ticket,
+        naming: first.naming,
+    };
+    Call { upstream: first.upstream.clone(), base: Box::new(base) }
 }
 
 /// One request down the path, and what is said of it.
-async fn call(worker: Rc<Worker>, arrival: Arrival, message: Bytes, held: Held, say: mpsc::Sender<Bytes>) {
+async fn call(worker: Rc<Worker>, arrival: Arrival, message: Bytes, say: mpsc::Sender<Bytes>) {
     let limits = ScanLimits { depth: arrival.plane.snapshot.limits.json_depth };
     let id = scan(&message, limits).ok().and_then(|scanned| Some(message.slice(scanned.id?.range())));
-    let failed = match post(&worker, arrival, message, held).await {
-        Ok(reply) => out(&worker, reply, &say).await.err().map(|reason| Refusal { reason, id }),
+    let failed = match alone(&worker, arrival, message).await {
+        Ok(reply) => out(&worker, reply, id.as_ref(), &say).await.err().map(|reason| Refusal { reason, id }),
         Err(refusal) => Some(refusal),
     };
     if let Some(Refusal { reason, id }) = failed {
@@ -194,26 +227,35 @@ async fn call(worker: Rc<Worker>, arrival: Arrival, message: Bytes, held: Held, 
 /// Says what an answer consists of.
 ///
 /// # Errors
-/// It did not come.
-async fn out(worker: &Worker, reply: Reply, say: &mpsc::Sender<Bytes>) -> Result<(), Reason> {
-    let whole = match reply.content {
+/// It did not come, and nobody has said so.
+async fn out(worker: &Worker, reply: Reply, id: Option<&Bytes>, say: &mpsc::Sender<Bytes>) -> Result<(), Reason> {
+    match reply.content {
         // the client cancelled it
-        Content::Empty => return Ok(()),
-        Content::Json(body) => body,
-        Content::Pieces(pieces) => join(&pieces.chunks),
-        Content::JsonStream(stream) => stream.whole(&worker.node).await?,
+        Content::Empty => {}
+        Content::Json(body) => drop(say.send(body).await),
+        // copied when it is its turn: until then, what many are answered is there once
+        Content::Pieces(pieces) => {
+            if let Ok(place) = say.reserve().await {
+                place.send(join(&pieces.chunks));
+            }
+        }
+        Content::JsonStream(stream) => {
+            let (body, _held) = stream.whole(&worker.node, id).await?;
+            let _ = say.send(body).await;
+        }
         Content::Messages(mut relay) => {
             while let Some(item) = poll_fn(|cx| relay.poll_item(cx)).await {
                 if let Some(data) = item.data.filter(|data| !data.is_empty()) {
                     let _ = say.send(data).await;
                 }
             }
-            return if relay.is_answered() { Ok(()) } else { Err(Reason::ServerClosed) };
+            if !relay.is_answered() {
+                return Err(Reason::ServerClosed);
+            }
         }
         // the session went elsewhere meanwhile; and there are no batches in a batch
         Content::Handed(_) | Content::Batch(_) => return Err(Reason::SessionUnknown),
-    };
-    let _ = say.send(whole).await;
+    }
     Ok(())
 }
 

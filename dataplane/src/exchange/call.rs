@@ -166,6 +166,8 @@ pub(crate) struct Reply {
     pub status: StatusCode,
     /// A session that began with this call.
     pub session: Option<String>,
+    /// When a server that is asked too much wants to be asked again, in seconds.
+    pub retry_after: Option<u32>,
     pub content: Content,
 }
 
@@ -197,12 +199,21 @@ pub(crate) struct Pieces {
 }
 
 impl Reply {
+    pub(crate) fn of(status: StatusCode, content: Content) -> Self {
+        Self { status, session: None, retry_after: None, content }
+    }
+
     pub(crate) fn json(status: StatusCode, body: Bytes) -> Self {
-        Self { status, session: None, content: Content::Json(body) }
+        Self::of(status, Content::Json(body))
     }
 
     pub(crate) fn empty(status: StatusCode) -> Self {
-        Self { status, session: None, content: Content::Empty }
+        Self::of(status, Content::Empty)
+    }
+
+    /// The same with when to come again.
+    pub(crate) fn again_after(self, seconds: Option<u32>) -> Self {
+        Self { retry_after: seconds, ..self }
     }
 }
 

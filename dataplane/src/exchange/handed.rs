@@ -286,7 +286,7 @@ async fn answer(
         _ => (Some(body), None),
     };
     let handed = Handed { headers, body, whole, record, _ticket: ticket };
-    Ok(Reply { status: head.status, session: None, content: Content::Handed(Box::new(handed)) })
+    Ok(Reply::of(head.status, Content::Handed(Box::new(handed))))
 }
 
 /// What the holder misses in the client's token.

@@ -103,7 +103,7 @@ async fn modern_refused(worker: &Rc<Worker>, mut call: Call, posted: Posted, res
         Some(_) => {
             call.record.outcome = "error";
             call.record.status = status;
-            Ok(Reply::json(status, body))
+            Ok(Reply::json(status, body).again_after(away.and_then(|away| away.row().retry_after)))
         }
         None => {
             let reason = away.unwrap_or_else(|| Reason::ServerStatus(status.as_u16()));

@@ -8,12 +8,14 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sluice_mcp::{HandleFilter, Kind, ScanLimits, scan};
+use sluice_mcp::{HandleFilter, Kind, Message, ScanLimits, scan};
 use tokio::time::Sleep;
 
 use super::handles::Handles;
 use super::record::Record;
+use super::relay::same_id;
 use crate::auth::quota::Ticket;
+use crate::budget::Held;
 use crate::limit;
 use crate::node::Node;
 use crate::reason::Reason;
@@ -118,8 +120,8 @@ impl JsonStream {
     }
 
     /// The answer in one piece, for a client that shares what it reads with others' answers: within the limit of an event, and what
-    /// was not looked at while it streamed is looked at now, because there a broken message is everybody's.
-    pub(crate) async fn whole(mut self: Box<Self>, node: &Node) -> Result<Bytes, Reason> {
+    /// was not looked at while it streamed is looked at now, because there a broken message is everybody's. With the room it takes.
+    pub(crate) async fn whole(mut self: Box<Self>, node: &Node, id: Option<&Bytes>) -> Result<(Bytes, Held), Reason> {
         let mut body = Vec::new();
         let mut room = 2 * limit::REPLY_HOLD;
         let mut held = node.hold(room)?;
@@ -136,9 +138,11 @@ impl JsonStream {
             body.extend_from_slice(&piece);
         }
         let body = Bytes::from(body);
+        let answers =
+            |message: &Message| message.id.zip(id).is_some_and(|(theirs, ours)| same_id(theirs.of(&body), ours));
         match scan(&body, ScanLimits { depth: u16::MAX }) {
-            Ok(message) if message.kind == Kind::Response => Ok(body),
-            _ => Err(Reason::ServerGarbage("not an answer")),
+            Ok(message) if message.kind == Kind::Response && answers(&message) => Ok((body, held)),
+            _ => Err(Reason::ServerGarbage("not an answer to the request")),
         }
     }
 

@@ -21,7 +21,7 @@ mod seen;
 mod tasks;
 mod union;
 
-use super::call::{Arrival, Content, Posted, Refusal, Reply};
+use super::call::{Arrival, Posted, Refusal, Reply};
 use super::resumption::{Anew, Resumed};
 use super::{
     Outcome, check_modern_message, find_session, handed, http_server, permission, pipe_server, refuse, resumption,
@@ -353,7 +353,7 @@ fn own_result(mut arrival: Arrival, posted: &Posted, result: &[u8]) -> Reply {
     body.extend_from_slice(br#","result":"#);
     body.extend_from_slice(result);
     body.push(b'}');
-    Reply { status: StatusCode::OK, session: None, content: Content::Json(body.into()) }
+    Reply::json(StatusCode::OK, body.into())
 }
 
 fn accepted(mut arrival: Arrival) -> Reply {

@@ -124,11 +124,7 @@ fn written(mut call: Call, posted: &Posted, answer: &Answer, now: Instant) -> Re
     }));
     let chunks = splice(answer.body.bytes(), &mut edits);
     let file = Some(Arc::clone(&answer.body));
-    Reply {
-        status: StatusCode::OK,
-        session: None,
-        content: Content::Pieces(Box::new(Pieces { chunks, file, _held: Vec::new() })),
-    }
+    Reply::of(StatusCode::OK, Content::Pieces(Box::new(Pieces { chunks, file, _held: Vec::new() })))
 }
 
 /// The one message a reply consists of, if it is small enough to be kept. Of a stream, that is the first message, where it is

@@ -98,8 +98,9 @@ impl Record {
         let row = reason.row();
         self.status = row.status;
         self.outcome = row.outcome;
-        self.refused =
-            matches!(row.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
+        // what a server does not take is no denial of ours
+        self.refused = !reason.is_the_servers()
+            && matches!(row.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
     }
 
     /// Another node answers: what becomes of it is counted there, and whom that refuses is noted there.

@@ -236,9 +236,9 @@ impl Relay {
         Some((item, self.failed.or(self.answered.then_some(StatusCode::OK))))
     }
 
-    /// Whether the answer came, or none is owed.
+    /// Whether the answer came, or an error in its place, or none is owed.
     pub(crate) fn is_answered(&self) -> bool {
-        self.answered
+        self.answered || self.failed.is_some()
     }
 
     /// Puts an item back, to be passed on first.

@@ -19,7 +19,7 @@ mod parts;
 mod untold;
 
 use super::ask::{answer_to, send};
-use super::call::{Call, Content, Posted, Reply};
+use super::call::{Call, Posted, Reply};
 use super::{Outcome, caller, own_lists, refuse};
 use crate::budget::Held;
 use crate::catalog::Kind as Kinds;
@@ -107,7 +107,7 @@ pub(super) async fn open(worker: &Rc<Worker>, mut call: Call, posted: Posted) ->
         return Err(refuse(&mut call, reason, Some(id)));
     }
     call.record.outcome = "ok";
-    Ok(Reply { status: StatusCode::OK, session: Some(sealed), content: Content::Json(body) })
+    Ok(Reply { session: Some(sealed), ..Reply::json(StatusCode::OK, body) })
 }
 
 /// What a session must satisfy before it begins, on any door: the id to answer to, its place in the principal's limit, and

@@ -193,13 +193,13 @@ impl Pipe {
         let batches = || self.session().and_then(|session| session.asked_for()).is_some_and(batch::has);
         let messages = match batch::is_one(&body) && batches() {
             true => batch::messages(&body, self.worker.plane().snapshot.limits.json_depth),
-            false => Ok(vec![(body, true)]),
+            false => return self.desk.accept(&self.worker, body).await.into_iter().collect(),
         };
-        let mut mails = Vec::with_capacity(1);
+        let mut mails = Vec::new();
         match messages {
             Ok(messages) => {
-                for (message, _) in messages {
-                    mails.extend(self.desk.accept(&self.worker, message).await);
+                for message in messages {
+                    mails.extend(self.desk.accept(&self.worker, message.body).await);
                 }
             }
             Err(reason) => self.refuse(&reason.into()).await,

@@ -75,6 +75,10 @@ pub(super) fn http(reply: Reply) -> Response {
         Content::Batch(batch) => events(Inner::Batch(batch)),
         Content::Handed(handed) => return handed_on(status, handed),
     };
+    let response = match reply.retry_after {
+        Some(seconds) => response.with("retry-after", seconds.to_string()),
+        None => response,
+    };
     match reply.session {
         Some(id) => response.with(sluice_mcp::header::SESSION_ID, id),
         None => response,

@@ -15,7 +15,7 @@ pub(crate) struct Entitlement(Mutex<State>);
 struct State {
     now: Option<Arc<Entitled>>,
     planes: Option<watch::Sender<Arc<Plane>>>,
-    /// The revision of what the control plane told in this life of the process, once it was kept.
+    /// The revision of what the control plane told in this life of the process, once it was kept or the disk was waited for.
     counts: u64,
 }
 
@@ -45,12 +45,12 @@ impl Entitlement {
         }
     }
 
-    /// What the control plane told by this revision is kept, and counts from now on.
+    /// What the control plane told by this revision is kept, or the disk was waited for: it may hear that it counts.
     pub(crate) fn counts(&self, revision: u64) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).counts = revision;
     }
 
-    /// The revision of what was told and is kept; 0: nothing was told.
+    /// The revision of what it may hear that counts; 0: nothing was told.
     pub(crate) fn revision(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).counts
     }

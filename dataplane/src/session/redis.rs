@@ -157,15 +157,19 @@ impl Redis {
             [(*id, touch), self.revision_of(id)]
         };
         lives.iter().for_each(|(id, _)| self.copies.change(id));
-        let Ok(answers) = self.answers(lives.iter().flat_map(touch).collect()).await else {
+        let Ok(answers) = self.answered(lives.iter().flat_map(touch).collect()).await else {
             // done or not: what it hid, nobody tells
             self.begin_again();
             return Err(Down);
         };
+        // what Redis refused changed nothing, and so hid nothing
+        let is_done = answers.iter().all(Option::is_some);
         for ((id, _), revision) in lives.iter().zip(answers.into_iter().skip(1).step_by(2)) {
-            self.copies.found(id, revision_in(revision));
+            if let Some(revision) = revision {
+                self.copies.found(id, revision_in(revision));
+            }
         }
-        Ok(())
+        if is_done { Ok(()) } else { Err(Down) }
     }
 
     pub(super) async fn revisions(&self, ids: &[SessionId]) -> Result<Vec<Option<u64>>, Down> {
@@ -230,6 +234,11 @@ impl Redis {
 
     /// A command for each of many sessions, and each one's answer.
     async fn answers(&self, asked: Vec<(SessionId, Cmd)>) -> Result<Vec<Value>, Down> {
+        self.answered(asked).await?.into_iter().map(|answer| answer.ok_or(Down)).collect()
+    }
+
+    /// The same; `None` for what Redis refused.
+    async fn answered(&self, asked: Vec<(SessionId, Cmd)>) -> Result<Vec<Option<Value>>, Down> {
         match &self.lines {
             Lines::One(line) => {
                 let count = asked.len();
@@ -237,7 +246,7 @@ impl Redis {
                 for (_, command) in asked {
                     commands.add_command(command);
                 }
-                line.ask_all(&commands, count).await?.into_iter().map(|answer| answer.map_err(|_| Down)).collect()
+                Ok(line.ask_all(&commands, count).await?.into_iter().map(Result::ok).collect())
             }
             Lines::Many(cluster) => cluster.ask_all(&asked).await,
         }

@@ -91,7 +91,7 @@ fn written(
         let chunks = [head.freeze(), page.items].into_iter().collect();
         Content::Pieces(Box::new(Pieces { chunks, file: page.file, _held: Vec::new() }))
     };
-    Reply { status: StatusCode::OK, session: None, content }
+    Reply::of(StatusCode::OK, content)
 }
 
 /// A cursor of ours belongs to the principal, the door and the kind of list.

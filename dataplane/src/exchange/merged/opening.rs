@@ -19,7 +19,7 @@ use super::{Client, Stated, own_result, union};
 use crate::auth::PrincipalId;
 use crate::catalog::{Audience, Kind as Kinds};
 use crate::clock::epoch_seconds;
-use crate::exchange::call::{Arrival, Content, Posted, Reply};
+use crate::exchange::call::{Arrival, Posted, Reply};
 use crate::exchange::{Outcome, refuse, sessions};
 use crate::limit;
 use crate::node::Worker;
@@ -82,7 +82,7 @@ pub(super) async fn initialize(worker: &Rc<Worker>, mut arrival: Arrival, posted
     arrival.record.outcome = "ok";
     let body = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, String::from_utf8_lossy(&id));
     let sealed = session.sealed(&worker.node.seal, owner);
-    Ok(Reply { status: StatusCode::OK, session: Some(sealed), content: Content::Json(body.into()) })
+    Ok(Reply { session: Some(sealed), ..Reply::json(StatusCode::OK, body.into()) })
 }
 
 /// Whose lists a legacy client of this door sees.

@@ -38,8 +38,8 @@ impl Pipe {
                 self.desk.outbox.send(join(&pieces.chunks)).await;
                 None
             }
-            Content::JsonStream(stream) => match stream.whole(&self.worker.node).await {
-                Ok(body) => {
+            Content::JsonStream(stream) => match stream.whole(&self.worker.node, id.as_ref()).await {
+                Ok((body, _held)) => {
                     self.desk.outbox.send(body).await;
                     None
                 }

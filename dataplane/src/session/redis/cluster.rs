@@ -219,7 +219,7 @@ impl Cluster {
     }
 
     /// A command for each of many sessions, in one round trip to each master. Each has its answer.
-    pub(super) async fn ask_all(&self, asked: &[(SessionId, Cmd)]) -> Result<Vec<Value>, Down> {
+    pub(super) async fn ask_all(&self, asked: &[(SessionId, Cmd)]) -> Result<Vec<Option<Value>>, Down> {
         let masters = self.masters.load_full();
         let mut shares = vec![(Pipeline::new(), Vec::new()); masters.lines.len()];
         for (at, (id, command)) in asked.iter().enumerate() {
@@ -233,14 +233,16 @@ impl Cluster {
             .iter()
             .zip(&shares)
             .map(|(master, (commands, places))| master.line.ask_all(commands, places.len()));
-        let mut answers = vec![Value::Nil; asked.len()];
+        let mut answers = vec![None; asked.len()];
         for (answered, (_, places)) in join_all(asking).await.into_iter().zip(&shares) {
             for (answer, at) in answered.inspect_err(|_| self.astray.notify_one())?.into_iter().zip(places) {
                 answers[*at] = match answer {
-                    Ok(answer) => answer,
+                    Ok(answer) => Some(answer),
                     // its slot is on the way, or has arrived
-                    Err(error) if error.redirect_node().is_some() => self.read(&asked[*at].0, &asked[*at].1).await?,
-                    Err(_) => return Err(Down),
+                    Err(error) if error.redirect_node().is_some() => {
+                        Some(self.read(&asked[*at].0, &asked[*at].1).await?)
+                    }
+                    Err(_) => None,
                 };
             }
         }

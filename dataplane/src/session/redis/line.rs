@@ -248,6 +248,7 @@ impl Line {
             }
         }
         tracing::info!(redis = self.place.shown(), "the sentinels name another Redis by now");
+        self.connection.store(None);
         match timeout(limit::STORE_CONNECT, self.connect()).await {
             Ok(Ok(way)) => Over::Better(way),
             Ok(Err(error)) => Over::Broken(said(&error)),
