@@ -11,9 +11,9 @@ const LONGEST: usize = 60;
 /// Characters of the longest word for what became of an object.
 const WORD: usize = "changed".len();
 
-/// A line per changed object, and one per field where there are several.
-pub(crate) fn lines(changes: &[Change]) -> String {
-    let paint = Paint::on(Stream::Stdout);
+/// A line per changed object, and one per field where there are several, painted for where they are written.
+pub(crate) fn lines(changes: &[Change], stream: Stream) -> String {
+    let paint = Paint::on(stream);
     let widest = changes.iter().map(|change| title(change).chars().count()).max().unwrap_or_default();
     let mut lines = Vec::new();
     for change in changes {
@@ -139,7 +139,7 @@ mod tests {
                         \x20                        -cwd /tmp\n\
                         server/a        added\n\
                         proxy           removed";
-        assert_eq!(lines(&changes), expected);
+        assert_eq!(lines(&changes, Stream::Stdout), expected);
         assert_eq!(summary(&changes), "~server/weather +server/a -proxy");
         assert_eq!(values(&changes)[0]["fields"][0]["after"], 60);
     }
@@ -147,7 +147,8 @@ mod tests {
     #[test]
     fn long_values_are_cut() {
         let long = format!("\"{}\"", "ä".repeat(500));
-        let text = lines(&[change(ChangeKind::Changed, "a", vec![field("url", None, Some(&long))])]);
+        let changes = [change(ChangeKind::Changed, "a", vec![field("url", None, Some(&long))])];
+        let text = lines(&changes, Stream::Stdout);
         assert!(text.chars().count() < 100 && text.ends_with('…'), "{text}");
     }
 }

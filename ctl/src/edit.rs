@@ -8,7 +8,7 @@ use crate::change;
 use crate::client::{Connection, ControlPlane};
 use crate::command::history;
 use crate::fault;
-use crate::output::{self, Failure, Format, painted_talk, prompt, talk};
+use crate::output::{self, Failure, Format, Stream, painted_talk, prompt, talk};
 use crate::spread::{Spread, Wait};
 use crate::written::File;
 
@@ -101,7 +101,7 @@ impl Sure {
         if would.changes.is_empty() {
             return Ok(None);
         }
-        painted_talk(&format!("{}\n", change::lines(&would.changes)));
+        painted_talk(&format!("{}\n", change::lines(&would.changes, Stream::Stderr)));
         if prompt::confirm(question)? { Ok(Some(would.revision)) } else { Err(Failure::declined()) }
     }
 }
@@ -133,7 +133,10 @@ fn conflict(connection: &mut Connection, base: u64, status: &Status) -> Failure 
 /// Shows changes on stdout.
 pub(crate) fn show(format: Format, answer: &ApplyResponse, spread: Option<&Spread>) -> Result<(), Failure> {
     if format == Format::Table {
-        return if answer.changes.is_empty() { Ok(()) } else { output::painted_data(change::lines(&answer.changes)) };
+        if answer.changes.is_empty() {
+            return Ok(());
+        }
+        return output::painted_data(change::lines(&answer.changes, Stream::Stdout));
     }
     let mut value = Map::from_iter([
         ("revision".to_owned(), json!(answer.revision)),

@@ -188,8 +188,8 @@ impl Spread {
             Verdict::Heeds(_) => {
                 let heeds = paint.text(Tone::Good, "refuses the key");
                 let refused = paint.text(Tone::Bad, "refused");
-                talk(&format!(
-                    "{name} {heeds} after {:.1} s, but {refused} revision {} and goes on with {} for the rest:\n",
+                painted_talk(&format!(
+                    "{shown} {heeds} after {:.1} s, but {refused} revision {} and goes on with {} for the rest:\n",
                     after.as_secs_f64(),
                     node.rejected_revision,
                     node.revision

@@ -7,7 +7,7 @@ use sluice_contract::v1::{ApplyRequest, ChangeKind};
 use crate::change;
 use crate::client::Connection;
 use crate::edit::Edit;
-use crate::output::{self, Failure, painted_talk, prompt};
+use crate::output::{self, Failure, Stream, painted_talk, prompt};
 use crate::written::{What, Written};
 
 /// Make the fleet run what a file says.
@@ -67,7 +67,7 @@ fn agree(connection: &mut Connection, written: &Written, request: &ApplyRequest,
     if would.changes.is_empty() || args.yes {
         return Ok(would.revision);
     }
-    painted_talk(&format!("{}\n", change::lines(&would.changes)));
+    painted_talk(&format!("{}\n", change::lines(&would.changes, Stream::Stderr)));
     if !prompt::is_possible() {
         return Err(Failure::input("--prune removes what the file does not have; say --yes where nobody can be asked"));
     }

@@ -7,7 +7,7 @@ use sluice_contract::v1::{HistoryRequest, Revision};
 
 use crate::change;
 use crate::client::{Connection, ControlPlane};
-use crate::output::{self, Failure, Field, Format, Tone, talk, time, visible};
+use crate::output::{self, Failure, Field, Format, Stream, Tone, talk, time, visible};
 use crate::page::Page;
 
 /// Revisions told of where somebody else was faster: more are a matter for `sluice history`.
@@ -73,7 +73,7 @@ fn one(format: Format, revision: &Revision) -> Result<(), Failure> {
         return output::values(format, &value(revision));
     }
     talk(&line(revision, time::now()));
-    output::painted_data(change::lines(&revision.changes))
+    output::painted_data(change::lines(&revision.changes, Stream::Stdout))
 }
 
 /// Lines about the revisions after one, newest first.

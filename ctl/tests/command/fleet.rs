@@ -10,7 +10,7 @@ use sluice_contract::v1::*;
 use tonic::Status;
 
 use crate::admin::{ControlPlane, Script, TOKEN, change, fault, lately};
-use crate::process::{finished, sluice, told};
+use crate::process::{finished, in_colour, sluice, told};
 
 /// Columns of a table's lines.
 fn cells(table: &str) -> Vec<Vec<&str>> {
@@ -223,6 +223,33 @@ fn a_revoked_key_that_a_node_may_still_take_is_told_by_the_exit_code() {
         assert!(talk.contains(told) && talk.contains("no such variable"), "{talk}");
         assert_eq!(ended, code, "{talk}");
     }
+}
+
+#[test]
+fn what_is_painted_is_painted_for_the_stream_it_goes_to() {
+    let home = tempfile::tempdir().unwrap();
+    let heeding = NodeStatus {
+        node: "edge-1".into(),
+        connected: true,
+        revision: 6,
+        rejected_revision: 7,
+        entitled_revision: 7,
+        ..NodeStatus::default()
+    };
+    let changes = vec![change(ChangeKind::Removed, "weather", &[])];
+    let answer = ApplyResponse { revision: 7, changes, ..ApplyResponse::default() };
+    let control_plane = ControlPlane::start(Script {
+        revoke_token: Some(Box::new(|_| Ok(RevokeTokenResponse { revoked: 1, revision: 7 }))),
+        watch: vec![WatchResponse { revision: 7, nodes: vec![heeding], settled: true }],
+        apply: Some(Box::new(move |_| Ok(answer.clone()))),
+        ..Script::default()
+    });
+    let shown = in_colour(&control_plane.command(home.path(), &["token", "revoke", "bob"]));
+    assert!(shown.contains("edge-1 \x1b[32mrefuses the key\x1b[0m after"), "{shown}");
+    assert!(shown.contains("but \x1b[31mrefused\x1b[0m revision 7"), "{shown}");
+    std::fs::write(home.path().join("mcp.yaml"), "servers: {a: {url: 'http://127.0.0.1:1/mcp'}}\n").unwrap();
+    let shown = in_colour(&control_plane.command(home.path(), &["apply", "-f", "mcp.yaml", "--prune"]));
+    assert!(shown.contains("server/weather  \x1b[31mremoved\x1b[0m"), "{shown}");
 }
 
 #[test]

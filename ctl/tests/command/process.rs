@@ -23,6 +23,32 @@ pub(crate) fn finished(home: &Path, args: &[&str]) -> (i32, String, String) {
     told(sluice(home, args).output().unwrap())
 }
 
+/// What a command writes to stderr where that is a terminal with colours and stdout is none. Questions are answered with no.
+pub(crate) fn in_colour(command: &Command) -> String {
+    const TERMINAL: &str = "
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.execv(sys.argv[1], sys.argv[1:])
+os.write(terminal, b'n\\n')
+try:
+    while part := os.read(terminal, 4096):
+        sys.stdout.buffer.write(part)
+except OSError:
+    pass
+os.waitpid(pid, 0)
+";
+    let mut terminal = Command::new("python3");
+    terminal.args(["-c", TERMINAL]).arg(command.get_program()).args(command.get_args());
+    let folder = command.get_current_dir().unwrap();
+    let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    terminal.current_dir(folder).envs(variables.filter(|(name, _)| *name != "PATH"));
+    let (code, shown, talk) = told(terminal.env("TERM", "xterm").env_remove("NO_COLOR").output().unwrap());
+    assert_eq!(code, 0, "{talk}");
+    shown
+}
+
 /// What a finished process left.
 pub(crate) fn told(output: Output) -> (i32, String, String) {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
