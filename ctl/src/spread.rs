@@ -41,7 +41,12 @@ impl Wait {
 
     /// The same of a revision that takes somebody's key away: a node that refuses the revision may refuse the key all the same.
     pub(crate) fn on_revocation(&self, connection: &mut Connection, revision: u64) -> Result<Spread, Failure> {
-        self.see(connection, Spread { revision, revokes: true, ..Spread::default() }, &[])
+        self.see(connection, Spread { revision, does: Does::Revoke, ..Spread::default() }, &[])
+    }
+
+    /// The same of a revision with a secret of its own: going back to another brings none back.
+    pub(crate) fn on_secret(&self, connection: &mut Connection, revision: u64) -> Result<Spread, Failure> {
+        self.see(connection, Spread { revision, does: Does::Secret, ..Spread::default() }, &[])
     }
 
     fn see(&self, connection: &mut Connection, mut spread: Spread, files: &[File]) -> Result<Spread, Failure> {
@@ -63,9 +68,20 @@ impl Wait {
 #[derive(Default)]
 pub(crate) struct Spread {
     revision: u64,
-    /// It takes somebody's key away, which nodes refuse before they run it.
-    revokes: bool,
+    does: Does,
     verdicts: BTreeMap<String, Verdict>,
+}
+
+/// What a revision does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Does {
+    /// It changes objects.
+    #[default]
+    Change,
+    /// It takes somebody's key away, which nodes refuse before they run it.
+    Revoke,
+    /// It gives a secret a value.
+    Secret,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,13 +98,14 @@ enum Verdict {
 }
 
 impl Spread {
-    /// An error where a connected node does not run it.
+    /// An error where a connected node does not run it, or a node may still take a key that was taken away.
     pub(crate) fn result(&self) -> Result<(), Failure> {
         let count = |of: fn(&Verdict) -> bool| self.verdicts.values().filter(|verdict| of(verdict)).count();
         let refused = count(|verdict| matches!(verdict, Verdict::Refused(_)));
         let waiting = count(|verdict| *verdict == Verdict::Waits);
+        let away = count(|verdict| matches!(verdict, Verdict::Away { seen_ms } if *seen_ms > 0));
         let revision = self.revision;
-        if refused > 0 && self.revokes {
+        if refused > 0 && self.does == Does::Revoke {
             return Err(Failure::other(format_args!(
                 "{} refused revision {revision} and may still take the key\n  \
                  = see to what it refuses, upgrade it, or stop it; `sluice status` tells when it runs the revision",
@@ -96,17 +113,27 @@ impl Spread {
             )));
         }
         if refused > 0 {
-            return Err(Failure::other(format_args!(
-                "{} refused revision {revision} and {}\n  \
-                 = apply what can run there, or go back: `sluice history`, `sluice rollback REVISION`",
-                nodes(refused),
-                if refused == 1 { "stays with what it had" } else { "stay with what they had" }
-            )));
+            let stays = if refused == 1 { "stays with what it had" } else { "stay with what they had" };
+            let way = if self.does == Does::Secret {
+                "see to what it refuses; no rollback changes a secret: `sluice secret set` gives it the value it had"
+            } else {
+                "apply what can run there, or go back: `sluice history`, `sluice rollback REVISION`"
+            };
+            let who = nodes(refused);
+            return Err(Failure::other(format_args!("{who} refused revision {revision} and {stays}\n  = {way}")));
         }
         if waiting > 0 {
             return Err(Failure::other(format_args!(
                 "{} did not say in time what became of revision {revision}; `sluice status` tells later",
                 nodes(waiting)
+            )));
+        }
+        if away > 0 && self.does == Does::Revoke {
+            let is = if away == 1 { "is" } else { "are" };
+            return Err(Failure::other(format_args!(
+                "{} {is} not connected and may still take the key\n  \
+                 = bring it back, or stop it; one that is gone for good is forgotten by `sluice node revoke NODE`",
+                nodes(away)
             )));
         }
         Ok(())
@@ -207,7 +234,7 @@ impl Spread {
         } else if node.rejected_revision >= self.revision {
             let faults = node.rejected.iter().map(|fault| said("error", fault)).collect();
             // one that is away may have been told, and nobody knows
-            let heeds = self.revokes && node.connected && node.entitled_revision >= self.revision;
+            let heeds = self.does == Does::Revoke && node.connected && node.entitled_revision >= self.revision;
             if heeds { Verdict::Heeds(faults) } else { Verdict::Refused(faults) }
         } else if node.connected && node.state() != NodeState::Stale {
             Verdict::Waits
@@ -222,8 +249,8 @@ impl Spread {
         for (node, verdict) in &self.verdicts {
             match verdict {
                 Verdict::Away { seen_ms: 0 } => talk(&format!("{node} was never connected; it gets it when it is\n")),
-                Verdict::Away { seen_ms } if self.revokes => talk(&format!(
-                    "{node} is not connected (seen {}); it takes the key until it is back\n",
+                Verdict::Away { seen_ms } if self.does == Does::Revoke => talk(&format!(
+                    "{node} is not connected (seen {}); it may take the key until it is back\n",
                     time::relative(*seen_ms, now)
                 )),
                 Verdict::Away { seen_ms } => {

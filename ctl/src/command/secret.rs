@@ -85,7 +85,7 @@ fn set(name: &str, wait: &Wait, control_plane: &ControlPlane) -> Result<(), Fail
     let request = SetSecretRequest { name: name.to_owned(), value };
     let answer = connection.ask(async |admin| admin.set_secret(request).await)?;
     talk(&format!("`{name}` has a new value, version {}: revision {}\n", answer.version, answer.revision));
-    wait.on(&mut connection, answer.revision, &[])?.result()
+    wait.on_secret(&mut connection, answer.revision)?.result()
 }
 
 fn list(format: Format, control_plane: &ControlPlane) -> Result<(), Failure> {

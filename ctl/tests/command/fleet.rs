@@ -209,20 +209,30 @@ fn a_revoked_key_that_a_node_may_still_take_is_told_by_the_exit_code() {
         entitled_revision,
         ..NodeStatus::default()
     };
+    let revoked = |node: NodeStatus| {
+        let script = Script {
+            revoke_token: Some(Box::new(|_| Ok(RevokeTokenResponse { revoked: 1, revision: 7 }))),
+            watch: vec![WatchResponse { revision: 7, nodes: vec![node], settled: true }],
+            ..Script::default()
+        };
+        let (code, _, talk) = ControlPlane::start(script).finished(home.path(), &["token", "revoke", "bob"]);
+        (code, talk)
+    };
     for (goes_by, code, told) in [
         (7, 0, "edge-1 refuses the key after"),
         (6, 1, "refused revision 7 and may still take the key"),
         (0, 1, "refused revision 7 and may still take the key"),
     ] {
-        let script = Script {
-            revoke_token: Some(Box::new(|_| Ok(RevokeTokenResponse { revoked: 1, revision: 7 }))),
-            watch: vec![WatchResponse { revision: 7, nodes: vec![refusing(goes_by)], settled: true }],
-            ..Script::default()
-        };
-        let (ended, _, talk) = ControlPlane::start(script).finished(home.path(), &["token", "revoke", "bob"]);
+        let (ended, talk) = revoked(refusing(goes_by));
         assert!(talk.contains(told) && talk.contains("no such variable"), "{talk}");
         assert_eq!(ended, code, "{talk}");
     }
+    let away = |seen_ms| NodeStatus { node: "edge-1".into(), revision: 6, seen_ms, ..NodeStatus::default() };
+    let (code, talk) = revoked(away(lately()));
+    assert!(code == 1 && talk.contains("edge-1 is not connected (seen 1 min ago)"), "{talk}");
+    assert!(talk.contains("may still take the key\n") && talk.contains("`sluice node revoke NODE`"), "{talk}");
+    let (code, talk) = revoked(away(0));
+    assert!(code == 0 && talk.contains("was never connected"), "{talk}");
 }
 
 #[test]
@@ -261,17 +271,28 @@ fn secrets_come_from_stdin_and_are_never_told() {
     };
     let watch = vec![WatchResponse { revision: 9, nodes: Vec::new(), settled: true }];
     let control_plane = ControlPlane::start(Script { set_secret: Some(Box::new(set)), watch, ..Script::default() });
-    let give = |value: &str| {
+    let give = |control_plane: &ControlPlane, value: &str| {
         let mut command = control_plane.command(home.path(), &["secret", "set", "github"]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
         told(child.wait_with_output().unwrap())
     };
-    let (code, data, talk) = give("s3cret value\n");
+    let (code, data, talk) = give(&control_plane, "s3cret value\n");
     let told = "`github` has a new value, version 2: revision 9\nthere is no node; those that join get it\n";
     assert_eq!((code, data.as_str(), talk.as_str()), (0, "", told));
-    let (code, _, talk) = give("");
+    let (code, _, talk) = give(&control_plane, "");
     assert!(code == 2 && talk.contains("is empty; nothing was changed"), "{talk}");
+    let refusing = NodeStatus {
+        node: "edge-1".into(),
+        connected: true,
+        revision: 8,
+        rejected_revision: 9,
+        ..NodeStatus::default()
+    };
+    let watch = vec![WatchResponse { revision: 9, nodes: vec![refusing], settled: true }];
+    let refused = ControlPlane::start(Script { set_secret: Some(Box::new(set)), watch, ..Script::default() });
+    let (code, _, talk) = give(&refused, "s3cret value\n");
+    assert!(code == 1 && talk.contains("no rollback changes a secret: `sluice secret set`"), "{talk}");
     let (code, _, talk) = control_plane.finished(home.path(), &["secret", "set", "github", "s3cret"]);
     assert!(code == 2 && talk.contains("unexpected argument"), "a value is never an argument: {talk}");
 }
