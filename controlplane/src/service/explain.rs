@@ -136,7 +136,7 @@ impl Service {
             })
             .collect();
         for step in answer.steps.iter_mut().filter(|step| step.name == "endpoint") {
-            if hidden.contains(&step.source) || hidden.contains(&format!("{}.url", step.source)) {
+            if places(&step.source).iter().any(|place| hidden.contains(place)) {
                 step.value = MASK.to_owned();
             }
         }
@@ -177,6 +177,15 @@ impl Service {
         }
         Ok(answer)
     }
+}
+
+/// Where what is shown as an address may have been written: that of a server is its `url`, its socket, or its only endpoint.
+fn places(source: &str) -> Vec<String> {
+    let mut places = vec![source.to_owned(), format!("{source}.url")];
+    if let Some(server) = source.strip_suffix(".url") {
+        places.extend(["socket", "endpoints[0].url"].map(|place| format!("{server}.{place}")));
+    }
+    places
 }
 
 /// What it says where no node has the server, although it is configured: for other nodes than there are.

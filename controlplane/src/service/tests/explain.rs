@@ -70,6 +70,26 @@ async fn a_server_for_other_nodes_than_there_are_is_said_to_be_that() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_sealed_is_shown_to_nobody_wherever_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(folder.path());
+    let token = "https://w/sk-canary-0123456789/mcp";
+    for (server, place) in [
+        (format!(r#"{{"url":"{token}"}}"#), "url"),
+        (format!(r#"{{"endpoints":[{{"url":"{token}","weight":2}}]}}"#), "endpoints[0].url"),
+        (format!(r#"{{"endpoints":["{token}","https://w/mcp"]}}"#), "endpoints[0].url"),
+        (r#"{"socket":"/run/canary.sock"}"#.to_owned(), "socket"),
+    ] {
+        let mut change = named(&[("server", "w", &server)]);
+        change.objects[0].secrets.push(place.to_owned());
+        assert_eq!(faults(&service.apply(&editor(), change).await.unwrap()), [""; 0], "{server}");
+        let answer = service.explain(&caller(Role::Viewer), &asked("w_get", ""), &Nodes::in_memory()).await.unwrap();
+        assert_eq!(step(&answer, "endpoint"), "***", "{server}");
+        assert!(!answer.steps.iter().any(|step| step.value.contains("canary")), "{server}");
+    }
+}
+
+#[tokio::test]
 async fn what_nodes_heard_of_a_server_counts() {
     let folder = tempfile::tempdir().unwrap();
     let service = service(folder.path());
