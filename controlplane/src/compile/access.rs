@@ -1,6 +1,6 @@
 //! Who may come in: the clients of the file and those whose keys are in the state folder.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use sluice_contract::v1;
@@ -43,12 +43,12 @@ pub(super) fn compile(config: &Config, keys: &[StoredKey], node: &Node, notes: &
         notes.warnings.push(warning.advise("`features.authentication: true` asks everybody for a key"));
     }
     let mut clients: Vec<v1::Client> = Vec::new();
+    let stored: HashSet<&str> = keys.iter().map(|key| key.name.as_str()).collect();
     for (name, client) in &config.clients {
         let path = Path::of(["clients", name]);
         let wire = format!("access.clients[{}]", clients.len());
         notes.origins.key(wire.clone(), path.clone());
-        let is_stored = keys.iter().any(|key| key.name == *name);
-        let Some(digest) = key(client, is_stored, &path, notes) else { continue };
+        let Some(digest) = key(client, stored.contains(name.as_str()), &path, notes) else { continue };
         notes.origins.value(format!("{wire}.roles"), path.key("roles"));
         let expires_at = expires(client, &path, notes);
         let key = digest.map(|digest| v1::Key { sha256: digest.to_vec(), expires_at });
@@ -64,14 +64,19 @@ pub(super) fn compile(config: &Config, keys: &[StoredKey], node: &Node, notes: &
 fn add_stored(clients: &mut Vec<v1::Client>, keys: &[StoredKey]) {
     let of_file = clients.iter().flat_map(|client| &client.keys);
     let mut known: HashSet<Vec<u8>> = of_file.map(|key| key.sha256.clone()).collect();
+    let mut places: HashMap<String, usize> =
+        clients.iter().enumerate().map(|(place, client)| (client.name.clone(), place)).collect();
     for stored in keys {
         let key = v1::Key { sha256: stored.sha256.to_vec(), expires_at: stored.expires.map(seconds) };
         if !known.insert(key.sha256.clone()) {
             continue;
         }
-        match clients.iter_mut().find(|client| client.name == stored.name) {
-            Some(client) => client.keys.push(key),
-            None => clients.push(v1::Client { name: stored.name.clone(), keys: vec![key], roles: Vec::new() }),
+        match places.get(&stored.name) {
+            Some(place) => clients[*place].keys.push(key),
+            None => {
+                places.insert(stored.name.clone(), clients.len());
+                clients.push(v1::Client { name: stored.name.clone(), keys: vec![key], roles: Vec::new() });
+            }
         }
     }
 }

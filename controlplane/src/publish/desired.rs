@@ -1,9 +1,11 @@
 //! The whole of what nodes are to run, before it is compiled for any of them.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use prost::Message as _;
 use sluice_contract::v1;
+use sluice_snapshot::chunk::Name;
 
 use crate::compile::{Compiled, Labels, Node, Origins, compile, entitled, origins};
 use crate::language::{Config, Fault, Path};
@@ -28,7 +30,13 @@ pub struct Desired {
     pub bound: Option<v1::Listener>,
     /// What was compiled and proved of it before it came to be desired, for those who are to get it.
     pub proved: Proved,
+    /// Who may come in by it, compiled when the first node is to be told.
+    pub entitled: Entitled,
 }
+
+/// Who may come in: compiled once, and the same for all nodes.
+#[derive(Default)]
+pub struct Entitled(OnceLock<(v1::Entitled, Name)>);
 
 /// Snapshots by the labels of their nodes, until they are taken.
 #[derive(Default)]
@@ -67,9 +75,13 @@ impl Desired {
         origins(&self.config, &self.keys, &self.secrets, &node)
     }
 
-    /// Who may come in, for nodes that do not run this.
-    pub(super) fn entitled(&self) -> v1::Entitled {
-        v1::Entitled { revision: self.revision, ..entitled(&self.config, &self.keys) }
+    /// Who may come in, for nodes that do not run this, and a digest of that. Neither has the revision in it.
+    pub(super) fn entitled(&self) -> &(v1::Entitled, Name) {
+        self.entitled.0.get_or_init(|| {
+            let entitled = entitled(&self.config, &self.keys);
+            let digest = Name::of(&entitled.encode_to_vec());
+            (entitled, digest)
+        })
     }
 
     /// What a node of these labels is to run.
@@ -98,4 +110,30 @@ fn prove(snapshot: &v1::Snapshot) -> Result<(), Vec<Fault>> {
         fault.advise("restart to listen elsewhere, or keep authentication")
     };
     if faults.is_empty() { Ok(()) } else { Err(faults.into_iter().map(fault).collect()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::digest;
+
+    #[test]
+    fn who_may_come_in_is_compiled_once_and_compared_by_what_it_says() {
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let key = |name: &str, key: &str| StoredKey {
+            name: name.to_owned(),
+            sha256: digest(key),
+            created: at,
+            expires: None,
+        };
+        let desired = |revision, keys: Vec<StoredKey>| Desired { revision, keys, ..Desired::default() };
+        let one = desired(1, vec![key("a", "1"), key("b", "2"), key("a", "3"), key("c", "1")]);
+        let (entitled, digest) = one.entitled();
+        assert!(std::ptr::eq(entitled, &one.entitled().0));
+        let clients: Vec<_> = entitled.clients.iter().map(|client| (&*client.name, client.keys.len())).collect();
+        assert_eq!(clients, [("a", 2), ("b", 1)]);
+        let same = desired(2, vec![key("a", "1"), key("b", "2"), key("a", "3")]);
+        let other = desired(2, vec![key("a", "1"), key("a", "3")]);
+        assert!(same.entitled().1 == *digest && other.entitled().1 != *digest);
+    }
 }

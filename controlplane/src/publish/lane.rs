@@ -52,8 +52,8 @@ pub(crate) struct Lane {
     fleet_due: Option<Instant>,
     /// The node can be told who may come in.
     knows_entitled: bool,
-    /// Whom it was told to let in last.
-    entitled: Option<v1::Entitled>,
+    /// Whom it was told to let in last: by which revision, and its digest.
+    entitled: Option<(u64, Name)>,
     /// The newest revision that says the same.
     entitled_by: u64,
     /// Questions about sessions that it has not answered, by their numbers.
@@ -239,18 +239,15 @@ impl Lane {
         if !self.knows_entitled || desired.revision == 0 || desired.revision == self.entitled_by {
             return Some(());
         }
-        let now = desired.entitled();
+        let (now, digest) = desired.entitled();
         self.entitled_by = desired.revision;
-        if let Some(told) = &self.entitled {
-            let same = v1::Entitled { generation: told.generation, revision: told.revision, ..now.clone() };
-            if same == *told {
-                self.visit.goes_by(told.revision, self.entitled_by);
-                return Some(());
-            }
+        if let Some((told, _)) = self.entitled.filter(|(_, told)| told == digest) {
+            self.visit.goes_by(told, self.entitled_by);
+            return Some(());
         }
-        let now = v1::Entitled { generation: self.visit.generation(), ..now };
-        self.entitled = Some(now.clone());
-        self.tell(Told::Entitled(now)).await
+        self.entitled = Some((desired.revision, *digest));
+        let (generation, revision) = (self.visit.generation(), desired.revision);
+        self.tell(Told::Entitled(v1::Entitled { generation, revision, ..now.clone() })).await
     }
 
     async fn tell(&self, message: Told) -> Option<()> {
@@ -263,8 +260,8 @@ impl Lane {
             Some(Said::Verdict(verdict)) => self.judge(verdict),
             Some(Said::Report(report)) => {
                 self.visit.reported(report);
-                if let Some(told) = &self.entitled {
-                    self.visit.goes_by(told.revision, self.entitled_by);
+                if let Some((told, _)) = self.entitled {
+                    self.visit.goes_by(told, self.entitled_by);
                 }
                 return self.ask().await;
             }
