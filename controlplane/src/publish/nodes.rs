@@ -240,17 +240,17 @@ impl Nodes {
         self.ending.subscribe()
     }
 
-    /// Sends a node away, forgets it, and refuses the certificates it has. `false`: there is no such node.
+    /// Sends a node away, forgets it, and refuses the certificates it has. `false`: no such node is known; one may have a certificate all
+    /// the same, of before a database was lost or a backup put back, and that is refused as well.
     ///
     /// # Errors
     ///
     /// The database fails; the node is sent away all the same, and may come back after a restart.
     pub async fn revoke(&self, node: &str, now: Timestamp) -> Result<bool, StoreError> {
         let at_ms = u64::try_from(now.as_millisecond()).unwrap_or_default();
-        // one that could not be written down is written now
-        let was_revoked = self.revoked().insert(node.to_owned(), at_ms).is_some();
+        self.revoked().insert(node.to_owned(), at_ms);
         let forgotten = self.known().remove(node);
-        let was_known = forgotten.is_some() || was_revoked;
+        let was_known = forgotten.is_some();
         if let Some(visitor) = forgotten.and_then(|node| node.visitor) {
             visitor.end.send_replace(Some(Farewell::Dismissed("the node was revoked".to_owned())));
         }
@@ -258,7 +258,8 @@ impl Nodes {
         self.changes.send_modify(|count| *count += 1);
         if let Some(store) = &self.store {
             let node = node.to_owned();
-            store.write(move |db| store::nodes::revoke(db, &node, at_ms)).await?;
+            // what could not be written down before is still kept there
+            return Ok(store.write(move |db| store::nodes::revoke(db, &node, at_ms)).await? || was_known);
         }
         Ok(was_known)
     }

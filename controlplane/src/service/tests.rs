@@ -271,6 +271,22 @@ async fn roles_bound_what_is_done_and_every_change_and_denial_is_remembered() {
 }
 
 #[tokio::test]
+async fn who_revokes_a_node_that_is_not_known_is_told_what_was_done_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(folder.path());
+    let (admin, nodes) = (caller(Role::Admin), crate::publish::Nodes::in_memory());
+    for _ in 0..2 {
+        let told = service.revoke_node(&admin, &nodes, "edge").await.unwrap_err();
+        assert!(matches!(&told, ServiceError::NotFound(_)), "{told}");
+        assert!(told.to_string().contains("no node is called `edge`"), "{told}");
+        assert!(told.to_string().ends_with("it is refused from now on"), "{told}");
+    }
+    let entries = service.audit(&admin, 0, 0, false).await.unwrap();
+    let lines: Vec<_> = entries.iter().map(|e| format!("{} {} {}", e.action, e.object, e.detail)).collect();
+    assert_eq!(lines, ["node.revoke node/edge not known"; 2]);
+}
+
+#[tokio::test]
 async fn what_is_desired_follows_the_head() {
     let folder = tempfile::tempdir().unwrap();
     let service = service(folder.path());

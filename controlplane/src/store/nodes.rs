@@ -65,20 +65,20 @@ pub(crate) fn revoked(connection: &Connection) -> Result<BTreeMap<String, u64>, 
     Ok(statement.query_map((), |row| Ok((row.get(0)?, column::number(row, 1)?)))?.collect::<Result<_, _>>()?)
 }
 
-/// Forgets a node, and refuses the certificates it has until now.
+/// Forgets a node, and refuses the certificates it has until now. `false`: no such node was kept.
 ///
 /// # Errors
 ///
 /// The database fails.
-pub(crate) fn revoke(connection: &Connection, name: &str, at_ms: u64) -> Result<(), StoreError> {
+pub(crate) fn revoke(connection: &Connection, name: &str, at_ms: u64) -> Result<bool, StoreError> {
     let granted = granted(connection, name)?;
-    connection.prepare_cached("DELETE FROM nodes WHERE name = ?")?.execute([name])?;
+    let kept = connection.prepare_cached("DELETE FROM nodes WHERE name = ?")?.execute([name])?;
     heard::forget(connection, name)?;
     owed::forget(connection, name)?;
     connection
         .prepare_cached("INSERT OR REPLACE INTO revoked_nodes (name, at_ms, granted) VALUES (?, ?, ?)")?
         .execute(params![name, column::int(at_ms), json(&granted)?])?;
-    Ok(())
+    Ok(kept > 0)
 }
 
 /// The labels that a node was given by its join token, also if it was sent away since; none: those it says.

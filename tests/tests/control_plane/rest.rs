@@ -36,9 +36,10 @@ async fn a_server_lives_its_life_over_rest() {
     assert_eq!((&summary["revision"], &summary["objects"]), (&json!(4), &json!({"server": 1})));
     let (status, nodes) = plane.rest("GET", "/nodes", Value::Null).await;
     assert_eq!((status, &nodes), (200, &json!({"revision": 4, "nodes": []})));
+    // nobody knows it, and its certificates are refused from now on: that is remembered, too
     assert_eq!(plane.rest("DELETE", "/nodes/edge", Value::Null).await.0, 404);
     let (_, verdict) = plane.rest("GET", "/audit/verify", Value::Null).await;
-    assert_eq!((&verdict["intact"], &verdict["entries"]), (&json!(true), &json!(5)));
+    assert_eq!((&verdict["intact"], &verdict["entries"]), (&json!(true), &json!(6)));
 }
 
 #[tokio::test]

@@ -149,7 +149,8 @@ pub(super) async fn watch(
 /// Forgets a node and refuses its certificates. admin.
 #[utoipa::path(delete, path = "/nodes/{node}", operation_id = "RevokeNode", tag = "nodes",
     params(("node" = String, Path, description = "The name of the node.", example = "edge-1")),
-    responses((status = 204, description = "The node is forgotten."), (status = 404, body = Problem)))]
+    responses((status = 204, description = "The node is forgotten."),
+    (status = 404, description = "No node is known by that name. Certificates of that name are refused all the same.", body = Problem)))]
 pub(super) async fn revoke(
     State(service): State<Service>,
     State(publisher): State<Arc<Publisher>>,

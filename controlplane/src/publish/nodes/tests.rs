@@ -62,6 +62,21 @@ async fn a_second_stream_ends_the_first_which_says_nothing_any_more() {
     assert!(nodes.status(7).is_empty(), "forgotten, and not known again by its going");
 }
 
+#[tokio::test]
+async fn a_name_that_no_node_has_is_told_so_each_time_and_its_certificates_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(Folder::new(folder.path()), Timestamp::now()).unwrap();
+    let nodes = Nodes::open(store.clone()).unwrap();
+    for second in [100, 200] {
+        assert!(!nodes.revoke("a", Timestamp::from_second(second).unwrap()).await.unwrap());
+        assert!(nodes.is_revoked("a", 100_000));
+    }
+    // one that was sent away before, which could not be written down
+    store.write_now(|db| store::nodes::keep(db, "b", &Kept::default())).unwrap();
+    assert!(nodes.revoke("b", Timestamp::from_second(100).unwrap()).await.unwrap());
+    assert!(!nodes.revoke("b", Timestamp::from_second(100).unwrap()).await.unwrap());
+}
+
 #[test]
 fn a_stream_that_was_replaced_is_never_taken_for_a_later_one() {
     let nodes = Nodes::in_memory();
