@@ -33,6 +33,21 @@ async fn each_role_does_what_it_may_and_is_told_what_it_takes() {
 }
 
 #[tokio::test]
+async fn secrets_of_an_object_that_is_not_there_are_a_mistake() {
+    let plane = ControlPlane::empty().await;
+    let admin = plane.admin().await;
+    let places = v1::SecretPlaces { kind: "servers".into(), name: "a".into(), paths: vec!["url".into()] };
+    let misspelt = v1::ApplyRequest { secrets: vec![places.clone()], ..servers_request(SERVER) };
+    let refused = admin.apply(misspelt).await.err().unwrap();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert_eq!(refused.message(), "`secrets` names servers/a, which is not among `objects`");
+    let places = v1::SecretPlaces { kind: "server".into(), ..places };
+    let meant = v1::ApplyRequest { secrets: vec![places], ..servers_request(SERVER) };
+    assert_eq!(admin.apply(meant).await.unwrap().revision, 1);
+    assert!(admin.get("server", "a", 0).await.unwrap().objects[0].spec_json.contains("***"));
+}
+
+#[tokio::test]
 async fn strangers_are_refused_slowed_and_remembered() {
     let plane = ControlPlane::empty().await;
     let admin = plane.admin().await;

@@ -1,6 +1,6 @@
 //! The Admin service: who calls is found out, the request translated, the service asked, the answer translated.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluice_contract::v1;
@@ -47,7 +47,7 @@ impl Admin {
 impl admin_server::Admin for Admin {
     async fn apply(&self, request: Request<v1::ApplyRequest>) -> Answer<v1::ApplyResponse> {
         let (caller, asked) = self.open(request).await?;
-        let mut hidden: HashMap<(String, String), Vec<String>> = HashMap::new();
+        let mut hidden: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
         for places in asked.secrets {
             hidden.entry((places.kind, places.name)).or_default().extend(places.paths);
         }
@@ -56,8 +56,16 @@ impl admin_server::Admin for Admin {
             let secrets = hidden.remove(&key).unwrap_or_default();
             RawObject { kind: key.0, name: key.1, json, secrets }
         };
+        let objects = asked.objects.into_iter().map(raw).collect();
+        // whoever says that something is secret is not to find it stored in the clear
+        if let Some(((kind, name), _)) = hidden.first_key_value() {
+            let (kind, name) = (kind.escape_debug(), name.escape_debug());
+            return Err(Status::invalid_argument(format!(
+                "`secrets` names {kind}/{name}, which is not among `objects`"
+            )));
+        }
         let apply = Apply {
-            objects: asked.objects.into_iter().map(raw).collect(),
+            objects,
             base: asked.base_revision,
             dry_run: asked.dry_run,
             prune: asked.prune,
