@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use super::super::path::{Path, Segment};
+use super::super::path::Path;
 use super::super::tree::{Content, Node, Scalar};
 use super::spec::each_leaf;
 use super::{Kind, Spec, json, words};
@@ -108,11 +108,11 @@ impl Spec {
     }
 
     /// Puts secrets in the places where somebody who was shown masks left them as they were; what was secret and is given again, as
-    /// it was, stays so. Places that have a mask and no secret are returned.
+    /// it was, stays so. Places that have a mask and no secret are returned: wherever it stands, a mask is no text.
     #[must_use]
     pub fn keep(&mut self, kind: Kind, secrets: &Secrets) -> Vec<Path> {
         let mut without = Vec::new();
-        words::visit(kind, Arc::make_mut(&mut self.0), &mut |path, meaning, leaf| {
+        words::visit(kind, Arc::make_mut(&mut self.0), &mut |path, _, leaf| {
             if leaf.text() != Some(MASK) {
                 if !secrets.is_empty()
                     && secrets.0.get(&path.to_string()).is_some_and(|value| **value == json::canonical(leaf))
@@ -126,18 +126,11 @@ impl Spec {
                     *leaf = value;
                     leaf.make_secret();
                 }
-                None if meaning.secret || may_be_hidden(kind, path) => without.push(path.clone()),
-                None => {}
+                None => without.push(path.clone()),
             }
         });
         without
     }
-}
-
-/// Where secrets stand that no word of the language tells: a mask there is one, and no text.
-fn may_be_hidden(kind: Kind, path: &Path) -> bool {
-    let above = |segment: &Segment| matches!(segment, Segment::Key(key) if matches!(key.as_str(), "args" | "defaults" | "url" | "endpoints" | "cwd"));
-    kind == Kind::Server && path.segments().iter().any(above)
 }
 
 fn mask() -> Content {

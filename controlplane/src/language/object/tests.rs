@@ -139,6 +139,15 @@ fn secrets_are_taken_out_put_back_and_kept_where_masks_come_back() {
     let without = edited.keep(Kind::Server, &secrets);
     assert_eq!(without.iter().map(ToString::to_string).collect::<Vec<_>>(), ["headers.Y"]);
     assert!(edited.canonical().contains("b3ar") && edited.canonical().contains("qu3ry"));
+    for (kind, json, place) in [
+        ("server", r#"{"command":"***"}"#, "command"),
+        ("server", r#"{"url":"https://h/mcp","nodes":{"zone":"***"}}"#, "nodes.zone"),
+        ("proxy", r#"{"name":"***"}"#, "name"),
+    ] {
+        let mut object = Object::parse(kind, if kind == "proxy" { kind } else { "s" }, json).unwrap();
+        let without = object.spec.keep(object.kind, &Secrets::default());
+        assert_eq!(without.iter().map(ToString::to_string).collect::<Vec<_>>(), [place], "{json}");
+    }
 }
 
 #[test]
