@@ -23,8 +23,8 @@ pub const JOIN_SECONDS: u64 = 600;
 const MAX_SECONDS: u64 = 315_360_000;
 /// Most tokens that are kept: every check of an authorization looks among them.
 const MAX_TOKENS: usize = 10_000;
-/// How long a join token is kept that was used or has ended, in seconds: a day, so that a node whose answer was lost on the way may ask
-/// again, and whoever wonders why one did not join finds it in the list.
+/// How long a join token is kept that was used or has ended, in seconds: for a day, whoever wonders why a node did not join finds one that
+/// has ended in the list. One that was used is of no use to anybody, also if the answer was lost on the way, and is not listed.
 const ENDED_SECONDS: i64 = 86_400;
 /// Most labels of a join token.
 const MAX_LABELS: usize = 32;
@@ -92,7 +92,7 @@ impl Service {
         }
     }
 
-    /// Every token that counts.
+    /// Every token, those that have ended included, but for join tokens that were used.
     ///
     /// # Errors
     ///

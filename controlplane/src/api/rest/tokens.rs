@@ -105,7 +105,7 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(Made { token: made.token.to_string(), about: made.about.into() })))
 }
 
-/// Every token that counts. admin.
+/// Every token, those that have ended included, but for join tokens that were used. admin.
 #[utoipa::path(get, path = "/tokens", operation_id = "ListTokens", tag = "tokens",
     responses((status = 200, body = Tokens)))]
 pub(super) async fn list(State(service): State<Service>, Caller(caller): Caller) -> Result<Json<Tokens>, Problem> {
