@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use rusqlite::ErrorCode;
+use rustix::fs::{StatVfs, statvfs};
 use tokio::sync::watch;
 
 use super::StoreError;
@@ -76,9 +77,10 @@ impl Obstacle {
         }
     }
 
-    /// Whether a disk has little room left. One that does not tell is found out by writing.
+    /// Whether a disk has little room left. One that tells of no blocks at all does not say, and is found out by writing.
     pub(super) fn is_scarce(folder: &Path) -> bool {
-        rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM)
+        let is_small = |disk: StatVfs| disk.f_blocks > 0 && disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM;
+        statvfs(folder).is_ok_and(is_small)
     }
 
     /// What somebody is told who may know where it is.
@@ -97,5 +99,17 @@ impl StoreError {
             Self::Io(_, error) => Obstacle::of_file(error),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_tells_of_no_blocks_has_room_as_far_as_is_known() {
+        let proc = Path::new("/proc");
+        assert_eq!(statvfs(proc).unwrap().f_blocks, 0);
+        assert!(!Obstacle::is_scarce(proc));
     }
 }

@@ -10,7 +10,7 @@ use crate::service::Service;
 /// Whether the control plane can do its work: whether its database can be read and written. Open.
 #[utoipa::path(get, path = "/health", operation_id = "Health", tag = "summary", security(()),
     responses((status = 200, description = "It can be asked, and nodes get what they are to run. `status` is `ok`, or `degraded` where \
-        nothing can be changed, with the `reason`: a disk that is full, say; `revision` is the head.", body = Object),
+        nothing can be changed or little room is left to, with the `reason`: a disk that is full, say; `revision` is the head.", body = Object),
     (status = 503, description = "It cannot: `status` is `degraded`, with the `reason`.", body = Object)))]
 pub(super) async fn health(service: State<Service>) -> impl IntoResponse {
     http::health(service).await
