@@ -175,7 +175,10 @@ async fn serve(settings: Settings, recent: Recent) -> Result<(), AppError> {
             Ok(())
         }
     };
-    service.sum_up_refusals().await?;
+    // no reason to fail: what could be done at a start is of no help at its end
+    if let Err(error) = service.sum_up_refusals().await {
+        tracing::error!(%error, "refusals are not in the audit log");
+    }
     result
 }
 
