@@ -30,8 +30,13 @@ impl Disk {
     pub fn small() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut tried = Self::Small.under(&folder.path().join("disk"), &Command::new("true"));
-        let is_mounted = tried.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-        if is_mounted { Self::Small } else { Self::Failing }
+        match tried.stdout(Stdio::null()).output() {
+            Ok(output) if output.status.success() => return Self::Small,
+            Ok(output) => eprintln!("no small disk can be mounted: {}", String::from_utf8_lossy(&output.stderr).trim()),
+            Err(error) => eprintln!("no small disk can be mounted: unshare: {error}"),
+        }
+        eprintln!("one that fails is tried in its place");
+        Self::Failing
     }
 
     /// A command whose `folder` is on this disk.
