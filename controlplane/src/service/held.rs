@@ -54,13 +54,15 @@ impl Held {
         self.row.spec == other.row.spec && self.row.digests == other.row.digests
     }
 
-    /// Whether what is secret in another state of it is sealed in this one.
-    pub(super) fn hides(&self, spec: &Spec) -> bool {
-        let hidden = spec.hidden();
-        hidden.is_empty() || {
-            let sealed = self.sealed();
-            hidden.iter().all(|place| sealed.contains_key(place))
+    /// Whether what is secret in another state of it is sealed in this one: because of where it came from, or because the language calls it
+    /// so, which it may not have done when this one was stored.
+    pub(super) fn hides(&self, object: &Object) -> bool {
+        // nobody has said it again
+        if self.object.spec.is_shared_by(&object.spec) {
+            return true;
         }
+        let (secrets, sealed) = (object.spec.clone().conceal(object.kind), self.sealed());
+        secrets.iter().all(|(place, _)| sealed.contains_key(place))
     }
 
     /// The places of what is sealed, with digests.

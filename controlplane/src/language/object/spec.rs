@@ -60,7 +60,13 @@ impl Spec {
     /// Says the same.
     #[must_use]
     pub fn equals(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.canonical() == other.canonical()
+        self.is_shared_by(other) || self.canonical() == other.canonical()
+    }
+
+    /// Is a clone of it, or it of this one, and nothing was changed since.
+    #[must_use]
+    pub fn is_shared_by(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Every value that holds no others, and empty maps and lists, as JSON by their paths.

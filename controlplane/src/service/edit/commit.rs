@@ -117,7 +117,7 @@ fn arranged(current: &[Held], next: Vec<Object>, since: u64, ring: &Ring) -> Vec
         let known: Vec<_> = old.iter().map(|old| old.map(|old| old.row.position)).collect();
         for ((object, old), position) in objects.into_iter().zip(old).zip(order::positions(&known)) {
             let same = old.filter(|old| {
-                old.row.position == position && old.object.spec.equals(&object.spec) && old.hides(&object.spec)
+                old.row.position == position && old.object.spec.equals(&object.spec) && old.hides(&object)
             });
             held.push(same.cloned().unwrap_or_else(|| Held::new(object, since, position, ring)));
         }

@@ -108,6 +108,28 @@ async fn a_newer_key_seals_everything_and_the_older_one_can_go() {
 }
 
 #[tokio::test]
+async fn what_the_language_calls_secret_by_now_is_sealed_when_it_is_said_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = r#"{"args":["--token","s3cret"],"command":"x"}"#;
+    {
+        let service = with_ring(folder.path(), OLD);
+        apply(&service, &[("server", "a", server)]).await;
+        // as a version stored it that did not know
+        let clear = format!("UPDATE objects SET spec = '{server}', sealed = NULL, digests = '{{}}'");
+        let stored: Result<usize, ServiceError> = service.store().write_now(|tx| Ok(tx.execute(&clear, ())?));
+        assert_eq!(stored.unwrap(), 1);
+    }
+    let service = with_ring(folder.path(), OLD);
+    assert_eq!(apply(&service, &[("server", "b", r#"{"command":"y"}"#)]).await.revision, 2);
+    let again = apply(&service, &[("server", "a", server)]).await;
+    assert_eq!(told(&again), [r#"Changed server/a args[1]: "***" → "***""#]);
+    let (_, shown) = service.get(&caller(Role::Viewer), "server", "a", 0).await.unwrap();
+    assert_eq!(shown[0].json, server.replace("s3cret", "***"));
+    assert_eq!(apply(&service, &[("server", "a", server)]).await.revision, 3, "once");
+    assert_eq!(service.desired().await.unwrap().config.servers["a"].args, ["--token", "s3cret"]);
+}
+
+#[tokio::test]
 async fn rows_that_changed_places_do_not_open() {
     let folder = tempfile::tempdir().unwrap();
     let service = with_ring(folder.path(), OLD);
