@@ -146,6 +146,11 @@ async fn where_there_are_no_batches_nothing_of_one_is_run() {
         assert_eq!(reply.status, 400, "{what}: {reply:?}");
         assert!(matches!(reply.code(), Some(-32600 | -32700)), "{what}: {reply:?}");
     }
+    for (what, messages) in [("more than 50", json!(many)), ("empty", json!([]))] {
+        let reply = batch(OWN, &old, &messages).send(gateway.port).await;
+        assert_eq!(reply.verdict(), (400, Some(-32600)), "{reply:?}");
+        assert!(reply.text().contains(what), "{reply:?}");
+    }
     let unknown = batch(OWN, &format!("{}x", old), &two).send(gateway.port).await;
     assert_eq!(unknown.status, 404, "{unknown:?}");
     assert!(server.calls("echo").is_empty(), "nothing was run");

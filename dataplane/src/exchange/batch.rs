@@ -176,8 +176,13 @@ fn may_come(arrival: &Arrival) -> bool {
 pub(crate) fn messages(body: &Bytes, depth: u16) -> Result<Vec<Message>, Reason> {
     let limits = ScanLimits { depth };
     let refuse = |text: String| Reason::Message { code: sluice_mcp::code::INVALID_REQUEST, text };
-    let spans = sluice_mcp::batch(body, limits, limit::BATCH_MESSAGES)
-        .map_err(|error| Reason::Message { code: error.code(), text: format!("the batch: {error}") })?;
+    let spans = sluice_mcp::batch(body, limits, limit::BATCH_MESSAGES).map_err(|error| match error.reason {
+        sluice_mcp::Reason::Empty => refuse("the batch is empty".into()),
+        sluice_mcp::Reason::TooLarge => {
+            refuse(format!("the batch has more than {} messages: send them a part at a time", limit::BATCH_MESSAGES))
+        }
+        _ => Reason::Message { code: error.code(), text: format!("the batch: {error}") },
+    })?;
     let of = |span: &Span| {
         let body = body.slice(span.range());
         match scan(&body, limits) {
