@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -167,6 +168,15 @@ impl ControlPlane {
         // dropped behind it: that is all there is to read
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         child.wait_with_output().unwrap()
+    }
+
+    /// A variable that `sluice` finds from now on where its environment has none.
+    pub fn credential(&self, name: &str, value: &str) {
+        let folder = self.folder.path().join(".config/sluice");
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("credentials.json");
+        std::fs::write(&file, serde_json::json!({ name: value }).to_string()).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     /// A copy of its database, once it has ended.

@@ -33,6 +33,10 @@ async fn each_node_gets_its_part_of_a_folder() {
     let control = ControlPlane::empty().await;
     let refused = control.sluice(&["apply", "-f", EXAMPLE, "--no-wait"]);
     let told = talk(&refused);
+    assert!(refused.status.code() == Some(2) && told.contains("`SUPPORT_KEY` is not set"), "no key is for all: {told}");
+    control.credential("SUPPORT_KEY", "0123456789abcdef-of-the-test");
+    let refused = control.sluice(&["apply", "-f", EXAMPLE, "--no-wait"]);
+    let told = talk(&refused);
     assert!(refused.status.code() == Some(2) && told.contains("2-regions.yaml:9:"), "the secret is missing: {told}");
     secret(&control, "orders-eu").await;
     let eu = Node::of(&control, "eu-1", &["region=eu"]).await.ready().await;

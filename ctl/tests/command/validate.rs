@@ -88,7 +88,8 @@ fn the_examples_are_right() {
     assert!(examples.len() >= 11, "{examples:?}");
     for file in examples {
         let mut command = sluice(home.path(), &["validate", "-f", file.to_str().unwrap()]);
-        let (code, _, talk) = told(command.env("ALICE_KEY", "a-key-that-is-long-enough").output().unwrap());
+        let keys = ["ALICE_KEY", "SUPPORT_KEY"].map(|name| (name, "a-key-that-is-long-enough"));
+        let (code, _, talk) = told(command.envs(keys).output().unwrap());
         assert!(
             code == 0 && talk.lines().last().is_some_and(|line| line.starts_with("ok: ")),
             "{}: {talk}",
@@ -102,6 +103,9 @@ fn the_examples_of_a_fleet_are_right_together() {
     let home = tempfile::tempdir().unwrap();
     let fleet = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/examples/fleet");
     let (code, _, talk) = finished(home.path(), &["validate", "-f", fleet]);
+    assert!(code == 2 && talk.contains("variable `SUPPORT_KEY` is not set"), "no key is for everybody: {talk}");
+    let mut command = sluice(home.path(), &["validate", "-f", fleet]);
+    let (code, _, talk) = told(command.env("SUPPORT_KEY", "a-key-that-is-long-enough").output().unwrap());
     assert!(code == 0 && talk.ends_with(" in 3 files\n"), "{talk}");
 }
 
