@@ -25,7 +25,9 @@ pub(super) fn compile(server: &Server, path: &Path, wire: &str, node: &Node, not
         let value = Some(sensitive::compile(value, &said, wire, node, notes));
         env.push(v1::Variable { name: name.clone(), value });
     }
-    if said.trim().contains(' ') && server.args.is_empty() && !said.contains('/') {
+    // a path may have spaces in it: `/opt/my programs/x`
+    let is_split = said.trim().split_once(' ').is_some_and(|(first, _)| !first.contains('/'));
+    if is_split && server.args.is_empty() {
         let warning = Fault::value(path.key("command"), "has spaces in it, and no shell will split it");
         notes.warnings.push(warning.advise("put everything after the program into `args: […]`"));
     }

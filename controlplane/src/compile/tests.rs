@@ -261,6 +261,22 @@ fn our_own_program_is_found_where_path_has_none() {
 }
 
 #[test]
+fn a_command_line_in_one_word_is_warned_about_and_a_path_with_spaces_is_not() {
+    for (command, is_warned) in [
+        ("npx -y foo", true),
+        ("npx -y @modelcontextprotocol/server-everything", true),
+        (" uvx /opt/my-server", true),
+        ("/opt/my programs/x", false),
+        ("./my programs/x", false),
+        ("npx", false),
+    ] {
+        let text = format!("servers: {{a: {{command: {command:?}}}}}\n");
+        let (_, warnings) = compiled_for(&text, &[], &Node::default());
+        assert_eq!(warnings.len(), usize::from(is_warned), "{command}: {warnings:?}");
+    }
+}
+
+#[test]
 fn clients_come_from_the_file_and_from_the_state_folder() {
     let key = |name: &str, key: &str| StoredKey {
         name: name.into(),
