@@ -10,7 +10,7 @@ use crate::output::Failure;
 #[derive(Debug, clap::Args)]
 pub(crate) struct StateDir {
     /// Folder for keys and other state [default: $XDG_STATE_HOME/sluice or ~/.local/state/sluice]
-    #[arg(long, value_name = "DIR", env = "SLUICE_STATE_DIR", hide_env = true)]
+    #[arg(long, value_name = "DIR", env = "SLUICE_STATE_DIR", hide_env_values = true)]
     state_dir: Option<PathBuf>,
 }
 

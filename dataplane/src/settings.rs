@@ -132,6 +132,17 @@ pub enum StartError {
         /// That process, as far as it is known.
         holder: Option<u32>,
     },
+    /// The state folder is not that of a node.
+    #[error(
+        "the state folder {} is that of a control plane (it has {file}): a node keeps its files in a folder of its own. Name another with --state-dir, or in SLUICE_STATE_DIR",
+        folder.display()
+    )]
+    StateOfControlPlane {
+        /// The folder.
+        folder: PathBuf,
+        /// What shows it.
+        file: &'static str,
+    },
     /// No snapshot will come.
     #[error("there is no configuration: {0}")]
     NoConfiguration(String),

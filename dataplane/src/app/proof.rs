@@ -70,6 +70,7 @@ fn fault(error: StartError) -> Vec<Fault> {
         | StartError::LedgerKey(_)
         | StartError::TakeOver(_)
         | StartError::StateTaken { .. }
+        | StartError::StateOfControlPlane { .. }
         | StartError::Io(_) => ("", reason),
     };
     vec![Fault { path: path.to_owned(), reason }]

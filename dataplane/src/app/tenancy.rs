@@ -13,6 +13,8 @@ use crate::settings::StartError;
 
 /// The file in the state folder; it says who has it.
 const FILE: &str = "lock";
+/// Files by which the state folder of a control plane is known.
+const OF_CONTROL_PLANE: [&str; 2] = ["authority.json", "controlplane.db"];
 /// Characters of the number of a process.
 const PID: u64 = 20;
 
@@ -23,8 +25,11 @@ impl Tenancy {
     /// Takes a state folder. `None`: there is nothing that could be locked, and so nothing that could be kept.
     ///
     /// # Errors
-    /// Another process has it.
+    /// Another process has it, or it is that of a control plane.
     pub(super) fn take(state: &Path) -> std::result::Result<Option<Self>, StartError> {
+        if let Some(file) = OF_CONTROL_PLANE.into_iter().find(|file| state.join(file).exists()) {
+            return Err(StartError::StateOfControlPlane { folder: state.to_owned(), file });
+        }
         let mut file = match open(&state.join(FILE)) {
             Ok(file) => file,
             Err(error) => {
@@ -99,6 +104,13 @@ mod tests {
         drop(second);
         assert!(Tenancy::take(&folder).unwrap().is_some());
         assert!(Tenancy::take(&folder.join("nowhere")).unwrap().is_none());
+        std::fs::remove_file(folder.join(FILE)).unwrap();
+        for file in OF_CONTROL_PLANE {
+            std::fs::write(folder.join(file), "").unwrap();
+            let refused = Tenancy::take(&folder).err().unwrap().to_string();
+            assert!(refused.contains(file) && !folder.join(FILE).exists(), "{refused}");
+            std::fs::remove_file(folder.join(file)).unwrap();
+        }
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }
