@@ -67,13 +67,25 @@ fn arguments(json: &str) -> Result<Vec<String>, String> {
     Ok(read.map_err(|_| "the arguments are no JSON object".to_owned())?.into_keys().collect())
 }
 
-/// What would become of it on a node that runs this snapshot.
+/// What would become of it on a node that runs this snapshot. No server was asked what it offers.
 ///
 /// # Errors
 ///
-/// The snapshot is none that a node would run.
+/// The snapshot is none that a node would run, or the question names nothing of its server.
 pub fn explained(snapshot: &v1::Snapshot, asked: &Asked) -> Result<v1::ExplainResponse, String> {
-    judged(snapshot, asked, &Shares::default()).map(|(answer, _)| answer)
+    let (mut answer, target) = judged(snapshot, asked, &Shares::default())?;
+    let Some(target) = target else { return Ok(answer) };
+    named(asked, &target)?;
+    heard::nothing(&mut answer, asked.action);
+    Ok(answer)
+}
+
+/// Refuses the name of a server with nothing behind it.
+fn named(asked: &Asked, target: &Target) -> Result<(), String> {
+    match target.name.is_empty() {
+        true => Err(format!("`{}` is server {} and no name behind it", asked.name.escape_debug(), target.server)),
+        false => Ok(()),
+    }
 }
 
 /// The same, with what it would be done to.
@@ -163,6 +175,7 @@ impl Service {
                 first.get_or_insert(answer);
                 continue;
             };
+            named(asked, &target).map_err(ServiceError::Invalid)?;
             heard::add(&mut answer, asked.action, &target, node, nodes, known);
             answer.steps.extend(said(node, desired.revision));
             return Ok(answer);
@@ -170,7 +183,11 @@ impl Service {
         // Without nodes: what one without labels would do.
         let mut answer = match first {
             Some(answer) => answer,
-            None => compiled(&desired, &BTreeMap::new(), asked, &Shares::default())?.0,
+            None => {
+                let (answer, target) = compiled(&desired, &BTreeMap::new(), asked, &Shares::default())?;
+                target.map_or(Ok(()), |target| named(asked, &target)).map_err(ServiceError::Invalid)?;
+                answer
+            }
         };
         if answer.verdict == UNKNOWN && asked.node.is_empty() {
             elsewhere(&mut answer, &desired, &asked.name);

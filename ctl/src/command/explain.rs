@@ -31,7 +31,7 @@ Examples:
 The first word is the verdict: `allowed`; `hidden`: not listed, and answered like a tool that does not exist; `denied`: listed, and \
 refused; `insufficient_scope`: a token for more scopes would do; `unknown`: no server has it; `unauthenticated`: whoever \
 asks does not come in. `allowed, if the server has it`: it would be let through, but no client has listed yet what the server offers, \
-so that the node does not know whether it is there (`offered: unknown` in JSON).
+so that the node does not know whether it is there, or with -f no node was asked (`offered: unknown` in JSON).
 
 Exit code 0: there is a verdict on the call, whatever it is; 1: whoever asks does not come in, or is none that could.")]
     Call(Args),
@@ -85,7 +85,7 @@ const ALLOWED: &str = "allowed";
 /// What is said of what is offered where no node has heard of it.
 const UNKNOWN: &str = "unknown";
 /// What a verdict then is to be taken with.
-const UNHEARD: &str = ", if the server has it,";
+const UNHEARD: &str = ", if the server has it";
 /// The verdict where the question is nobody's to ask.
 const UNAUTHENTICATED: &str = "unauthenticated";
 
@@ -142,7 +142,8 @@ fn shown(answer: &ExplainResponse) -> String {
     let unheard = answer.verdict == ALLOWED && answer.offered == UNKNOWN;
     let (tone, condition) = if unheard { (Tone::Notice, UNHEARD) } else { (tone, "") };
     let verdict = Paint::on(Stream::Stdout).text(tone, &format!("{}{condition}", answer.verdict));
-    format!("{verdict}{whose}\n\n{}", output::table(["STEP", "FOUND", "FROM"], answer.steps.iter().map(row)))
+    let comma = if unheard && !whose.is_empty() { "," } else { "" };
+    format!("{verdict}{comma}{whose}\n\n{}", output::table(["STEP", "FOUND", "FROM"], answer.steps.iter().map(row)))
 }
 
 fn value(answer: &ExplainResponse) -> Value {

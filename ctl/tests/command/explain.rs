@@ -58,6 +58,12 @@ fn a_file_is_explained_without_a_control_plane() {
     assert!(talk.contains("unauthenticated as local: nobody comes in without a credential"), "{talk}");
     assert_eq!(finished(home.path(), &["token", "create", "alice"]).0, 0);
     let (_, shown, talk) = explained(&["--as", "client:alice"]);
-    assert!(shown.starts_with("allowed\n") && shown.contains("header x-key"), "{shown}{talk}");
+    assert!(shown.starts_with("allowed, if the server has it\n") && shown.contains("header x-key"), "{shown}{talk}");
     assert!(!shown.contains("s3cret"), "{shown}");
+    let (code, shown, talk) =
+        finished(home.path(), &["explain", "call", "weather_", "-f", "mcp.yaml", "--as", "client:alice"]);
+    assert!(
+        (code, &*shown) == (2, "") && talk.contains("`weather_` is server weather and no name behind it"),
+        "{talk}"
+    );
 }

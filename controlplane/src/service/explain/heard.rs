@@ -35,6 +35,14 @@ pub(super) fn add(
     answer.steps.extend(value.map(|value| v1::Step { name: "offered".to_owned(), value, source: String::new() }));
 }
 
+/// Says so where nobody was asked who could know.
+pub(super) fn nothing(answer: &mut v1::ExplainResponse, action: Action) {
+    // what a template makes is in no list
+    if action != Action::Read {
+        answer.offered = "unknown".to_owned();
+    }
+}
+
 fn lacks(kind: OfferKind, Target { server, name }: &Target, node: &str, at_ms: u64) -> String {
     let at = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
     let kind = kind.as_str();

@@ -120,6 +120,22 @@ async fn what_nodes_heard_of_a_server_counts() {
     assert_eq!(step(&answer, "found"), "transport http, era modern: as a found out");
 }
 
+#[tokio::test]
+async fn the_name_of_a_server_is_the_name_of_nothing_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(folder.path());
+    apply(&service, &[("server", "w", r#"{"url":"http://w/mcp"}"#)]).await;
+    let nodes = Nodes::in_memory();
+    let mut visits = Vec::new();
+    for _ in 0..2 {
+        for name in ["w_", "w/"] {
+            let answer = service.explain(&caller(Role::Viewer), &asked(name, ""), &nodes).await;
+            assert!(matches!(answer, Err(ServiceError::Invalid(_))), "{name}");
+        }
+        visits.push(node(&nodes, "a", "eu", 1));
+    }
+}
+
 #[test]
 fn questions_that_make_no_sense_are_sent_back() {
     for (tool, method, arguments) in [("", "", ""), ("a_b", "tools/list", ""), ("a_b", "", "[1]"), ("a_b", "", "{")] {

@@ -19,5 +19,5 @@ pub(super) fn explain(file: &Path, state: &StateDir, request: &ExplainRequest) -
     let compiled = compile(&document.config, &keys, &Secrets::default(), &node, 0)
         .map_err(|faults| configuration::refused(&document.source, faults))?;
     let asked = Asked::new(request).map_err(Failure::input)?;
-    explained(&compiled.snapshot, &asked).map_err(Failure::other)
+    explained(&compiled.snapshot, &asked).map_err(Failure::input)
 }
