@@ -11,6 +11,7 @@ mod gateway;
 mod kind;
 mod output;
 mod page;
+mod principal;
 mod spread;
 mod state;
 mod written;

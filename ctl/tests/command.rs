@@ -29,6 +29,9 @@ mod reload;
 #[path = "command/run.rs"]
 mod run;
 #[cfg(test)]
+#[path = "command/session.rs"]
+mod session;
+#[cfg(test)]
 #[path = "command/token.rs"]
 mod token;
 #[cfg(test)]

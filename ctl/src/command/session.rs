@@ -10,6 +10,7 @@ use sluice_contract::v1::{EndSessionsRequest, ListSessionsRequest, Session};
 
 use crate::client::ControlPlane;
 use crate::output::{self, Failure, Field, Format, Tone, talk, time, visible};
+use crate::principal::principal;
 use source::Source;
 
 /// Sessions that are asked for at a time.
@@ -106,7 +107,16 @@ pub(crate) fn run(verb: &Verb) -> ExitCode {
 
 fn list(args: &List) -> Result<(), Failure> {
     let mut source = Source::of(args.admin, &args.control_plane)?;
+/// Refuses what nobody can be called: of such a principal there are never any sessions, which would read like success.
+fn check(text: &str) -> Result<(), Failure> {
+    let wrong = |why| format!("invalid value '{}' for '--principal <PRINCIPAL>': {why}", visible(text));
+    principal(text).map(drop).map_err(|why| Failure::input(wrong(why)))
+}
+
     let (mut sessions, mut trouble) = (Vec::new(), Vec::new());
+    if !args.principal.is_empty() {
+        check(&args.principal)?;
+    }
     let mut after = args.after.clone();
     // a page may be short, or empty, and not be the last
     loop {
@@ -141,6 +151,9 @@ fn end(args: &End) -> Result<(), Failure> {
         0 if args.principal.is_empty() && answer.trouble.is_empty() => {
             Err(Failure::other("there is no such session; `sluice session list` lists them"))
         }
+    if args.sessions.is_empty() {
+        check(&args.principal)?;
+    }
         ended => {
             talk(&format!(
                 "{}\n",
