@@ -177,7 +177,9 @@ async fn what_cannot_be_looked_through_is_said() {
     fleet.nodes[0].kill().await;
     let said = async || {
         let output = fleet.control.sluice(&["session", "list", "-o", "json"]);
-        (succeeded(&output), String::from_utf8_lossy(&output.stderr).into_owned())
+        let warned = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(i32::from(warned.contains("warning: "))), "{warned}");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), warned)
     };
     let (shown, warned) =
         wait::becomes(wait::SOON, "a node is missed", said, |(_, warned)| warned.contains("not connected")).await;
@@ -185,7 +187,7 @@ async fn what_cannot_be_looked_through_is_said() {
     redis.kill().await;
     let (_, warned) =
         wait::becomes(wait::SOON, "Redis is missed", said, |(_, warned)| warned.contains("does not answer")).await;
-    assert!(warned.contains("edge-2"), "{warned}");
+    assert!(warned.contains("edge-2") && warned.contains("not known which sessions there are"), "{warned}");
     redis.again().await;
     let node = &fleet.nodes[1];
     let status = async || session.at(node.port).request("ping", json!({})).await.status;

@@ -36,7 +36,9 @@ Examples:
 
 PRINCIPAL is as policies name it: client:NAME, jwt:ISSUER:SUBJECT, certificate:NAME, local or anonymous. SERVERS are those it has a \
 session with; `*` is the door of all servers, which opens them as they are needed. OPEN names the nodes on which a stream or request of \
-it is open now. An id is good for `end` and for nothing else: no client can be made of it.")]
+it is open now. An id is good for `end` and for nothing else: no client can be made of it.
+
+Exit code 1: a node, or what keeps sessions, did not answer, so that there may be more than those that are listed.")]
     List(List),
     /// End sessions everywhere, towards their servers, too, as their clients would
     #[command(after_help = "\
@@ -134,12 +136,18 @@ fn check(text: &str) -> Result<(), Failure> {
     let header = ["SESSION", "PRINCIPAL", "CLIENT", "PROTOCOL", "SERVERS", "BEGAN", "USED", "OPEN", "KEPT"];
     let asked_for_some = !(args.principal.is_empty() && args.server.is_empty() && args.after.is_empty());
     let none = if asked_for_some { "there is no such session" } else { "there are no sessions" };
+    // those that were not told cannot be said not to be
+    let none = if trouble.is_empty() { none } else { "none is at hand" };
     output::list(args.output, &sessions, none, header, |session| row(session, now), value)?;
     if !after.is_empty() {
         talk(&format!("there may be more: --after {after}\n"));
     }
     tell(&trouble);
-    Ok(())
+    match (trouble.is_empty(), sessions.is_empty()) {
+        (true, _) => Ok(()),
+        (false, true) => Err(Failure::other("it is not known which sessions there are")),
+        (false, false) => Err(Failure::other("it is not known which other sessions there are")),
+    }
 }
 
 fn end(args: &End) -> Result<(), Failure> {
