@@ -45,11 +45,11 @@ struct Args {
     state_dir: PathBuf,
 
     /// Address for nodes and for `sluice`, by gRPC
-    #[arg(long, value_name = "ADDR", default_value_t = GRPC)]
+    #[arg(long, value_name = "ADDR", default_value_t = GRPC, value_parser = sluice_arguments::address)]
     grpc: SocketAddr,
 
     /// Address for HTTP: the REST API, health and metrics
-    #[arg(long, value_name = "ADDR", default_value_t = HTTP)]
+    #[arg(long, value_name = "ADDR", default_value_t = HTTP, value_parser = sluice_arguments::address)]
     http: SocketAddr,
 
     /// A host name or address by which people reach it; its certificate has that of this machine and those above already

@@ -52,15 +52,15 @@ struct Args {
     labels: Vec<(String, String)>,
 
     /// Address for clients, instead of those in the configuration
-    #[arg(long, value_name = "ADDR", env = "SLUICE_LISTEN")]
+    #[arg(long, value_name = "ADDR", env = "SLUICE_LISTEN", value_parser = sluice_arguments::address)]
     listen: Option<SocketAddr>,
 
     /// Address of the admin port: health, metrics, configuration
-    #[arg(long, value_name = "ADDR", env = "SLUICE_ADMIN", default_value_t = ADMIN)]
+    #[arg(long, value_name = "ADDR", env = "SLUICE_ADMIN", default_value_t = ADMIN, value_parser = sluice_arguments::address)]
     admin: SocketAddr,
 
     /// Address for links of other nodes, by which sessions are reached at every node; 9402 is the usual port [default: none]
-    #[arg(long, value_name = "ADDR", env = "SLUICE_LINK")]
+    #[arg(long, value_name = "ADDR", env = "SLUICE_LINK", value_parser = sluice_arguments::address)]
     link: Option<SocketAddr>,
 
     /// Where other nodes reach that address, `HOST:PORT`, if it is not the one of --link

@@ -47,7 +47,7 @@ pub(crate) struct Args {
     stdio: bool,
 
     /// Serve streamable HTTP at /mcp on this address instead; port 0 picks a free one
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = sluice_arguments::address)]
     listen: Option<SocketAddr>,
 
     /// Which generations of the protocol to speak

@@ -54,7 +54,7 @@ pub(crate) struct Args {
     revision: u64,
 
     /// Ask the gateway with this admin port how its servers are [default: 127.0.0.1:8001]
-    #[arg(long, value_name = "ADDR", conflicts_with = "revision")]
+    #[arg(long, value_name = "ADDR", conflicts_with = "revision", value_parser = sluice_arguments::address)]
     admin: Option<SocketAddr>,
 
     #[command(flatten)]

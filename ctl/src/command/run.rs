@@ -48,11 +48,11 @@ pub(crate) struct Args {
     config: PathBuf,
 
     /// Address for clients, instead of the one in the file
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = sluice_arguments::address)]
     listen: Option<SocketAddr>,
 
     /// Address of the admin port: health, metrics, configuration [default: 127.0.0.1:8001]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = sluice_arguments::address)]
     admin: Option<SocketAddr>,
 
     /// Speak MCP on stdin and stdout, and open no port unless --listen is given

@@ -74,7 +74,7 @@ pub(crate) struct List {
     output: Format,
 
     /// Ask the gateway with this admin port [default: 127.0.0.1:8001]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = sluice_arguments::address)]
     admin: Option<SocketAddr>,
 
     #[command(flatten)]
@@ -92,7 +92,7 @@ pub(crate) struct End {
     principal: String,
 
     /// Ask the gateway with this admin port [default: 127.0.0.1:8001]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = sluice_arguments::address)]
     admin: Option<SocketAddr>,
 
     #[command(flatten)]
@@ -107,18 +107,18 @@ pub(crate) fn run(verb: &Verb) -> ExitCode {
     })
 }
 
-fn list(args: &List) -> Result<(), Failure> {
-    let mut source = Source::of(args.admin, &args.control_plane)?;
 /// Refuses what nobody can be called: of such a principal there are never any sessions, which would read like success.
 fn check(text: &str) -> Result<(), Failure> {
     let wrong = |why| format!("invalid value '{}' for '--principal <PRINCIPAL>': {why}", visible(text));
     principal(text).map(drop).map_err(|why| Failure::input(wrong(why)))
 }
 
-    let (mut sessions, mut trouble) = (Vec::new(), Vec::new());
+fn list(args: &List) -> Result<(), Failure> {
     if !args.principal.is_empty() {
         check(&args.principal)?;
     }
+    let mut source = Source::of(args.admin, &args.control_plane)?;
+    let (mut sessions, mut trouble) = (Vec::new(), Vec::new());
     let mut after = args.after.clone();
     // a page may be short, or empty, and not be the last
     loop {
@@ -151,6 +151,9 @@ fn check(text: &str) -> Result<(), Failure> {
 }
 
 fn end(args: &End) -> Result<(), Failure> {
+    if args.sessions.is_empty() {
+        check(&args.principal)?;
+    }
     let mut source = Source::of(args.admin, &args.control_plane)?;
     let (sessions, principal) = (args.sessions.clone(), args.principal.clone());
     let answer = source.end(EndSessionsRequest { sessions, principal, begun_by_ms: 0 })?;
@@ -159,9 +162,6 @@ fn end(args: &End) -> Result<(), Failure> {
         0 if args.principal.is_empty() && answer.trouble.is_empty() => {
             Err(Failure::other("there is no such session; `sluice session list` lists them"))
         }
-    if args.sessions.is_empty() {
-        check(&args.principal)?;
-    }
         ended => {
             talk(&format!(
                 "{}\n",

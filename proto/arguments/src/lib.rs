@@ -3,6 +3,8 @@
 
 use std::ffi::{OsStr, OsString};
 
+use std::net::SocketAddr;
+
 use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::{Command, Error, Parser};
@@ -11,6 +13,17 @@ use clap::{Command, Error, Parser};
 #[must_use]
 pub fn parse<T: Parser>() -> T {
     read(std::env::args_os().collect(), |name| std::env::var_os(name)).unwrap_or_else(|error| error.exit())
+}
+
+/// An address to listen on, or where somebody does.
+///
+/// # Errors
+/// It is none: a sentence with one that is.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let port = text.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(8000_u16);
+        format!("write an address and a port, such as `127.0.0.1:{port}`")
+    })
 }
 
 fn read<T: Parser>(typed: Vec<OsString>, environment: impl Fn(&OsStr) -> Option<OsString>) -> Result<T, Error> {
@@ -72,6 +85,14 @@ mod tests {
         assert_eq!(place(&without(Typed::command(), &|_| false)), 1);
         let Verb::Get { place, limit } = typed(&["program", "get", "--limit", "3"], "").unwrap().verb;
         assert_eq!((place, limit), (None, Some(3)));
+    }
+
+    #[test]
+    fn whoever_writes_no_address_is_shown_one() {
+        assert_eq!(address("[::1]:80"), Ok("[::1]:80".parse().unwrap()));
+        for (text, shown) in [("21000", "21000"), ("localhost:21000", "21000"), (":9", "9"), ("127.0.0.1", "8000")] {
+            assert!(address(text).unwrap_err().ends_with(&format!(" `127.0.0.1:{shown}`")), "{text}");
+        }
     }
 
     #[test]

@@ -153,7 +153,9 @@ fn with_port(host: &str, usual: u16) -> String {
 
 fn info(url: &str) -> Result<ConnectionInfo, String> {
     let info = url.into_connection_info();
-    let info = info.map_err(|error| format!("the address of Redis is not usable: {}", error.category()))?;
+    let info = info.map_err(|_| {
+        "the address of Redis is not usable: write it as `redis://[USER:PASSWORD@]HOST[:PORT]`, such as `redis://127.0.0.1:6379`"
+    })?;
     // changes are told with RESP3 only
     let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     Ok(info.set_redis_settings(settings))
@@ -192,6 +194,7 @@ mod tests {
             "redis+cluster://",
             "redis+cluster://user:canary@one/2",
             "http://canary",
+            "canary:6379",
             "redis://",
         ] {
             let Err(error) = Site::of(url) else { panic!("{url} is accepted") };
