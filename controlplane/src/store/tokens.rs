@@ -76,7 +76,8 @@ const COLUMNS: &str = "id, kind, name, role, sha256, created_ms, expires_ms, aut
 ///
 /// The database fails.
 pub fn all(connection: &Connection) -> Result<Vec<StoredToken>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM tokens ORDER BY created_ms, id"))?;
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM tokens ORDER BY created_ms, rowid"))?;
     Ok(statement.query_map((), read)?.collect::<Result<_, _>>()?)
 }
 
