@@ -104,7 +104,8 @@ impl Redis {
         self.try_ask(command).await.unwrap()
     }
 
-    async fn try_ask<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
+    /// The same; `None`: it refuses, or is not there.
+    pub async fn try_ask<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
         let client = Client::open(self.url()).unwrap();
         // what Redis is told to hold back is waited for
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(READY));

@@ -2,6 +2,7 @@
 //! ended, and a broken file changes nothing.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,11 +12,13 @@ use sluice_tests::events::Events;
 use sluice_tests::message;
 use sluice_tests::peer::Peer;
 use sluice_tests::server::Server;
-use sluice_tests::upstream::Answer;
+use sluice_tests::upstream::{Answer, Pipe};
 use sluice_tests::{Call, Gateway, Session, until, wait};
 
 /// How long a changed file may take to be seen, applied and told.
 const SEEN: Duration = Duration::from_secs(10);
+/// By then, what had to be ended with a server that is gone was.
+const GONE: Duration = Duration::from_secs(4);
 
 fn write(gateway: &Gateway, servers: &Value) {
     std::fs::write(gateway.file(), json!({ "servers": servers }).to_string()).unwrap();
@@ -158,16 +161,12 @@ async fn the_children_of_a_removed_server_are_ended_and_the_others_live() {
 #[tokio::test]
 async fn a_call_in_flight_is_answered_although_its_server_is_removed() {
     for era in ERAS {
-        let slow = Server::scripted(era, &Catalogue::new("slow").tool("wait"), |received| {
-            let message = received.message();
+        let waiting: Arc<Mutex<Option<(Value, Pipe)>>> = Arc::default();
+        let kept = Arc::clone(&waiting);
+        let slow = Server::scripted(era, &Catalogue::new("slow").tool("wait"), move |received| {
             (received.tool() == "wait").then(|| {
                 let (pipe, answer) = Answer::stream("text/event-stream");
-                tokio::spawn(async move {
-                    pipe.event(&message::notification("notifications/message", json!({ "level": "info", "data": 1 })))
-                        .await;
-                    tokio::time::sleep(Duration::from_secs(4)).await;
-                    pipe.event(&message::response(&message["id"], message::text("waited"))).await;
-                });
+                *kept.lock().unwrap() = Some((received.message()["id"].clone(), pipe));
                 answer
             })
         });
@@ -176,10 +175,20 @@ async fn a_call_in_flight_is_answered_although_its_server_is_removed() {
         let client = Client::open(era, gateway.port, "/mcp").await;
         tools(&client, &["one_tool-000", "one_tool-001", "slow_wait"]).await;
         let call = client.prepare("tools/call", json!({ "name": "slow_wait", "arguments": {} }));
-        let mut stream = call.open(gateway.port).await;
+        let opening = call.open(gateway.port);
+        let asked = async {
+            let (id, pipe) = until("the call at the server", || waiting.lock().unwrap().take()).await;
+            let note = json!({ "level": "info", "data": 1 });
+            assert!(pipe.event(&message::notification("notifications/message", note)).await);
+            (id, pipe)
+        };
+        let (mut stream, (id, pipe)) = tokio::join!(opening, asked);
         assert_eq!(stream.message().await["method"], "notifications/message");
         write(&gateway, &json!({ "one": one.config() }));
         tools(&client, &["one_tool-000", "one_tool-001"]).await;
+        assert!(stream.quiet(GONE).await, "{era:?}: it goes on although its server is gone");
+        assert!(pipe.event(&message::response(&id, message::text("waited"))).await);
+        drop(pipe);
         let last = stream.rest().await.pop().unwrap();
         assert_eq!(last["result"]["content"][0]["text"], "waited", "{era:?}: one version per request: {last}");
     }

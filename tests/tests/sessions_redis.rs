@@ -65,15 +65,15 @@ async fn a_redis_that_stops_is_waited_for_by_nobody() {
     let (session, elsewhere) = (Session::open(here.port, PATH).await, Session::open(there.port, PATH).await);
     assert_eq!(health(&here).await["status"], "ok");
     redis.signal(Signal::STOP);
-    for _ in 0..4 {
+    wait::throughout(Duration::from_secs(2), Duration::from_millis(300), async || {
         let at_hand = join_all((0..20).map(|_| timed(session.call("echo", json!({}))))).await;
         for (reply, took) in at_hand {
             assert_eq!(reply.status, 200, "{reply:?}");
             assert!(took < VERDICT, "{took:?}");
         }
         unseen_sessions_wait(&here, &elsewhere.at(here.port)).await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
+    })
+    .await;
     assert_eq!(health(&here).await["status"], "degraded");
     assert_eq!(here.metric("sluice_session_store_up", &[]).await, 0.0);
     redis.signal(Signal::CONT);
@@ -501,7 +501,9 @@ async fn a_redis_that_sentinels_do_not_name_any_more_is_left_though_it_takes_wri
     let start = || Start::new(config.clone()).env("SLUICE_REDIS", &url).env("SLUICE_SESSION_KEYS", KEYS);
     let here = start().ready().await;
     let before = Session::open(here.port, PATH).await;
-    sentinel.ask::<String>(cmd("SENTINEL").arg("FAILOVER").arg("mine")).await;
+    // it knows the follower, and not at once that it is a good one
+    let begun = async || sentinel.try_ask::<String>(cmd("SENTINEL").arg("FAILOVER").arg("mine")).await;
+    wait::eventually_within(Duration::from_secs(30), "the sentinel has another take over", begun).await;
     let named = async || {
         let (_, port): (String, u16) = sentinel.ask(cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg("mine")).await;
         port
@@ -529,9 +531,8 @@ async fn a_redis_that_sentinels_do_not_name_any_more_is_left_though_it_takes_wri
     }
     // while no sentinel answers, nobody knows better
     sentinel.kill().await;
-    let killed = Instant::now();
-    while killed.elapsed() < RECOVERY {
+    wait::throughout(RECOVERY, Duration::from_millis(50), async || {
         assert_eq!(initialize(&here).await.status, 200);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    })
+    .await;
 }

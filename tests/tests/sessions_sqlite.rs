@@ -85,7 +85,7 @@ async fn what_idled_while_nobody_ran_is_ended_at_the_server() {
     gateway.signal(Signal::KILL);
     gateway.ended().await;
     // what a session may idle, and the time in which a gateway would have noted a use, and ended it
-    tokio::time::sleep(std::time::Duration::from_secs(9)).await;
+    wait::pass(std::time::Duration::from_secs(9)).await;
     let command = again(&gateway);
     gateway.again(command);
     let admin = gateway.admin;

@@ -71,7 +71,7 @@ pub(super) fn take<'w>(
 
 /// Where the messages of a batch go, once all of them may.
 enum Sorted {
-    /// Each with its place among the requests of its client, but for the first, which came with one.
+    /// Each with its place among the requests of its client, but for the last, which has the one that the batch came with.
     Here(InUse, Vec<(Message, Option<Ticket>)>),
     /// To the node that has the session, with the places they take here until it has answered.
     Elsewhere(Elsewhere, Vec<Ticket>),
@@ -80,6 +80,8 @@ enum Sorted {
 /// One of a batch.
 pub(crate) struct Message {
     pub body: Bytes,
+    /// Its raw id, as far as it was read.
+    id: Option<Bytes>,
     /// Also of what is no message: it is answered as one would be.
     is_request: bool,
 }
@@ -104,7 +106,7 @@ async fn sort(worker: &Rc<Worker>, arrival: &mut Arrival, body: &Bytes) -> Resul
     let tickets = worker.node.quotas.admit_all(&arrival.account, limits, via, Instant::now(), messages.len() - 1)?;
     match found {
         Ok(in_use) => {
-            let tickets = std::iter::once(None).chain(tickets.into_iter().map(Some));
+            let tickets = tickets.into_iter().map(Some).chain([None]);
             Ok(Sorted::Here(in_use, messages.into_iter().zip(tickets).collect()))
         }
         Err(at) => {
@@ -122,7 +124,7 @@ async fn sort(worker: &Rc<Worker>, arrival: &mut Arrival, body: &Bytes) -> Resul
 /// Sends each on its way.
 async fn answer(
     worker: &Rc<Worker>,
-    first: Arrival,
+    arrival: Arrival,
     messages: Vec<(Message, Option<Ticket>)>,
     held: Held,
     in_use: InUse,
@@ -130,13 +132,15 @@ async fn answer(
     let (say, said) = mpsc::channel(1);
     let calls = FuturesUnordered::<Pin<Box<dyn Future<Output = ()>>>>::new();
     let mut refused = None;
-    let others: Vec<_> =
-        messages.into_iter().map(|(message, ticket)| (message, ticket.map(|t| another(worker, &first, t)))).collect();
-    let mut first = Some(first);
-    for (message, arrival) in others {
-        let Some(arrival) = arrival.or_else(|| first.take()) else { continue };
+    let mut own = Some(arrival);
+    for (message, ticket) in messages {
+        let arrival = match (ticket, &own) {
+            (Some(ticket), Some(own)) => Some(another(worker, own, ticket)),
+            _ => own.take(),
+        };
+        let Some(arrival) = arrival else { break };
         if message.is_request {
-            calls.push(Box::pin(call(Rc::clone(worker), arrival, message.body, say.clone())));
+            calls.push(Box::pin(call(Rc::clone(worker), arrival, message, say.clone())));
         } else if let Err(refusal) = alone(worker, arrival, message.body).await {
             refused.get_or_insert(refusal);
         }
@@ -187,39 +191,43 @@ pub(crate) fn messages(body: &Bytes, depth: u16) -> Result<Vec<Message>, Reason>
         let body = body.slice(span.range());
         match scan(&body, limits) {
             _ if is_one(&body) => Err(refuse("there is a batch within the batch".into())),
-            Err(_) => Ok(Message { body, is_request: true }),
+            Err(error) => {
+                let id = error.id.map(|id| body.slice(id.range()));
+                Ok(Message { body, id, is_request: true })
+            }
             Ok(message) if message.method == Method::Initialize => {
                 Err(refuse("initialize is not part of a batch (2025-03-26, Lifecycle: Initialization)".into()))
             }
-            Ok(message) => Ok(Message { body, is_request: message.kind == Kind::Request }),
+            Ok(message) => {
+                let id = message.id.map(|id| body.slice(id.range()));
+                Ok(Message { body, id, is_request: message.kind == Kind::Request })
+            }
         }
     };
     spans.iter().map(of).collect()
 }
 
-/// An arrival as the first, with a place and a record of its own.
-fn another(worker: &Rc<Worker>, first: &Arrival, ticket: Ticket) -> Arrival {
-    let mut record = Record::begin(worker, &first.plane);
-    record.principal.clone_from(&first.record.principal);
-    record.upstream.clone_from(&first.record.upstream);
+/// An arrival as this one, with a place and a record of its own.
+fn another(worker: &Rc<Worker>, like: &Arrival, ticket: Ticket) -> Arrival {
+    let mut record = Record::begin(worker, &like.plane);
+    record.principal.clone_from(&like.record.principal);
+    record.upstream.clone_from(&like.record.upstream);
     let base = Base {
-        plane: Arc::clone(&first.plane),
-        principal: first.principal.clone(),
-        account: Arc::clone(&first.account),
-        headers: first.headers.clone(),
-        synthesized: first.synthesized,
+        plane: Arc::clone(&like.plane),
+        principal: like.principal.clone(),
+        account: Arc::clone(&like.account),
+        headers: like.headers.clone(),
+        synthesized: like.synthesized,
         record,
         ticket,
-        naming: first.naming,
+        naming: like.naming,
     };
-    Call { upstream: first.upstream.clone(), base: Box::new(base) }
+    Call { upstream: like.upstream.clone(), base: Box::new(base) }
 }
 
 /// One request down the path, and what is said of it.
-async fn call(worker: Rc<Worker>, arrival: Arrival, message: Bytes, say: mpsc::Sender<Bytes>) {
-    let limits = ScanLimits { depth: arrival.plane.snapshot.limits.json_depth };
-    let id = scan(&message, limits).ok().and_then(|scanned| Some(message.slice(scanned.id?.range())));
-    let failed = match alone(&worker, arrival, message).await {
+async fn call(worker: Rc<Worker>, arrival: Arrival, Message { body, id, .. }: Message, say: mpsc::Sender<Bytes>) {
+    let failed = match alone(&worker, arrival, body).await {
         Ok(reply) => out(&worker, reply, id.as_ref(), &say).await.err().map(|reason| Refusal { reason, id }),
         Err(refusal) => Some(refusal),
     };
