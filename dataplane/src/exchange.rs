@@ -160,13 +160,14 @@ pub(crate) async fn get(worker: &Rc<Worker>, arrival: Arrival) -> Outcome {
         Err(reason) => return Err(refuse(&mut call, reason, None)),
     };
     call.principal.act_in(&in_use.session.id);
+    let comes_back = call.headers.has(header::LAST_EVENT_ID);
     let (call, in_use) = match resumption::resume(worker, call, in_use).await {
         Resumed::Here(outcome) => return outcome,
         Resumed::Anew(Anew { call, in_use, .. }) => (call, in_use),
     };
     match call.upstream.carrier() {
-        Carrier::Requests => http_server::get(worker, call, in_use).await,
-        Carrier::Pipe => pipe_server::get(worker, call, in_use).await,
+        Carrier::Requests => http_server::get(worker, call, in_use, comes_back).await,
+        Carrier::Pipe => pipe_server::get(worker, call, in_use, comes_back).await,
     }
 }
 

@@ -99,6 +99,9 @@ pub(crate) const ERA_MEMORY: Duration = Duration::from_secs(60);
 /// How often a stream looks whether the store answers, one question apart, should its node have stood still meanwhile. Beyond it (3 s) the
 /// store is taken to be away, for everybody.
 pub(crate) const STREAM_PAUSES: u32 = 12;
+/// Standing streams of a session that stay open at a node beside its newest: an SDK opens one more now and then and keeps the one it has.
+/// A further one is refused, as the SDKs' servers refuse any; one that comes back ends the oldest of them, whose client is likely gone.
+pub(crate) const STREAMS_ASIDE: usize = 3;
 /// How long a standing stream is asked for again that the server says is open already: the node that had it lets go within a moment,
 /// and a server notices within some hundred milliseconds. Clients wait longer for an answer.
 pub(crate) const STREAM_CONFLICT: Duration = Duration::from_secs(5);

@@ -97,6 +97,8 @@ pub(crate) enum Reason {
     StreamTaken,
     /// The server does not let go of an older stream of the session.
     StreamHeld,
+    /// As many standing streams of the session are open as may be.
+    StreamsEnough,
     NotWebSocket,
     HandshakeBroken(&'static str),
     /// What a client says of where its connection broke cannot be.
@@ -260,6 +262,7 @@ impl Reason {
             StreamMissing => row(S::BAD_REQUEST, code::INVALID_REQUEST, "stream_missing"),
             StreamUnknown => row(S::NOT_FOUND, code::INVALID_REQUEST, "stream_unknown"),
             StreamTaken => row(S::CONFLICT, code::INVALID_REQUEST, "overtaken"),
+            StreamsEnough => row(S::CONFLICT, code::INVALID_REQUEST, "streams_enough"),
             StreamHeld => retry(S::SERVICE_UNAVAILABLE, "stream_held"),
             NotWebSocket => row(S::UPGRADE_REQUIRED, code::INVALID_REQUEST, "not_websocket"),
             HandshakeBroken(_) => row(S::BAD_REQUEST, code::INVALID_REQUEST, "handshake_broken"),
@@ -405,6 +408,9 @@ impl Reason {
             }
             StreamMissing => "the session_id parameter is required; it comes with the first event of GET /sse",
             StreamTaken => "a newer GET of this session has its stream; a session has one",
+            StreamsEnough => {
+                "this session has as many streams as it may; close one, or come back with the Last-Event-ID of one"
+            }
             StreamHeld => "the server says that a stream of this session is still open; try again shortly",
             StreamUnknown => "no such session; open a new one with GET /sse",
             NotWebSocket => {

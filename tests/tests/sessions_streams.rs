@@ -1,5 +1,5 @@
-//! The standing stream of a session is that of the client's newest GET, wherever it comes in: an older one ends with a resume point,
-//! its server is let go, and no event goes to both.
+//! The standing stream of a session is that of the client's newest GET, wherever it comes in: an older one stands aside, its server is
+//! let go, and no event goes to both.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use sluice_tests::counting::Counting;
 use sluice_tests::events::{Event, Events};
 use sluice_tests::upstream::{Answer, Legacy, Pipe};
 use sluice_tests::wait::{eventually, pass, soon};
-use sluice_tests::{Gateway, Redis, Session, message};
+use sluice_tests::{Call, Gateway, Redis, Session, message};
 
 const OWN: &str = "/servers/one/mcp";
 /// How long a copy of a session is good after Redis was heard last.
@@ -49,18 +49,31 @@ fn number(event: &Event) -> Option<u64> {
     event.message()["params"]["_meta"]["number"].as_u64()
 }
 
-/// The rest of a stream that was overtaken: the events on it, of which the last is the resume point.
-async fn overtaken(stream: &mut Events) -> Vec<Event> {
-    let events = soon("the older stream ends", async {
-        let mut events = Vec::new();
+/// The stream is told all that has happened.
+async fn hears(server: &Counting, stream: &mut Events) {
+    while number(&stream.next().await) != Some(server.happened()) {}
+}
+
+/// Ends the session: on streams that stood aside, no message has come.
+async fn nothing_was_told(session: &Session, aside: impl IntoIterator<Item = Events>) {
+    let ended = async || Some(session.delete().await).filter(|reply| reply.status != 503);
+    assert_eq!(eventually("an end of the session", ended).await.status, 200);
+    for mut stream in aside {
+        assert_eq!(stream.rest().await, Vec::<Value>::new());
+    }
+}
+
+/// The stream has ended, and its client is to come back.
+async fn called_back(mut stream: Events) {
+    let last = soon("the stream ends", async {
+        let mut last = None;
         while let Some(event) = stream.event().await {
-            events.push(event);
+            last = Some(event);
         }
-        events
+        last
     });
-    let events = events.await;
-    assert!(events.last().is_some_and(|last| last.retry.is_some()), "{events:?}");
-    events
+    let last = last.await;
+    assert!(last.as_ref().is_some_and(|last| last.retry.is_some()), "{last:?}");
 }
 
 #[tokio::test]
@@ -90,22 +103,19 @@ async fn a_resumed_call_leaves_the_standing_stream_alone() {
 /// are told once and in order.
 async fn moves(server: &Counting, session: &Session, ports: [u16; 2]) {
     let (mut last, mut told) = (None::<String>, Vec::new());
-    let mut before: Option<Events> = None;
+    let mut before = Vec::new();
     for round in 0..6 {
         let mut stream = open(&session.at(ports[round % 2]), last.as_deref()).await;
-        if let Some(mut before) = before.take() {
-            let rest = overtaken(&mut before).await;
-            assert!(rest.iter().all(|event| event.message().is_null()), "round {round}: {rest:?}");
-        }
         for _ in 0..3 {
             server.happens();
             let event = stream.next().await;
             told.extend(number(&event));
             last = event.id.or(last);
         }
-        before = Some(stream);
+        before.push(stream);
     }
     assert_eq!(told, (1..=18).collect::<Vec<_>>());
+    nothing_was_told(session, before).await;
 }
 
 #[tokio::test]
@@ -121,10 +131,10 @@ async fn a_stream_moves_from_node_to_node_and_no_event_is_lost_or_told_twice() {
     let (server, redis) = (Counting::strict(), Redis::start().await);
     let [here, there] = two(&redis, server.config()).await;
     let session = begin(here.port, OWN).await;
-    moves(&server, &session, [here.port, there.port]).await;
     for port in [here.port, there.port] {
         called(&session.at(port), "count").await;
     }
+    moves(&server, &session, [here.port, there.port]).await;
 }
 
 #[tokio::test]
@@ -133,17 +143,17 @@ async fn the_stream_of_all_servers_moves_whole() {
     let nodes = two(&redis, server.config()).await;
     let session = begin(nodes[0].port, "/mcp").await;
     called(&session, "one_count").await;
-    let mut before = open(&session, None).await;
+    let mut before = vec![open(&session, None).await];
     server.happens();
-    assert_eq!(number(&before.next().await), Some(1));
+    assert_eq!(number(&before[0].next().await), Some(1));
     for round in 1..5 {
         let mut stream = open(&session.at(nodes[round % 2].port), None).await;
-        overtaken(&mut before).await;
         // with the stream of the server behind it
         server.happens();
-        assert!(number(&stream.next().await).is_some(), "round {round}");
-        before = stream;
+        hears(&server, &mut stream).await;
+        before.push(stream);
     }
+    nothing_was_told(&session, before).await;
 }
 
 /// A node stands still while its client opens the stream at another: when it goes on, it passes nothing on that the server told it.
@@ -152,7 +162,7 @@ async fn stands_still(path: &str, tool: &str) {
     let [here, there] = two(&redis, server.config()).await;
     let session = begin(here.port, path).await;
     called(&session, tool).await;
-    let mut older = open(&session, None).await;
+    let older = open(&session, None).await;
     let stale = server.stream().await;
     here.signal(Signal::STOP);
     // for less, nobody can know that it stands still
@@ -163,12 +173,11 @@ async fn stands_still(path: &str, tool: &str) {
     let missed = message::notification("notifications/message", json!({ "level": "info", "data": "missed" }));
     assert!(stale.event(&missed).await);
     here.signal(Signal::CONT);
-    let rest = overtaken(&mut older).await;
-    assert!(rest.iter().all(|event| event.message().is_null()), "{rest:?}");
     stale.closed().await;
     let told = message::notification("notifications/message", json!({ "level": "info", "data": "told" }));
     assert!(server.stream().await.event(&told).await);
     assert_eq!(newer.message().await["params"]["data"], "told");
+    nothing_was_told(&session, [older]).await;
 }
 
 #[tokio::test]
@@ -194,14 +203,82 @@ async fn streams_open_and_go_on_while_redis_does_not_answer() {
     }
     let mut first = other.listen(None).await;
     assert_eq!(first.status, 200, "one that nobody had");
+    hears(&server, &mut first).await;
     let mut second = other.listen(None).await;
     assert_eq!(second.status, 200);
-    overtaken(&mut first).await;
     assert!(number(&second.next().await).is_some());
     assert_eq!(other.call("count", json!({ "mark": "at hand" })).await.status, 200);
     redis.signal(Signal::CONT);
     server.happens();
     assert!(number(&stream.next().await).is_some());
+    nothing_was_told(&other, [first]).await;
+}
+
+/// A client that has two streams hears everything on the newer one, for as long as that is open, and comes back for the older one then.
+async fn two_at_once(server: &Counting, session: &Session, [first, second]: [u16; 2]) {
+    let mut older = open(&session.at(first), None).await;
+    server.happens();
+    hears(server, &mut older).await;
+    let mut newer = open(&session.at(second), None).await;
+    for _ in 0..3 {
+        server.happens();
+        assert!(number(&newer.next().await).is_some());
+    }
+    assert!(older.quiet(Duration::from_millis(100)).await, "it is open, and no message comes");
+    drop(newer);
+    called_back(older).await;
+    let mut again = open(&session.at(first), None).await;
+    server.happens();
+    assert!(number(&again.next().await).is_some());
+}
+
+#[tokio::test]
+async fn a_client_may_have_two_streams() {
+    let server = Counting::strict();
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    for path in [OWN, "/mcp"] {
+        let session = begin(gateway.port, path).await;
+        called(&session, if path == OWN { "count" } else { "one_count" }).await;
+        two_at_once(&server, &session, [gateway.port; 2]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_have_two_streams_at_two_nodes() {
+    let (server, redis) = (Counting::strict(), Redis::start().await);
+    let [here, there] = two(&redis, server.config()).await;
+    for path in [OWN, "/mcp"] {
+        let session = begin(here.port, path).await;
+        called(&session, if path == OWN { "count" } else { "one_count" }).await;
+        two_at_once(&server, &session, [here.port, there.port]).await;
+        two_at_once(&server, &session, [here.port, there.port]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_has_no_more_than_four_streams() {
+    let server = Counting::strict();
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let session = begin(gateway.port, OWN).await;
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        streams.push(open(&session, None).await);
+    }
+    let refused = session.dressed(Call::get(OWN)).send(gateway.port).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.text().contains("Last-Event-ID"), "{}", refused.text());
+    server.happens();
+    let event = streams[3].next().await;
+    let mut back = open(&session, event.id.as_deref()).await;
+    assert_eq!(back.status, 200, "one that is resumed");
+    called_back(streams.remove(0)).await;
+    server.happens();
+    assert!(number(&back.next().await).is_some());
+    assert_eq!(open(&session, None).await.status, 409, "the one that was the newest stands aside as well");
+    streams.pop();
+    let opened = async || Some(open(&session, None).await).filter(|stream| stream.status == 200);
+    eventually("room for another", opened).await;
+    nothing_was_told(&session, streams).await;
 }
 
 /// A server that allows a session one stream, and on the first one tells more than any connection takes at once; how often it did.

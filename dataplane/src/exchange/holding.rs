@@ -1,6 +1,10 @@
 //! The standing stream of a session while one GET has it. A newer one takes it, here or at another node that shares the sessions:
 //! written in the session's record before its stream opens, told to the others, and looked up again by a node that may have
 //! missed it, before anything more goes to a client.
+//!
+//! The older one stays open and is given nothing more. Were it ended, a client that has two, as the specification lets it, would
+//! open it again, and so take the stream from its own newer one, for ever: TypeScript's SDK opens one more after each error
+//! that it is answered on a stream it could resume.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,13 +18,17 @@ use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
 use crate::session::Session;
-use crate::session::stream::Claim;
+use crate::session::stream::{Aside, Claim};
 
 /// What a GET has of the stream.
 pub(crate) struct Holding {
     worker: Rc<Worker>,
     session: Arc<Session>,
     claim: Claim,
+    /// Ready once a newer GET has it.
+    lost: Pin<Box<dyn Future<Output = ()>>>,
+    /// Another process had it before, where a stream may stand aside.
+    others: bool,
     looking: Option<Pin<Box<dyn Future<Output = Seen>>>>,
     /// The store was waited for in vain then, and has not been heard since: it answers nobody else either.
     unheard: Option<Instant>,
@@ -35,21 +43,34 @@ enum Seen {
 }
 
 impl Holding {
-    /// A GET came in: the stream is its, whoever had it.
+    /// A GET came in: the stream is its, whoever had it. One that `comes_back` takes the place of an older one, if need be.
     ///
     /// # Errors
-    /// The session is over; or another node has it, and cannot be told.
-    pub(super) async fn take(worker: &Rc<Worker>, session: &Arc<Session>) -> Result<Self, Reason> {
-        sessions::take_stream(worker, session).await?;
+    /// The session has enough streams, or is over; or another node has it, and cannot be told.
+    pub(super) async fn take(worker: &Rc<Worker>, session: &Arc<Session>, comes_back: bool) -> Result<Self, Reason> {
+        if !comes_back && session.streams_aside() >= limit::STREAMS_ASIDE {
+            return Err(Reason::StreamsEnough);
+        }
+        let others = sessions::take_stream(worker, session).await?;
         let claim = session.claim_stream(worker.node.sessions.process);
         let (worker, session) = (Rc::clone(worker), Arc::clone(session));
-        Ok(Self { worker, session, claim, looking: None, unheard: None })
+        let lost = Box::pin(lost(Arc::clone(&session), claim));
+        Ok(Self { worker, session, claim, lost, others, looking: None, unheard: None })
     }
 
     /// Waits until a newer GET has it.
-    pub(crate) fn lost(&self) -> impl Future<Output = ()> + use<> {
-        let (session, claim) = (Arc::clone(&self.session), self.claim);
-        async move { session.stream_lost(claim).await }
+    pub(super) fn lost(&self) -> impl Future<Output = ()> + use<> {
+        lost(Arc::clone(&self.session), self.claim)
+    }
+
+    /// Whether a newer GET has it; otherwise the caller is woken when one has.
+    pub(super) fn is_lost(&mut self, cx: &mut Context<'_>) -> bool {
+        !self.session.has_stream(self.claim) || self.lost.as_mut().poll(cx).is_ready()
+    }
+
+    /// What is left to a GET that has lost it.
+    pub(super) fn stand_aside(&self) -> Aside {
+        self.session.stand_aside(self.claim)
     }
 
     /// Whether something may be passed on now. A process that stood still finds out first.
@@ -84,6 +105,20 @@ impl Holding {
     fn is_vouched_for(&self) -> bool {
         self.worker.node.sessions.vouches_for(&self.session, Instant::now())
     }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        if self.session.leave_stream(self.claim) && self.others {
+            self.session.give_stream_back();
+            let (worker, session) = (Rc::clone(&self.worker), Arc::clone(&self.session));
+            tokio::task::spawn_local(async move { sessions::give_stream_back(&worker, &session).await });
+        }
+    }
+}
+
+async fn lost(session: Arc<Session>, claim: Claim) {
+    session.stream_lost(claim).await;
 }
 
 /// Brings the copy to where the store is, as soon as that answers: when it was not heard for a while, that may be because nobody here

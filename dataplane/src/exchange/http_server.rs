@@ -192,8 +192,9 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
     }
 }
 
-/// The standalone stream of a session, or a resumption: the server itself is asked to go on from its event id.
-pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> Outcome {
+/// The standalone stream of a session, or a resumption: the server itself is asked to go on from its event id. The client `comes_back`
+/// for a stream it had, or opens one.
+pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse, comes_back: bool) -> Outcome {
     let session = Arc::clone(&in_use.session);
     let handles = handles_of(worker, &call, None);
     let mut renewed = false;
@@ -213,7 +214,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
         };
         // a part's stream is held with that of the whole session
         if numbering.stands && holding.is_none() && session.whole().is_none() {
-            match Holding::take(worker, &session).await {
+            match Holding::take(worker, &session, comes_back).await {
                 Ok(taken) => holding = Some(taken),
                 Err(reason) => return Err(refuse(&mut call, reason, None)),
             }

@@ -289,12 +289,13 @@ pub(super) async fn get(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
         Err(reason) => return Err(refuse(&mut arrival, reason, None)),
     };
     arrival.principal.act_in(&whole.session.id);
+    let comes_back = arrival.headers.has(sluice_mcp::header::LAST_EVENT_ID);
     let Anew { call: mut arrival, in_use: whole, positions } = match resumption::resume(worker, arrival, whole).await {
         Resumed::Here(outcome) => return outcome,
         Resumed::Anew(anew) => anew,
     };
     match arrival.headers.get(sluice_mcp::header::LAST_EVENT_ID) {
-        None => gather::open(worker, arrival, whole, positions).await,
+        None => gather::open(worker, arrival, whole, positions, comes_back).await,
         Some(last) => {
             // an event has an id only where it came from one server's numbered stream, and says which
             let server = std::str::from_utf8(last)
@@ -309,8 +310,8 @@ pub(super) async fn get(worker: &Rc<Worker>, mut arrival: Arrival) -> Outcome {
             let in_use = whole.part(&part, Requests::Answered);
             let call = arrival.towards(upstream);
             match call.upstream.carrier() {
-                Carrier::Requests => http_server::get(worker, call, in_use).await,
-                Carrier::Pipe => pipe_server::get(worker, call, in_use).await,
+                Carrier::Requests => http_server::get(worker, call, in_use, comes_back).await,
+                Carrier::Pipe => pipe_server::get(worker, call, in_use, comes_back).await,
             }
         }
     }

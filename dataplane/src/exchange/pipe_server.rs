@@ -49,8 +49,8 @@ pub(super) async fn legacy(worker: &Rc<Worker>, mut call: Call, posted: Posted, 
     }
 }
 
-/// The standalone stream of a session.
-pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> Outcome {
+/// The standalone stream of a session. The client `comes_back` for one it had, or opens one.
+pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse, comes_back: bool) -> Outcome {
     if call.headers.has(header::LAST_EVENT_ID) {
         // no event of a stdio server has an id: this one is not ours
         return Err(refuse(&mut call, Reason::EventIdUnknown, None));
@@ -61,7 +61,7 @@ pub(super) async fn get(worker: &Rc<Worker>, mut call: Call, in_use: InUse) -> O
     };
     // a part's stream is held with that of the whole session
     let holding = match in_use.session.whole() {
-        None => match Holding::take(worker, &in_use.session).await {
+        None => match Holding::take(worker, &in_use.session, comes_back).await {
             Ok(holding) => Some(holding),
             Err(reason) => return Err(refuse(&mut call, reason, None)),
         },

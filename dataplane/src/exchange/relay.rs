@@ -76,6 +76,8 @@ pub(crate) enum Source {
     },
     /// Events that were kept for a client that comes back for them.
     Again(Box<Again>),
+    /// Nothing comes any more: another stream of the client has what there is.
+    Aside,
 }
 
 /// What the stream answers.
@@ -117,6 +119,8 @@ pub(crate) struct Relay {
     ending: Option<Pin<Box<dyn Future<Output = End>>>>,
     /// It is the standing stream of its session, until a newer one is.
     holding: Option<Box<Holding>>,
+    /// It was that, and is open until this is ready.
+    aside: Option<Pin<Box<dyn Future<Output = ()>>>>,
     on_timeout: Option<Box<dyn FnOnce()>>,
     upstream: Option<Arc<Upstream>>,
     record: Record,
@@ -188,6 +192,7 @@ impl Relay {
         Self {
             ending,
             holding: None,
+            aside: None,
             _inside: long_lived.then(|| parts.worker.node.metrics.streams.enter()),
             worker: parts.worker,
             source: parts.source,
@@ -216,15 +221,6 @@ impl Relay {
 
     /// Makes it the standing stream of a session: nothing is passed on any more once a newer one is that.
     pub(super) fn held(mut self, holding: Holding) -> Self {
-        let lost = holding.lost();
-        if let Some(ending) = self.ending.take() {
-            self.ending = Some(Box::pin(async move {
-                tokio::select! {
-                    end = ending => end,
-                    () = lost => End::Overtaken,
-                }
-            }));
-        }
         self.holding = Some(Box::new(holding));
         self
     }
@@ -263,7 +259,7 @@ impl Relay {
             if let Some(holding) = &mut self.holding
                 && !ready!(holding.poll_is_good(cx))
             {
-                self.leave(End::Overtaken);
+                self.stand_aside();
                 continue;
             }
             match self.poll_source(cx) {
@@ -281,6 +277,12 @@ impl Relay {
     pub(crate) fn poll_aside(&mut self, cx: &mut Context<'_>) {
         if let Some(Poll::Ready(end)) = self.ending.as_mut().map(|ending| ending.as_mut().poll(cx)) {
             self.leave(end);
+        }
+        if self.holding.as_mut().is_some_and(|holding| holding.is_lost(cx)) {
+            self.stand_aside();
+        }
+        if let Some(Poll::Ready(())) = self.aside.as_mut().map(|aside| aside.as_mut().poll(cx)) {
+            self.leave(End::Overtaken);
         }
     }
 
@@ -371,6 +373,7 @@ impl Relay {
                 },
                 Source::Gathered { items, .. } => return items.poll_recv(cx).map(Ok),
                 Source::Again(again) => return again.poll(cx).map(Ok),
+                Source::Aside => return Poll::Pending,
             }
         }
     }
@@ -474,7 +477,7 @@ impl Relay {
     /// Nothing to pass on now: keep the client's connection alive, and mind how long the server takes.
     fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_aside(cx);
-        if self.ended {
+        if self.ended || !self.before.is_empty() {
             return Poll::Ready(());
         }
         ready!(self.timer.as_mut().poll(cx));

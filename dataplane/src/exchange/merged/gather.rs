@@ -36,9 +36,15 @@ use crate::session::ring::{Position, Positions};
 use crate::session::{InUse, Requests, Session};
 use crate::upstream::Carrier;
 
-/// Opens the stream; in the place of one that got as far as `from`.
-pub(super) async fn open(worker: &Rc<Worker>, mut arrival: Arrival, whole: InUse, from: Option<Positions>) -> Outcome {
-    let holding = match Holding::take(worker, &whole.session).await {
+/// Opens the stream; in the place of one that got as far as `from`, if the client `comes_back` for one.
+pub(super) async fn open(
+    worker: &Rc<Worker>,
+    mut arrival: Arrival,
+    whole: InUse,
+    from: Option<Positions>,
+    comes_back: bool,
+) -> Outcome {
+    let holding = match Holding::take(worker, &whole.session, comes_back).await {
         Ok(holding) => holding,
         Err(reason) => return Err(refuse(&mut arrival, reason, None)),
     };
@@ -229,8 +235,8 @@ impl One {
             let in_use = self.whole.hold(self.worker.node.clock).part(&self.part, Requests::None);
             let opened = match upstream.carrier() {
                 // boxed: a stream that is open does not keep the room that opening it took
-                Carrier::Requests => Box::pin(http_server::get(&self.worker, call, in_use)).await,
-                Carrier::Pipe => Box::pin(pipe_server::get(&self.worker, call, in_use)).await,
+                Carrier::Requests => Box::pin(http_server::get(&self.worker, call, in_use, true)).await,
+                Carrier::Pipe => Box::pin(pipe_server::get(&self.worker, call, in_use, true)).await,
             };
             match opened {
                 Ok(Reply { content: Content::Messages(relay), .. }) => {

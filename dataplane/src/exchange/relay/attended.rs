@@ -39,7 +39,11 @@ impl Attended {
 
     /// The client has gone.
     fn let_go(&mut self) {
-        let Some(relay) = self.0.take() else { return };
+        let Some(mut relay) = self.0.take() else { return };
+        if relay.aside.is_some() {
+            // nothing more is to come
+            relay.leave(End::Overtaken);
+        }
         let stays = relay.worker.node.drain.phase() < Phase::Emptying;
         if let Some((session, ring)) = relay.keeping.what().filter(|_| stays) {
             tokio::task::spawn_local(go_on(relay, session, ring));

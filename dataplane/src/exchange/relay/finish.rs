@@ -1,6 +1,6 @@
 //! The end of a relay: what the client is told last, by why it ends.
 
-use sluice_mcp::{Method, SseDecoder, error_body};
+use sluice_mcp::{Method, error_body};
 
 use super::standing::End;
 use super::{Item, Relay, Source};
@@ -58,6 +58,7 @@ impl Relay {
     /// Ends a stream in order: a listen stream gets its result, a standalone stream its reconnection time.
     pub(super) fn leave(&mut self, end: End) {
         self.ending = None;
+        self.aside = None;
         self.ended = true;
         self.left = Some(end);
         self.record.outcome = match end {
@@ -68,10 +69,6 @@ impl Relay {
             End::Expired => "credential_expired",
             End::Overtaken => "overtaken",
         };
-        if let End::Overtaken = end {
-            // the newer one waits for the server to be let go, and this client may read no more
-            self.let_go();
-        }
         if matches!(end, End::SessionOver | End::Cancelled) {
             self.answered = true;
             return;
@@ -102,12 +99,26 @@ impl Relay {
         self.before.push_back(item);
     }
 
+    /// A newer stream of the session has what comes from here on. The client is told how to come back, should it have to.
+    pub(super) fn stand_aside(&mut self) {
+        let Some(holding) = self.holding.take() else { return };
+        // the newer one waits for the server to be let go, and this client may read no more
+        self.let_go();
+        let primed = self.primed_at_last();
+        self.before.extend(primed);
+        if let Some(ring) = self.keeping.ring() {
+            ring.end(true);
+        }
+        let aside = holding.stand_aside();
+        self.aside = Some(Box::pin(async move { aside.over().await }));
+    }
+
     /// Lets go of whatever messages come from.
     fn let_go(&mut self) {
         if let Source::Gathered { gathering, .. } = &self.source {
             gathering.abort();
         }
-        self.source = Source::Read { decoder: SseDecoder::new(0) };
+        self.source = Source::Aside;
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) enum End {
     NotAllowed,
     /// The credential has expired: the client comes back with another, and goes on.
     Expired,
-    /// A newer GET of the client has the stream.
+    /// A newer GET of the client had the stream. It has gone, or there are too many.
     Overtaken,
 }
 

@@ -170,23 +170,43 @@ pub(in crate::exchange) async fn set_log_level(
 }
 
 /// The standing stream is this process' now, for all nodes that share the session. Where that cannot be kept, a stream that nobody had
-/// is for those that have the session at hand, as the session itself.
+/// is for those that have the session at hand, as the session itself. `true`: another process had it, whose clients may wait for it.
 ///
 /// # Errors
 /// The session is over; or another process has the stream, and nobody can be told.
-pub(in crate::exchange) async fn take_stream(worker: &Worker, whole: &Arc<Session>) -> Result<(), Reason> {
+pub(in crate::exchange) async fn take_stream(worker: &Worker, whole: &Arc<Session>) -> Result<bool, Reason> {
     let (store, process) = (&worker.node.sessions, worker.node.sessions.process);
     let holder = whole.stream_holder();
     let is_shared = |shared: &&Shared| shared.is_of_many() && whole.tie.is_kept();
-    let Some(shared) = store.shared().filter(is_shared).filter(|_| holder != Some(process)) else { return Ok(()) };
+    let Some(shared) = store.shared().filter(is_shared).filter(|_| holder != Some(process)) else { return Ok(false) };
+    let mut before = None;
+    let take = |record: &mut Record| {
+        whole.take_stream_back();
+        before = record.stream.replace(process);
+        before != Some(process)
+    };
     let taken = match shared.is_up() {
-        true => try_rewrite(worker, whole, |record| record.stream.replace(process) != Some(process)).await,
+        true => try_rewrite(worker, whole, take).await,
         // nothing is written: the copy here is as good as it was
         false => Err(Reason::SessionStore),
     };
     match taken {
-        Err(Reason::SessionStore) if holder.is_none() => Ok(()),
-        taken => taken.map(drop),
+        Err(Reason::SessionStore) if holder.is_none() => Ok(false),
+        Err(reason) => Err(reason),
+        Ok(_) => Ok(before.is_some_and(|before| before != process)),
+    }
+}
+
+/// Nobody has the standing stream any more, for other processes to know that had it before. Where that cannot be kept, their clients
+/// hear nothing until one of them comes back.
+pub(in crate::exchange) async fn give_stream_back(worker: &Worker, whole: &Arc<Session>) {
+    let give = |record: &mut Record| {
+        record.stream = None;
+        // whoever came meanwhile has written that
+        whole.is_stream_given_back()
+    };
+    if let Err(reason) = try_rewrite(worker, whole, give).await {
+        tracing::debug!(?reason, "other nodes do not know that nobody has the stream of a session");
     }
 }
 
@@ -531,8 +551,9 @@ fn adopt(shared: &Shared, plane: &Plane, worker: &Worker, whole: &Arc<Session>, 
         return;
     }
     whole.set_state(record.state);
-    if let Some(holder) = record.stream {
-        whole.stream_is_held_by(holder);
+    match record.stream {
+        Some(holder) => whole.stream_is_held_by(holder),
+        None => whole.stream_is_free(worker.node.sessions.process),
     }
     if let Some(merged) = &whole.merged {
         if let Some(level) = record.log_level {
