@@ -14,6 +14,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use super::sessions;
+use crate::drain::Phase;
 use crate::limit;
 use crate::node::Worker;
 use crate::reason::Reason;
@@ -109,7 +110,8 @@ impl Holding {
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        if self.session.leave_stream(self.claim) && self.others {
+        let stays = self.worker.node.drain.phase() < Phase::Emptying;
+        if self.session.leave_stream(self.claim) && self.others && stays {
             self.session.give_stream_back();
             let (worker, session) = (Rc::clone(&self.worker), Arc::clone(&self.session));
             tokio::task::spawn_local(async move { sessions::give_stream_back(&worker, &session).await });
