@@ -331,6 +331,9 @@ pub(crate) const LIST_BYTES: usize = 64 << 20;
 pub(crate) const LIST_WAIT: Duration = Duration::from_secs(15);
 /// How long `initialize` and `server/discover` of the merged door wait for servers that are not known yet.
 pub(crate) const OPENING_WAIT: Duration = Duration::from_secs(5);
+/// How long `server/discover` waits for processes that are started for it: a client does not come back from the era it chose then, and
+/// one that knows no other ends. Below the 10 s that Python's SDK waits.
+pub(crate) const DISCOVERY_WAIT: Duration = Duration::from_secs(8);
 /// Servers asked at a time on behalf of one request: starts of processes come in moderate numbers.
 pub(crate) const ASKED_AT_A_TIME: usize = 8;
 /// Requests in flight of one merged session whose server is noted for a cancellation.

@@ -131,6 +131,15 @@ async fn the_crash_of_one_child_is_felt_by_its_own_callers_only() {
     assert_eq!((peers[1].starts(), peers[2].starts()), (1, 1));
 }
 
+/// A client that knows the modern era only ends where `server/discover` says that the door is not modern.
+#[tokio::test]
+async fn discovery_waits_for_a_modern_server_that_takes_its_time_to_start() {
+    let peers = [Peer::new("modern").start("late"), Peer::new("modern")];
+    let gateway = Gateway::with(entries(&peers)).await;
+    let client = Client::open(Era::Modern, gateway.port, "/mcp").await;
+    assert_eq!(client.names("tools/list").await, ["p0_echo", "p1_echo"]);
+}
+
 #[tokio::test]
 async fn a_mute_child_and_a_missing_program_hold_nobody_up() {
     let (mute, fine) = (Peer::new("legacy").start("mute"), Peer::new("legacy"));

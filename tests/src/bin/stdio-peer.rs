@@ -2,7 +2,7 @@
 //!
 //! `stdio-peer FOLDER ERA [MODE…]`: writes each line it is sent to `FOLDER/<start>-<pid>.in`. Eras: `legacy`, `modern`,
 //! `both`. Modes at start: `crash` (exits at once), `crash-once` (exits at once the first time), `mute` (reads, never
-//! answers), `stubborn` (starts a process that ignores SIGTERM and the end of input), `chatty` (a line on stderr). Everything else is asked for
+//! answers), `late` (takes 6 s to start, as what is downloaded first does), `stubborn` (starts a process that ignores SIGTERM and the end of input), `chatty` (a line on stderr). Everything else is asked for
 //! by the name of the tool that is called; see `tool`.
 #![allow(clippy::unwrap_used, reason = "test code; a panic is one more way to misbehave")]
 #![allow(clippy::print_stdout, reason = "stdout is the wire")]
@@ -38,6 +38,9 @@ fn main() {
     let mut server = Server { folder, era, modes, asked: Vec::new(), parked: Vec::new(), tasks: Vec::new() };
     if server.is("crash") || server.is("crash-once") && starts == 0 {
         exit(3);
+    }
+    if server.is("late") {
+        std::thread::sleep(Duration::from_secs(6));
     }
     if server.is("chatty") {
         eprintln!("chatty: hello from stderr");

@@ -221,8 +221,8 @@ fn is_unknown(upstream: &Arc<Upstream>) -> bool {
     upstream.era.configured() == Protocol::Auto && upstream.era.modern().is_none() && !upstream.era.is_legacy()
 }
 
-/// Asks servers for their eras, all at once, and waits not longer than [`limit::OPENING_WAIT`]; for those that did not answer
-/// before, hardly at all.
+/// Asks servers for their eras, all at once, and waits not longer than [`limit::OPENING_WAIT`], for processes than
+/// [`limit::DISCOVERY_WAIT`]; for those that did not answer before, hardly at all.
 async fn find_out(worker: &Rc<Worker>, servers: Vec<&Arc<Upstream>>, stated: &Stated) {
     let mut asked = JoinSet::new();
     for &upstream in &servers {
@@ -230,6 +230,11 @@ async fn find_out(worker: &Rc<Worker>, servers: Vec<&Arc<Upstream>>, stated: &St
         if entry.held_back(Instant::now()).is_some() {
             continue;
         }
+        let wait = match upstream.carrier() {
+            _ if entry.failure().is_some() => limit::LIST_AGAIN_WAIT,
+            Carrier::Pipe => limit::DISCOVERY_WAIT,
+            Carrier::Requests => limit::OPENING_WAIT,
+        };
         let (worker, upstream) = (Rc::clone(worker), Arc::clone(upstream));
         let asking = tokio::task::spawn_local(async move {
             match upstream.carrier() {
@@ -240,7 +245,6 @@ async fn find_out(worker: &Rc<Worker>, servers: Vec<&Arc<Upstream>>, stated: &St
                 },
             }
         });
-        let wait = if entry.failure().is_some() { limit::LIST_AGAIN_WAIT } else { limit::OPENING_WAIT };
         asked.spawn_local(async move {
             let failed = match tokio::time::timeout(wait, asking).await {
                 Ok(answered) => answered.ok().flatten().filter(|reason| *reason != Reason::ServerIsLegacy),
