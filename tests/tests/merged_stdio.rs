@@ -137,6 +137,8 @@ async fn discovery_waits_for_a_modern_server_that_takes_its_time_to_start() {
     let peers = [Peer::new("modern").start("late"), Peer::new("modern")];
     let gateway = Gateway::with(entries(&peers)).await;
     let client = Client::open(Era::Modern, gateway.port, "/mcp").await;
+    let found = client.prepare("server/discover", json!({})).send_patiently(gateway.port).await;
+    assert_eq!(found.result()["supportedVersions"], json!(["2026-07-28"]));
     assert_eq!(client.names("tools/list").await, ["p0_echo", "p1_echo"]);
 }
 
