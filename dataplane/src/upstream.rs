@@ -130,7 +130,11 @@ impl Upstream {
 
     /// Whether a configured server is this one, whatever of it is shown and however its endpoints changed: sessions go on as
     /// long as one of them stays.
-    pub(crate) fn is_still(&self, server: &Server) -> bool {
+    pub(crate) fn is_still(&self, server: &Arc<Server>) -> bool {
+        // what the parser took over is what it was
+        if Arc::ptr_eq(&self.config, server) {
+            return true;
+        }
         let stays = match (&self.endpoints, &server.transport) {
             (Some(endpoints), Transport::Http(at)) if !self.children.transport().is_sse() => {
                 endpoints.has_any_of(server, at)
@@ -138,6 +142,12 @@ impl Upstream {
             (_, transport) => (&self.config.transport, &self.config.balance) == (transport, &server.balance),
         };
         stays && self.config.is_reached_as(server)
+    }
+
+    /// Whether clients see the same of it, and wait as long, by a configuration in which it is still this one.
+    pub(crate) fn looks_as(&self, server: &Arc<Server>) -> bool {
+        let before = &self.config;
+        Arc::ptr_eq(before, server) || (&before.curation, before.timeout) == (&server.curation, server.timeout)
     }
 
     /// Goes on with the endpoints of a configuration that is adopted. Checks run on the control runtime.
