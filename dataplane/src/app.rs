@@ -20,6 +20,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use sluice_snapshot::chunk::Held;
 use tokio::sync::{mpsc, watch};
 
 use crate::adoption::Adoptions;
@@ -45,7 +46,7 @@ use crate::plane::Ground;
 use crate::seal;
 use crate::session::endings::Endings;
 use crate::settings::{Settings, StartError};
-use crate::uplink::{Fleet, Held, Link, Offer, Uplink};
+use crate::uplink::{Fleet, Link, Offer, Uplink};
 use crate::upstream::pipe::guard::Guard;
 use control::Control;
 use handover::{Estate, Inherited};
@@ -105,7 +106,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     // a node that is alone with its control plane in one process has no need to start without it
     let ledger = uplink.is_remote().then(|| Ledger::new(&settings.state_dir, &settings.node).map(Arc::new));
     let ledger = ledger.transpose().map_err(StartError::LedgerKey)?;
-    let held = ledger.as_ref().and_then(|ledger| ledger.read()).map(|(manifest, chunks)| Held { manifest, chunks });
+    let held = ledger.as_ref().and_then(|ledger| ledger.read()).map(Arc::new);
     let peers = Peers::new(&settings.node, settings.link.is_some());
     let linking = settings.link.map(|address| bound(address, "--link")).transpose()?.map(Arc::new);
     let told = match (&settings.advertise, &linking) {
@@ -143,7 +144,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     else {
         return Ok(());
     };
-    let Opening { plane, held, listeners, verdict } = opening;
+    let Opening { plane, parsed, listeners, verdict } = opening;
     let kept = Kept::new(&settings, &plane.snapshot.sessions, fleet.has_keys());
     let seal = Arc::new(kept.seal(&settings, &plane.snapshot.sessions)?);
     fleet.seal(&seal);
@@ -226,6 +227,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     let log = node.log.clone();
     let run = Control {
         node,
+        parsed,
         offers,
         looked: AtomicU64::new(site.listeners.state()),
         site,
@@ -237,7 +239,7 @@ pub fn run(settings: Settings, uplink: Uplink) -> Result<(), StartError> {
     };
     control.block_on(async move {
         if let Some(verdict) = verdict {
-            run.settle(held, Vec::new(), verdict);
+            run.settle(Vec::new(), verdict);
         }
         run.run().await;
         // who was refused last is told
@@ -268,7 +270,7 @@ fn inherit(settings: &Settings) -> Result<Option<Inherited>, StartError> {
 async fn open(
     settings: &Settings,
     site: &Site,
-    held: Option<&Held>,
+    held: Option<&Arc<Held>>,
     ledger: &Option<Arc<Ledger>>,
     offers: &mut mpsc::Receiver<Offer>,
     trouble: &watch::Sender<String>,

@@ -15,7 +15,7 @@ use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use bytes::{Buf as _, Bytes};
 use prost::Message as _;
 use sluice_contract::v1;
-use sluice_snapshot::chunk::{Chunks, Name};
+use sluice_snapshot::chunk::{Chunks, Held, Name};
 
 use crate::seal::{KeyFile, Keys};
 use sealed::SealedFile;
@@ -83,12 +83,12 @@ impl Ledger {
     }
 
     /// What was written last, or `None`. A file that is no ledger of this node's is set aside.
-    pub(crate) fn read(&self) -> Option<(v1::Manifest, Chunks)> {
+    pub(crate) fn read(&self) -> Option<Held> {
         self.file.read(&self.keys.load(), open)
     }
 
     /// Replaces what was written, unless that is newer: whoever reads it sees the old content or the new one, also after a crash.
-    pub(crate) fn write(&self, manifest: &v1::Manifest, chunks: &Chunks) -> io::Result<()> {
+    pub(crate) fn write(&self, Held { manifest, chunks }: &Held) -> io::Result<()> {
         let mut content = manifest.encode_length_delimited_to_vec();
         for (name, bytes) in chunks {
             let part = v1::Part { chunk: name.to_wire(), bytes: bytes.clone(), last: true };
@@ -118,7 +118,7 @@ impl Ledger {
     }
 }
 
-fn open(content: Vec<u8>) -> Result<(v1::Manifest, Chunks), Broken> {
+fn open(content: Vec<u8>) -> Result<Held, Broken> {
     let mut content = Bytes::from(content);
     let manifest = v1::Manifest::decode_length_delimited(&mut content).map_err(|_| Broken::Content)?;
     let mut chunks = Chunks::new();
@@ -126,7 +126,7 @@ fn open(content: Vec<u8>) -> Result<(v1::Manifest, Chunks), Broken> {
         let part = v1::Part::decode_length_delimited(&mut content).map_err(|_| Broken::Content)?;
         chunks.insert(Name::from_wire(&part.chunk).ok_or(Broken::Content)?, part.bytes);
     }
-    Ok((manifest, chunks))
+    Ok(Held { manifest, chunks })
 }
 
 /// The newest first.
@@ -148,10 +148,11 @@ mod tests {
         folder
     }
 
-    fn content(generation: u64) -> (v1::Manifest, Chunks) {
+    fn content(generation: u64) -> Held {
         let bytes = Bytes::from_static(b"a t0ken");
         let name = Name::of(&bytes);
-        (v1::Manifest { generation, base: name.to_wire(), ..Default::default() }, Chunks::from([(name, bytes)]))
+        let manifest = v1::Manifest { generation, base: name.to_wire(), ..Default::default() };
+        Held { manifest, chunks: Chunks::from([(name, bytes)]) }
     }
 
     #[test]
@@ -160,13 +161,12 @@ mod tests {
         let ledger = Ledger::new(&folder, "a").unwrap();
         assert!(ledger.read().is_none());
         for generation in [3, 4] {
-            let (manifest, chunks) = content(generation);
-            ledger.write(&manifest, &chunks).unwrap();
-            assert!(Ledger::new(&folder, "a").unwrap().read() == Some((manifest, chunks)));
+            let held = content(generation);
+            ledger.write(&held).unwrap();
+            assert!(Ledger::new(&folder, "a").unwrap().read() == Some(held));
         }
-        let (manifest, chunks) = content(3);
-        ledger.write(&manifest, &chunks).unwrap();
-        assert_eq!(ledger.read().unwrap().0.generation, 4, "a later one stays");
+        ledger.write(&content(3)).unwrap();
+        assert_eq!(ledger.read().unwrap().manifest.generation, 4, "a later one stays");
         let raw = fs::read(folder.join("ledger")).unwrap();
         assert!(!raw.windows(7).any(|bytes| bytes == b"a t0ken"), "sealed");
         assert!(Ledger::new(&folder, "b").unwrap().read().is_none(), "of another node");
@@ -178,8 +178,7 @@ mod tests {
     fn whatever_is_broken_is_set_aside() {
         let folder = folder("broken");
         let ledger = Ledger::new(&folder, "a").unwrap();
-        let (manifest, chunks) = content(1);
-        ledger.write(&manifest, &chunks).unwrap();
+        ledger.write(&content(1)).unwrap();
         let good = fs::read(folder.join("ledger")).unwrap();
         let mut flipped = good.clone();
         *flipped.last_mut().unwrap() ^= 1;

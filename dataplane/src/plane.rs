@@ -116,7 +116,7 @@ impl Plane {
     /// # Errors
     /// Every credential that is not to be had, with its place in the snapshot.
     pub(crate) fn build(
-        snapshot: Snapshot,
+        snapshot: Arc<Snapshot>,
         generation: u64,
         previous: Option<&Self>,
         ground: &Ground,
@@ -129,8 +129,7 @@ impl Plane {
             let upstream = match before.filter(|upstream| upstream.is_still(server)) {
                 Some(same) => same.credentials.prepare(&snapshot.secrets).map(|prepared| {
                     renewed.push(prepared);
-                    let before = &same.config;
-                    match (&before.curation, before.timeout) == (&server.curation, server.timeout) {
+                    match same.looks_as(server) {
                         true => Arc::clone(same),
                         false => ground.reconfigured(same, server),
                     }
@@ -172,7 +171,7 @@ impl Plane {
             permits: None,
             _inside: Arc::new(ground.metrics.snapshots.enter()),
             generation,
-            snapshot: Arc::new(snapshot),
+            snapshot,
         };
         Ok(Built { plane, renewed, control: ground.control.clone() })
     }

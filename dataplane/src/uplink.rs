@@ -15,9 +15,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use sluice_contract::v1;
 use sluice_snapshot::Fault;
-use sluice_snapshot::chunk::Chunks;
+use sluice_snapshot::chunk::Held;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tonic::body::Body;
 use tower::Service;
@@ -67,20 +66,12 @@ impl Uplink {
 
 /// A snapshot that has come whole, to be run or refused.
 pub(crate) struct Offer {
-    pub snapshot: v1::Snapshot,
-    pub held: Held,
+    pub held: Arc<Held>,
     pub verdict: oneshot::Sender<Verdict>,
 }
 
 /// What became of an offer: run, with what is wrong all the same; or every reason why not.
 pub(crate) type Verdict = Result<Vec<Fault>, Vec<Fault>>;
-
-/// The manifest that is run, and its chunks.
-#[derive(Clone, Default)]
-pub(crate) struct Held {
-    pub manifest: v1::Manifest,
-    pub chunks: Chunks,
-}
 
 /// What the uplink knows of its node.
 pub(crate) struct Link {
@@ -94,7 +85,7 @@ pub(crate) struct Link {
     pub labels: BTreeMap<String, String>,
     pub addresses: Vec<String>,
     /// What the node was last heard to run and keep.
-    pub held: Held,
+    pub held: Arc<Held>,
     pub offers: mpsc::Sender<Offer>,
     /// Who was refused, and what of that was not heard yet.
     pub denials: Arc<Denials>,

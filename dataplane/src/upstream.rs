@@ -130,7 +130,11 @@ impl Upstream {
 
     /// Whether a configured server is this one, whatever of it is shown and however its endpoints changed: sessions go on as
     /// long as one of them stays.
-    pub(crate) fn is_still(&self, server: &Server) -> bool {
+    pub(crate) fn is_still(&self, server: &Arc<Server>) -> bool {
+        // what the parser took over is what it was
+        if Arc::ptr_eq(&self.config, server) {
+            return true;
+        }
         let stays = match (&self.endpoints, &server.transport) {
             (Some(endpoints), Transport::Http(at)) if !self.children.transport().is_sse() => {
                 endpoints.has_any_of(server, at)
@@ -138,6 +142,12 @@ impl Upstream {
             (_, transport) => (&self.config.transport, &self.config.balance) == (transport, &server.balance),
         };
         stays && self.config.is_reached_as(server)
+    }
+
+    /// Whether clients see the same of it, and wait as long, by a configuration in which it is still this one.
+    pub(crate) fn looks_as(&self, server: &Arc<Server>) -> bool {
+        let before = &self.config;
+        Arc::ptr_eq(before, server) || (&before.curation, before.timeout) == (&server.curation, server.timeout)
     }
 
     /// Goes on with the endpoints of a configuration that is adopted. Checks run on the control runtime.
@@ -210,21 +220,19 @@ impl Upstream {
 
     /// How it is, for the control plane.
     pub(crate) fn health(&self) -> v1::ServerHealth {
-        let shown = self.shown();
-        let text = |field: &str| shown[field].as_str().unwrap_or_default().to_owned();
-        let count = |field: &str| shown[field].as_u64().unwrap_or_default() as u32;
+        let [tools, prompts, resources, _] = self.catalogue.counts().map(|count| count as u32);
         let trouble = self.credentials.trouble();
         let shown_apart = self.endpoints.as_ref().filter(|endpoints| endpoints.are_shown());
         let endpoints: Vec<_> = shown_apart.into_iter().flat_map(|endpoints| endpoints.levels()).collect();
         v1::ServerHealth {
             server: self.name().to_string(),
             available: !self.is_down(),
-            reason: text("trouble"),
-            transport: text("transport"),
-            era: text("era"),
-            tools: count("tools"),
-            prompts: count("prompts"),
-            resources: count("resources"),
+            reason: self.trouble().unwrap_or_default(),
+            transport: self.transport().to_owned(),
+            era: self.era_shown().to_owned(),
+            tools,
+            prompts,
+            resources,
             endpoints: endpoints.len() as u32,
             endpoints_out: endpoints.iter().filter(|(_, level)| !level.in_service).count() as u32,
             inventory: self.inventory_digest().map(Name::to_wire).unwrap_or_default(),
@@ -251,16 +259,10 @@ impl Upstream {
     /// What people are told of it: no secret, no address.
     pub(crate) fn shown(&self) -> serde_json::Value {
         let [tools, prompts, resources, templates] = self.catalogue.counts();
-        let era = match (self.era.modern(), self.era.is_legacy()) {
-            (Some(_), _) => "modern",
-            (None, true) => "legacy",
-            (None, false) if self.catalogue.about().is_some() => "legacy",
-            (None, false) => "unknown",
-        };
-        let transport = if self.children.transport().is_sse() { "sse" } else { self.config.transport.as_str() };
+        let era = self.era_shown();
         serde_json::json!({
             "name": &**self.name(),
-            "transport": transport,
+            "transport": self.transport(),
             "era": era,
             "state": match (self.is_down(), era) {
                 (true, _) => "down",
@@ -275,9 +277,29 @@ impl Upstream {
                 serde_json::json!({ "trouble": trouble.cause, "since_ms": trouble.since_ms })
             }),
             "endpoints": self.endpoints.as_ref().map(|endpoints| endpoints.shown()),
-            "trouble": self.catalogue.trouble().map(|reason| reason.text().into_owned()),
+            "trouble": self.trouble(),
             "quirks": self.quirks.words(),
         })
+    }
+
+    /// The era it was found to be of, in a word.
+    fn era_shown(&self) -> &'static str {
+        match (self.era.modern(), self.era.is_legacy()) {
+            (Some(_), _) => "modern",
+            (None, true) => "legacy",
+            (None, false) if self.catalogue.about().is_some() => "legacy",
+            (None, false) => "unknown",
+        }
+    }
+
+    /// The transport it was found to speak, in a word.
+    fn transport(&self) -> &'static str {
+        if self.children.transport().is_sse() { "sse" } else { self.config.transport.as_str() }
+    }
+
+    /// Why its lists cannot be had.
+    fn trouble(&self) -> Option<String> {
+        self.catalogue.trouble().map(|reason| reason.text().into_owned())
     }
 
     /// Notes whether it could be reached.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sluice_snapshot::Fault;
+use sluice_snapshot::chunk::{Held, Parsed};
 use sluice_snapshot::model::LogLevel;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -20,12 +21,14 @@ use crate::node::Node;
 use crate::observe::otlp;
 use crate::observe::traces::Span;
 use crate::plane::Plane;
-use crate::uplink::{Held, Offer, Verdict};
+use crate::uplink::{Offer, Verdict};
 use crate::upstream::Upstream;
 
 /// What the control runtime works with.
 pub(super) struct Control {
     pub node: Arc<Node>,
+    /// What the node runs, for the next to take over from.
+    pub parsed: Parsed,
     pub offers: mpsc::Receiver<Offer>,
     pub site: Site,
     /// What certificates of clients were verified by, when streams were last asked whose they are.
@@ -97,10 +100,9 @@ impl Control {
     }
 
     /// Adopts what is offered, or says every reason why not.
-    async fn judge(&self, offer: Offer) {
-        let Offer { snapshot, held, verdict } = offer;
+    async fn judge(&mut self, Offer { held, verdict }: Offer) {
         let previous = Arc::clone(&self.node.planes.borrow());
-        match self.site.prove(&snapshot, held.manifest.generation, Some(&previous), &[]) {
+        match self.site.prove(&held, Some((&self.parsed, &previous)), &[]) {
             Ok(proof) => {
                 let mut faults = proof.listeners.faults();
                 match self.kept.judge(&proof.built.snapshot().sessions) {
@@ -108,17 +110,17 @@ impl Control {
                     Err(fault) => return drop(verdict.send(Err(vec![fault]))),
                 }
                 self.adopt(&previous, proof).await;
-                self.settle(held, faults, verdict);
+                self.settle(faults, verdict);
             }
             // whoever waits for it may be gone; the next stream will offer it again
             Err(errors) => drop(verdict.send(Err(faults(errors)))),
         }
     }
 
-    /// Gives the verdict when the last worker serves from this generation, and it is in the ledger. `faults` do not keep it from
+    /// Gives the verdict when the last worker serves from what is run now, and it is in the ledger. `faults` do not keep it from
     /// being run.
-    pub(super) fn settle(&self, held: Held, mut faults: Vec<Fault>, verdict: oneshot::Sender<Verdict>) {
-        let (node, ledger) = (Arc::clone(&self.node), self.ledger.clone());
+    pub(super) fn settle(&self, mut faults: Vec<Fault>, verdict: oneshot::Sender<Verdict>) {
+        let (node, ledger, held) = (Arc::clone(&self.node), self.ledger.clone(), Arc::clone(self.parsed.held()));
         tokio::spawn(async move {
             node.adoptions.reached(held.manifest.generation).await;
             if let Some(ledger) = ledger {
@@ -131,9 +133,10 @@ impl Control {
 
     /// Swaps in the plane of a proof; servers that are gone are let go. Nobody comes in by an entrance whose lock some worker does
     /// not know yet, or knows no longer.
-    async fn adopt(&self, old: &Plane, Proof { built, mut listeners }: Proof) {
+    async fn adopt(&mut self, old: &Plane, Proof { parsed, built, mut listeners }: Proof) {
         self.site.listeners.close(&mut listeners).await;
         let plane = built.adopt();
+        self.parsed = parsed;
         tracing::info!(
             revision = plane.snapshot.revision,
             servers = plane.snapshot.servers.len(),
@@ -243,8 +246,8 @@ async fn let_go(upstream: Arc<Upstream>, drain: Drain) {
 }
 
 /// Writes the ledger, which waits for the disk.
-async fn keep(ledger: Arc<Ledger>, held: Held) -> Result<(), Fault> {
-    let written = tokio::task::spawn_blocking(move || ledger.write(&held.manifest, &held.chunks)).await;
+async fn keep(ledger: Arc<Ledger>, held: Arc<Held>) -> Result<(), Fault> {
+    let written = tokio::task::spawn_blocking(move || ledger.write(&held)).await;
     written.unwrap_or_else(|failed| Err(std::io::Error::other(failed))).map_err(|error| {
         tracing::error!(%error, "the ledger cannot be written: without a control plane this node would start with what it ran before");
         let consequence = "started again without a control plane, the node would run what it ran before";

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use sluice_snapshot::chunk::assemble;
+use sluice_snapshot::chunk::{Held, Parsed};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::listeners::Prepared;
@@ -12,32 +12,32 @@ use super::waiting::Waiting;
 use crate::limit;
 use crate::plane::Plane;
 use crate::settings::{Settings, StartError};
-use crate::uplink::{Held, Offer, Verdict};
+use crate::uplink::{Offer, Verdict};
 
 /// A snapshot with which the node can start.
 pub(super) struct Opening {
     pub plane: Arc<Plane>,
-    pub held: Held,
+    /// What the plane was built of.
+    pub parsed: Parsed,
     pub listeners: Prepared,
     /// Somebody waits to hear that it is served.
     pub verdict: Option<oneshot::Sender<Verdict>>,
 }
 
 impl Opening {
-    fn of(Proof { built, listeners }: Proof, held: Held, verdict: Option<oneshot::Sender<Verdict>>) -> Self {
-        Self { plane: built.adopt(), held, listeners, verdict }
+    fn of(Proof { parsed, built, listeners }: Proof, verdict: Option<oneshot::Sender<Verdict>>) -> Self {
+        Self { plane: built.adopt(), parsed, listeners, verdict }
     }
 
     /// What the ledger has, if it can be run. `doors` are open already.
     ///
     /// # Errors
     /// Why not. The control plane may have something better.
-    pub(super) fn of_ledger(site: &Site, held: &Held, doors: &[TcpListener]) -> Result<Self, StartError> {
-        let snapshot = assemble(&held.manifest, &held.chunks).map_err(StartError::Faults)?;
+    pub(super) fn of_ledger(site: &Site, held: &Arc<Held>, doors: &[TcpListener]) -> Result<Self, StartError> {
         let (revision, generation) = (held.manifest.revision, held.manifest.generation);
-        let proof = site.prove(&snapshot, generation, None, doors).map_err(together)?;
+        let proof = site.prove(held, None, doors).map_err(together)?;
         tracing::info!(revision, generation, "starting with what was run last");
-        Ok(Self::of(proof, held.clone(), None))
+        Ok(Self::of(proof, None))
     }
 }
 
@@ -50,11 +50,11 @@ pub(super) async fn only(
     offers: &mut mpsc::Receiver<Offer>,
     trouble: &watch::Sender<String>,
 ) -> Result<Opening, StartError> {
-    let Some(Offer { snapshot, held, verdict }) = offers.recv().await else {
+    let Some(Offer { held, verdict }) = offers.recv().await else {
         return Err(StartError::NoConfiguration(trouble.borrow().clone()));
     };
-    let proof = site.prove(&snapshot, held.manifest.generation, None, &[]).map_err(together)?;
-    Ok(Opening::of(proof, held, Some(verdict)))
+    let proof = site.prove(&held, None, &[]).map_err(together)?;
+    Ok(Opening::of(proof, Some(verdict)))
 }
 
 /// Waits for the first snapshot that can be run, for however long, and refuses the others. What the ledger has is tried again and
@@ -65,7 +65,7 @@ pub(super) async fn only(
 pub(super) async fn first(
     settings: &Settings,
     site: &Site,
-    ledger: Option<&Held>,
+    ledger: Option<&Arc<Held>>,
     offers: &mut mpsc::Receiver<Offer>,
     trouble: &watch::Sender<String>,
     doors: &[TcpListener],
@@ -83,13 +83,13 @@ pub(super) async fn first(
                 _ => continue,
             },
         };
-        let Some(Offer { snapshot, held, verdict }) = offer else {
+        let Some(Offer { held, verdict }) = offer else {
             // sent away: the process stays, so that somebody sees why
             fed = false;
             continue;
         };
-        match site.prove(&snapshot, held.manifest.generation, None, doors) {
-            Ok(proof) => return Ok(Opening::of(proof, held, Some(verdict))),
+        match site.prove(&held, None, doors) {
+            Ok(proof) => return Ok(Opening::of(proof, Some(verdict))),
             Err(errors) => {
                 let faults = faults(errors);
                 for fault in &faults {

@@ -2,9 +2,10 @@
 //! it is adopted, nothing has changed.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 
-use sluice_contract::v1;
-use sluice_snapshot::{Fault, parse};
+use sluice_snapshot::Fault;
+use sluice_snapshot::chunk::{Held, Parsed};
 
 use super::listeners::{Listeners, Prepared};
 use crate::plane::{Built, Ground, Plane};
@@ -12,6 +13,7 @@ use crate::settings::StartError;
 
 /// What is needed to run a snapshot.
 pub(super) struct Proof {
+    pub parsed: Parsed,
     pub built: Built,
     pub listeners: Prepared,
 }
@@ -23,23 +25,24 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Builds a plane beside the previous one, and binds and reads what is listened with. `doors` are open already.
+    /// Parses what is held, builds a plane beside the previous one, and binds and reads what is listened with. `doors` are open
+    /// already.
     ///
     /// # Errors
     /// Everything that is wrong.
     pub(super) fn prove(
         &self,
-        snapshot: &v1::Snapshot,
-        generation: u64,
-        previous: Option<&Plane>,
+        held: &Arc<Held>,
+        previous: Option<(&Parsed, &Plane)>,
         doors: &[TcpListener],
     ) -> Result<Proof, Vec<StartError>> {
-        let snapshot = parse(snapshot).map_err(|faults| vec![StartError::Faults(faults)])?;
-        let listener = snapshot.listener.clone();
+        let (before, previous) = previous.unzip();
+        let parsed = Parsed::of(held, before).map_err(|faults| vec![StartError::Faults(faults)])?;
+        let snapshot = parsed.snapshot();
         let is_locked = snapshot.access.required || snapshot.access.explicitly_open;
-        let built = Plane::build(snapshot, generation, previous, &self.ground);
-        match (self.listeners.prepare(&listener, is_locked, doors, built.is_ok()), built) {
-            (Ok(listeners), Ok(built)) => Ok(Proof { built, listeners }),
+        let built = Plane::build(Arc::clone(snapshot), held.manifest.generation, previous, &self.ground);
+        match (self.listeners.prepare(&snapshot.listener, is_locked, doors, built.is_ok()), built) {
+            (Ok(listeners), Ok(built)) => Ok(Proof { parsed, built, listeners }),
             (listeners, built) => {
                 let errors = built.err().map(StartError::Faults).into_iter();
                 Err(errors.chain(listeners.err().into_iter().flatten()).collect())

@@ -9,7 +9,7 @@ use sluice_contract::v1;
 use sluice_contract::v1::from_node::Message as Said;
 use sluice_contract::v1::sync_client::SyncClient;
 use sluice_contract::v1::to_node::Message as Told;
-use sluice_snapshot::chunk::Incoming;
+use sluice_snapshot::chunk::{Held, Incoming};
 use sluice_snapshot::{Fault, feature};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,7 +18,7 @@ use tonic::body::Body;
 use tonic::client::GrpcService;
 use tonic::codegen::StdError;
 
-use super::{Held, Link, Offer, Verdict, report, sessions};
+use super::{Link, Offer, Verdict, report, sessions};
 use crate::limit;
 
 /// Why a stream ended.
@@ -33,7 +33,7 @@ pub(super) enum End {
 
 /// A snapshot that the node is judging.
 struct Judging {
-    held: Held,
+    held: Arc<Held>,
     verdict: oneshot::Receiver<Verdict>,
     since: Instant,
 }
@@ -134,7 +134,7 @@ impl Stream<'_> {
             Some(Told::Part(part)) => {
                 let Some(incoming) = &mut self.incoming else { return Ok(()) };
                 incoming.take(part).map_err(|fault| End::Broken(Status::data_loss(fault.reason)))?;
-                self.assemble().await
+                self.offer().await
             }
             Some(Told::Wanted(wanted)) => self.tell_inventory(&wanted.server).await,
             Some(Told::Sessions(asked)) => {
@@ -180,25 +180,19 @@ impl Stream<'_> {
             return self.say_verdict(manifest.generation, Err(vec![fault]), Instant::now()).await;
         }
         self.incoming = Some(Incoming::new(manifest, &self.link.held.chunks));
-        self.assemble().await
+        self.offer().await
     }
 
     /// Offers the snapshot to the node, once nothing of it is missing.
-    async fn assemble(&mut self) -> Result<(), End> {
+    async fn offer(&mut self) -> Result<(), End> {
         let since = Instant::now();
         let Some(incoming) = self.incoming.take_if(|incoming| incoming.is_whole()) else { return Ok(()) };
-        let generation = incoming.manifest().generation;
-        match incoming.assemble() {
-            Ok((snapshot, manifest, chunks)) => {
-                let held = Held { manifest, chunks };
-                let (decide, verdict) = oneshot::channel();
-                let offer = Offer { snapshot, held: held.clone(), verdict: decide };
-                self.link.offers.send(offer).await.map_err(|_| End::Leaving)?;
-                self.judging = Some(Judging { held, verdict, since });
-                Ok(())
-            }
-            Err(faults) => self.say_verdict(generation, Err(faults), since).await,
-        }
+        let held = Arc::new(incoming.held());
+        let (decide, verdict) = oneshot::channel();
+        let offer = Offer { held: Arc::clone(&held), verdict: decide };
+        self.link.offers.send(offer).await.map_err(|_| End::Leaving)?;
+        self.judging = Some(Judging { held, verdict, since });
+        Ok(())
     }
 
     /// The node has judged.

@@ -1,8 +1,9 @@
 //! A snapshot in pieces, as it crosses the wire (`sync.proto`): a manifest that names the whole, and chunks named by their
 //! digest. A server that stays the same keeps its chunk, so a change costs what changed.
 //!
-//! [`cut`] and [`assemble`] are inverse; [`Incoming`] gathers what a node lacks.
+//! [`cut`] makes them; [`Incoming`] gathers what a node lacks of them, and [`Parsed`] is what they are to it.
 
+mod held;
 mod incoming;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,8 @@ use bytes::Bytes;
 use prost::Message;
 use sluice_contract::v1;
 
-use crate::{Fault, feature};
+use crate::feature;
+pub use held::{Held, Parsed};
 pub use incoming::Incoming;
 
 /// Bytes of a piece of a chunk (`Part.bytes`): far below what a gRPC peer takes, so that reports and verdicts are not held up.
@@ -87,42 +89,11 @@ pub fn cut(mut snapshot: v1::Snapshot) -> (v1::Manifest, Chunks) {
         secrets: Vec::with_capacity(secrets.len()),
     };
     for v1::Secret { name, version, chunk, value } in secrets {
-        // what has no name of 32 bytes is refused where the snapshot is parsed, and missed where it is assembled
+        // what has no name of 32 bytes is refused where the snapshot is parsed, and missed where it is read
         chunks.extend(Name::from_wire(&chunk).map(|name| (name, value.into())));
         manifest.secrets.push(v1::SecretVersion { name, version, chunk });
     }
     (manifest, chunks)
-}
-
-/// Makes the snapshot of a manifest whole from the chunks in `held`.
-///
-/// # Errors
-///
-/// Every fault found: a feature or a field this version does not know, a chunk that is missing or no message.
-pub fn assemble(manifest: &v1::Manifest, held: &Chunks) -> Result<v1::Snapshot, Vec<Fault>> {
-    let mut faults: Vec<Fault> = feature::unknown(&manifest.features).collect();
-    let base = read::<v1::Snapshot>(&manifest.base, held, String::new).map_err(|fault| faults.push(fault)).ok();
-    let mut servers = Vec::with_capacity(manifest.servers.len());
-    for (index, name) in manifest.servers.iter().enumerate() {
-        match read::<v1::Server>(name, held, || format!("servers[{index}]")) {
-            Ok(server) => servers.push(server),
-            Err(fault) => faults.push(fault),
-        }
-    }
-    let mut secrets = Vec::with_capacity(manifest.secrets.len());
-    for v1::SecretVersion { name, version, chunk } in manifest.secrets.iter().cloned() {
-        match Name::from_wire(&chunk).and_then(|name| held.get(&name)) {
-            Some(value) => secrets.push(v1::Secret { name, version, chunk, value: value.to_vec() }),
-            None => faults.push(Fault {
-                path: format!("secrets[{}]", secrets.len()),
-                reason: format!("the value of secret `{name}` is missing"),
-            }),
-        }
-    }
-    match base {
-        Some(base) if faults.is_empty() => Ok(v1::Snapshot { revision: manifest.revision, servers, secrets, ..base }),
-        _ => Err(faults),
-    }
 }
 
 /// The chunks a manifest is made of, secrets included; names that are none are left out.
@@ -130,17 +101,4 @@ pub fn names(manifest: &v1::Manifest) -> impl Iterator<Item = Name> {
     let secrets = manifest.secrets.iter().map(|secret| &secret.chunk);
     let names = std::iter::once(&manifest.base).chain(&manifest.servers).chain(secrets);
     names.filter_map(|name| Name::from_wire(name))
-}
-
-/// Reads a chunk as a message. A field that this version does not know is lost in decoding, so that encoding makes other
-/// bytes: such a chunk is refused, because what is not understood may be what a person forbade.
-fn read<M: Message + Default>(name: &[u8], held: &Chunks, path: impl Fn() -> String) -> Result<M, Fault> {
-    let fault = |reason: &str| Fault { path: path(), reason: reason.to_owned() };
-    let name = Name::from_wire(name).ok_or_else(|| fault("its chunk has no name of 32 bytes"))?;
-    let bytes = held.get(&name).ok_or_else(|| fault("its chunk is missing"))?;
-    let message = M::decode(bytes.clone()).map_err(|_| fault("its chunk is no message of this kind"))?;
-    if message.encode_to_vec() != *bytes {
-        return Err(fault("it says something that this version does not know; the node has to be upgraded first"));
-    }
-    Ok(message)
 }

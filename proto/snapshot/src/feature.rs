@@ -1,5 +1,5 @@
 //! What a manifest may need a node to know. Fields that a node does not know are noticed without a word here (see
-//! [`crate::chunk::assemble`]); words are for what is said by values, by order, or outside of chunks.
+//! [`crate::chunk::Parsed`]); words are for what is said by values, by order, or outside of chunks.
 
 use sluice_contract::v1;
 

@@ -19,7 +19,7 @@ pub use issuer::{Algorithm, Issuer, KeySource, Scopes};
 use crate::policy::Policies;
 
 /// One complete, validated configuration of a node. Replaced whole, never edited.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// Rises with every change; shown in `/config` and in logs.
     pub revision: u64,
@@ -97,7 +97,7 @@ impl Snapshot {
 }
 
 /// The client-facing listener.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     /// TCP addresses to bind; empty when only stdio is served.
     pub addresses: Vec<SocketAddr>,
@@ -141,7 +141,7 @@ pub struct Certificate {
 }
 
 /// Who may come in.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {
     /// `true`: a request without a valid API key is refused with 401.
     pub required: bool,
@@ -542,7 +542,7 @@ impl Default for Limits {
 }
 
 /// What is counted and shown.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Monitoring {
     /// Path on the main listener that serves Prometheus metrics, beginning with `/`; `None`: admin port only.
     pub metrics_path: Option<String>,

@@ -28,6 +28,7 @@ use sluice_contract::v1;
 
 use crate::model::{Prefix, Snapshot};
 pub use endpoint::authority;
+pub(crate) use server::Given;
 
 /// One thing wrong with a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +53,17 @@ impl std::error::Error for Fault {}
 ///
 /// Every fault found, never an empty list.
 pub fn parse(wire: &v1::Snapshot) -> Result<Snapshot, Vec<Fault>> {
+    let servers: Vec<Given> = wire.servers.iter().map(Given::Message).collect();
+    with_servers(wire, &servers)
+}
+
+/// Parses a snapshot with these servers instead of those in the message.
+pub(crate) fn with_servers(wire: &v1::Snapshot, servers: &[Given]) -> Result<Snapshot, Vec<Fault>> {
     let mut faults = Faults::default();
     let name = text::label(&wire.name, "name", &mut faults);
     let access = faults.required(wire.access.as_ref(), "access", access::parse);
     let listener = faults.required(wire.listener.as_ref(), "listener", listener::parse);
-    let servers = server::parse_all(&wire.servers, &mut faults);
+    let servers = server::parse_all(servers, &mut faults);
     let limits = faults.required(wire.limits.as_ref(), "limits", limits::parse);
     let monitoring = faults.required(wire.monitoring.as_ref(), "monitoring", limits::parse_monitoring);
     let prefix = match wire.prefix() {

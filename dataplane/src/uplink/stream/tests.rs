@@ -66,7 +66,7 @@ impl Desk {
             takes_links_at: String::new(),
             labels: Default::default(),
             addresses: Vec::new(),
-            held,
+            held: Arc::new(held),
             offers: offer,
             stage,
             renewal: Default::default(),
@@ -109,7 +109,7 @@ async fn what_is_held_is_said_what_is_new_is_offered_and_the_verdict_is_the_node
     let (manifest, _) = snapshot(6);
     desk.tell(Told::Manifest(manifest)).await;
     let offer = desk.offers.recv().await.unwrap();
-    assert_eq!((offer.snapshot.revision, offer.held.chunks == chunks), (6, true));
+    assert_eq!((offer.held.manifest.revision, offer.held.chunks == chunks), (6, true));
     let fault = |path: &str| Fault { path: path.to_owned(), reason: "no".to_owned() };
     let _ = offer.verdict.send(Err(vec![fault("servers[0]"), fault("access")]));
     let verdict = desk.verdict().await;
@@ -133,15 +133,6 @@ async fn generations_only_rise() {
         assert_eq!(verdict.faults[0].path, "generation");
         assert!(desk.offers.try_recv().is_err(), "the node is not even asked");
     }
-}
-
-#[tokio::test]
-async fn a_feature_the_node_does_not_know_is_refused_before_it_is_offered() {
-    let (mut desk, _) = Desk::new(Held::default()).await;
-    let (manifest, chunks) = snapshot(1);
-    desk.send(&v1::Manifest { features: vec!["telepathy".to_owned()], ..manifest }, &chunks).await;
-    let verdict = desk.verdict().await;
-    assert_eq!((verdict.accepted, verdict.faults[0].path.as_str()), (false, "features"));
 }
 
 #[tokio::test]

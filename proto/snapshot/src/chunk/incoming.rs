@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::{Bytes, BytesMut};
 use sluice_contract::v1;
 
-use super::{Chunks, Name, PART_BYTES, assemble, names};
+use super::{Chunks, Held, Name, PART_BYTES, names};
 use crate::Fault;
 
 /// Bytes of all chunks of a manifest: 10,000 servers with curated tools take 20 MB; an endless stream of parts does not fit.
@@ -83,13 +83,9 @@ impl Incoming {
         Ok(())
     }
 
-    /// The snapshot, and the chunks to hold from now on if it is accepted.
-    ///
-    /// # Errors
-    ///
-    /// As [`assemble`].
-    pub fn assemble(self) -> Result<(v1::Snapshot, v1::Manifest, Chunks), Vec<Fault>> {
-        let snapshot = assemble(&self.manifest, &self.chunks)?;
-        Ok((snapshot, self.manifest, self.chunks))
+    /// What is held from now on, if it is accepted.
+    #[must_use]
+    pub fn held(self) -> Held {
+        Held { manifest: self.manifest, chunks: self.chunks }
     }
 }

@@ -16,20 +16,46 @@ const MAX_TIMEOUT_MS: u64 = 3_600_000;
 /// Longest server name: tool names are limited to 64 characters, and half of that must be left for the tool.
 const MAX_NAME: usize = 32;
 
-pub(super) fn parse_all(wire: &[v1::Server], faults: &mut Faults) -> Vec<Arc<Server>> {
-    let mut names = HashSet::new();
-    let mut servers = Vec::with_capacity(wire.len());
-    for (index, server) in wire.iter().enumerate() {
-        let path = format!("servers[{index}]");
-        if !names.insert(server.name.as_str()) {
-            faults
-                .note::<()>(format!("{path}.name"), format!("`{}` is the name of another server already", server.name));
+/// A server as it is given to the parser.
+pub(crate) enum Given<'a> {
+    /// In a message.
+    Message(&'a v1::Server),
+    /// As a message of its own.
+    Read(Box<v1::Server>),
+    /// Parsed already, from the same message.
+    Parsed(&'a Arc<Server>),
+}
+
+impl Given<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Message(wire) => &wire.name,
+            Self::Read(wire) => &wire.name,
+            Self::Parsed(server) => &server.name,
         }
-        servers.extend(parse(server, &path, faults).map(Arc::new));
+    }
+}
+
+pub(super) fn parse_all(given: &[Given], faults: &mut Faults) -> Vec<Arc<Server>> {
+    let mut names = HashSet::with_capacity(given.len());
+    let mut servers = Vec::with_capacity(given.len());
+    for (index, server) in given.iter().enumerate() {
+        let name = server.name();
+        if !names.insert(name) {
+            let reason = format!("`{name}` is the name of another server already");
+            faults.note::<()>(format!("servers[{index}].name"), reason);
+        }
+        let mut parsed = |wire| parse(wire, &format!("servers[{index}]"), faults).map(Arc::new);
+        servers.extend(match server {
+            Given::Message(wire) => parsed(wire),
+            Given::Read(wire) => parsed(wire),
+            Given::Parsed(server) => Some(Arc::clone(server)),
+        });
     }
     servers
 }
 
+/// What comes of a server is decided by its message alone, so that it can be taken over: what concerns several is checked elsewhere.
 fn parse(wire: &v1::Server, path: &str, faults: &mut Faults) -> Option<Server> {
     let before = faults.0.len();
     let well_formed =
