@@ -137,6 +137,8 @@ async fn a_successor_that_comes_to_nothing_changes_nothing() {
     control.signal(Signal::KILL);
     control.ended().await;
     let ledger = node.state().join("ledger");
+    // it serves as soon as it may, and writes down what then
+    until("the ledger is there", || ledger.exists().then_some(())).await;
     std::fs::rename(&ledger, ledger.with_extension("away")).unwrap();
     let before = node.succeed();
     node.logged("not ready: waiting for a configuration").await;
