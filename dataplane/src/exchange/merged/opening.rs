@@ -20,7 +20,7 @@ use crate::auth::PrincipalId;
 use crate::catalog::{Audience, Kind as Kinds};
 use crate::clock::epoch_seconds;
 use crate::exchange::call::{Arrival, Posted, Reply};
-use crate::exchange::{Outcome, refuse, sessions};
+use crate::exchange::{Outcome, detection, refuse, sessions};
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
@@ -233,7 +233,7 @@ async fn find_out(worker: &Rc<Worker>, servers: Vec<&Arc<Upstream>>, stated: &St
         let (worker, upstream) = (Rc::clone(worker), Arc::clone(upstream));
         let asking = tokio::task::spawn_local(async move {
             match upstream.carrier() {
-                Carrier::Requests => crate::exchange::ask::probe(&worker, &upstream).await.err(),
+                Carrier::Requests => detection::is_modern(&worker, &upstream).await.err(),
                 Carrier::Pipe => match upstream.children.modern(&upstream.era).await {
                     Err(NoChild::Reason(reason)) => Some(reason),
                     _ => None,
