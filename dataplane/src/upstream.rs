@@ -27,6 +27,7 @@ pub(crate) mod pipe;
 pub(crate) mod quirks;
 pub(crate) mod tasks;
 mod transport;
+pub(crate) mod trouble;
 
 /// What carries the messages of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub(crate) struct Upstream {
     pub children: Arc<pipe::Children>,
     /// What it does in ways of its own.
     pub quirks: Arc<quirks::Quirks>,
+    /// What is wrong with it.
+    pub trouble: Arc<trouble::Memory>,
     /// What it offers.
     pub catalogue: Arc<Catalogue>,
     /// How doors show that.
@@ -80,6 +83,7 @@ impl Upstream {
         Self {
             id,
             quirks: Arc::clone(children.quirks()),
+            trouble: Arc::clone(children.trouble()),
             catalogue: Arc::new(catalogue),
             exposure: Arc::new(Exposure::new(&config)),
             curates: !config.curation.is_empty(),
@@ -112,6 +116,7 @@ impl Upstream {
             down: Arc::clone(&self.down),
             children: Arc::clone(&self.children),
             quirks: Arc::clone(&self.quirks),
+            trouble: Arc::clone(&self.trouble),
             catalogue,
             exposure,
             config,
@@ -275,9 +280,21 @@ impl Upstream {
                 serde_json::json!({ "trouble": trouble.cause, "since_ms": trouble.since_ms })
             }),
             "endpoints": self.endpoints.as_ref().map(|endpoints| endpoints.shown()),
-            "trouble": self.catalogue.trouble().map(|reason| reason.text().into_owned()),
+            "trouble": self.trouble_shown(),
             "quirks": self.quirks.words(),
         })
+    }
+
+    /// What is wrong with it, as a phrase: what came of the last request, or of asking for its lists.
+    fn trouble_shown(&self) -> Option<String> {
+        let last = self.trouble.phrase().map(|phrase| String::clone(&phrase));
+        last.or_else(|| self.catalogue.trouble().map(|reason| reason.phrase().into_owned()))
+    }
+
+    /// Notes what came of a request.
+    pub(crate) fn hear(&self, sent: &Result<http::Response, http::Failure>) {
+        self.note(!matches!(sent, Err(http::Failure::Unreachable(_))));
+        self.trouble.hear(sent.as_ref().map(|response| response.status));
     }
 
     /// Notes whether it could be reached.

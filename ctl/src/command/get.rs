@@ -32,7 +32,7 @@ Asks the control plane that is named, or the usual one where it runs. Secrets ar
 
 With --admin, or for `servers` where there is no control plane, asks the gateway at its admin port instead: transport \
 and era as found out, what it offers, its last trouble. STATE there is `up` or `down` as of the last attempt to reach \
-a server, `unknown` before the first; QUIRKS names what it does otherwise than the specification says, and is served all the same.")]
+a server, `unknown` before the first; `-` where nobody has listed what it offers yet; QUIRKS names what it does otherwise than the specification says, and is served all the same.")]
 pub(crate) struct Args {
     /// What kind of object; or `tools`, `prompts`, `resources`: what servers offer
     #[arg(value_parser = what())]

@@ -46,6 +46,7 @@ pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Resu
         Some(only) => worker.pools.send(only.key, &only.target, &request, now, limit::PROBE).await,
         None => Box::pin(balanced::send(worker, upstream, endpoints, &request, now, limit::PROBE)).await,
     };
+    upstream.hear(&sent);
     let response = sent.map_err(|failure| named(failure).0)?;
     let status = response.status;
     if let Some(away) = turned_away(&response) {
@@ -147,7 +148,7 @@ pub(super) async fn send(
         // boxed: few servers run in several places, and every future would otherwise have room for it
         let sent = Box::pin(balanced::send(worker, upstream, endpoints, request, now, upstream.config.timeout)).await;
         if !matches!(sent, Err(Failure::Moved)) {
-            upstream.note(!matches!(sent, Err(Failure::Unreachable(_))));
+            upstream.hear(&sent);
         }
         return sent;
     };
@@ -157,7 +158,7 @@ pub(super) async fn send(
     let answers = only.breaker.answers();
     let sent = worker.pools.send(only.key, &only.target, request, now, upstream.config.timeout).await;
     only.breaker.note(ended(&sent, now), answers, &Rule::ALONE, || false);
-    upstream.note(!matches!(sent, Err(Failure::Unreachable(_))));
+    upstream.hear(&sent);
     sent
 }
 

@@ -31,6 +31,9 @@ pub(super) async fn is_modern(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> 
         }
     }
     let asked = ask(worker, upstream).await;
+    if let Err(reason @ Reason::ServerStatus(_)) = &asked {
+        upstream.trouble.is(reason.phrase());
+    }
     *failed = asked.as_ref().err().map(|reason| (reason.clone(), Instant::now()));
     asked
 }

@@ -30,17 +30,23 @@ fn row(server: &Value) -> [Field; 9] {
         Value::Null => String::new(),
         other => other.to_string(),
     };
+    // what nobody has listed yet is not nothing
+    let count = |key: &str| server[key].as_u64().map_or_else(|| "-".to_owned(), |count| count.to_string());
     let quirks = server["quirks"].as_array().into_iter().flatten().filter_map(Value::as_str);
     [
         text("name"),
         text("transport"),
         text("era"),
         text("state"),
-        text("tools"),
-        text("prompts"),
-        text("resources"),
+        count("tools"),
+        count("prompts"),
+        count("resources"),
         quirks.collect::<Vec<_>>().join(" "),
-        credential(server).unwrap_or_else(|| text("trouble")),
+        [credential(server).unwrap_or_default(), text("trouble")]
+            .into_iter()
+            .filter(|said| !said.is_empty())
+            .collect::<Vec<_>>()
+            .join("; "),
     ]
     .map(Field::from)
 }
@@ -49,5 +55,5 @@ fn row(server: &Value) -> [Field; 9] {
 fn credential(server: &Value) -> Option<String> {
     let credential = &server["credential"];
     let since = time::iso(credential["since_ms"].as_u64()?)?;
-    Some(format!("{}, since {since}", credential["trouble"].as_str()?))
+    Some(format!("credential: {}, since {since}", credential["trouble"].as_str()?))
 }

@@ -20,7 +20,7 @@ use crate::auth::PrincipalId;
 use crate::catalog::{Audience, Kind as Kinds};
 use crate::clock::epoch_seconds;
 use crate::exchange::call::{Arrival, Posted, Reply};
-use crate::exchange::{Outcome, detection, refuse, sessions};
+use crate::exchange::{Outcome, detection, pipe_server, refuse, sessions};
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
@@ -234,10 +234,14 @@ async fn find_out(worker: &Rc<Worker>, servers: Vec<&Arc<Upstream>>, stated: &St
         let asking = tokio::task::spawn_local(async move {
             match upstream.carrier() {
                 Carrier::Requests => detection::is_modern(&worker, &upstream).await.err(),
-                Carrier::Pipe => match upstream.children.modern(&upstream.era).await {
-                    Err(NoChild::Reason(reason)) => Some(reason),
-                    _ => None,
-                },
+                Carrier::Pipe => {
+                    let child = upstream.children.modern(&upstream.era).await;
+                    pipe_server::note(&upstream, child.as_ref().err());
+                    match child {
+                        Err(NoChild::Reason(reason)) => Some(reason),
+                        _ => None,
+                    }
+                }
             }
         });
         let wait = if entry.failure().is_some() { limit::LIST_AGAIN_WAIT } else { limit::OPENING_WAIT };

@@ -97,8 +97,14 @@ async fn greet_http(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Gr
     }
     match message {
         Some(message) if message.error.is_some() => Ok(Opened::Refused { body, status }),
-        _ if status.is_success() => Err(Reason::ServerGarbage("no answer to `initialize`").into()),
-        _ => Err(away.unwrap_or_else(|| unusual(status)).into()),
+        _ => {
+            let reason = match status.is_success() {
+                true => Reason::ServerGarbage("no answer to `initialize`"),
+                false => away.unwrap_or_else(|| unusual(status)),
+            };
+            upstream.trouble.is(reason.phrase());
+            Err(reason.into())
+        }
     }
 }
 
