@@ -34,6 +34,24 @@ fn a_wrong_file_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_file_called_json_is_read_as_json() {
+    let home = tempfile::tempdir().unwrap();
+    for (text, part) in [
+        ("{\"servers\": {\n  \"a\": {\"command\": \"\\x41\"}}}", "error: invalid escape\n --> mcp.json:2:"),
+        ("servers:\n  a: {command: x}\n", "is read as JSON; call it `….yaml` if it is YAML"),
+        ("{\"servers\": {\"a\": {\"command\": x}}}", "error: expected value\n --> mcp.json:1:"),
+    ] {
+        std::fs::write(home.path().join("mcp.json"), text).unwrap();
+        let (code, _, talk) = finished(home.path(), &["validate", "-f", "mcp.json"]);
+        assert!(code == 2 && talk.contains(part), "{text}\n{talk}");
+    }
+    let text = "{ // comments and commas of editors\n\"servers\": {\"a\": {\"command\": \"x\", \"args\": [\"\\ud83d\\ude00\",]}}}";
+    std::fs::write(home.path().join("mcp.json"), text).unwrap();
+    let (code, _, talk) = finished(home.path(), &["validate", "-f", "mcp.json"]);
+    assert_eq!((code, talk.as_str()), (0, "ok: 1 server\n"));
+}
+
+#[test]
 fn files_that_cannot_be_read_are_named() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("latin.yaml"), b"servers: {}\n# caf\xe9\n").unwrap();
