@@ -101,3 +101,26 @@ async fn what_was_never_listed_is_not_shown_as_nothing() {
     assert_eq!(listed["tools"].as_array().unwrap().len(), 1);
     assert_eq!(row()[4..6], ["1", "-"]);
 }
+
+#[tokio::test]
+async fn what_servers_offer_is_told_by_a_gateway_without_a_control_plane() {
+    let server = Modern::start();
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let admin = format!("127.0.0.1:{}", gateway.admin);
+    let get = |args: &[&str]| {
+        let output = gateway.run(&[&["get"], args, &["--admin", &admin]].concat());
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let (code, shown, said) = get(&["tools"]);
+    assert_eq!((code, shown.as_str()), (0, ""), "{said}");
+    assert!(said.contains("when the first client lists"), "{said}");
+    assert_eq!(Call::modern("/mcp", "tools/list", 1, json!({})).send(gateway.port).await.status, 200);
+    let (code, shown, said) = get(&["tools"]);
+    assert!(code == 0 && shown.lines().nth(1).is_some_and(|line| line.starts_with("one_echo")), "{shown}{said}");
+    let (code, shown, _) = get(&["tool", "echo", "-o", "json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((code, &shown[0]["name"], &shown[0]["server"]), (0, &json!("one_echo"), &json!("one")));
+    let (code, _, said) = get(&["tool", "nobody"]);
+    assert!(code == 1 && said.contains("nobody"), "{said}");
+}
