@@ -112,7 +112,13 @@ fn read(source: &mut Source, variables: &Variables, warnings: &mut Vec<Fault>) -
         return Err(vec![fault.advise("a configuration begins with `servers:`, or `{\"servers\": …}`")]);
     }
     let hidden = mask::credentials(&tree);
+    let of_projects = foreign::of_projects(&tree);
     let inputs = foreign::translate(&mut tree, warnings);
+    match (of_projects, &inputs) {
+        (Some(fault), None) => return Err(vec![fault]),
+        (Some(fault), Some(_)) => warnings.push(fault),
+        (None, _) => {}
+    }
     if inputs.is_some() {
         source.hidden = hidden;
     }
