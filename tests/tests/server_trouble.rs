@@ -121,6 +121,9 @@ async fn what_servers_offer_is_told_by_a_gateway_without_a_control_plane() {
     let (code, shown, _) = get(&["tool", "echo", "-o", "json"]);
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((code, &shown[0]["name"], &shown[0]["server"]), (0, &json!("one_echo"), &json!("one")));
+    assert_eq!(get(&["prompts", "--server", "one"]).0, 0, "it has none");
+    let (code, _, said) = get(&["tools", "--server", "nobody"]);
+    assert!(code == 1 && said.contains("no server is called `nobody`"), "{said}");
     let (code, _, said) = get(&["tool", "nobody"]);
     assert!(code == 1 && said.contains("nobody"), "{said}");
 }

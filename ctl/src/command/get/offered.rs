@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use sluice_contract::v1::{CatalogueItem, CatalogueRequest, CatalogueResponse};
+use sluice_contract::v1::{CatalogueItem, CatalogueRequest, CatalogueResponse, GetRequest};
+use sluice_controlplane::language::Kind;
 
+use super::servers;
 use crate::client::Connection;
 use crate::gateway::ask;
 use crate::output::{self, Failure, Field, Format, Tone, talk, time};
@@ -66,6 +68,11 @@ pub(super) fn of_fleet(mut connection: Connection, which: &Which<'_>, format: Fo
         offset: 0,
     };
     let (items, left_out) = all(&mut connection, &asked)?;
+    if let (Some(server), true) = (which.server, items.is_empty()) {
+        // of a server that there is not, nothing is heard either: that would read like an answer
+        let server = GetRequest { kind: Kind::Server.as_str().to_owned(), name: server.to_owned(), revision: 0 };
+        connection.ask(async |admin| admin.get(server).await)?;
+    }
     show(which, &items, left_out, "no node has", format)
 }
 
@@ -94,6 +101,9 @@ pub(super) fn of_gateway(admin: SocketAddr, which: &Which<'_>, format: Format) -
                 });
             }
         }
+    }
+    if let (Some(server), true) = (which.server, items.is_empty()) {
+        servers::one(admin, server)?;
     }
     items.retain(|item| which.name.is_none_or(|name| item.name == name || item.own == name));
     show(which, &items, left_out, "the gateway has not", format)

@@ -10,18 +10,27 @@ use crate::output::{self, Failure, Field, Format, time};
 
 /// Asks, and shows the answer; of one server only where it is named.
 pub(super) fn show(admin: SocketAddr, name: Option<&str>, format: Format) -> Result<(), Failure> {
-    let mut known = ask(admin, "/servers", None)?;
-    let Some(Value::Array(mut servers)) = known.get_mut("servers").map(Value::take) else {
-        return Err(Failure::other(format_args!("what answers at {admin} is no gateway of this version")));
+    let servers = match name {
+        Some(name) => vec![one(admin, name)?],
+        None => all(admin)?,
     };
-    if let Some(name) = name {
-        servers.retain(|server| server["name"] == *name);
-        if servers.is_empty() {
-            return Err(Failure::other(format_args!("no server is called `{name}`; `sluice get servers` lists them")));
-        }
-    }
     let header = ["SERVER", "TRANSPORT", "ERA", "STATE", "TOOLS", "PROMPTS", "RESOURCES", "QUIRKS", "TROUBLE"];
     output::list(format, &servers, "no server is configured", header, row, Value::clone)
+}
+
+fn all(admin: SocketAddr) -> Result<Vec<Value>, Failure> {
+    match ask(admin, "/servers", None)?.get_mut("servers").map(Value::take) {
+        Some(Value::Array(servers)) => Ok(servers),
+        _ => Err(Failure::other(format_args!("what answers at {admin} is no gateway of this version"))),
+    }
+}
+
+/// The server of this name.
+pub(super) fn one(admin: SocketAddr, name: &str) -> Result<Value, Failure> {
+    all(admin)?
+        .into_iter()
+        .find(|server| server["name"] == *name)
+        .ok_or_else(|| Failure::other(format_args!("no server is called `{name}`; `sluice get servers` lists them")))
 }
 
 fn row(server: &Value) -> [Field; 9] {
