@@ -96,13 +96,29 @@ fn read(source: &mut Source, variables: &Variables, warnings: &mut Vec<Fault>) -
         )]);
     }
     let plain = jsonc::plain(&source.text);
-    let mut tree = tree::parse(&plain).map_err(|error| vec![syntax_fault(error, &source.text)])?;
+    let is_json = std::path::Path::new(&source.name).extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
+    let parsed = if is_json { tree::json::parse(&plain) } else { tree::parse(&plain) };
+    let mut tree = parsed.map_err(|error| {
+        let is_yaml = is_json && tree::parse(&plain).is_ok();
+        let fault = syntax_fault(error, &source.text);
+        vec![if is_yaml {
+            fault.advise("a file called `….json` is read as JSON; call it `….yaml` if it is YAML")
+        } else {
+            fault
+        }]
+    })?;
     if !matches!(tree.content, Content::Map(_)) {
         let fault = Fault::value(Path::default(), "the configuration is not a map of settings");
         return Err(vec![fault.advise("a configuration begins with `servers:`, or `{\"servers\": …}`")]);
     }
     let hidden = mask::credentials(&tree);
+    let of_projects = foreign::of_projects(&tree);
     let inputs = foreign::translate(&mut tree, warnings);
+    match (of_projects, &inputs) {
+        (Some(fault), None) => return Err(vec![fault]),
+        (Some(fault), Some(_)) => warnings.push(fault),
+        (None, _) => {}
+    }
     if inputs.is_some() {
         source.hidden = hidden;
     }

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use sluice_contract::v1;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -73,7 +74,7 @@ fn answer(node: &Node, peer: IpAddr, request: &Request<Incoming>) -> Response<Fu
             text(StatusCode::OK, format!("ready\nrevision: {revision}\ngeneration: {generation}\n"))
         }
         (&Method::GET, "/readyz") => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n".into()),
-        (_, "/metrics" | "/config" | "/servers" | "/drain") if !local => {
+        (_, "/metrics" | "/config" | "/servers" | "/offered" | "/drain") if !local => {
             text(StatusCode::FORBIDDEN, "only from a loopback address\n".into())
         }
         (&Method::GET, "/metrics") => {
@@ -89,18 +90,39 @@ fn answer(node: &Node, peer: IpAddr, request: &Request<Incoming>) -> Response<Fu
             let servers: Vec<_> = plane.servers().map(|upstream| upstream.shown()).collect();
             typed("application/json", format!("{:#}\n", serde_json::json!({ "servers": servers })))
         }
+        (&Method::GET, "/offered") => {
+            let plane = Arc::clone(&node.planes.borrow());
+            let servers: Vec<_> = plane.servers().filter_map(|upstream| upstream.inventory()).map(offered).collect();
+            typed("application/json", format!("{:#}\n", serde_json::json!({ "servers": servers })))
+        }
         (&Method::POST, "/drain") => {
             node.drain.enter(Phase::Leaving);
             text(StatusCode::ACCEPTED, "draining\n".into())
         }
-        (_, "/healthz" | "/readyz" | "/metrics" | "/config" | "/servers" | "/drain") => {
+        (_, "/healthz" | "/readyz" | "/metrics" | "/config" | "/servers" | "/offered" | "/drain") => {
             text(StatusCode::METHOD_NOT_ALLOWED, "wrong method: /drain takes POST, the others GET\n".into())
         }
         _ => {
-            let pages = "try /healthz, /readyz, /metrics, /config, /servers, /sessions or POST /drain\n";
+            let pages = "try /healthz, /readyz, /metrics, /config, /servers, /offered, /sessions or POST /drain\n";
             text(StatusCode::NOT_FOUND, pages.into())
         }
     }
+}
+
+/// What a server offers, as it was last listed.
+fn offered(inventory: v1::Inventory) -> serde_json::Value {
+    let items = |items: Vec<v1::InventoryItem>| {
+        let item = |item: v1::InventoryItem| serde_json::json!({ "name": item.name, "own": item.own, "title": item.title, "description": item.description });
+        items.into_iter().map(item).collect::<Vec<_>>()
+    };
+    serde_json::json!({
+        "server": inventory.server,
+        "tools": items(inventory.tools),
+        "prompts": items(inventory.prompts),
+        "resources": items(inventory.resources),
+        "templates": items(inventory.templates),
+        "left_out": inventory.left_out,
+    })
 }
 
 /// What a process answers that has nothing to serve yet.

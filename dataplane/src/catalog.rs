@@ -211,12 +211,12 @@ impl Catalogue {
         self.entries.load().values().find_map(|entry| entry.failure())
     }
 
-    /// For people: how many of each kind are known, as the audience sees that sees most.
-    pub(crate) fn counts(&self) -> [usize; 4] {
-        let mut counts = [0; 4];
+    /// For people: how many of each kind are known, as the audience sees that sees most; `None`: they were never listed.
+    pub(crate) fn counts(&self) -> [Option<usize>; 4] {
+        let mut counts = [None; 4];
         for entry in self.entries.load().values() {
             for kind in Kind::ALL {
-                let count = entry.list(kind).map_or(0, |list| list.shown.items.len());
+                let count = entry.list(kind).map(|list| list.shown.items.len());
                 counts[kind as usize] = counts[kind as usize].max(count);
             }
         }

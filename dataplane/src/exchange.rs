@@ -20,6 +20,7 @@ pub(crate) mod batch;
 pub(crate) mod call;
 mod conflict;
 mod curation;
+mod detection;
 pub(crate) mod handed;
 pub(crate) mod handles;
 mod holding;

@@ -96,6 +96,9 @@ pub(crate) const PROBE: Duration = Duration::from_secs(10);
 pub(crate) const BATCH_MESSAGES: usize = 50;
 /// What was learnt of a legacy server is asked again after this long, should it have been upgraded meanwhile.
 pub(crate) const ERA_MEMORY: Duration = Duration::from_secs(60);
+/// What refused `server/discover` and `initialize` is not asked for its era again for this long: meanwhile a request to it is one
+/// request, not four. A server that is being deployed is found soon after it is there.
+pub(crate) const ERA_REFUSED: Duration = Duration::from_secs(2);
 /// How often a stream looks whether the store answers, one question apart, should its node have stood still meanwhile. Beyond it (3 s) the
 /// store is taken to be away, for everybody.
 pub(crate) const STREAM_PAUSES: u32 = 12;

@@ -435,6 +435,7 @@ impl Reason {
             ServerTimeout => "the server did not answer in time; the request may have run",
             ServerSilent => "it does not answer; nothing was sent to it, and it is asked again from time to time",
             ServerClosed => "the server closed the connection before it answered; the request may have run",
+            ServerStatus(404) => "the server answered with HTTP status 404; check the path of its `url`",
             ServerStatus(status) => return format!("the server answered with HTTP status {status}").into(),
             ServerLimits { status, retry_after } => {
                 let when = retry_after.map_or_else(|| "later".to_owned(), |seconds| format!("in {seconds} s"));

@@ -27,6 +27,7 @@ pub(crate) mod pipe;
 pub(crate) mod quirks;
 pub(crate) mod tasks;
 mod transport;
+pub(crate) mod trouble;
 
 /// What carries the messages of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub(crate) struct Upstream {
     pub children: Arc<pipe::Children>,
     /// What it does in ways of its own.
     pub quirks: Arc<quirks::Quirks>,
+    /// What is wrong with it.
+    pub trouble: Arc<trouble::Memory>,
     /// What it offers.
     pub catalogue: Arc<Catalogue>,
     /// How doors show that.
@@ -80,6 +83,7 @@ impl Upstream {
         Self {
             id,
             quirks: Arc::clone(children.quirks()),
+            trouble: Arc::clone(children.trouble()),
             catalogue: Arc::new(catalogue),
             exposure: Arc::new(Exposure::new(&config)),
             curates: !config.curation.is_empty(),
@@ -112,6 +116,7 @@ impl Upstream {
             down: Arc::clone(&self.down),
             children: Arc::clone(&self.children),
             quirks: Arc::clone(&self.quirks),
+            trouble: Arc::clone(&self.trouble),
             catalogue,
             exposure,
             config,
@@ -220,14 +225,14 @@ impl Upstream {
 
     /// How it is, for the control plane.
     pub(crate) fn health(&self) -> v1::ServerHealth {
-        let [tools, prompts, resources, _] = self.catalogue.counts().map(|count| count as u32);
+        let [tools, prompts, resources, _] = self.catalogue.counts().map(|count| count.unwrap_or_default() as u32);
         let trouble = self.credentials.trouble();
         let shown_apart = self.endpoints.as_ref().filter(|endpoints| endpoints.are_shown());
         let endpoints: Vec<_> = shown_apart.into_iter().flat_map(|endpoints| endpoints.levels()).collect();
         v1::ServerHealth {
             server: self.name().to_string(),
             available: !self.is_down(),
-            reason: self.trouble().unwrap_or_default(),
+            reason: self.trouble_shown().unwrap_or_default(),
             transport: self.transport().to_owned(),
             era: self.era_shown().to_owned(),
             tools,
@@ -277,7 +282,7 @@ impl Upstream {
                 serde_json::json!({ "trouble": trouble.cause, "since_ms": trouble.since_ms })
             }),
             "endpoints": self.endpoints.as_ref().map(|endpoints| endpoints.shown()),
-            "trouble": self.trouble(),
+            "trouble": self.trouble_shown(),
             "quirks": self.quirks.words(),
         })
     }
@@ -297,9 +302,16 @@ impl Upstream {
         if self.children.transport().is_sse() { "sse" } else { self.config.transport.as_str() }
     }
 
-    /// Why its lists cannot be had.
-    fn trouble(&self) -> Option<String> {
-        self.catalogue.trouble().map(|reason| reason.text().into_owned())
+    /// What is wrong with it, as a phrase: what came of the last request, or of asking for its lists.
+    fn trouble_shown(&self) -> Option<String> {
+        let last = self.trouble.phrase().map(|phrase| String::clone(&phrase));
+        last.or_else(|| self.catalogue.trouble().map(|reason| reason.phrase().into_owned()))
+    }
+
+    /// Notes what came of a request.
+    pub(crate) fn hear(&self, sent: &Result<http::Response, http::Failure>) {
+        self.note(!matches!(sent, Err(http::Failure::Unreachable(_))));
+        self.trouble.hear(sent.as_ref().map(|response| response.status));
     }
 
     /// Notes whether it could be reached.

@@ -40,6 +40,7 @@ pub mod sse;
 pub mod survivor;
 pub mod tls;
 pub mod traffic;
+pub mod turn;
 pub mod upstream;
 pub mod wait;
 pub mod websocket;

@@ -510,3 +510,13 @@ async fn a_token_that_others_may_read_is_told() {
     let told = typed(&plane, status).talk;
     assert!(told.contains("has mode 0644") && told.contains("chmod 600"), "{told}");
 }
+
+#[tokio::test]
+async fn what_a_server_offers_that_there_is_not_is_no_empty_answer() {
+    let plane = ControlPlane::empty().await;
+    plane.admin().await.servers(&[("a", r#"{"url":"http://127.0.0.1:1/mcp"}"#)]).await;
+    let asked = |server: &str| typed(&plane, &["get", "tools", "--server", server]);
+    assert_eq!(asked("a").fine(), "", "nothing was listed yet");
+    let Typed { code, talk, .. } = asked("nobody");
+    assert!(code == 1 && talk.contains("there is no server `nobody`"), "{talk}");
+}

@@ -5,7 +5,9 @@
 use serde_json::{Value, json};
 use sluice_tests::message::{self, LEGACY, MODERN, VERSION_KEY};
 use sluice_tests::peer::Peer;
-use sluice_tests::upstream::{Legacy, Modern};
+use sluice_tests::turn::Turn;
+use sluice_tests::upstream::{Answer, Legacy, Modern, Upstream};
+use sluice_tests::wait::{self, until};
 use sluice_tests::{Call, Gateway, Reply, Session};
 
 const PATH: &str = "/servers/one/mcp";
@@ -158,4 +160,77 @@ async fn an_era_that_is_configured_is_not_probed() {
     assert_eq!(echo.send(gateway.port).await.status, 200);
     assert!(legacy.got("server/discover").is_empty(), "{:?}", legacy.lines());
     assert!(modern.got("initialize").is_empty());
+}
+
+fn call_of(path: &str) -> Call {
+    Call::modern(path, "tools/call", 1, json!({ "name": "echo", "arguments": {} }))
+}
+
+/// What answers where no server of MCP is, or not yet.
+fn nobody() -> Upstream {
+    Upstream::always(|| Answer::new(404, "text/html", "<h1>Not Found</h1>"))
+}
+
+#[tokio::test]
+async fn a_404_says_nothing_of_the_era_of_a_server_that_is_not_there_yet() {
+    let (modern, legacy) = (Modern::start(), Legacy::start());
+    for (port, status) in [(modern.port, 200), (legacy.port, 400)] {
+        let nobody = nobody();
+        let turn = Turn::of(nobody.port).await;
+        let gateway = Gateway::with(json!({ "one": { "url": format!("http://127.0.0.1:{}/mcp", turn.port) } })).await;
+        for call in modern_requests() {
+            let reply = call.send(gateway.port).await;
+            assert_eq!(reply.verdict(), (502, Some(-32603)), "{reply:?}");
+            assert!(reply.text().contains("404") && reply.text().contains("path"), "{reply:?}");
+        }
+        let asked = nobody.received().len();
+        assert!(asked < 4 * 4, "not asked for its era each time: {asked}");
+        turn.take(port);
+        let call = async || call_of(PATH).send(gateway.port).await;
+        let reply = wait::becomes(wait::SOON, "the server is found", call, |reply| reply.status != 502).await;
+        assert_eq!(reply.status, status, "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_legacy_server_that_refuses_without_words_is_known_by_its_initialize() {
+    for status in [400, 404, 405, 406, 422] {
+        let server = Legacy::strange(move || Answer::new(status, "text/plain", "no"));
+        let gateway = Gateway::with(json!({ "one": server.config() })).await;
+        for call in modern_requests() {
+            assert_told_to_initialize(&call.send(gateway.port).await);
+        }
+        assert_eq!(server.got("initialize").len(), 1, "{status}: found out once and remembered");
+        until("the session of that is ended", || server.sessions().is_empty().then_some(())).await;
+        let session = Session::open(gateway.port, PATH).await;
+        assert_eq!(session.call("echo", json!({})).await.status, 200, "{status}: and there it works");
+    }
+}
+
+#[tokio::test]
+async fn a_modern_server_that_is_away_for_a_moment_stays_one() {
+    let (server, nobody) = (Modern::start(), nobody());
+    let turn = Turn::of(server.port).await;
+    let gateway = Gateway::with(json!({ "one": { "url": format!("http://127.0.0.1:{}/mcp", turn.port) } })).await;
+    assert_eq!(call_of(PATH).send(gateway.port).await.status, 200);
+    turn.take(nobody.port);
+    let call = async || call_of(PATH).send(gateway.port).await;
+    let reply = wait::becomes(wait::SOON, "another answers", call, |reply| reply.status != 200).await;
+    assert_eq!(reply.verdict(), (502, Some(-32603)), "{reply:?}");
+    turn.take(server.port);
+    let reply = wait::becomes(wait::SOON, "the server is back", call, |reply| reply.status != 502).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+}
+
+#[tokio::test]
+async fn several_who_ask_at_once_find_a_server_s_era_out_together() {
+    let server = Legacy::strange(|| Answer::empty(404));
+    let gateway = Gateway::with(json!({ "one": server.config() })).await;
+    let port = gateway.port;
+    let asked = (0..8).map(|_| async move { call_of(PATH).send(port).await });
+    for reply in futures_util::future::join_all(asked).await {
+        assert_eq!(reply.status, 400, "{reply:?}");
+        assert!(reply.text().contains("initialize"), "{reply:?}");
+    }
+    assert_eq!(server.got("initialize").len(), 1);
 }

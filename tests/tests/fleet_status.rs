@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sluice_contract::v1;
 use sluice_tests::control::messages;
 use sluice_tests::node::{self, seen};
-use sluice_tests::{ControlPlane, Node, wait};
+use sluice_tests::{Answer, Call, ControlPlane, Node, Upstream, wait};
 
 /// Nodes report every few seconds, and come back within as many.
 const SOON: Duration = Duration::from_secs(30);
@@ -81,4 +81,17 @@ async fn the_log_level_is_pushed_and_what_the_node_was_started_with_counts_more(
         assert_eq!(adopted(&node.log(), revision), usize::from(tells), "{level}: {}", node.log());
         assert_eq!(adopted(&told.log(), revision) + adopted(&flag.log(), revision), 0, "{level}");
     }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_server_is_told_with_its_cause() {
+    let nobody = Upstream::always(|| Answer::new(404, "text/html", "<h1>Not Found</h1>"));
+    let control = ControlPlane::empty().await;
+    let revision = apply(&control, &[("server", "one", json!({ "url": nobody.url() }))]).await;
+    let node = Node::of(&control, "edge", &[]).await.ready().await;
+    node.runs(revision).await;
+    let call = Call::modern("/servers/one/mcp", "tools/list", 1, json!({}));
+    assert_eq!(call.send(node.port).await.status, 502);
+    let told = |seen: &v1::NodeStatus| seen.servers.iter().any(|server| server.reason.starts_with("answers 404"));
+    seen(&control, "edge", "the cause", told).await;
 }

@@ -8,7 +8,8 @@ use sluice_tests::client::{Client, ERAS, Era};
 use sluice_tests::gateway::Start;
 use sluice_tests::message::{self, LEGACY, MODERN};
 use sluice_tests::server::Server;
-use sluice_tests::{Call, Gateway, Session, until};
+use sluice_tests::turn::Turn;
+use sluice_tests::{Answer, Call, Gateway, Session, Upstream, until, wait};
 
 const VERSIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
@@ -225,4 +226,30 @@ async fn initialize_is_refused_alike_whatever_came_before_where_all_servers_are_
             assert!(reply.header("mcp-session-id").is_none());
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_found_does_not_close_the_door_to_modern_clients() {
+    let good = Server::start(Era::Modern, &Catalogue::new("good").tools(2));
+    let server = Server::start(Era::Modern, &Catalogue::new("late").tools(1));
+    let nobody = Upstream::always(|| Answer::new(404, "text/html", "<h1>Not Found</h1>"));
+    let turn = Turn::of(nobody.port).await;
+    let entries = json!({ "good": good.config(), "late": { "url": format!("http://127.0.0.1:{}/mcp", turn.port) } });
+    let gateway = Gateway::with(entries).await;
+    for _ in 0..2 {
+        let found = Call::modern("/mcp", "server/discover", 1, json!({})).send(gateway.port).await;
+        assert!(found.result()["supportedVersions"].is_array(), "{found:?}");
+        let client = Client::open(Era::Modern, gateway.port, "/mcp").await;
+        assert_eq!(client.names("tools/list").await, ["good_tool-000", "good_tool-001"]);
+        assert_eq!(client.call("good_tool-000", json!({})).await.status, 200);
+    }
+    let shown = gateway.admin("/servers").await.text();
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let late = shown["servers"].as_array().unwrap().iter().find(|server| server["name"] == "late").unwrap();
+    assert_eq!(late["era"], "unknown", "{late}");
+    assert!(late["trouble"].as_str().is_some_and(|trouble| trouble.contains("404")), "{late}");
+    turn.take(server.port);
+    let client = Client::open(Era::Modern, gateway.port, "/mcp").await;
+    let names = async || client.names("tools/list").await;
+    wait::becomes(wait::SOON, "the server is found", names, |names| names.len() == 3).await;
 }

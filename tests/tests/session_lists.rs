@@ -276,3 +276,38 @@ async fn a_node_that_was_away_ends_what_was_asked_for_when_it_comes_back() {
     let kept = server.verbs("DELETE").len();
     assert_eq!(kept, 1, "its server was told");
 }
+
+#[tokio::test]
+async fn without_the_store_what_is_at_hand_is_listed_and_what_it_keeps_is_not_said_to_be_over() {
+    let (server, pipe, mut redis) = (Legacy::start(), Peer::new("legacy"), Redis::start().await);
+    let config = json!({ "servers": { "one": server.config(), "pipe": pipe.config() } });
+    let gateway = redis.gateway(&config).await;
+    let (kept, own) = (Session::open(gateway.port, ONE).await, Session::open(gateway.port, PIPE).await);
+    let at = format!("127.0.0.1:{}", gateway.admin);
+    let run = |args: &[&str]| gateway.run(&[args, &["--admin", &at]].concat());
+    let all = listed(run, &[]);
+    assert_eq!(all.len(), 2, "{all:#?}");
+    let id = |store: &str| {
+        let session = all.iter().find(|session| session["store"] == store).unwrap();
+        session["session"].as_str().unwrap().to_owned()
+    };
+    redis.kill().await;
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let output = run(&["session", "list", "-o", "json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(ids(shown.as_array().unwrap()), ids(&all), "as before");
+    assert!(said(&output).contains("does not answer"), "{}", said(&output));
+    let output = run(&["session", "end", &id("redis")]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("0 sessions are over") && said(&output).contains("may go on"), "{}", said(&output));
+    let output = run(&["session", "end", "--principal", "local"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("1 session is over"), "that of the process: {}", said(&output));
+    assert_eq!(own.request("ping", json!({})).await.status, 503, "nobody can say that it is nowhere");
+    redis.again().await;
+    let end = async || run(&["session", "end", &id("redis")]).status.success();
+    wait::becomes(wait::SOON, "it is ended", end, |done| *done).await;
+    is_over(&kept, &[gateway.port]).await;
+    is_over(&own, &[gateway.port]).await;
+}

@@ -1,16 +1,13 @@
 //! Servers of HTTP+SSE (2024-11-05): where their messages may go, how POSTs are answered, what their streams look like.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sluice_tests::turn::Turn;
 use sluice_tests::upstream::piped::{Body, Kind, Manner, Posts};
 use sluice_tests::upstream::{Answer, Legacy, Piped, Upstream};
 use sluice_tests::{Call, Gateway, Reply, Session, message, until, wait};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 const PATH: &str = "/servers/one/mcp";
 const INTERNAL: Option<i64> = Some(-32603);
@@ -223,6 +220,21 @@ async fn a_modern_client_is_told_that_the_server_is_legacy() {
 }
 
 #[tokio::test]
+async fn a_modern_client_is_told_so_where_nobody_says_the_transport() {
+    for streamable in [400, 404, 405] {
+        let server = Piped::with(Kind::Sse, Manner { streamable, ..Manner::default() });
+        let mut config = server.config();
+        config.as_object_mut().unwrap().remove("transport");
+        let gateway = Gateway::with(json!({ "one": config })).await;
+        let reply = Call::modern(PATH, "tools/list", 1, json!({})).send(gateway.port).await;
+        assert_eq!(reply.status, 400, "{streamable}: {reply:?}");
+        assert!(reply.text().contains("initialize"), "{reply:?}");
+        let session = Session::open(gateway.port, PATH).await;
+        assert_eq!(session.call("echo", json!({})).await.status, 200, "{streamable}");
+    }
+}
+
+#[tokio::test]
 async fn the_transport_is_found_out_where_nobody_says_it() {
     for streamable in [400, 404, 405] {
         let server = Piped::with(Kind::Sse, Manner { streamable, ..Manner::default() });
@@ -236,40 +248,6 @@ async fn the_transport_is_found_out_where_nobody_says_it() {
         let second = Session::open(gateway.port, PATH).await;
         assert_eq!(second.call("echo", json!({})).await.status, 200);
         assert_eq!(posts("/sse"), 1, "and not again");
-    }
-}
-
-/// A port behind which servers take turns.
-struct Turn {
-    port: u16,
-    server: Arc<watch::Sender<u16>>,
-}
-
-impl Turn {
-    async fn of(server: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let server = Arc::new(watch::Sender::new(server));
-        let turns = Arc::clone(&server);
-        tokio::spawn(async move {
-            while let Ok((mut inside, _peer)) = listener.accept().await {
-                let mut turns = turns.subscribe();
-                tokio::spawn(async move {
-                    let to = *turns.borrow_and_update();
-                    let mut outside = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await.unwrap();
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut inside, &mut outside) => {}
-                        _ = turns.changed() => {}
-                    }
-                });
-            }
-        });
-        Self { port, server }
-    }
-
-    /// Another server's turn: the connections to the one before end.
-    fn take(&self, server: u16) {
-        self.server.send_replace(server);
     }
 }
 

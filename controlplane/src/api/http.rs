@@ -32,7 +32,7 @@ pub fn routes(control: Control, site: Site) -> Router {
         .merge(rest::routes(control))
         .method_not_allowed_fallback(wrong_method)
         .fallback(async move |request: Request| nothing(doors, &request))
-        .layer(from_fn_with_state(Arc::new(site), site::judge))
+        .layer(from_fn_with_state((Arc::new(site), doors), site::judge))
 }
 
 /// What is answered where there is nothing.

@@ -38,6 +38,21 @@ pub(super) fn translate(root: &mut Node, warnings: &mut Vec<Fault>) -> Option<In
     Some(inputs)
 }
 
+/// That a file has servers for one project or another (Claude Code's own file): which of them are meant, it cannot say.
+pub(super) fn of_projects(root: &Node) -> Option<Fault> {
+    let projects = root.get("projects")?.entries();
+    let servers = |project: &Entry| project.value.get("mcpServers").map_or(0, |servers| servers.entries().len());
+    let count: usize = projects.iter().map(servers).sum();
+    let span = root.entries().iter().find(|entry| entry.key == "projects")?.key_span;
+    (count > 0).then(|| {
+        let number = if count == 1 { "a server".to_owned() } else { format!("{count} servers") };
+        let message = format!("has {number} of projects, which are not taken from here");
+        let fault = Fault::key(Path::of(["projects"]), message);
+        let fault = Fault { place: Place::Exactly(span), ..fault };
+        fault.advise("`sluice discover --import mcp.yaml` writes the servers of all projects into a configuration")
+    })
+}
+
 fn is_shaped(root: &Node, shape: &[&str]) -> bool {
     let Some(servers) = shape.iter().try_fold(root, |node, key| node.get(key)) else { return false };
     if shape != ["servers"] {

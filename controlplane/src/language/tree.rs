@@ -1,6 +1,7 @@
 //! The text as a tree of maps, lists and scalars, each with its place in the file. Scalars stay text: their type is
 //! decided by whoever reads them, after variables are expanded.
 
+pub(super) mod json;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -145,8 +146,13 @@ pub(super) struct SyntaxError {
     pub(super) span: Span,
 }
 
-/// Parses YAML, of which JSON is a part.
+/// Parses JSON, or else YAML.
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
+    if text.trim_start().starts_with('{')
+        && let Ok(root) = json::parse(text)
+    {
+        return Ok(root);
+    }
     let options = serde_saphyr::options! {
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         reject_unsupported_tags: true,
@@ -160,14 +166,9 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
 fn syntax_error(error: &serde_saphyr::Error, text: &str) -> SyntaxError {
     // What people write as JSON is explained better by a JSON parser.
     if text.trim_start().starts_with('{')
-        && let Err(json) = serde_json::from_str::<serde::de::IgnoredAny>(text)
+        && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text)
     {
-        let message = json.to_string();
-        let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-        // That parser counts bytes.
-        let line = text.split('\n').nth(json.line().saturating_sub(1)).unwrap_or_default();
-        let column = line[..boundary(line, json.column().saturating_sub(1))].chars().count() + 1;
-        return SyntaxError { message, span: point(text, json.line(), column) };
+        return json::fault(&error, text);
     }
     let error = error.without_snippet();
     let span = error.location().map_or_else(Span::default, |location| span(&location, text));

@@ -16,7 +16,7 @@ use crate::client::{Connection, ControlPlane};
 use crate::command::status::trouble;
 use crate::kind;
 use crate::output::{self, Failure, Format, talk};
-use offered::Offered;
+use offered::{Offered, Which};
 
 /// Show the configuration, or how the servers of a running gateway are.
 #[derive(Debug, clap::Args)]
@@ -25,14 +25,14 @@ Examples:
   sluice get                                  everything, a line each
   sluice get server weather -o yaml           in the words of a configuration file
   sluice get -o yaml --revision 12 > old.yaml as it was
-  sluice get tools --server weather           what a server offers, as the nodes last heard
+  sluice get tools --server weather           what a server offers, as was last heard
   sluice get servers --admin 127.0.0.1:8001   how the servers of a gateway are
 
 Asks the control plane that is named, or the usual one where it runs. Secrets are shown as ***.
 
-With --admin, or for `servers` where there is no control plane, asks the gateway at its admin port instead: transport \
+With --admin, or for `servers`, `tools`, `prompts` and `resources` where there is no control plane, asks the gateway at its admin port instead: transport \
 and era as found out, what it offers, its last trouble. STATE there is `up` or `down` as of the last attempt to reach \
-a server, `unknown` before the first; QUIRKS names what it does otherwise than the specification says, and is served all the same.")]
+a server, `unknown` before the first; `-` where nobody has listed what it offers yet; QUIRKS names what it does otherwise than the specification says, and is served all the same.")]
 pub(crate) struct Args {
     /// What kind of object; or `tools`, `prompts`, `resources`: what servers offer
     #[arg(value_parser = what())]
@@ -53,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
     revision: u64,
 
-    /// Ask the gateway with this admin port how its servers are [default: 127.0.0.1:8001]
+    /// Ask the gateway with this admin port how its servers are, or what they offer [default: 127.0.0.1:8001]
     #[arg(long, value_name = "ADDR", conflicts_with = "revision", value_parser = sluice_arguments::address)]
     admin: Option<SocketAddr>,
 
@@ -88,14 +88,16 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 fn get(args: &Args) -> Result<(), Failure> {
     let kind = match args.kind {
-        Some(What::Offered(offered)) if args.admin.is_none() && args.revision == 0 => {
-            let (name, server) = (args.name.as_deref(), args.server.as_deref());
-            return offered::show(args.control_plane.connect()?, offered, name, server, args.output);
+        Some(What::Offered(offered)) if args.revision == 0 => {
+            let which = Which { kind: offered, name: args.name.as_deref(), server: args.server.as_deref() };
+            let connection = if args.admin.is_some() { None } else { args.control_plane.connect_if_meant()? };
+            return match connection {
+                Some(connection) => offered::of_fleet(connection, &which, args.output),
+                None => offered::of_gateway(args.admin.unwrap_or(sluice_dataplane::ADMIN), &which, args.output),
+            };
         }
         Some(What::Offered(_)) => {
-            return Err(Failure::input(
-                "what servers offer is known to the control plane, and as it is now: leave out --admin and --revision",
-            ));
+            return Err(Failure::input("what servers offer is known as it is now: leave out --revision"));
         }
         Some(What::Object(kind)) => Some(kind),
         None => None,
@@ -108,7 +110,10 @@ fn get(args: &Args) -> Result<(), Failure> {
         return if is_about_servers {
             servers::show(admin, args.name.as_deref(), args.output)
         } else {
-            Err(Failure::input("a gateway tells of its servers only: `sluice get servers --admin ADDR`"))
+            Err(Failure::input(
+                "a gateway tells of its servers, and what they offer: `sluice get servers --admin ADDR`, or `tools`, `prompts`, \
+                 `resources`",
+            ))
         };
     }
     // Servers are known at both doors; everything else at the control plane alone.

@@ -8,7 +8,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
@@ -94,6 +94,9 @@ fn start(args: Args) -> Result<(), Failure> {
     if args.redis().is_some() && session_keys.is_none() {
         return Err(Failure::input(StartError::NoSessionKeys));
     }
+    if args.config.is_dir() {
+        return Err(a_folder(&args.config));
+    }
     let document = configuration::read(&args.config)?;
     let keys = Keys::new(args.state.folder()?);
     let mut feed = feed(&args, document, keys.clone());
@@ -119,6 +122,19 @@ fn start(args: Args) -> Result<(), Failure> {
     let publisher = Publisher::new(desired, Nodes::in_memory());
     let uplink = Uplink::in_process(Sync::in_process(publisher));
     sluice_dataplane::run(settings, uplink).map_err(Failure::other)
+}
+
+/// A fleet's configuration may be a folder; that of one gateway is a file, which it watches.
+fn a_folder(folder: &Path) -> Failure {
+    let shown = folder.display();
+    let files = std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_ours =
+        |path: &PathBuf| path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|e| end == *e));
+    let such_as = files.filter(is_ours).min().map(|file| format!(", such as {}", file.display())).unwrap_or_default();
+    Failure::input(format_args!(
+        "{shown} is a folder, and a gateway runs one file: name it{such_as}\n  \
+         = a control plane takes all files of a folder: `sluice apply -f {shown}`"
+    ))
 }
 
 fn feed(args: &Args, document: Document, keys: Keys) -> Feed {

@@ -47,7 +47,9 @@ Examples:
   sluice session end --principal client:alice
 
 Their streams end at once, and what they ask next is answered 404, within a second on every node: clients then begin another one, if \
-they may. A node that is away is told when it is back, within 30 days. Takes the role of an editor.")]
+they may. A node that is away is told when it is back, within 30 days. Takes the role of an editor.
+
+Exit code 1: there is no such session; or a node, or what keeps sessions, did not answer, so that some may go on, as stderr says.")]
     End(End),
 }
 
@@ -157,18 +159,18 @@ fn end(args: &End) -> Result<(), Failure> {
     let mut source = Source::of(args.admin, &args.control_plane)?;
     let (sessions, principal) = (args.sessions.clone(), args.principal.clone());
     let answer = source.end(EndSessionsRequest { sessions, principal, begun_by_ms: 0 })?;
+    if answer.ended == 0 && args.principal.is_empty() && answer.trouble.is_empty() {
+        return Err(Failure::other("there is no such session; `sluice session list` lists them"));
+    }
+    let ended = match answer.ended {
+        1 => "1 session is over".to_owned(),
+        ended => format!("{ended} sessions are over"),
+    };
+    talk(&format!("{ended}\n"));
     tell(&answer.trouble);
-    match answer.ended {
-        0 if args.principal.is_empty() && answer.trouble.is_empty() => {
-            Err(Failure::other("there is no such session; `sluice session list` lists them"))
-        }
-        ended => {
-            talk(&format!(
-                "{}\n",
-                if ended == 1 { "1 session is over".to_owned() } else { format!("{ended} sessions are over") }
-            ));
-            Ok(())
-        }
+    match answer.trouble.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::other("it is not known of all of them that they are over")),
     }
 }
 

@@ -20,7 +20,7 @@ Examples:
 
 STATE: `current` runs the newest revision; `updating` was sent it and has not answered; `rejected` refused it and goes on \
 with what it had; `stale` is not connected and goes on with what it had. Below the table: \
-the last refusal in full, what is wrong with a revision that runs all the same, servers that are down or whose credential cannot be had, and certificates about to end. SINCE: when \
+the last refusal in full, what is wrong with a revision that runs all the same, servers that are down or in trouble and why, or whose credential cannot be had, and certificates about to end. SINCE: when \
 the node's process began to run its revision; to come back to the control plane is no new beginning.
 
 Exit code 0: the control plane answered, whatever it said.")]

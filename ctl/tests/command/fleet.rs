@@ -95,13 +95,21 @@ fn status_tells_what_is_wrong_where() {
             since_ms: lately(),
             connected: true,
             ready: true,
-            servers: vec![ServerStatus {
-                server: "github".into(),
-                reason: "connection refused".into(),
-                credential_trouble: "credential `crm`: no token in time".into(),
-                credential_since_ms: 1_000,
-                ..ServerStatus::default()
-            }],
+            servers: vec![
+                ServerStatus {
+                    server: "github".into(),
+                    reason: "connection refused".into(),
+                    credential_trouble: "credential `crm`: no token in time".into(),
+                    credential_since_ms: 1_000,
+                    ..ServerStatus::default()
+                },
+                ServerStatus {
+                    server: "wiki".into(),
+                    available: true,
+                    reason: "answers 404".into(),
+                    ..ServerStatus::default()
+                },
+            ],
             certificate_expires_ms: lately() + 180_000,
             faults: vec![fault(&["ledger"], "cannot be written: disk full")],
             ..NodeStatus::default()
@@ -140,6 +148,7 @@ fn status_tells_what_is_wrong_where() {
     for part in [
         ", version 0.1.0\nrevision       7\nnodes          1 current, 1 rejected, 1 stale\n",
         "edge-1: server github is down: connection refused\n",
+        "edge-1: server wiki is in trouble: answers 404\n",
         "edge-1 runs revision 7, and not all is well:\nwarning: ledger: cannot be written: disk full\n",
         "edge-1: server github lacks its credential since 1970-01-01T00:00:01Z: credential `crm`: no token in time\n",
         "edge-1: its certificate ends in 1 min",

@@ -34,6 +34,48 @@ fn a_wrong_file_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_file_called_json_is_read_as_json() {
+    let home = tempfile::tempdir().unwrap();
+    for (text, part) in [
+        ("{\"servers\": {\n  \"a\": {\"command\": \"\\x41\"}}}", "error: invalid escape\n --> mcp.json:2:"),
+        ("servers:\n  a: {command: x}\n", "is read as JSON; call it `….yaml` if it is YAML"),
+        ("{\"servers\": {\"a\": {\"command\": x}}}", "error: expected value\n --> mcp.json:1:"),
+    ] {
+        std::fs::write(home.path().join("mcp.json"), text).unwrap();
+        let (code, _, talk) = finished(home.path(), &["validate", "-f", "mcp.json"]);
+        assert!(code == 2 && talk.contains(part), "{text}\n{talk}");
+    }
+    let text = "{ // comments and commas of editors\n\"servers\": {\"a\": {\"command\": \"x\", \"args\": [\"\\ud83d\\ude00\",]}}}";
+    std::fs::write(home.path().join("mcp.json"), text).unwrap();
+    let (code, _, talk) = finished(home.path(), &["validate", "-f", "mcp.json"]);
+    assert_eq!((code, talk.as_str()), (0, "ok: 1 server\n"));
+}
+
+#[test]
+fn a_folder_is_no_configuration_of_one_gateway() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("fleet")).unwrap();
+    std::fs::write(home.path().join("fleet/servers.yaml"), "servers: {}\n").unwrap();
+    let (code, data, talk) = finished(home.path(), &["run", "-c", "fleet"]);
+    assert_eq!((code, data.as_str()), (2, ""));
+    assert!(talk.contains("fleet is a folder") && talk.contains("fleet/servers.yaml"), "{talk}");
+    assert!(talk.contains("`sluice apply -f fleet`"), "{talk}");
+}
+
+#[test]
+fn servers_of_projects_are_not_passed_over() {
+    let home = tempfile::tempdir().unwrap();
+    let projects = "\"projects\": {\"/p\": {\"mcpServers\": {\"a\": {\"command\": \"x\"}}}, \"/q\": {}}";
+    std::fs::write(home.path().join("claude.json"), format!("{{\"startups\": 1, {projects}}}")).unwrap();
+    let (code, _, talk) = finished(home.path(), &["run", "-c", "claude.json"]);
+    assert!(code == 2 && talk.contains("claude.json:1:17") && talk.contains("sluice discover --import"), "{talk}");
+    assert!(!talk.contains("unknown key"), "{talk}");
+    std::fs::write(home.path().join("claude.json"), format!("{{\"mcpServers\": {{}}, {projects}}}")).unwrap();
+    let (code, _, talk) = finished(home.path(), &["validate", "-f", "claude.json"]);
+    assert!(code == 0 && talk.contains("warning: projects") && talk.contains("sluice discover --import"), "{talk}");
+}
+
+#[test]
 fn files_that_cannot_be_read_are_named() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("latin.yaml"), b"servers: {}\n# caf\xe9\n").unwrap();

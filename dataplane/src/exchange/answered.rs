@@ -12,12 +12,12 @@ use sluice_mcp::{
 use sluice_snapshot::model::Protocol;
 use smallvec::SmallVec;
 
-use super::ask::{Kinds, content_type, credential, events, failed, is_events, probe, turned_away, unusual};
+use super::ask::{Kinds, content_type, credential, events, failed, is_events, turned_away, unusual};
 use super::call::{Call, Content, Pieces, Posted, Refusal, Reply};
 use super::handles::Handles;
 use super::json_stream::JsonStream;
 use super::relay::{Expected, Numbering, Parts, Relay, Source, same_id};
-use super::{Outcome, edited, refuse, sessions, stream, stream_ticket};
+use super::{Outcome, detection, edited, refuse, sessions, stream, stream_ticket};
 use crate::budget::Held;
 use crate::limit;
 use crate::node::{Node, Worker};
@@ -241,7 +241,7 @@ fn is_modern_result(upstream: &Upstream, message: &Message) -> bool {
 /// A result may come from a legacy server that answers whatever it is asked, so that is asked. What may have had an effect
 /// passes all the same.
 async fn doubt(worker: &Rc<Worker>, upstream: &Arc<Upstream>, posted: &Posted) -> Option<Reason> {
-    if probe(worker, upstream).await != Ok(false) {
+    if detection::is_modern(worker, upstream).await != Ok(false) {
         return None;
     }
     (posted.message.method != Method::ToolsCall).then_some(Reason::ServerIsLegacy)

@@ -27,9 +27,18 @@ pub(super) fn is_events(begin: &[u8]) -> bool {
     [&b"event:"[..], b"data:", b"id:", b"retry:", b":"].iter().any(|field| begin.starts_with(field))
 }
 
-/// Asks the server for its era with a `server/discover` of our own; `true`: modern.
-pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Result<bool, Reason> {
-    let Some(endpoints) = &upstream.endpoints else { return Ok(false) };
+/// What an answer to `server/discover` says of a server's era.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Discovered {
+    Modern,
+    Legacy,
+    /// Nothing: it was refused, perhaps by what is no server of MCP.
+    Refused(StatusCode),
+}
+
+/// Asks the server for its era with a `server/discover` of our own, and remembers what that says.
+pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Result<Discovered, Reason> {
+    let Some(endpoints) = &upstream.endpoints else { return Ok(Discovered::Legacy) };
     let body = Bytes::from_static(crate::upstream::pipe::child::DISCOVER.as_bytes());
     let request = Request::post(&body).modern("server/discover");
     let now = Instant::now();
@@ -37,14 +46,12 @@ pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Resu
         Some(only) => worker.pools.send(only.key, &only.target, &request, now, limit::PROBE).await,
         None => Box::pin(balanced::send(worker, upstream, endpoints, &request, now, limit::PROBE)).await,
     };
-    let response = sent.map_err(|failure| match failure {
-        Failure::Unreachable(_) | Failure::Moved => Reason::ServerUnreachable,
-        Failure::Broken(_) => Reason::ServerClosed,
-        Failure::Head => Reason::ServerHead,
-        Failure::Timeout => Reason::ServerTimeout,
-        Failure::NoToken(missing) => Reason::NoToken(missing.name.to_string()),
-    })?;
+    upstream.hear(&sent);
+    let response = sent.map_err(|failure| named(failure).0)?;
     let status = response.status;
+    if let Some(away) = turned_away(&response) {
+        return Err(away);
+    }
     if status.is_server_error() || status.is_redirection() || credential(status).is_some() {
         return Err(unusual(status));
     }
@@ -59,9 +66,17 @@ pub(super) async fn probe(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Resu
         let refused = is_modern_refusal(body, m).then(|| vec!["2026-07-28".to_owned()]);
         listed.or(refused)
     });
-    let modern = versions.is_some();
-    upstream.era.learn(versions.map_or(Known::Legacy, |v| Known::Modern(v.into())));
-    Ok(modern)
+    if let Some(versions) = versions {
+        upstream.era.learn(Known::Modern(versions.into()));
+        return Ok(Discovered::Modern);
+    }
+    // a server of MCP that does not know the method, or wants a session first
+    let is_legacy = message.is_some() && (status.is_success() || status == StatusCode::BAD_REQUEST);
+    if !is_legacy {
+        return Ok(Discovered::Refused(status));
+    }
+    upstream.era.learn(Known::Legacy);
+    Ok(Discovered::Legacy)
 }
 
 /// The response message of an answer, be it JSON or an event stream, whatever it is typed as: the one to the request of this
@@ -133,7 +148,7 @@ pub(super) async fn send(
         // boxed: few servers run in several places, and every future would otherwise have room for it
         let sent = Box::pin(balanced::send(worker, upstream, endpoints, request, now, upstream.config.timeout)).await;
         if !matches!(sent, Err(Failure::Moved)) {
-            upstream.note(!matches!(sent, Err(Failure::Unreachable(_))));
+            upstream.hear(&sent);
         }
         return sent;
     };
@@ -143,7 +158,7 @@ pub(super) async fn send(
     let answers = only.breaker.answers();
     let sent = worker.pools.send(only.key, &only.target, request, now, upstream.config.timeout).await;
     only.breaker.note(ended(&sent, now), answers, &Rule::ALONE, || false);
-    upstream.note(!matches!(sent, Err(Failure::Unreachable(_))));
+    upstream.hear(&sent);
     sent
 }
 
@@ -219,14 +234,18 @@ pub(super) fn failed(call: &mut Call, failure: Failure, id: Option<Bytes>) -> Re
 
 /// What a failure is called, and its cause, which is told inside only.
 pub(super) fn what_failed(upstream: &Upstream, failure: Failure) -> (Reason, String) {
-    let (reason, cause) = match failure {
+    let (reason, cause) = named(failure);
+    tracing::warn!(server = %upstream.name(), cause, outcome = reason.row().outcome, "the server gave no answer");
+    (reason, cause)
+}
+
+fn named(failure: Failure) -> (Reason, String) {
+    match failure {
         Failure::Unreachable(cause) => (Reason::ServerUnreachable, cause),
         Failure::Moved => (Reason::ServerUnreachable, "the endpoint that has the session is out of service".to_owned()),
         Failure::Broken(cause) => (Reason::ServerClosed, cause),
         Failure::Head => (Reason::ServerHead, "the head of the answer exceeds a limit".to_owned()),
         Failure::Timeout => (Reason::ServerTimeout, String::new()),
         Failure::NoToken(missing) => (Reason::NoToken(missing.name.to_string()), missing.cause.to_string()),
-    };
-    tracing::warn!(server = %upstream.name(), cause, outcome = reason.row().outcome, "the server gave no answer");
-    (reason, cause)
+    }
 }

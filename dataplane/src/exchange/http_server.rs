@@ -9,7 +9,7 @@ use sluice_mcp::{Chunks, Edit, Method, ScanLimits, code, header, is_modern_refus
 use sluice_snapshot::model::Protocol;
 
 use super::answered::{Asked, answers, pass_on};
-use super::ask::{Kinds, content_type, credential, events, failed, probe, send, turned_away, unusual};
+use super::ask::{Kinds, content_type, credential, events, failed, send, turned_away, unusual};
 use super::balanced::repeated;
 use super::call::{Call, Posted, Reply};
 use super::conflict::Conflict;
@@ -17,7 +17,9 @@ use super::handles::Handles;
 use super::holding::Holding;
 use super::relay::{self, Numbering, Parts, Relay};
 use super::sessions::Lost;
-use super::{Outcome, forward, handles_of, parameters, refuse, sessions, stream, stream_ticket, taken_notes};
+use super::{
+    Outcome, detection, forward, handles_of, parameters, refuse, sessions, stream, stream_ticket, taken_notes,
+};
 use crate::catalog::exposure::Naming;
 use crate::limit;
 use crate::node::Worker;
@@ -89,7 +91,7 @@ async fn modern_refused(worker: &Rc<Worker>, mut call: Call, posted: Posted, res
         return Err(refuse(&mut call, Reason::ServerIsLegacy, posted.id()));
     }
     if !ours && !recognised && away.is_none() && call.upstream.era.configured() == Protocol::Auto {
-        match probe(worker, &call.upstream).await {
+        match detection::is_modern(worker, &call.upstream).await {
             Ok(true) => {}
             Ok(false) => return Err(refuse(&mut call, Reason::ServerIsLegacy, posted.id())),
             Err(reason) => return Err(refuse(&mut call, reason, posted.id())),

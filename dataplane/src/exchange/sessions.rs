@@ -40,7 +40,7 @@ pub(crate) use expiry::Expiry;
 use greeting::{Greeting, Opened, greet, modern_versions, session_of};
 pub(crate) use kept::follow;
 pub(super) use kept::{begin, find, give_stream_back, note_lists, read, remove, set_log_level, take_stream};
-pub(super) use own::OwnSession;
+pub(super) use own::{OwnSession, Unopened};
 pub(super) use parts::{error_text, part, tell_part};
 pub(super) use untold::{leave_all, take as take_untold};
 

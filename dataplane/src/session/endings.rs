@@ -18,20 +18,29 @@ pub(crate) struct Ending {
     pub ids: Vec<SessionId>,
     /// Those that are not at hand are ended, too, where others may go on with them.
     pub shared: bool,
-    /// Takes how many were ended here; `None`: it is not known of all of them that they are over.
-    pub done: oneshot::Sender<Option<u32>>,
+    /// Takes what became of them.
+    pub done: oneshot::Sender<Ended>,
+}
+
+/// What became of sessions that were to be over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// So many were ended here.
+    pub count: u32,
+    /// No other goes on.
+    pub are_all: bool,
 }
 
 impl Endings {
-    /// Asks for the end of sessions, and waits for it: how many were ended here. `None`: some may go on.
-    pub(crate) async fn ask(&self, ids: Vec<SessionId>, shared: bool) -> Option<u32> {
+    /// Asks for the end of sessions, and waits for it.
+    pub(crate) async fn ask(&self, ids: Vec<SessionId>, shared: bool) -> Ended {
         if ids.is_empty() {
-            return Some(0);
+            return Ended { count: 0, are_all: true };
         }
         let (done, answer) = oneshot::channel();
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Ending { ids, shared, done });
         self.told.notify_one();
-        answer.await.ok().flatten()
+        answer.await.unwrap_or(Ended { count: 0, are_all: false })
     }
 
     /// Waits for sessions that are to be over.

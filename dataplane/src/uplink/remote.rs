@@ -173,12 +173,16 @@ impl Remote {
             .keep_alive_while_idle(true);
         endpoint.connect_with_connector(connect).await.map_err(|error| match distrust(&error) {
             Some(distrust) if is_of_time(distrust) => Status::unavailable(format!(
-                "{distrust}: the certificate of the control plane is not valid at the time of this node; look at the clock of this node,                  and at that of the control plane"
+                "{distrust}: the certificate of the control plane is not valid at the time of this node; look at the clock of this node, and at that of the control plane"
             )),
             Some(distrust) => Status::unauthenticated(format!(
                 "{distrust}: it is another control plane, or its authorities were exchanged while this node was away; a new join token \
                  brings the node back (`sluice token create NAME --join`)"
             )),
+            None if is_no_tls(&error) => Status::unavailable(
+                "what answers there does not speak TLS, and so is no control plane for nodes: they are served at the port for gRPC \
+                 (`sluice-controlplane --grpc`, usually 9400)",
+            ),
             None => Status::unavailable(root_cause(&error)),
         })
     }
@@ -313,13 +317,22 @@ fn internal(error: impl std::fmt::Display) -> Status {
 
 /// Why one of the two does not know the other by certificate.
 fn distrust<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    use rustls::Error::{AlertReceived, InvalidCertificate};
+    of_tls(error).filter(|found| matches!(found, InvalidCertificate(_) | AlertReceived(_)))
+}
+
+/// Whether the other side said something that is not TLS.
+fn is_no_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    of_tls(error).is_some_and(|found| matches!(found, rustls::Error::InvalidMessage(_)))
+}
+
+/// What TLS says, under the layers of an error.
+fn of_tls<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         if let Some(found) = inner.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref()) {
-            let is_about_certificates =
-                matches!(found, rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_));
-            return is_about_certificates.then_some(found);
+            return Some(found);
         }
         next = error.source();
     }

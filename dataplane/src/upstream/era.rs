@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use sluice_snapshot::model::{Protocol, Server, Transport};
 
 use crate::limit;
+use crate::reason::Reason;
 
 /// A server's era as learnt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(crate) enum Known {
 pub(crate) struct Memory {
     configured: Protocol,
     learnt: ArcSwapOption<(Known, Instant)>,
+    /// Held by whoever asks; why it could not be found out last time, and when.
+    pub asking: tokio::sync::Mutex<Option<(Reason, Instant)>>,
 }
 
 impl Memory {
@@ -32,7 +35,7 @@ impl Memory {
             (Transport::Sse(_), Protocol::Auto) => Protocol::Legacy,
             (_, protocol) => protocol,
         };
-        Self { configured, learnt: ArcSwapOption::empty() }
+        Self { configured, learnt: ArcSwapOption::empty(), asking: tokio::sync::Mutex::default() }
     }
 
     /// What the configuration fixes, if only by the transport.
@@ -62,6 +65,12 @@ impl Memory {
             Known::Modern(versions) => Some(Arc::clone(versions)),
             Known::Legacy => None,
         }
+    }
+
+    /// Whether it is a modern one, if that was learnt since.
+    pub(crate) fn learnt_since(&self, since: Instant) -> Option<bool> {
+        let learnt = self.learnt.load();
+        learnt.as_ref().filter(|learnt| learnt.1 >= since).map(|learnt| learnt.0 != Known::Legacy)
     }
 
     pub(crate) fn learn(&self, known: Known) {

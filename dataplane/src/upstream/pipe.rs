@@ -42,7 +42,7 @@ use crate::upstream::credential::Credentials;
 use crate::upstream::era::{Known, Memory};
 use crate::upstream::quirks::Quirks;
 use crate::upstream::tasks::Owners;
-use crate::upstream::{http, transport};
+use crate::upstream::{http, transport, trouble};
 
 /// Who sends a message to a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -104,6 +104,7 @@ pub(crate) struct Children {
     tasks: Arc<Owners>,
     transport: Arc<transport::Memory>,
     quirks: Arc<Quirks>,
+    trouble: Arc<trouble::Memory>,
 }
 
 impl Children {
@@ -119,9 +120,9 @@ impl Children {
             _ => Backoff::new(limit::CONNECTION_BACKOFF_MAX),
         };
         let (backoff, transport) = (Arc::new(backoff), Arc::new(transport::Memory::new(&server.transport)));
-        let (slots, tasks, quirks) = (Slots::default(), Arc::default(), Arc::default());
+        let (slots, tasks, quirks, trouble) = Default::default();
         let (server, limits) = (ArcSwap::new(server), ArcSwap::from_pointee(limits));
-        Self { server, credentials, limits, guard, metrics, slots, backoff, tasks, transport, quirks }
+        Self { server, credentials, limits, guard, metrics, slots, backoff, tasks, transport, quirks, trouble }
     }
 
     /// Goes by a new plane; what runs already stays.
@@ -154,6 +155,11 @@ impl Children {
     /// What the server does in ways of its own.
     pub(super) fn quirks(&self) -> &Arc<Quirks> {
         &self.quirks
+    }
+
+    /// What is wrong with the server.
+    pub(super) fn trouble(&self) -> &Arc<trouble::Memory> {
+        &self.trouble
     }
 
     /// What was learnt of the server's transport.
@@ -238,11 +244,22 @@ impl Children {
         let start = place.slot.start(self.start(exclusive));
         start.child.opened().await?;
         match greet(&start.child).await {
-            Ok(()) => Ok(start.done()),
+            Ok(()) => {
+                self.trouble.is_over();
+                Ok(start.done())
+            }
             Err(error) => {
-                let hung = matches!(error, NoChild::Reason(Reason::ChildStart));
-                if hung && start.child.is_running() {
-                    self.backoff.failed();
+                match &error {
+                    // it is well, and of another era
+                    NoChild::Reason(Reason::ServerIsLegacy) | NoChild::Refused(_) => self.trouble.is_over(),
+                    // one that ended says why itself
+                    NoChild::Reason(reason) if start.child.is_running() => {
+                        self.trouble.is(reason.phrase());
+                        if *reason == Reason::ChildStart {
+                            self.backoff.failed();
+                        }
+                    }
+                    NoChild::Reason(_) => {}
                 }
                 Err(error)
             }
@@ -295,6 +312,7 @@ impl Children {
             tasks: Arc::clone(&self.tasks),
             transport: Arc::clone(&self.transport),
             quirks: Arc::clone(&self.quirks),
+            trouble: Arc::clone(&self.trouble),
         })
     }
 }

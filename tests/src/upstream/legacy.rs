@@ -23,6 +23,8 @@ struct State {
     opened: AtomicUsize,
     /// The status for a session that is not known.
     unknown: AtomicU16,
+    /// The answer to what carries no session, where it is not the usual one.
+    sessionless: Option<Box<dyn Fn() -> Answer + Send + Sync>>,
 }
 
 impl Deref for Legacy {
@@ -42,7 +44,16 @@ impl Legacy {
 
     /// A server that first asks `script`, for everything that carries a known session and for `initialize`.
     pub fn scripted(script: impl Fn(&Received) -> Option<Answer> + Send + Sync + 'static) -> Self {
-        let state = Arc::new(State { unknown: AtomicU16::new(404), ..State::default() });
+        Self::of(State::default(), script)
+    }
+
+    /// A server that answers so to whatever carries no session and is not `initialize`.
+    pub fn strange(answer: impl Fn() -> Answer + Send + Sync + 'static) -> Self {
+        Self::of(State { sessionless: Some(Box::new(answer)), ..State::default() }, |_| None)
+    }
+
+    fn of(state: State, script: impl Fn(&Received) -> Option<Answer> + Send + Sync + 'static) -> Self {
+        let state = Arc::new(State { unknown: AtomicU16::new(404), ..state });
         let own = Arc::clone(&state);
         let upstream = Upstream::start(move |received| {
             let answer = own.answer(&received, &script);
@@ -81,6 +92,9 @@ impl State {
             return Some(script(received).unwrap_or_else(|| self.initialize(&message)));
         }
         let Some(session) = received.header("mcp-session-id") else {
+            if let Some(answer) = &self.sessionless {
+                return Some(answer());
+            }
             let refusal = message::error(&Value::Null, -32000, "Bad Request: Server not initialized");
             return Some(Answer::new(400, "application/json", refusal.to_string()));
         };

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sluice_tests::control::{Admin, Start};
 use sluice_tests::raw::Raw;
-use sluice_tests::{Call, ControlPlane};
+use sluice_tests::{Answer, Call, ControlPlane, Upstream, node};
 
 #[tokio::test]
 async fn a_server_lives_its_life_over_rest() {
@@ -164,6 +164,13 @@ async fn who_stands_before_the_wrong_door_is_told_where_the_other_is() {
     let talk = String::from_utf8(typed.stderr).unwrap();
     assert_eq!(typed.status.code(), Some(1));
     assert!(talk.contains("this is the port for HTTP") && talk.contains(&grpc.to_string()), "{talk}");
+    let token = plane.sluice(&["token", "create", "edge", "--join"]);
+    let token = String::from_utf8(token.stdout).unwrap();
+    let node = node::Start::new("edge", http, token.trim()).start();
+    node.logged(&format!("this is the port for HTTP; `sluice` and nodes are served by gRPC at 127.0.0.1:{grpc}")).await;
+    let stranger = Upstream::always(|| Answer::empty(404));
+    let node = node::Start::new("edge", stranger.port, token.trim()).start();
+    node.logged("does not speak TLS").await;
 }
 
 #[tokio::test]

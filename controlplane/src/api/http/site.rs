@@ -10,7 +10,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use sluice_contract::CONTROL_PLANE;
+
 use crate::api::rest::problem::Problem;
+use crate::api::{Doors, grpc};
 use crate::listen::{Peer, is_loopback};
 
 /// What this control plane is called.
@@ -79,9 +82,14 @@ fn host(request: &Request) -> Option<Authority> {
 }
 
 /// Answers a request, or refuses it.
-pub(super) async fn judge(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+pub(super) async fn judge(State((site, doors)): State<(Arc<Site>, Doors)>, request: Request, next: Next) -> Response {
     let is_here = request.extensions().get::<Peer>().is_none_or(Peer::is_here);
-    match site.judge(host(&request).as_ref(), request.headers(), is_here) {
+    let host = host(&request);
+    // a node calls every control plane by the one name that its certificate has
+    if grpc::is_call(request.headers()) && host.as_ref().is_some_and(|host| host.host() == CONTROL_PLANE) {
+        return grpc::elsewhere(doors);
+    }
+    match site.judge(host.as_ref(), request.headers(), is_here) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }

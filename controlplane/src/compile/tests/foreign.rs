@@ -8,7 +8,8 @@ use crate::language::Variables;
 fn load(text: &str) -> Result<language::Loaded, Box<language::Rejected>> {
     let variables = Variables::of([("TOKEN", "s3cret"), ("API_KEY", "a-key"), ("db", "by-id")]);
     let folder = std::path::Path::new("/home/u/project/.vscode/mcp.json");
-    language::load("mcp.json", text.to_owned(), &variables.beside(folder))
+    let name = if text.starts_with(['{', '/']) { "mcp.json" } else { "mcp.yaml" };
+    language::load(name, text.to_owned(), &variables.beside(folder))
 }
 
 /// The snapshot, and the warnings as `line path: message`.

@@ -91,3 +91,51 @@ fn spans_cover_what_was_written() {
     assert_eq!(written(&["b", "é"]), ("é".into(), "true".into()));
     assert_eq!(written(&["b", "é", "no", "more"]), ("é".into(), "true".into()));
 }
+
+fn parsed_json(text: &str) -> String {
+    json::parse(text).map_or_else(|e| format!("{} at {}:{}", e.message, e.span.line, e.span.column), |n| dump(&n))
+}
+
+#[test]
+fn json_is_read_as_json_says() {
+    for (text, read) in [
+        ("{\n\t\"a\": {\"b\":true},\n\t\"c\": []\n}", "{a@2:2={b@2:8=true@2:12}@2:7 c@3:2=[]@3:7}@1:1"),
+        ("[\"\\/\", \"\\ud83d\\ude00\", \"\u{2028}\u{7f}\u{85} x\"]", "[/@1:2 😀@1:8 \u{2028}\u{7f}\u{85} x@1:24]@1:1"),
+        ("[1e3, -0.50, null, \"yes\"]", "[1e3@1:2 -0.50@1:7 null@1:14 yes@1:20]@1:1"),
+        ("{\"é\": \"é\", \"<<\": {\"a\": \"*b\"}}", "{é@1:2=é@1:7 <<@1:12={a@1:19=*b@1:24}@1:18}@1:1"),
+    ] {
+        assert_eq!(parsed_json(text), read, "{text}");
+        if text.starts_with('{') {
+            assert_eq!(parsed(text), read, "and whatever the file is called: {text}");
+        }
+    }
+}
+
+#[test]
+fn what_only_yaml_knows_is_no_json() {
+    for (text, report) in [
+        ("{\"a\": \"\\x41\"}", "invalid escape at 1:9"),
+        ("{\"a\": \"x\n  y\"}", "control character (\\u0000-\\u001F) found while parsing a string at 1:8"),
+        ("{\"a\": yes}", "expected value at 1:7"),
+        ("{\"a\": 010}", "invalid number at 1:8"),
+        ("{\"a\": {b: 1}}", "key must be a string at 1:8"),
+        ("{\"a\": 'b'}", "expected value at 1:7"),
+        ("a: 1\n", "expected value at 1:1"),
+        ("{\"a\": 1} # more\n", "trailing characters at 1:10"),
+        ("{\"a\": 1, \"b\": {\"a\": 2, \"a\": 3}}", "duplicate mapping key: a at 1:24"),
+        ("{\"a\": \"\\ud83d\"}", "lone leading surrogate in hex escape at 1:7"),
+        ("", "EOF while parsing a value at 1:1"),
+    ] {
+        assert_eq!(parsed_json(text), report, "{text:?}");
+    }
+    let deep = format!("{}{}", "[".repeat(1_000), "]".repeat(1_000));
+    assert!(parsed_json(&deep).contains("nested too deeply"), "{}", parsed_json(&deep));
+}
+
+#[test]
+fn the_place_of_every_value_of_a_long_line_is_found_at_once() {
+    let text = format!("[{}]", vec!["{\"ab\":\"cd\"}"; 60_000].join(","));
+    let node = json::parse(&text).ok().unwrap();
+    let Content::List(items) = &node.content else { panic!("no list") };
+    assert_eq!(items.last().unwrap().span.column, text.len() - "{\"ab\":\"cd\"}]".len() + 1);
+}

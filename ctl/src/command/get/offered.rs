@@ -1,10 +1,15 @@
-//! Tools, prompts and resources, as the nodes of a fleet last heard servers offer them.
+//! Tools, prompts and resources, as the nodes of a fleet, or a gateway, last heard servers offer them.
+
+use std::net::SocketAddr;
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use sluice_contract::v1::{CatalogueItem, CatalogueRequest, CatalogueResponse};
+use sluice_contract::v1::{CatalogueItem, CatalogueRequest, CatalogueResponse, GetRequest};
+use sluice_controlplane::language::Kind;
 
+use super::servers;
 use crate::client::Connection;
+use crate::gateway::ask;
 use crate::output::{self, Failure, Field, Format, Tone, talk, time};
 
 /// Items asked for at a time.
@@ -34,35 +39,93 @@ impl Offered {
             Self::Resource => "resource",
         }
     }
+
+    /// What a gateway calls its lists of them; `true`: of templates.
+    fn lists(self) -> &'static [(&'static str, bool)] {
+        match self {
+            Self::Tool => &[("tools", false)],
+            Self::Prompt => &[("prompts", false)],
+            Self::Resource => &[("resources", false), ("templates", true)],
+        }
+    }
 }
 
-/// Shows all of a kind, or one: of all servers, or of one.
-pub(super) fn show(
-    mut connection: Connection,
-    kind: Offered,
-    name: Option<&str>,
-    server: Option<&str>,
-    format: Format,
-) -> Result<(), Failure> {
+/// What is to be shown: all of a kind, or one; of all servers, or of one.
+pub(super) struct Which<'a> {
+    pub(super) kind: Offered,
+    pub(super) name: Option<&'a str>,
+    pub(super) server: Option<&'a str>,
+}
+
+/// Shows what the nodes of a fleet heard.
+pub(super) fn of_fleet(mut connection: Connection, which: &Which<'_>, format: Format) -> Result<(), Failure> {
     let text = |said: Option<&str>| said.unwrap_or_default().to_owned();
     let asked = CatalogueRequest {
-        kind: kind.word().to_owned(),
-        server: text(server),
-        name: text(name),
+        kind: which.kind.word().to_owned(),
+        server: text(which.server),
+        name: text(which.name),
         limit: PAGE,
         offset: 0,
     };
     let (items, left_out) = all(&mut connection, &asked)?;
-    let word = kind.word();
-    if let (Some(name), true) = (name, items.is_empty()) {
+    if let (Some(server), true) = (which.server, items.is_empty()) {
+        // of a server that there is not, nothing is heard either: that would read like an answer
+        let server = GetRequest { kind: Kind::Server.as_str().to_owned(), name: server.to_owned(), revision: 0 };
+        connection.ask(async |admin| admin.get(server).await)?;
+    }
+    show(which, &items, left_out, "no node has", format)
+}
+
+/// Shows what a gateway heard.
+pub(super) fn of_gateway(admin: SocketAddr, which: &Which<'_>, format: Format) -> Result<(), Failure> {
+    let mut known = ask(admin, "/offered", None)?;
+    let Some(Value::Array(servers)) = known.get_mut("servers").map(Value::take) else {
+        return Err(Failure::other(format_args!("what answers at {admin} is no gateway of this version")));
+    };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (mut items, mut left_out) = (Vec::new(), 0);
+    for told in servers.iter().filter(|told| which.server.is_none_or(|server| told["server"] == server)) {
+        left_out += told["left_out"].as_u64().unwrap_or_default() as u32;
+        for (list, template) in which.kind.lists() {
+            for item in told[*list].as_array().into_iter().flatten() {
+                let own = if item["own"] == "" { text(&item["name"]) } else { text(&item["own"]) };
+                items.push(CatalogueItem {
+                    name: text(&item["name"]),
+                    own,
+                    server: text(&told["server"]),
+                    title: text(&item["title"]),
+                    description: text(&item["description"]),
+                    template: *template,
+                    nodes: 1,
+                    heard_ms: 0,
+                });
+            }
+        }
+    }
+    if let (Some(server), true) = (which.server, items.is_empty()) {
+        servers::one(admin, server)?;
+    }
+    items.retain(|item| which.name.is_none_or(|name| item.name == name || item.own == name));
+    show(which, &items, left_out, "the gateway has not", format)
+}
+
+fn show(
+    which: &Which<'_>,
+    items: &[CatalogueItem],
+    left_out: u32,
+    nobody: &str,
+    format: Format,
+) -> Result<(), Failure> {
+    let word = which.kind.word();
+    if let (Some(name), true) = (which.name, items.is_empty()) {
         return Err(Failure::other(format_args!(
-            "no node has heard of a {word} `{name}`; `sluice get {word}s` lists them"
+            "{nobody} heard of a {word} `{name}`; `sluice get {word}s` lists them"
         )));
     }
     let none =
-        format!("no node has heard of any {word} yet: servers are asked when the first client lists what they offer");
+        format!("{nobody} heard of any {word} yet: servers are asked when the first client lists what they offer");
     let (now, header) = (time::now(), ["NAME", "SERVER", "NODES", "HEARD", "WHAT IT IS"]);
-    output::list(format, &items, &none, header, |item| row(item, now), value)?;
+    output::list(format, items, &none, header, |item| row(item, now), value)?;
     if left_out > 0 {
         let more = if left_out == 1 {
             "1 more of any kind is".to_owned()

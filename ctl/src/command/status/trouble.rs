@@ -86,12 +86,17 @@ fn servers(node: &NodeStatus, _: u64, paint: Paint) -> Option<String> {
             paint.text(Tone::Bad, "down")
         )
     };
+    let ailing = node.servers.iter().filter(|server| server.available && !server.reason.is_empty());
+    let ails = |server: &sluice_contract::v1::ServerStatus| {
+        let trouble = paint.text(Tone::Bad, "in trouble");
+        format!("{}: server {} is {trouble}: {}", visible(&node.node), visible(&server.server), visible(&server.reason))
+    };
     let thinned = node.servers.iter().filter(|server| server.available && server.endpoints_out > 0);
     let few = |server: &sluice_contract::v1::ServerStatus| {
         let out = format!("{} of {} endpoints out of service", server.endpoints_out, server.endpoints);
         format!("{}: server {} has {}", visible(&node.node), visible(&server.server), paint.text(Tone::Bad, &out))
     };
-    let lines: Vec<String> = down.map(line).chain(thinned.map(few)).collect();
+    let lines: Vec<String> = down.map(line).chain(ailing.map(ails)).chain(thinned.map(few)).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 

@@ -20,7 +20,7 @@ use crate::auth::PrincipalId;
 use crate::catalog::{Audience, Kind as Kinds};
 use crate::clock::epoch_seconds;
 use crate::exchange::call::{Arrival, Posted, Reply};
-use crate::exchange::{Outcome, refuse, sessions};
+use crate::exchange::{Outcome, detection, pipe_server, refuse, sessions};
 use crate::limit;
 use crate::node::Worker;
 use crate::plane::Plane;
@@ -238,11 +238,15 @@ async fn find_out(worker: &Rc<Worker>, servers: Vec<&Arc<Upstream>>, stated: &St
         let (worker, upstream) = (Rc::clone(worker), Arc::clone(upstream));
         let asking = tokio::task::spawn_local(async move {
             match upstream.carrier() {
-                Carrier::Requests => crate::exchange::ask::probe(&worker, &upstream).await.err(),
-                Carrier::Pipe => match upstream.children.modern(&upstream.era).await {
-                    Err(NoChild::Reason(reason)) => Some(reason),
-                    _ => None,
-                },
+                Carrier::Requests => detection::is_modern(&worker, &upstream).await.err(),
+                Carrier::Pipe => {
+                    let child = upstream.children.modern(&upstream.era).await;
+                    pipe_server::note(&upstream, child.as_ref().err());
+                    match child {
+                        Err(NoChild::Reason(reason)) => Some(reason),
+                        _ => None,
+                    }
+                }
             }
         });
         asked.spawn_local(async move {

@@ -19,7 +19,7 @@ use crate::upstream::http::Answer;
 pub(super) fn begin(worker: &Rc<Worker>, upstream: &Arc<Upstream>, watch: Watch) {
     let (worker, upstream) = (Rc::clone(worker), Arc::clone(upstream));
     tokio::task::spawn_local(async move {
-        let session = OwnSession::open(&worker, &upstream).await;
+        let session = OwnSession::open(&worker, &upstream).await.ok();
         if let Some(session) = &session
             && let Some(stream) = session.listen(&worker, &upstream).await
         {

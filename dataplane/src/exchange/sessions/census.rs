@@ -16,12 +16,15 @@ use crate::clock::epoch_ms;
 use crate::limit;
 use crate::node::{Node, Worker};
 use crate::reason::Reason;
+use crate::session::endings::Ended;
 use crate::session::record::Record;
 use crate::session::store::{Down, Shared};
 use crate::session::{Session, SessionId};
 
 /// What is told where the store does not answer.
 const STORE_DOWN: &str = "what keeps sessions does not answer";
+/// And where sessions are to be ended.
+const NOT_ENDED: &str = "what keeps sessions does not answer: those it keeps may go on; end them again when it does";
 
 /// Which sessions are meant.
 struct Which<'q> {
@@ -53,11 +56,14 @@ pub(crate) async fn list(node: &Node, asked: &v1::ListSessionsRequest, shared: b
     let limit = if asked.limit == 0 { limit::SESSIONS_USUAL } else { asked.limit.min(limit::SESSIONS_LISTED) } as usize;
     let which = Which { subject: &asked.principal, server: &asked.server, after: SessionId::shown(&asked.after) };
     let census = Census::of(node, shared);
-    let (near, near_is_sure) = census.near(&which, limit).await;
     let kept = match census.looked_through() {
-        Some(store) => census.kept(store, &which, limit).await,
-        None => Ok(Found::default()),
+        Some(store) => Some(census.kept(store, &which, limit).await),
+        None => None,
     };
+    // copies are told by the store, if it tells anything
+    let copies = !matches!(kept, Some(Ok(_)));
+    let (near, near_is_sure) = census.near(&which, limit, copies).await;
+    let kept = kept.unwrap_or_else(|| Ok(Found::default()));
     let trouble = if near_is_sure && kept.is_ok() { Vec::new() } else { vec![STORE_DOWN.to_owned()] };
     let (sessions, next) = merged(near, kept.unwrap_or_default(), limit);
     v1::ListSessionsResponse { sessions, next: next.unwrap_or_default(), trouble }
@@ -67,10 +73,11 @@ pub(crate) async fn list(node: &Node, asked: &v1::ListSessionsRequest, shared: b
 pub(crate) async fn end_for(node: &Node, asked: &v1::EndSessionsRequest, shared: bool) -> v1::EndSessionsResponse {
     let looks = Census::of(node, shared).looks;
     let mut answer = v1::EndSessionsResponse::default();
-    let mut finish = |ended: Option<u32>| match ended {
-        Some(ended) => answer.ended += ended,
-        None if answer.trouble.is_empty() => answer.trouble.push(STORE_DOWN.to_owned()),
-        None => {}
+    let mut finish = |ended: Ended| {
+        answer.ended += ended.count;
+        if !ended.are_all && answer.trouble.is_empty() {
+            answer.trouble.push(NOT_ENDED.to_owned());
+        }
     };
     let named = asked.sessions.iter().take(limit::SESSIONS_LISTED as usize);
     finish(node.endings.ask(named.filter_map(|id| SessionId::shown(id)).collect(), looks).await);
@@ -82,7 +89,7 @@ pub(crate) async fn end_for(node: &Node, asked: &v1::EndSessionsRequest, shared:
     while !asked.principal.is_empty() {
         let found = list(node, &page, shared).await;
         if !found.trouble.is_empty() {
-            finish(None);
+            finish(Ended { count: 0, are_all: false });
         }
         let is_meant = |session: &&v1::Session| asked.begun_by_ms == 0 || session.created_ms <= asked.begun_by_ms;
         let meant = found.sessions.iter().filter(is_meant);
@@ -101,20 +108,20 @@ pub(crate) async fn end_for(node: &Node, asked: &v1::EndSessionsRequest, shared:
 pub(crate) async fn end_asked(worker: Rc<Worker>) {
     loop {
         let asked = worker.node.endings.next().await;
-        let (mut count, mut is_sure) = (0, true);
+        let mut ended = Ended { count: 0, are_all: true };
         for id in &asked.ids {
             match end_one(&worker, id, asked.shared).await {
                 Ok(Some(session)) => {
-                    count += 1;
+                    ended.count += 1;
                     let (worker, plane) = (Rc::clone(&worker), worker.plane());
                     tokio::task::spawn_local(async move { end(&worker, &plane, &session).await });
                 }
                 Ok(None) => {}
-                Err(_) => is_sure = false,
+                Err(_) => ended.are_all = false,
             }
         }
         // whoever asked may be gone
-        let _ = asked.done.send(is_sure.then_some(count));
+        let _ = asked.done.send(ended);
     }
 }
 
@@ -152,11 +159,10 @@ impl<'n> Census<'n> {
         self.store.filter(|_| self.looks)
     }
 
-    /// Sessions in memory. Of those that are copies, the ones that are still kept, unless the store is looked through anyway; `false`:
-    /// it does not say which are.
-    async fn near(&self, which: &Which<'_>, limit: usize) -> (Found, bool) {
+    /// Sessions in memory. With `copies` also those of what is kept, as far as it still is; `false`: the store does not say which are.
+    async fn near(&self, which: &Which<'_>, limit: usize, copies: bool) -> (Found, bool) {
         let is_meant =
-            |session: &Session| which.fits(&session.id, &session.subject) && !(self.looks && session.tie.is_kept());
+            |session: &Session| which.fits(&session.id, &session.subject) && (copies || !session.tie.is_kept());
         let mut near = self.node.sessions.those(|session| is_meant(session) && has(session, which.server));
         near.sort_unstable_by_key(|session| session.id.0);
         let until = near.get(limit).and_then(|_| Some(near.get(limit.checked_sub(1)?)?.id));

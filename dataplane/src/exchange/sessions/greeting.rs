@@ -10,7 +10,7 @@ use sluice_http1::Fields;
 use sluice_mcp::{Kind, Message, ScanLimits, decode_string, header, is_modern_refusal, scan};
 use sluice_snapshot::model::Protocol;
 
-use crate::exchange::ask::{answer_to, probe, send, turned_away, unusual, what_failed};
+use crate::exchange::ask::{Discovered, answer_to, probe, send, turned_away, unusual, what_failed};
 use crate::exchange::forward;
 use crate::limit;
 use crate::node::Worker;
@@ -92,13 +92,19 @@ async fn greet_http(worker: &Rc<Worker>, upstream: &Arc<Upstream>, greeting: &Gr
         return greet_child(upstream, greeting).await;
     }
     let maybe = upstream.era.configured() == Protocol::Auto && away.is_none();
-    if modern_error || (maybe && probe(worker, upstream).await == Ok(true)) {
+    if modern_error || (maybe && probe(worker, upstream).await == Ok(Discovered::Modern)) {
         return Err(is_modern(upstream, greeting).into());
     }
     match message {
         Some(message) if message.error.is_some() => Ok(Opened::Refused { body, status }),
-        _ if status.is_success() => Err(Reason::ServerGarbage("no answer to `initialize`").into()),
-        _ => Err(away.unwrap_or_else(|| unusual(status)).into()),
+        _ => {
+            let reason = match status.is_success() {
+                true => Reason::ServerGarbage("no answer to `initialize`"),
+                false => away.unwrap_or_else(|| unusual(status)),
+            };
+            upstream.trouble.is(reason.phrase());
+            Err(reason.into())
+        }
     }
 }
 

@@ -9,15 +9,16 @@ use bytes::Bytes;
 use http::{Method as Verb, StatusCode};
 use sluice_mcp::{ScanLimits, decode_string, scan};
 
-use crate::exchange::ask::{Kinds, answer_to, content_type, send};
+use crate::exchange::ask::{Kinds, answer_to, content_type, send, what_failed};
 use crate::limit;
 use crate::node::Worker;
+use crate::reason::Reason;
 use crate::session::State;
 use crate::upstream::Upstream;
 use crate::upstream::http::{Answer, Request};
 
 use super::greeting::session_of;
-use super::{in_session, own};
+use super::{error_text, in_session, own, own_request};
 
 const INITIALIZE: &str = concat!(
     r#"{"jsonrpc":"2.0","id":"sluice","method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"#,
@@ -31,16 +32,29 @@ pub(in crate::exchange) struct OwnSession {
     state: State,
 }
 
+/// Why there is none.
+pub(in crate::exchange) enum Unopened {
+    /// `initialize` was refused with this status.
+    Refused(StatusCode),
+    Failed(Reason),
+}
+
 impl OwnSession {
-    /// Opens one; `None` where the server will not.
-    pub(in crate::exchange) async fn open(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Option<Self> {
-        let response = own(worker, upstream, &State::default(), Bytes::from_static(INITIALIZE.as_bytes())).await?;
+    /// Opens one.
+    pub(in crate::exchange) async fn open(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Result<Self, Unopened> {
+        let initialize = Bytes::from_static(INITIALIZE.as_bytes());
+        let sent = send(worker, upstream, &own_request(&State::default(), &initialize), Instant::now()).await;
+        let response = sent.map_err(|failure| Unopened::Failed(what_failed(upstream, failure).0))?;
         if !response.status.is_success() {
-            return None;
+            return Err(Unopened::Refused(response.status));
         }
         let (id, place) = session_of(upstream, &response);
-        let body = answer_to(Some(br#""sluice""#), response, limit::SMALL_REPLY_BYTES).await?;
-        let message = scan(&body, ScanLimits::default()).ok().filter(|message| message.result.is_some())?;
+        let garbage = || Unopened::Failed(Reason::ServerGarbage("no answer to `initialize`"));
+        let body = answer_to(Some(br#""sluice""#), response, limit::SMALL_REPLY_BYTES).await.ok_or_else(garbage)?;
+        let message = scan(&body, ScanLimits::default()).map_err(|_| garbage())?;
+        if message.result.is_none() {
+            return Err(Unopened::Failed(Reason::ServerRefused(error_text(&body))));
+        }
         let version = message.r.protocol_version.map(|span| decode_string(span.of(&body)).into_owned());
         let version = version.filter(|version| version.bytes().all(|b| b.is_ascii_graphic())).map(Bytes::from);
         let session = Self { state: State { upstream: id, place, version, ..State::default() } };
@@ -48,7 +62,7 @@ impl OwnSession {
         if let Some(response) = own(worker, upstream, &session.state, initialized).await {
             let _ = answer_to(None, response, limit::SMALL_REPLY_BYTES).await;
         }
-        Some(session)
+        Ok(session)
     }
 
     /// The stream on which the server says what nobody asked; `None` where it has none.

@@ -22,7 +22,7 @@ use crate::reason::Reason;
 use crate::upstream::credential::Credentials;
 use crate::upstream::quirks::Quirks;
 use crate::upstream::tasks::Owners;
-use crate::upstream::transport;
+use crate::upstream::{transport, trouble};
 
 /// What a child is made of.
 pub(super) struct Parts {
@@ -37,6 +37,7 @@ pub(super) struct Parts {
     pub tasks: Arc<Owners>,
     pub transport: Arc<transport::Memory>,
     pub quirks: Arc<Quirks>,
+    pub trouble: Arc<trouble::Memory>,
 }
 
 /// How far it has come.
@@ -174,6 +175,7 @@ impl Task {
                 if unopened.is_another_transport() {
                     self.parts.transport.forget();
                 }
+                self.parts.trouble.is(unopened.phrase());
                 let _ = life.failure.set(unopened.reason);
                 self.parts.backoff.failed();
                 self.leave();
@@ -189,8 +191,11 @@ impl Task {
         let opened = Instant::now();
         let end = self.serve(&mut wire).await;
         let lived = opened.elapsed();
+        let mut said = None;
         if matches!(end, End::Broken(_)) && !self.life.stopping.load(Ordering::Relaxed) {
             self.parts.backoff.ended(lived);
+            // how, is known later: another one may have taken its place by then
+            said = Some(self.parts.trouble.is("ended"));
         }
         if let End::Broken(Cause { reason: Some(reason), .. }) = &end {
             let _ = self.life.failure.set(reason.clone());
@@ -202,6 +207,12 @@ impl Task {
             End::Unused => "no longer used",
         };
         let status = wire.end().await;
+        if let Some(said) = said {
+            let is_well = lived >= limit::CHILD_HEALTHY && status.is_none_or(|status| status.success());
+            let phrase = status.map_or_else(|| cause.to_owned(), trouble::of_exit);
+            self.parts.trouble.is_rather(&said, (!is_well).then_some(phrase));
+        }
+        let status = status.map(|status| status.to_string());
         tracing::info!(server = %self.parts.server.name, cause, status, lived_ms = lived.as_millis() as u64, "the server's process or connection ended");
     }
 

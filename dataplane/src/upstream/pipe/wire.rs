@@ -2,6 +2,7 @@
 //! to its request by its id only.
 
 use std::borrow::Cow;
+use std::process::ExitStatus;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -13,6 +14,7 @@ use super::task::Parts;
 use super::websocket::WebSocket;
 use crate::reason::Reason;
 use crate::upstream::http::{Failure, Target};
+use crate::upstream::trouble;
 
 /// Bytes waiting for a server that does not read; beyond it no message is taken from its queue.
 pub(super) const UNWRITTEN_BYTES: usize = 1 << 20;
@@ -60,6 +62,15 @@ impl Unopened {
     /// What an answer says that is not the stream that was asked for.
     pub(super) fn of_status(status: StatusCode) -> Self {
         Self::new(Reason::of_status(status), format!("the answer was {status}"))
+    }
+
+    /// The same as a phrase.
+    pub(super) fn phrase(&self) -> String {
+        match self.reason {
+            Reason::ServerUnreachable => trouble::of_cause(&self.detail),
+            Reason::ChildStart => format!("cannot be started: {}", trouble::of_cause(&self.detail)),
+            _ => self.reason.phrase().into_owned(),
+        }
     }
 
     /// Whether the server is there and does not speak this transport.
@@ -131,10 +142,10 @@ impl Wire {
         }
     }
 
-    /// Takes leave; how it ended, for the log.
-    pub(super) async fn end(self) -> Option<String> {
+    /// Takes leave; how the process ended.
+    pub(super) async fn end(self) -> Option<ExitStatus> {
         match self {
-            Self::Process(process) => process.end().await.map(|status| status.to_string()),
+            Self::Process(process) => process.end().await,
             Self::WebSocket(socket) => {
                 socket.end().await;
                 None
