@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
@@ -14,30 +15,36 @@ use crate::reason::Reason;
 
 /// The memory of one server's trouble.
 #[derive(Default)]
-pub(crate) struct Memory(ArcSwapOption<String>);
+pub(crate) struct Memory {
+    phrase: ArcSwapOption<String>,
+    /// There is a phrase: what every success looks at.
+    is_there: AtomicBool,
+}
 
 impl Memory {
     /// This is wrong with it.
     pub(crate) fn is(&self, phrase: impl Into<String>) -> Arc<String> {
         let phrase = Arc::new(phrase.into());
-        self.0.store(Some(Arc::clone(&phrase)));
+        self.phrase.store(Some(Arc::clone(&phrase)));
+        self.is_there.store(true, Ordering::Release);
         phrase
     }
 
     /// What was said to be wrong is rather this, or nothing, unless something else came of it meanwhile.
     pub(super) fn is_rather(&self, said: &Arc<String>, phrase: Option<String>) {
-        self.0.compare_and_swap(&Some(Arc::clone(said)), phrase.map(Arc::new));
+        self.phrase.compare_and_swap(&Some(Arc::clone(said)), phrase.map(Arc::new));
     }
 
     /// It answered as it should (the warm path: one load).
     pub(crate) fn is_over(&self) {
-        if self.0.load().is_some() {
-            self.0.store(None);
+        if self.is_there.load(Ordering::Acquire) {
+            self.is_there.store(false, Ordering::Release);
+            self.phrase.store(None);
         }
     }
 
     pub(crate) fn phrase(&self) -> Option<Arc<String>> {
-        self.0.load_full()
+        self.phrase.load_full()
     }
 
     /// What came of a request. Other refusals may be part of the protocol, and say nothing.
