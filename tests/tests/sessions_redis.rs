@@ -216,6 +216,9 @@ async fn a_redis_that_stops_around_a_change_of_this_gateways_own_takes_the_sessi
         redis.signal(Signal::CONT);
         let opened = async || initialize(&here).await.status;
         wait::becomes(wait::SOON, "Redis is there again", opened, |status| *status == 200).await;
+        // what is told of the change comes later than it takes to be the gateway's own: the copy is held against the record
+        let held = async || session.call("echo", json!({})).await.status;
+        wait::becomes(wait::SOON, "the session is as Redis has it", held, |status| *status == 200).await;
     }
 }
 
