@@ -221,7 +221,7 @@ async fn json(worker: &Rc<Worker>, mut asked: Box<Asked>, response: Response) ->
     asked.read(&body, &mut message)?;
     if asked.is_doubtful(&message)
         // boxed: asked once of a server
-        && let Some(reason) = Box::pin(doubt(worker, &asked.call.upstream, &asked.posted)).await
+        && let Some(reason) = Box::pin(doubt(worker, &asked.call, &asked.posted)).await
     {
         return Err(asked.refuse(reason));
     }
@@ -240,8 +240,8 @@ fn is_modern_result(upstream: &Upstream, message: &Message) -> bool {
 
 /// A result may come from a legacy server that answers whatever it is asked, so that is asked. What may have had an effect
 /// passes all the same.
-async fn doubt(worker: &Rc<Worker>, upstream: &Arc<Upstream>, posted: &Posted) -> Option<Reason> {
-    if detection::is_modern(worker, upstream).await != Ok(false) {
+async fn doubt(worker: &Rc<Worker>, call: &Call, posted: &Posted) -> Option<Reason> {
+    if detection::is_modern(worker, &call.upstream, call.record.started()).await != Ok(false) {
         return None;
     }
     (posted.message.method != Method::ToolsCall).then_some(Reason::ServerIsLegacy)

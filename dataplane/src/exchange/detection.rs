@@ -14,19 +14,19 @@ use crate::reason::Reason;
 use crate::upstream::Upstream;
 use crate::upstream::era::Known;
 
-/// Whether the server is a modern one. What is found out is remembered. One asks for all who wait.
+/// Whether the server is a modern one. What is found out is remembered. One asks for all who wait; what was found out `since` a request
+/// came is not asked again for it.
 ///
 /// # Errors
 /// Why it could not be found out: the server is in trouble, or is none.
-pub(super) async fn is_modern(worker: &Rc<Worker>, upstream: &Arc<Upstream>) -> Result<bool, Reason> {
-    let waiting = Instant::now();
+pub(super) async fn is_modern(worker: &Rc<Worker>, upstream: &Arc<Upstream>, since: Instant) -> Result<bool, Reason> {
     let mut failed = upstream.era.asking.lock().await;
-    if let Some(modern) = upstream.era.learnt_since(waiting) {
+    if let Some(modern) = upstream.era.learnt_since(since) {
         return Ok(modern);
     }
     if let Some((reason, at)) = &*failed {
         let again = if matches!(reason, Reason::ServerStatus(_)) { limit::ERA_REFUSED } else { Default::default() };
-        if *at + again >= waiting {
+        if *at + again >= since {
             return Err(reason.clone());
         }
     }

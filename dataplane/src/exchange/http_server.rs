@@ -91,7 +91,7 @@ async fn modern_refused(worker: &Rc<Worker>, mut call: Call, posted: Posted, res
         return Err(refuse(&mut call, Reason::ServerIsLegacy, posted.id()));
     }
     if !ours && !recognised && away.is_none() && call.upstream.era.configured() == Protocol::Auto {
-        match detection::is_modern(worker, &call.upstream).await {
+        match detection::is_modern(worker, &call.upstream, call.record.started()).await {
             Ok(true) => {}
             Ok(false) => return Err(refuse(&mut call, Reason::ServerIsLegacy, posted.id())),
             Err(reason) => return Err(refuse(&mut call, reason, posted.id())),

@@ -224,10 +224,10 @@ fn is_unknown(upstream: &Arc<Upstream>) -> bool {
 /// Asks servers for their eras, all at once, and waits not longer than [`limit::OPENING_WAIT`], for processes than
 /// [`limit::DISCOVERY_WAIT`]; for those that did not answer before, hardly at all.
 async fn find_out(worker: &Rc<Worker>, servers: Vec<&Arc<Upstream>>, stated: &Stated) {
-    let mut asked = JoinSet::new();
+    let (mut asked, now) = (JoinSet::new(), Instant::now());
     for &upstream in &servers {
         let entry = upstream.catalogue.entry(&stated.audience_of(upstream));
-        if entry.held_back(Instant::now()).is_some() {
+        if entry.held_back(now).is_some() {
             continue;
         }
         let wait = match upstream.carrier() {
@@ -238,7 +238,7 @@ async fn find_out(worker: &Rc<Worker>, servers: Vec<&Arc<Upstream>>, stated: &St
         let (worker, upstream) = (Rc::clone(worker), Arc::clone(upstream));
         let asking = tokio::task::spawn_local(async move {
             match upstream.carrier() {
-                Carrier::Requests => detection::is_modern(&worker, &upstream).await.err(),
+                Carrier::Requests => detection::is_modern(&worker, &upstream, now).await.err(),
                 Carrier::Pipe => {
                     let child = upstream.children.modern(&upstream.era).await;
                     pipe_server::note(&upstream, child.as_ref().err());
