@@ -407,7 +407,7 @@ impl Reason {
                 .into();
             }
             StreamMissing => "the session_id parameter is required; it comes with the first event of GET /sse",
-            StreamTaken => "a newer GET of this session has its stream; a session has one",
+            StreamTaken => "a newer GET of this session has its stream",
             StreamsEnough => {
                 "this session has as many streams as it may; close one, or come back with the Last-Event-ID of one"
             }

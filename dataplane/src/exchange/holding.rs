@@ -66,7 +66,7 @@ impl Holding {
 
     /// Whether a newer GET has it; otherwise the caller is woken when one has.
     pub(super) fn is_lost(&mut self, cx: &mut Context<'_>) -> bool {
-        !self.session.has_stream(self.claim) || self.lost.as_mut().poll(cx).is_ready()
+        self.lost.as_mut().poll(cx).is_ready()
     }
 
     /// What is left to a GET that has lost it.

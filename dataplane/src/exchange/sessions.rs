@@ -16,6 +16,7 @@ mod greeting;
 mod kept;
 mod own;
 mod parts;
+mod stream;
 mod untold;
 
 use super::ask::{answer_to, send};
@@ -39,9 +40,10 @@ pub(crate) use census::{end_asked, end_for, list};
 pub(crate) use expiry::Expiry;
 use greeting::{Greeting, Opened, greet, modern_versions, session_of};
 pub(crate) use kept::follow;
-pub(super) use kept::{begin, find, give_stream_back, note_lists, read, remove, set_log_level, take_stream};
+pub(super) use kept::{begin, find, note_lists, read, remove, set_log_level};
 pub(super) use own::{OwnSession, Unopened};
 pub(super) use parts::{error_text, part, tell_part};
+pub(super) use stream::{give_stream_back, take_stream};
 pub(super) use untold::{leave_all, take as take_untold};
 
 /// `initialize`: the server is asked with the client's own bytes; a session begins when it agrees.

@@ -76,10 +76,12 @@ impl Session {
     /// A GET came in here: those before it have lost the stream.
     pub(crate) fn claim_stream(&self, holder: Process) -> Claim {
         let claims = &self.rare().claims;
-        claims.older().is_free = false;
+        let mut older = claims.older();
+        older.is_free = false;
         self.take_stream_back();
         self.holder.0.store(holder.0, Ordering::SeqCst);
         let number = claims.newest.fetch_add(1, Ordering::SeqCst) + 1;
+        drop(older);
         claims.told.notify_waiters();
         Claim { holder, number }
     }
@@ -101,15 +103,18 @@ impl Session {
         if self.holder.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok()
             && let Some(rare) = self.rare.get()
         {
-            rare.claims.free();
+            rare.claims.free(rare.claims.older());
         }
     }
 
     /// The client of a GET has gone: of those that stand aside the newest is to come back. `false`: it had the stream no more.
     pub(crate) fn leave_stream(&self, claim: Claim) -> bool {
+        let claims = &self.rare().claims;
+        let older = claims.older();
+        // a newer one that comes now waits, and finds the stream free
         let had = self.has_stream(claim);
         if had {
-            self.rare().claims.free();
+            claims.free(older);
         }
         had
     }
@@ -195,8 +200,7 @@ impl Claims {
     }
 
     /// The newest has gone: the one before it is called back.
-    fn free(&self) {
-        let mut older = self.older();
+    fn free(&self, mut older: MutexGuard<'_, Older>) {
         older.is_free = true;
         older.aside.pop();
         drop(older);
